@@ -1,0 +1,28 @@
+# Two commands do everything from a bare clone: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+EXTRAS ?= all,dev
+BIN    := $(VENV)/bin
+
+# uv does not read pip's settings: pass on a local wheel folder where pip has one.
+export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+
+.PHONY: demo test check clean
+demo: $(VENV)/ready      ## train on the sample data and write a report
+	$(BIN)/artaffect demo
+
+test: $(VENV)/ready      ## every test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/ready     ## format, lint, types, import layers
+	PATH="$(abspath $(BIN)):$$PATH" scripts/check
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "artaffect needs Python 3.11 or newer; found " + sys.version.split()[0] + ". Try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]'
+	touch $@

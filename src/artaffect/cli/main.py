@@ -1,0 +1,51 @@
+"""The command ``artaffect``: its groups, and the one place where errors become a line and an exit code."""
+
+import sys
+
+import typer
+
+import artaffect
+from artaffect.cli import data, models
+from artaffect.errors import ArtAffectError
+
+app = typer.Typer(
+    name="artaffect",
+    help="Which emotion an artwork evokes, and in whom: from an image, a caption, or both.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    epilog="Start with **artaffect demo**: data, training, report and a prediction in two minutes.",
+)
+app.add_typer(data.import_app, name="import", rich_help_panel="Data")
+app.command(rich_help_panel="Data")(data.split)
+app.command(rich_help_panel="Data")(data.stats)
+app.command(rich_help_panel="Data")(data.sample)
+app.command(rich_help_panel="Models")(models.demo)
+app.command(rich_help_panel="Models")(models.train)
+app.command(rich_help_panel="Models")(models.evaluate)
+app.command(rich_help_panel="Models")(models.predict)
+app.command(rich_help_panel="Models")(models.encoders)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+) -> None:
+    if version:
+        typer.echo(f"artaffect {artaffect.__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command; exit with 1 after one clear line where it cannot go on."""
+    try:
+        app()
+    except ArtAffectError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; what was finished is kept, the same command goes on from there")
+
+
+if __name__ == "__main__":
+    main()

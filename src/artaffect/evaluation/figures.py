@@ -1,0 +1,151 @@
+"""Draw an evaluation as SVG. Nothing is computed here."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from artaffect.evaluation.evaluator import EvaluationResult
+from artaffect.evaluation.tables import HEADINGS
+from artaffect.labels import EMOTIONS
+
+# Okabe and Ito's colours, which colour-blind readers tell apart; markers differ as well
+_COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00")
+_MARKERS = ("s", "^", "o", "D", "v", "P")
+
+
+def figures_of(result: EvaluationResult) -> dict[str, str]:
+    """Each figure's title and its SVG."""
+    drawings: dict[str, Callable[[EvaluationResult, Any], None]] = {
+        "Scores with 95 % intervals": _scores,
+        "Which emotion is taken for which (share of each label's captions)": _confusion,
+        "Are confident answers right? (reliability)": _reliability,
+    }
+    if "fusion" in result.extra:
+        drawings["What image and caption weigh in the combination"] = _weights
+    return {title: _svg(draw, result) for title, draw in drawings.items()}
+
+
+def _svg(draw: Callable[[EvaluationResult, Any], None], result: EvaluationResult) -> str:
+    from matplotlib.figure import Figure
+
+    with _plain_style():
+        figure = Figure(layout="constrained")
+        draw(result, figure)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+@contextmanager
+def _plain_style() -> Iterator[None]:
+    import matplotlib
+
+    with matplotlib.rc_context(
+        {
+            "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
+            "svg.hashsalt": "artaffect",
+            "font.family": "sans-serif",
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+        }
+    ):
+        yield
+
+
+def _scores(result: EvaluationResult, figure: Any) -> None:
+    groups = list(next(iter(result.models.values())))
+    figure.set_size_inches(9.5, 1.2 + 0.22 * len(groups) * len(result.models))
+    axes = figure.subplots(1, len(HEADINGS), sharey=True)
+    height = 0.8 / len(result.models)
+    for axis, (metric, heading) in zip(axes, HEADINGS.items(), strict=True):
+        for i, (model, scores) in enumerate(result.models.items()):
+            places = np.arange(len(groups)) + (i - (len(result.models) - 1) / 2) * height
+            found = [scores[group].metrics[metric] for group in groups]
+            values = np.array([score.value for score in found])
+            # a bootstrap interval of a biased score may leave its value out
+            reach = [
+                [max(0.0, s.value - s.low) for s in found],
+                [max(0.0, s.high - s.value) for s in found],
+            ]
+            axis.errorbar(
+                values,
+                places,
+                xerr=reach,
+                fmt=_MARKERS[i % len(_MARKERS)],
+                color=_COLOURS[i % len(_COLOURS)],
+                markersize=5,
+                label=model,
+            )
+        axis.set_title(heading.replace(" ↓", "\n(lower is better)"), fontsize=10)
+        axis.grid(axis="x", alpha=0.3)
+    axes[0].set_yticks(np.arange(len(groups)), groups)
+    axes[0].invert_yaxis()
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+
+
+def _confusion(result: EvaluationResult, figure: Any) -> None:
+    groups = list(result.confusion)
+    columns = min(2, len(groups))
+    lines = -(-len(groups) // columns)
+    figure.set_size_inches(4.9 * columns, 4.3 * lines)
+    axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
+    for axis in axes[len(groups) :]:
+        axis.set_visible(False)
+    for axis, group in zip(axes, groups, strict=False):
+        counts = np.array(result.confusion[group], float)
+        shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        axis.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+        for row, column in np.argwhere(shares >= 0.005):
+            share = shares[row, column]
+            colour = "white" if share < 0.5 else "black"
+            axis.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour, size=7)
+        ticks = range(len(EMOTIONS))
+        axis.set_xticks(ticks, EMOTIONS, rotation=45, ha="right", fontsize=8)
+        axis.set_yticks(ticks, EMOTIONS, fontsize=8)
+        axis.set_title(f"{group} ({int(counts.sum()):,} captions)", fontsize=10)
+        axis.set_xlabel(f"answer of {result.protocol['shown']}")
+        axis.set_ylabel("label")
+
+
+def _reliability(result: EvaluationResult, figure: Any) -> None:
+    figure.set_size_inches(5.5, 4.5)
+    axis = figure.subplots()
+    axis.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":", label="perfect")
+    for i, (group, bins) in enumerate(result.reliability.items()):
+        axis.plot(
+            bins.confidence,
+            bins.accuracy,
+            color=_COLOURS[(i + 2) % len(_COLOURS)],
+            marker=_MARKERS[i % len(_MARKERS)],
+            linewidth=1.5,
+            label=f"{group} ({sum(bins.support):,})",
+        )
+    axis.set_xlabel(f"confidence of {result.protocol['shown']}")
+    axis.set_ylabel("share of right answers")
+    axis.set_xlim(0, 1)
+    axis.set_ylim(0, 1)
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+
+
+def _weights(result: EvaluationResult, figure: Any) -> None:
+    weights = result.extra["fusion"]["weights"]
+    figure.set_size_inches(6, 1.2 + 0.6 * len(weights))
+    axis = figure.subplots()
+    places = np.arange(len(weights))
+    for i, (modality, colour) in enumerate((("image", _COLOURS[1]), ("caption", _COLOURS[2]))):
+        values = [row[modality] for row in weights.values()]
+        bars = axis.barh(places + (i - 0.5) * 0.38, values, 0.38, color=colour, label=modality)
+        axis.bar_label(bars, fmt="%.2f", padding=3)
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.margins(x=0.15)
+    axis.set_yticks(places, list(weights))
+    axis.invert_yaxis()
+    axis.set_xlabel(f"weight ({result.extra['fusion']['form']} form)")
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -1,0 +1,72 @@
+"""Scores as text: the one place where numbers become table cells, for terminal, Markdown and HTML."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from artaffect.evaluation.evaluator import EvaluationResult, Score
+from artaffect.evaluation.metrics import METRICS
+
+HEADINGS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "log_loss": "log-loss ↓",
+    "calibration_error": "calibration error ↓",
+}
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A titled table of strings."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+    def to_markdown(self) -> str:
+        lines = ["| " + " | ".join(self.header) + " |", "|" + " --- |" * len(self.header)]
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        return f"**{self.title}**\n\n" + "\n".join(lines) + "\n"
+
+
+def tables_of(result: EvaluationResult) -> list[TextTable]:
+    """Overall scores first, then each culture's, the differences, and the paper's metric."""
+    groups = list(next(iter(result.models.values())))
+    tables = [_scores(result, group) for group in groups]
+    tables += [_differences(pair, groups, result) for pair in result.differences]
+    if "hamming" in result.extra:
+        tables.append(_hamming(result.extra["hamming"]))
+    return tables
+
+
+def _scores(result: EvaluationResult, group: str) -> TextTable:
+    first = next(iter(result.models.values()))[group]
+    title = f"{group}: {first.support:,} captions of {first.artworks:,} paintings"
+    rows = [
+        [model, *(_cell(groups[group].metrics[name]) for name in METRICS)]
+        for model, groups in result.models.items()
+    ]
+    return TextTable(title, ["model", *HEADINGS.values()], rows)
+
+
+def _differences(pair: str, groups: list[str], result: EvaluationResult) -> TextTable:
+    rows = [
+        [group, *(_cell(result.differences[pair][group][name], sign=True) for name in METRICS)]
+        for group in groups
+    ]
+    return TextTable(f"{pair}, paired over the same paintings", ["group", *HEADINGS.values()], rows)
+
+
+def _hamming(hamming: Mapping[str, float]) -> TextTable:
+    return TextTable(
+        f"The MVIP 2024 paper's own metric: right bits of 9, over {hamming['paintings']:,} paintings",
+        ["model", "Hamming accuracy"],
+        [
+            ["constant baseline", f"{hamming['constant_baseline']:.4f}"],
+            ["image", f"{hamming['image']:.4f}"],
+        ],
+    )
+
+
+def _cell(score: Score, sign: bool = False) -> str:
+    form = "+.3f" if sign else ".3f"
+    return f"{score.value:{form}} [{score.low:{form}}, {score.high:{form}}]"

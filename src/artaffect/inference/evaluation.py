@@ -1,0 +1,181 @@
+"""Score a model on rows: image, caption and both, beside the baseline, on the same captions."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from artaffect.data.annotations import AnnotationTable
+from artaffect.errors import InputError
+from artaffect.evaluation.baseline import MajorityBaseline
+from artaffect.evaluation.evaluator import EvaluationResult, evaluate
+from artaffect.evaluation.metrics import hamming_accuracy
+from artaffect.inference.rows import FeatureRows, extract_rows
+from artaffect.labels import EMOTIONS
+from artaffect.models.checkpoint import load_model, read_config
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.fusion import FeatureFusion, LogitFusion
+from artaffect.runtime import say
+
+_CHUNK = 8192
+
+
+def evaluate_run(
+    run: Path, table: AnnotationTable, split: str, cache: Path | None = None, draws: int = 1000
+) -> EvaluationResult:
+    """Score a model folder on one split of a table.
+
+    Raises:
+        ModelFolderError: the folder is incomplete or altered.
+        TableError: the split has no rows, or its pictures are gone.
+        InputError: none of the rows has a picture.
+    """
+    model = load_model(run)
+    habits = TrainingHabits.from_json(read_config(run)["training_habits"])
+    rows = extract_rows(
+        table.of_split(split), model.image_encoder, model.text_encoder, model.cultures, cache
+    )
+    return evaluate_rows(model, rows, habits, split, draws)
+
+
+def evaluate_rows(
+    model: EmotionModel,
+    rows: FeatureRows,
+    habits: "TrainingHabits",
+    split: str,
+    draws: int = 1000,
+) -> EvaluationResult:
+    """Score a model on the rows that have a picture."""
+    for fault in rows.broken:
+        say(f"left out, picture cannot be read: {fault}")
+    compared = rows.select(rows.has_image)
+    if not len(compared):
+        raise InputError(f"no row of split {split!r} has a picture: image and both have no score")
+    predictions = {"baseline": habits.baseline.predict(compared.culture_names)}
+    predictions |= answers(model, compared)
+    result = evaluate(
+        predictions,
+        compared.emotion.numpy(),
+        compared.culture_names,
+        compared.artwork.numpy(),
+        draws,
+    )
+    protocol = {
+        "split": split,
+        **result.protocol,
+        "rows_without_picture_left_out": len(rows) - len(compared),
+        "unreadable_pictures": len(rows.broken),
+        "baseline": "each culture's distribution in the training split",
+    }
+    extra = {"hamming": _hamming(model, compared, habits), "fusion": describe_fusion(model)}
+    return replace(result, protocol=protocol, extra=extra)
+
+
+def answers(model: EmotionModel, rows: FeatureRows) -> dict[str, np.ndarray]:
+    """Distributions of image, caption and both, and of both when the culture is not told: [n, 9]."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for start in range(0, len(rows), _CHUNK):
+        piece = slice(start, start + _CHUNK)
+        image, caption = rows.image[rows.artwork[piece]], rows.caption[piece]
+        culture = rows.culture[piece]
+        present = torch.ones(len(culture), 2, dtype=torch.bool)
+        nobody = torch.zeros_like(culture)
+        only_image = present.clone().index_fill_(1, torch.tensor([1]), False)
+        only_caption = present.clone().index_fill_(1, torch.tensor([0]), False)
+        for name, there, whose in (
+            ("image", only_image, culture),
+            ("caption", only_caption, culture),
+            ("both", present, culture),
+            ("both, culture not told", present, nobody),
+        ):
+            answer, _ = model.answer(image, caption, there, whose)
+            parts.setdefault(name, []).append(answer.numpy())
+    if not model.cultures:
+        parts.pop("both, culture not told")
+    return {name: np.concatenate(pieces) for name, pieces in parts.items()}
+
+
+class TrainingHabits:
+    """What constant answers need to know of the training split."""
+
+    def __init__(self, baseline: MajorityBaseline, votes: float, felt: np.ndarray) -> None:
+        self.baseline = baseline
+        self.votes = votes
+        """Annotations per painting."""
+        self.felt = felt
+        """Share of paintings for which anyone chose the emotion [9]."""
+
+    @classmethod
+    def of(cls, rows: FeatureRows) -> "TrainingHabits":
+        votes = votes_by_artwork(rows).numpy()
+        seen = votes[votes.sum(1) > 0]
+        baseline = MajorityBaseline().fit(rows.emotion.numpy(), rows.culture_names)
+        return cls(baseline, float(seen.sum(1).mean()), (seen > 0).mean(0))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "prior": self.baseline.prior_.tolist(),
+            "priors": {name: prior.tolist() for name, prior in self.baseline.priors_.items()},
+            "votes_per_painting": self.votes,
+            "felt": self.felt.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "TrainingHabits":
+        baseline = MajorityBaseline()
+        baseline.prior_ = np.array(data["prior"])
+        baseline.priors_ = {name: np.array(prior) for name, prior in data["priors"].items()}
+        return cls(baseline, data["votes_per_painting"], np.array(data["felt"]))
+
+
+def votes_by_artwork(rows: FeatureRows) -> torch.Tensor:
+    """How often each emotion was chosen for each artwork: float32 [p, 9]."""
+    cells = rows.artwork * len(EMOTIONS) + rows.emotion
+    counts = torch.bincount(cells, minlength=len(rows.artworks) * len(EMOTIONS))
+    return counts.view(len(rows.artworks), len(EMOTIONS)).float()
+
+
+def _hamming(model: EmotionModel, rows: FeatureRows, habits: TrainingHabits) -> dict[str, float]:
+    """The paper's metric: the share of right bits in "did anyone feel it?".
+
+    The image model answers with a distribution ``q``. Of ``m`` annotators, as many as a training
+    painting has on average, someone feels an emotion with probability ``1 - (1 - q)^m``; the bit is
+    set above one half.
+    """
+    votes = votes_by_artwork(rows)
+    seen = votes.sum(1) > 0
+    felt = (votes[seen] > 0).numpy()
+    image = rows.image[seen]
+    present = torch.tensor([[True, False]]).expand(len(image), 2)
+    caption = torch.zeros(len(image), rows.caption.shape[1])
+    answer, _ = model.answer(image, caption, present, torch.zeros(len(image), dtype=torch.int64))
+    predicted = 1 - (1 - answer.numpy()) ** habits.votes > 0.5
+    constant = np.broadcast_to(habits.felt > 0.5, felt.shape)
+    return {
+        "image": hamming_accuracy(felt, predicted),
+        "constant_baseline": hamming_accuracy(felt, constant),
+        "paintings": len(felt),
+    }
+
+
+def describe_fusion(model: EmotionModel) -> dict[str, Any]:
+    """The fusion's weights under readable names."""
+    fusion = model.fusion
+    weight: torch.Tensor
+    if isinstance(fusion, LogitFusion):
+        weight = fusion.weight[2]
+    elif isinstance(fusion, FeatureFusion):
+        weight = fusion.weight
+    else:
+        raise TypeError(f"unknown fusion {type(fusion).__name__}")
+    names = ["any", *model.cultures] if len(weight) > 1 else ["all"]
+    return {
+        "form": fusion.form,
+        "weights": {
+            name: {"image": float(row[0]), "caption": float(row[1])}
+            for name, row in zip(names, weight, strict=True)
+        },
+    }

@@ -1,0 +1,211 @@
+"""Encode each unique picture and each unique caption once, and keep the result.
+
+A cache belongs to one encoder: its folder is named by the digest of the encoder's weights and
+preprocessing. Inside, a row is known by the digest of what was encoded: the picture's bytes or the
+caption's text. So a changed picture or encoder is noticed, and a copy of a picture is not encoded
+twice. Shards are written whole while the work goes on: a run that was killed loses at most one.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from artaffect.errors import ImageError
+from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.text_encoders import TextEncoder
+from artaffect.models.weights import fingerprint
+from artaffect.runtime import atomic_file, cache_folder, progress_bar
+
+Encoder = ImageEncoder | TextEncoder
+
+_SHARD_ROWS = 4096
+_IMAGE_BATCH = 32
+_TOKENS_PER_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features in the order of the inputs."""
+
+    values: np.ndarray
+    """float32 [n, d]; the rows of broken inputs are zero."""
+    broken: dict[int, str] = field(default_factory=dict)
+    """Position → why the picture could not be read."""
+
+    @property
+    def usable(self) -> np.ndarray:
+        """bool [n]: which rows hold features."""
+        keep = np.ones(len(self.values), bool)
+        keep[list(self.broken)] = False
+        return keep
+
+
+class FeatureCache:
+    """Features of one encoder on disk, as Arrow files of keys and vectors."""
+
+    def __init__(self, root: Path, encoder: Encoder) -> None:
+        name = "image" if isinstance(encoder, ImageEncoder) else "text"
+        self.folder = root / f"{name}-{fingerprint(encoder, encoder.settings())[:20]}"
+        self.width = encoder.feature_dim
+        self._schema = pa.schema(
+            [("key", pa.binary(16)), ("values", pa.list_(pa.float32(), self.width))]
+        )
+
+    def load(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """What is there: values float32 [n, d], and whether each key was found: bool [n]."""
+        values = np.zeros((len(keys), self.width), np.float32)
+        found = np.zeros(len(keys), bool)
+        wanted = pa.array(list(keys), pa.binary(16))
+        for shard in sorted(self.folder.glob("*.arrow")):
+            with pa.memory_map(str(shard)) as source:
+                table = pa.ipc.open_file(source).read_all().combine_chunks()
+                if not table.num_rows:
+                    continue
+                rows = pa.compute.index_in(wanted, value_set=table["key"].chunk(0))
+                rows = rows.fill_null(-1).to_numpy(zero_copy_only=False)
+                stored = table["values"].chunk(0).flatten().to_numpy().reshape(-1, self.width)
+                values[rows >= 0] = stored[rows[rows >= 0]]
+                found |= rows >= 0
+        return values, found
+
+    def add(self, keys: Sequence[bytes], values: np.ndarray) -> None:
+        """Write one shard: keys [n] and their vectors [n, d]."""
+        digest = hashlib.blake2b(b"".join(keys), digest_size=10).hexdigest()
+        vectors = pa.FixedSizeListArray.from_arrays(
+            pa.array(np.ascontiguousarray(values, np.float32).ravel()), self.width
+        )
+        table = pa.table([pa.array(list(keys), pa.binary(16)), vectors], schema=self._schema)
+        with (
+            atomic_file(self.folder / f"{digest}.arrow") as temporary,
+            pa.ipc.new_file(str(temporary), self._schema) as writer,
+        ):
+            writer.write_table(table)
+
+
+def extract_features(
+    encoder: Encoder, inputs: Sequence[Path | str], cache: Path | None = None
+) -> Features:
+    """Encode pictures (paths) or captions (texts), each distinct one once.
+
+    Args:
+        encoder: decides what ``inputs`` are.
+        cache: the folder of all caches; the user's cache folder where none is given.
+
+    Returns:
+        Features in the order of ``inputs``. Pictures that cannot be read are listed, not replaced.
+    """
+    store = FeatureCache(cache or cache_folder() / "features", encoder)
+    keys, broken = _keys(encoder, inputs)
+    unique = list(dict.fromkeys(key for key in keys if key is not None))
+    values, found = store.load(unique)
+    row_of = {key: row for row, key in enumerate(unique)}
+    sample = {row_of[key]: item for key, item in zip(keys, inputs, strict=True) if key is not None}
+    missing = np.flatnonzero(~found).tolist()
+    unreadable: dict[int, str] = {}
+    if missing:
+        items = [sample[row] for row in missing]
+        rows: list[int] = []
+        with progress_bar() as bar:
+            what = "pictures" if isinstance(encoder, ImageEncoder) else "captions"
+            task = bar.add_task(f"encoding {what}", total=len(items))
+            for positions, vectors, faults in encode(encoder, items):
+                done = [missing[position] for position in positions]
+                values[done] = vectors
+                rows += done
+                unreadable |= {missing[position]: fault for position, fault in faults.items()}
+                bar.advance(task, len(positions) + len(faults))
+                if len(rows) >= _SHARD_ROWS:
+                    store.add([unique[row] for row in rows], values[rows])
+                    rows = []
+            if rows:
+                store.add([unique[row] for row in rows], values[rows])
+    order = np.array([-1 if key is None else row_of[key] for key in keys], np.int64)
+    broken |= {i: unreadable[row] for i, row in enumerate(order) if row in unreadable}
+    result = np.zeros((len(inputs), encoder.feature_dim), np.float32)
+    result[order >= 0] = values[order[order >= 0]]
+    return Features(result, broken)
+
+
+Encoded = tuple[Sequence[int], np.ndarray, dict[int, str]]
+"""Positions of the inputs, their vectors, and the positions that could not be read."""
+
+
+def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
+    """Encode in batches, without a cache; every position comes back once."""
+    encoder.eval()
+    if isinstance(encoder, ImageEncoder):
+        yield from _encode_images(encoder, inputs)
+    else:
+        yield from _encode_captions(encoder, [str(text) for text in inputs])
+
+
+def _encode_images(encoder: ImageEncoder, files: Sequence[Path | str]) -> Iterator[Encoded]:
+    def read(file: Path | str) -> np.ndarray | str:
+        try:
+            return encoder.preprocessing(file)
+        except ImageError as error:
+            return str(error)
+
+    batches = [
+        range(i, min(i + _IMAGE_BATCH, len(files))) for i in range(0, len(files), _IMAGE_BATCH)
+    ]
+    with ThreadPoolExecutor(2) as pool:  # decodes the next batch while this one is encoded
+        ahead = [pool.submit(read, files[i]) for i in batches[0]] if batches else []
+        for number, batch in enumerate(batches):
+            pending = ahead
+            upcoming = batches[number + 1] if number + 1 < len(batches) else ()
+            ahead = [pool.submit(read, files[i]) for i in upcoming]
+            results = [job.result() for job in pending]
+            faults = {i: r for i, r in zip(batch, results, strict=True) if isinstance(r, str)}
+            pixels = [r for r in results if not isinstance(r, str)]
+            positions = [i for i in batch if i not in faults]
+            vectors = np.zeros((0, encoder.feature_dim), np.float32)
+            if pixels:
+                with torch.inference_mode():
+                    tensor = torch.from_numpy(np.stack(pixels))
+                    vectors = encoder(tensor).float().numpy()
+            yield positions, vectors, faults
+
+
+def _encode_captions(encoder: TextEncoder, captions: Sequence[str]) -> Iterator[Encoded]:
+    """Longest first: batches of one length waste no padding, and the time left is not flattered."""
+    tokens = encoder.tokenize(captions)
+    order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]))
+    start = 0
+    while start < len(order):
+        size = max(1, _TOKENS_PER_BATCH // len(tokens[order[start]]))
+        batch = order[start : start + size]
+        with torch.inference_mode():
+            vectors = encoder(*encoder.collate([tokens[i] for i in batch])).float().numpy()
+        yield batch, vectors, {}
+        start += size
+
+
+def _keys(
+    encoder: Encoder, inputs: Sequence[Path | str]
+) -> tuple[list[bytes | None], dict[int, str]]:
+    if not isinstance(encoder, ImageEncoder):
+        return [_digest(encoder.preprocessing(str(text)).encode()) for text in inputs], {}
+    distinct = list(dict.fromkeys(inputs))
+    with ThreadPoolExecutor(4) as pool:
+        digests = dict(zip(distinct, pool.map(_file_key, distinct), strict=True))
+    keys = [digests[item] for item in inputs]
+    broken = {i: f"{inputs[i]}: no such file" for i, key in enumerate(keys) if key is None}
+    return keys, broken
+
+
+def _file_key(file: Path | str) -> bytes | None:
+    try:
+        return _digest(Path(file).read_bytes())
+    except OSError:
+        return None
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()

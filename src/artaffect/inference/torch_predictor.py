@@ -1,0 +1,83 @@
+"""Predict with torch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from artaffect.inference.predictor import Prediction, PredictionInput, Reading
+from artaffect.labels import EmotionDistribution
+from artaffect.models.checkpoint import load_model
+from artaffect.models.emotion_model import EmotionModel
+
+
+class TorchPredictor:
+    """A model in memory. Inputs of one call are encoded together."""
+
+    def __init__(self, model: EmotionModel) -> None:
+        self.model = model.eval()
+        self.cultures = model.cultures
+
+    @classmethod
+    def load(cls, path: Path) -> "TorchPredictor":
+        """Open a model folder."""
+        return cls(load_model(path))
+
+    def predict(self, inputs: Sequence[PredictionInput]) -> list[Prediction]:
+        """One prediction for each input, in order."""
+        if not inputs:
+            return []
+        image, caption, present = self._features(inputs)
+        asked = [self._asked(item) for item in inputs]
+        rows = torch.tensor([i for i, cultures in enumerate(asked) for _ in cultures])
+        names = [culture for cultures in asked for culture in cultures]
+        codes = torch.tensor([self.model.culture_index(name) for name in names])
+        probabilities, shares = self.model.answer(image[rows], caption[rows], present[rows], codes)
+        readings = iter(
+            Reading(
+                culture=name,
+                emotions=EmotionDistribution.of(p / p.sum()),
+                shares={"image": float(share[0]), "caption": float(share[1])},
+                note=self._note(name),
+            )
+            for name, p, share in zip(names, probabilities.numpy(), shares.numpy(), strict=True)
+        )
+        return [Prediction(tuple(next(readings) for _ in cultures)) for cultures in asked]
+
+    @torch.inference_mode()
+    def _features(
+        self, inputs: Sequence[PredictionInput]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Features of both modalities, zero where one is missing, and which are there."""
+        model = self.model
+        image = torch.zeros(len(inputs), model.image_encoder.feature_dim)
+        caption = torch.zeros(len(inputs), model.text_encoder.feature_dim)
+        pictured = [i for i, item in enumerate(inputs) if item.image is not None]
+        captioned = [i for i, item in enumerate(inputs) if item.caption is not None]
+        if pictured:
+            read = model.image_encoder.preprocessing
+            pixels = np.stack([read(inputs[i].image) for i in pictured])  # type: ignore[arg-type]
+            image[pictured] = model.image_encoder(torch.from_numpy(pixels))
+        if captioned:
+            tokens = model.text_encoder.tokenize([str(inputs[i].caption) for i in captioned])
+            caption[captioned] = model.text_encoder(*model.text_encoder.collate(tokens))
+        present = torch.zeros(len(inputs), 2, dtype=torch.bool)
+        present[pictured, 0] = True
+        present[captioned, 1] = True
+        return image, caption, present
+
+    def _asked(self, item: PredictionInput) -> list[str]:
+        if item.cultures is not None:
+            return [culture.strip().lower() for culture in item.cultures]
+        if item.language is not None:
+            return [item.language.strip().lower()]
+        return list(self.cultures)
+
+    def _note(self, culture: str) -> str | None:
+        if culture in self.cultures:
+            return None
+        return (
+            f"{culture!r} was not in training (known: {', '.join(self.cultures)}): "
+            "this is the answer of the public as a whole"
+        )

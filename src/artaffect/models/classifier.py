@@ -1,0 +1,89 @@
+"""From features to emotions: the head, and an encoder with its head."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from artaffect.labels import EMOTIONS
+
+
+class EmotionHead(nn.Module):
+    """Logits of nine emotions for each culture, out of standardised features.
+
+    A culture's answer is a shared map plus the culture's own deviation from it, so that cultures
+    with few annotations lean on the others (regularised multi-task learning, Evgeniou and Pontil
+    2004). Culture 0 is the public as a whole.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, feature_dim: int, cultures: int, hidden: int = 0, dropout: float = 0.0
+    ) -> None:
+        """Make an untrained head.
+
+        Args:
+            feature_dim: width of the features.
+            cultures: how many cultures it knows apart; 0 makes it blind to culture.
+            hidden: width of a hidden layer; 0 for a linear head.
+            dropout: applied before and after the hidden layer while training.
+        """
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(feature_dim))
+        self.register_buffer("scale", torch.ones(feature_dim))
+        self.body: nn.Module = nn.Identity()
+        if hidden:
+            self.body = nn.Sequential(
+                nn.Dropout(dropout / 2),
+                nn.Linear(feature_dim, hidden),
+                nn.GELU(),
+                nn.Dropout(dropout),
+            )
+        self.shared = nn.Linear(hidden or feature_dim, len(EMOTIONS))
+        self.deviation: nn.Linear | None = None
+        if cultures:
+            self.deviation = nn.Linear(hidden or feature_dim, (cultures + 1) * len(EMOTIONS))
+            nn.init.zeros_(self.deviation.weight)
+            nn.init.zeros_(self.deviation.bias)
+        if not hidden:  # a linear head starts from saying the same of every picture
+            nn.init.zeros_(self.shared.weight)
+
+    @torch.no_grad()
+    def standardise(self, features: Tensor) -> None:
+        """Take the centre and spread of the training features [n, feature_dim]."""
+        self.mean.copy_(features.mean(0))
+        self.scale.copy_(features.std(0).clamp_min(1e-6))
+
+    def forward(self, features: Tensor, culture: Tensor) -> Tensor:
+        """Logits [n, 9] of features [n, feature_dim] for cultures given as indices [n]."""
+        x = self.body((features - self.mean) / self.scale)
+        logits: Tensor = self.shared(x)
+        if self.deviation is None:
+            return logits
+        deviations = self.deviation(x).view(len(x), -1, len(EMOTIONS))
+        return logits + deviations[torch.arange(len(x), device=x.device), culture]
+
+    def penalty(self) -> Tensor:
+        """Sum of squared weights of the maps to emotions: what ridge regression holds small."""
+        total = self.shared.weight.square().sum()
+        return total if self.deviation is None else total + self.deviation.weight.square().sum()
+
+
+class EmotionClassifier(nn.Module):
+    """An encoder and the head that was trained on its features."""
+
+    def __init__(self, encoder: nn.Module, head: EmotionHead) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, *inputs: Tensor, culture: Tensor) -> Tensor:
+        """Logits [n, 9] of the encoder's inputs for cultures given as indices [n]."""
+        logits: Tensor = self.head(self.encoder(*inputs), culture)
+        return logits
+
+
+def log_probabilities(logits: Tensor) -> Tensor:
+    """Normalise logits in double precision, so that sums of probabilities are exact to 1e-12."""
+    return F.log_softmax(logits.double(), dim=-1)

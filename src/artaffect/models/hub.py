@@ -1,0 +1,60 @@
+"""A model's files, from a folder or the Hugging Face hub, and one clear line when they cannot be had."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from artaffect.errors import EncoderUnavailableError
+
+T = TypeVar("T")
+
+
+def looks_like_model(name: str) -> bool:
+    """Whether a name is a folder here, or has the form ``owner/model``."""
+    return Path(name).is_dir() or (name.count("/") == 1 and name[0] not in "./~")
+
+
+def guarded(name: str, load: Callable[[], T], offline_choice: str) -> T:
+    """Run ``load``; turn what the hub's client raises into a line that says what to do.
+
+    Raises:
+        EncoderUnavailableError: the weights cannot be had here.
+    """
+    try:
+        return load()
+    except (OSError, ValueError) as error:  # what transformers and its hub client raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise EncoderUnavailableError(
+            f"the encoder {name!r} cannot be loaded: {reason} "
+            f"Without a connection, fetch it elsewhere (`hf download {name} --local-dir DIR`) and "
+            f"give the folder's path instead of the name; or use {offline_choice!r}, "
+            "which comes with artaffect."
+        ) from None
+
+
+def file_of(name: str, file: str) -> Path:
+    """The path of one file of a model.
+
+    Raises:
+        OSError: it is not to be had.
+    """
+    from transformers.utils import cached_file
+
+    return Path(cached_file(name, file))
+
+
+def read_json(name: str, file: str) -> dict[str, Any] | None:
+    """A JSON file of a model, or None where the model has none."""
+    from transformers.utils import cached_file
+
+    path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
+    return None if path is None else dict(json.loads(Path(path).read_text("utf-8")))
+
+
+def config_of(saved: Mapping[str, Any]) -> Any:
+    """The transformers configuration behind a saved ``config.to_dict()``."""
+    from transformers import AutoConfig
+
+    settings = dict(saved)
+    return AutoConfig.for_model(settings.pop("model_type"), **settings)

@@ -1,0 +1,52 @@
+"""VGG-16 (Simonyan and Zisserman 2015), up to the second 4096-wide layer."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+_WIDTHS = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
+
+# The usual state dict has linear layers of these names, timm's has convolutions.
+_FULLY_CONNECTED = {
+    "classifier.0": "fc1",
+    "classifier.3": "fc2",
+    "pre_logits.fc1": "fc1",
+    "pre_logits.fc2": "fc2",
+}
+
+
+class Vgg16(nn.Module):
+    """Takes pixels [n, 3, 224, 224], gives features [n, 4096]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = 3
+        for width in _WIDTHS:
+            if isinstance(width, str):
+                layers.append(nn.MaxPool2d(2, 2))
+            else:
+                layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(inplace=True)]
+                inputs = width
+        self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(7)
+        self.fc1 = nn.Linear(512 * 7 * 7, 4096)
+        self.fc2 = nn.Linear(4096, 4096)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        x = self.pool(self.features(pixels)).flatten(1)
+        return self.fc2(self.fc1(x).relu()).relu()
+
+
+def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The usual VGG-16 state dict, or timm's, under this module's names; the ImageNet head is left."""
+    renamed = {}
+    for name, value in weights.items():
+        stem, _, leaf = name.rpartition(".")
+        if stem.startswith("features."):
+            renamed[name] = value
+        elif stem in _FULLY_CONNECTED:
+            renamed[f"{_FULLY_CONNECTED[stem]}.{leaf}"] = (
+                value.flatten(1) if value.dim() > 1 else value
+            )
+    return renamed

@@ -1,0 +1,81 @@
+"""Fit the linear combination.
+
+A fusion fitted on the branches' training answers trusts them too much, which is why naive fusions
+harm. Here every training painting is answered by branches that never saw it (stacking, Wolpert 1992),
+and the weights are fitted on those answers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from artaffect.config import FusionConfig
+from artaffect.inference.rows import FeatureRows
+from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion
+from artaffect.training.tasks import FusionTask
+from artaffect.training.trainer import TensorRows, Trainer
+
+
+@dataclass(frozen=True)
+class BranchLogits:
+    """What the branches say about rows, for the row's culture and for the public as a whole."""
+
+    image: Tensor
+    """[2, n, 9]: first for the row's culture, then for culture 0."""
+    caption: Tensor
+    """[2, n, 9]."""
+
+
+def fold_of_artwork(artworks: np.ndarray, folds: int, seed: int) -> Tensor:
+    """A fold for each artwork, evenly filled: int64 [p]."""
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.permutation(np.arange(len(artworks)) % folds))
+
+
+def fit_linear_fusion(
+    fusion: LinearFusion,
+    config: FusionConfig,
+    rows: FeatureRows,
+    logits: BranchLogits,
+    log_prior: Tensor,
+    validate: Callable[[LinearFusion], float],
+    seed: int = 0,
+) -> float:
+    """Fit a fusion on rows that have both modalities.
+
+    Args:
+        rows: pictured training rows.
+        logits: the branches' out-of-fold answers for these rows.
+        log_prior: each culture's training distribution, logarithms [cultures + 1, 9].
+        validate: scores the fusion on validation rows, lower is better.
+
+    Returns:
+        The best validation score.
+    """
+    if isinstance(fusion, LogitFusion):
+        fusion.log_prior.copy_(log_prior)
+        data = TensorRows(
+            image=logits.image.flatten(0, 1),
+            caption=logits.caption.flatten(0, 1),
+            culture=torch.cat([rows.culture, torch.zeros_like(rows.culture)]),
+            emotion=rows.emotion.repeat(2),
+        )
+        # two rows in three lose a modality: each of the three cases learns its own weights
+        task = FusionTask(fusion, modality_dropout=2 / 3, cultures=0)
+        settings = config.logits
+    elif isinstance(fusion, FeatureFusion):
+        fusion.standardise(rows.image[rows.pictured], rows.caption)
+        data = TensorRows(
+            shared={"image": (rows.image, rows.artwork)},
+            caption=rows.caption,
+            culture=rows.culture,
+            emotion=rows.emotion,
+        )
+        task = FusionTask(fusion, config.modality_dropout, fusion.settings()["cultures"])
+        settings = config.features
+    else:
+        raise TypeError(f"unknown fusion {type(fusion).__name__}")
+    return Trainer(settings, seed).fit(task, data, lambda: validate(fusion)).best_score
