@@ -19,7 +19,9 @@ import_app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The published file.")]
-Out = Annotated[Path, typer.Option("--out", help="The table to write, for example artelingo.parquet.")]
+Out = Annotated[
+    Path, typer.Option("--out", help="The table to write, for example artelingo.parquet.")
+]
 Images = Annotated[
     Path | None,
     typer.Option("--images", help="The WikiArt folder: DIR/<art_style>/<painting>.jpg."),
@@ -32,7 +34,9 @@ KeepUnpictured = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table made by artaffect import.")]
+TableFile = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="A table made by artaffect import.")
+]
 
 
 @import_app.command("artelingo")
@@ -65,7 +69,9 @@ def import_artemis(
 
 @import_app.command("parquet")
 def import_parquet(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A Parquet file, or a folder of them.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A Parquet file, or a folder of them.")
+    ],
     out: Out,
     images: Annotated[
         Path, typer.Option("--images", help="The folder to write the embedded pictures to.")
@@ -136,10 +142,12 @@ def sample(
     out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
     paintings: Annotated[int, typer.Option(min=36, help="How many paintings.")] = 480,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other paintings.")] = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older sample.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an older sample.")
+    ] = False,
 ) -> None:
     """Draw a synthetic data set, laid out like ArtELingo, whose best possible scores are known."""
-    from artaffect.data.sample import write_sample
+    from artaffect.data.sample.write import write_sample
     from artaffect.runtime import say
 
     csv = write_sample(out, paintings, seed, overwrite)

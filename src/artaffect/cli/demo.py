@@ -5,7 +5,7 @@ from pathlib import Path
 from artaffect.cli.show import print_prediction
 from artaffect.config import CompactConfig, load_recipe
 from artaffect.data.importers import describe, read_artelingo
-from artaffect.data.sample import write_new_painting, write_sample
+from artaffect.data.sample.write import write_new_painting, write_sample
 from artaffect.evaluation.report import print_result, save_metrics, save_report
 from artaffect.inference.evaluation import evaluate_run
 from artaffect.inference.predictor import PredictionInput, load_predictor

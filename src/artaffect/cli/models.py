@@ -22,7 +22,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older r
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="The folder to make.")] = Path("artaffect-demo"),
+    out: Annotated[Path, typer.Option("--out", help="The folder to make.")] = Path(
+        "artaffect-demo"
+    ),
     paintings: Annotated[int, typer.Option(min=36, help="How many paintings to draw.")] = 480,
     overwrite: Overwrite = True,
     cache: Cache = None,
@@ -82,7 +84,9 @@ def evaluate(
 def predict(
     run: Run,
     image: Annotated[Path | None, typer.Option("--image", help="A picture.")] = None,
-    caption: Annotated[str | None, typer.Option("--caption", help="What was written of it.")] = None,
+    caption: Annotated[
+        str | None, typer.Option("--caption", help="What was written of it.")
+    ] = None,
     language: Annotated[
         str | None, typer.Option("--language", help="What the caption is written in.")
     ] = None,

@@ -90,10 +90,11 @@ def _header(path: Path, expected: tuple[str, ...], layout: str) -> list[str]:
     if not path.is_file():
         raise TableError(f"{path}: no such file")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        # other encodings are told by line when the rows are read
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             header = next(csv.reader(file), [])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{path} is not a CSV file in UTF-8: {error}") from None
+    except csv.Error as error:
+        raise TableError(f"{path} is not a CSV file: {error}") from None
     missing = [name for name in expected if name not in header]
     if missing:
         raise TableError(

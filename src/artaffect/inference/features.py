@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,9 @@ from artaffect.runtime import atomic_file, cache_folder, progress_bar
 
 Encoder = ImageEncoder | TextEncoder
 
-_SHARD_ROWS = 4096
+_SHARD_SECONDS = 20.0
+"""A shard is written this often: what a kill can cost."""
+_SHARD_ROWS = 65536
 _IMAGE_BATCH = 32
 _TOKENS_PER_BATCH = 2048
 
@@ -111,6 +114,7 @@ def extract_features(
     if missing:
         items = [sample[row] for row in missing]
         rows: list[int] = []
+        written = monotonic()
         with progress_bar() as bar:
             what = "pictures" if isinstance(encoder, ImageEncoder) else "captions"
             task = bar.add_task(f"encoding {what}", total=len(items))
@@ -120,9 +124,9 @@ def extract_features(
                 rows += done
                 unreadable |= {missing[position]: fault for position, fault in faults.items()}
                 bar.advance(task, len(positions) + len(faults))
-                if len(rows) >= _SHARD_ROWS:
+                if len(rows) >= _SHARD_ROWS or monotonic() - written > _SHARD_SECONDS:
                     store.add([unique[row] for row in rows], values[rows])
-                    rows = []
+                    rows, written = [], monotonic()
             if rows:
                 store.add([unique[row] for row in rows], values[rows])
     order = np.array([-1 if key is None else row_of[key] for key in keys], np.int64)

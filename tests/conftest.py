@@ -1,0 +1,102 @@
+"""Fixtures that several folders share. Nothing here reaches for a network."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from artaffect.config import CompactConfig, load_recipe
+from artaffect.data.annotations import AnnotationTable
+from artaffect.data.importers import read_artelingo
+from artaffect.data.sample.write import write_sample
+from artaffect.training.run import train_run
+from tests import tiny
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["ARTAFFECT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real captions and paintings, where they lie beside the checkout."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no real data at {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seventy-two synthetic paintings with their captions."""
+    folder = tmp_path_factory.mktemp("sample") / "data"
+    write_sample(folder, paintings=72)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_table(sample_folder: Path) -> AnnotationTable:
+    table, _ = read_artelingo(
+        sample_folder / "artelingo_release_lite.csv", sample_folder / "wikiart"
+    )
+    return table
+
+
+@pytest.fixture(scope="session")
+def encoder_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Tiny models in folders: ``resnet``, ``vit``, ``bert``."""
+    root = tmp_path_factory.mktemp("encoders")
+    return {
+        "resnet": tiny.save_resnet(root / "resnet"),
+        "vit": tiny.save_vit(root / "vit"),
+        "bert": tiny.save_bert(root / "bert"),
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_config(encoder_folders: dict[str, Path]) -> CompactConfig:
+    """The compact recipe, with tiny encoders and few epochs."""
+    return load_recipe(
+        "compact",
+        CompactConfig,
+        [
+            f"image.encoder={encoder_folders['resnet']}",
+            f"caption.encoder={encoder_folders['bert']}",
+            "image.penalty=[0.1]",
+            "image.train.epochs=4",
+            "caption.hidden=16",
+            "caption.train.epochs=3",
+            "fusion.latent=8",
+            "fusion.logits.epochs=4",
+            "fusion.features.epochs=2",
+            "folds=2",
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    tmp_path_factory: pytest.TempPathFactory,
+    sample_table: AnnotationTable,
+    tiny_config: CompactConfig,
+) -> Path:
+    """A model folder trained with tiny encoders."""
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    train_run(sample_table, tiny_config, run)
+    return run
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A small JPEG."""
+    path = tmp_path / "picture.jpg"
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path

@@ -1,0 +1,249 @@
+"""Every importer keeps what can be used, and accounts for every other row by file, line and reason."""
+
+import csv
+import json
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from artaffect.data.annotations import SCHEMA
+from artaffect.data.importers import read_artelingo, read_artemis, read_parquet
+from artaffect.errors import TableError
+from artaffect.labels import EMOTIONS
+
+LITE = ["art_style", "emotion", "language", "painting", "split", "utterance"]
+
+
+def write_picture(path: Path, size: tuple[int, int] = (40, 30)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(1).integers(0, 255, (*size[::-1], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def write_csv(path: Path, rows: list[list[str]], header: list[str] = LITE) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def row(**changes: str) -> list[str]:
+    values = {
+        "art_style": "Baroque",
+        "emotion": "awe",
+        "language": "english",
+        "painting": "a",
+        "split": "train",
+        "utterance": "words",
+    }
+    return list((values | changes).values())
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "wikiart"
+    write_picture(folder / "Baroque" / "a.jpg")
+    return folder
+
+
+def test_each_bad_row_is_dropped_for_its_own_reason(tmp_path: Path, images: Path) -> None:
+    write_picture(images / "Baroque" / "cut.jpg", (300, 300))
+    whole = (images / "Baroque" / "cut.jpg").read_bytes()
+    (images / "Baroque" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (images / "Baroque" / "text.jpg").write_text("not a picture")
+    file = write_csv(
+        tmp_path / "rows.csv",
+        [
+            row(),
+            row(utterance="two\nlines"),
+            row(emotion="joy"),
+            row(utterance="   "),
+            row(language=""),
+            row(painting="../a"),
+            row(split="rest"),
+            row(split=""),
+            row(split="dev"),
+            row(painting="missing"),
+            row(painting="cut"),
+            row(painting="text"),
+            row(),
+        ],
+    )
+    table, report = read_artelingo(file, images)
+    assert (report.read, report.kept, len(table)) == (13, 2, 2)
+    assert report.dropped == {
+        "unknown emotion": 1,
+        "empty caption": 1,
+        "empty language": 1,
+        "unsafe painting name": 1,
+        "split rest or blank": 2,
+        "unknown split": 1,
+        "image missing": 1,
+        "image unreadable": 2,
+        "duplicate": 1,
+    }
+    assert report.rows is not None
+    lines = {r["line"]: r["reason"] for r in report.rows.to_pylist()}
+    assert lines[5] == "unknown emotion"  # one line further down, for the caption of two lines
+    assert lines[15] == "duplicate"
+    details = {r["line"]: r["detail"] for r in report.rows.to_pylist()}
+    assert details[5] == "joy" and details[8] == "Baroque/../a"
+    assert "not a picture" in details[14]
+
+
+def test_malformed_and_empty_lines_are_named_by_line(tmp_path: Path, images: Path) -> None:
+    file = tmp_path / "rows.csv"
+    text = ",".join(LITE) + '\nBaroque,awe,english,a,train,"one\ntwo"\n\nBaroque,awe\n'
+    file.write_text(text + "Baroque,fear,english,a,train,x\n", "utf-8")
+    table, report = read_artelingo(file, images)
+    assert table.strings("annotation_id") == ["rows.csv:2", "rows.csv:6"]
+    assert report.rows is not None
+    assert [(r["line"], r["reason"]) for r in report.rows.to_pylist()] == [
+        (4, "malformed row"),
+        (5, "malformed row"),
+    ]
+
+
+def test_the_same_caption_may_carry_two_emotions(tmp_path: Path, images: Path) -> None:
+    file = write_csv(tmp_path / "rows.csv", [row(), row(emotion="fear")])
+    assert len(read_artelingo(file, images)[0]) == 2
+
+
+def test_the_full_layout_and_other_is_something_else(tmp_path: Path, images: Path) -> None:
+    extra = ["language_label", "emotion_label", "tokens_encoded", "image_file"]
+    file = write_csv(
+        tmp_path / "rows.csv", [[*row(emotion="other"), "0", "8", "[1, 2]", "x/y.jpg"]], LITE + extra
+    )
+    table, _ = read_artelingo(file, images)
+    assert table.strings("emotion") == ["something else"]
+    assert table.rows.schema == SCHEMA
+
+
+def test_names_match_across_unicode_forms_and_never_by_similarity(tmp_path: Path) -> None:
+    composed, decomposed = "joaquín(1).x", unicodedata.normalize("NFD", "joaquín(1).x")
+    assert composed != decomposed
+    for on_disk, in_file in ((composed, decomposed), (decomposed, composed)):
+        images = tmp_path / f"w{len(on_disk)}"
+        write_picture(images / "Baroque" / f"{on_disk}.jpg")
+        file = write_csv(tmp_path / "r.csv", [row(painting=in_file), row(painting="joaquin(1).x")])
+        table, report = read_artelingo(file, images)
+        assert table.strings("artwork_id") == [f"Baroque/{composed}"]
+        assert report.dropped == {"image missing": 1}
+
+
+def test_unpictured_rows_are_kept_on_demand(tmp_path: Path, images: Path) -> None:
+    file = write_csv(tmp_path / "rows.csv", [row(), row(painting="missing")])
+    table, report = read_artelingo(file, images, keep_unpictured=True)
+    assert table.strings("image") == ["Baroque/a.jpg", None]
+    assert (report.unpictured_rows, report.unpictured_artworks) == (1, 1)
+    without, _ = read_artelingo(file, None, keep_unpictured=True)
+    assert without.strings("image") == [None, None]
+
+
+def test_artemis_has_no_split_and_is_english(tmp_path: Path, images: Path) -> None:
+    header = ["art_style", "painting", "emotion", "utterance", "repetition"]
+    file = write_csv(tmp_path / "artemis.csv", [["Baroque", "a", "awe", "words", "1"]], header)
+    table, _ = read_artemis(file, images)
+    assert table.strings("split") == [None]
+    assert table.strings("culture") == ["english"]
+
+
+def hugging_face_file(path: Path, tmp_path: Path, integer_labels: bool = False) -> Path:
+    write_picture(tmp_path / "p.jpg")
+    data = (tmp_path / "p.jpg").read_bytes()
+    emotion: pa.Array = pa.array(["awe", "fear", "awe"])
+    metadata = {}
+    if integer_labels:
+        emotion = pa.array([1, 6, 1])
+        info = {"info": {"features": {"emotion": {"names": list(EMOTIONS), "_type": "ClassLabel"}}}}
+        metadata = {"huggingface": json.dumps(info)}
+    cells = [{"bytes": data, "path": None}, {"bytes": data, "path": None}, None]
+    table = pa.table(
+        {
+            "image": pa.array(cells, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            "art_style": ["Baroque", "Baroque", "../evil"],
+            "painting": ["a", "b", "c"],
+            "emotion": emotion,
+            "language": ["english", "arabic", "english"],
+            "text": ["one", "اثنان", "three"],
+            "split": ["train", "val", "train"],
+        }
+    )
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    return path
+
+
+@pytest.mark.parametrize("integer_labels", [False, True])
+def test_parquet_writes_each_picture_once(tmp_path: Path, integer_labels: bool) -> None:
+    file = hugging_face_file(tmp_path / "f.parquet", tmp_path, integer_labels)
+    table, report = read_parquet(file, tmp_path / "images")
+    assert table.strings("emotion") == ["awe", "fear"]
+    assert report.dropped == {"unsafe painting name": 1}
+    written = sorted(p.relative_to(tmp_path / "images") for p in (tmp_path / "images").rglob("*.*"))
+    assert list(map(str, written)) == ["Baroque/a.jpg", "Baroque/b.jpg"]
+    assert (tmp_path / "images/Baroque/a.jpg").read_bytes() == (tmp_path / "p.jpg").read_bytes()
+
+
+def test_a_file_of_another_shape_is_refused_with_expected_and_found(tmp_path: Path) -> None:
+    file = write_csv(tmp_path / "rows.csv", [["1", "2"]], ["painting", "mood"])
+    with pytest.raises(TableError, match=r"expected the columns art_style.*found painting, mood"):
+        read_artelingo(file, tmp_path)
+    other = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"text": ["a"]}), other)
+    with pytest.raises(TableError, match="missing image, art_style"):
+        read_parquet(other, tmp_path / "i")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(TableError, match="found nothing"):
+        read_artelingo(tmp_path / "empty.csv", tmp_path)
+    (tmp_path / "latin.csv").write_bytes(",".join(LITE).encode() + b"\nBaroque,awe,english,a,train,caf\xe9\n")
+    with pytest.raises(TableError, match=r"latin.csv line 2 is not UTF-8"):
+        read_artelingo(tmp_path / "latin.csv", tmp_path)
+    with pytest.raises(TableError, match="nothing.csv: no such file"):
+        read_artelingo(tmp_path / "nothing.csv", tmp_path)
+
+
+def test_nothing_usable_is_an_error_that_says_why(tmp_path: Path, images: Path) -> None:
+    file = write_csv(tmp_path / "rows.csv", [row(emotion="joy")])
+    with pytest.raises(TableError, match=r"none of its 1 rows.*unknown emotion 1"):
+        read_artelingo(file, images)
+    with pytest.raises(TableError, match="no folder of pictures given"):
+        read_artelingo(file)
+
+
+def test_the_side_file_lists_dropped_rows_and_goes_when_there_are_none(
+    tmp_path: Path, images: Path
+) -> None:
+    side = tmp_path / "dropped.csv"
+    file = write_csv(tmp_path / "rows.csv", [row(), row(emotion="joy")])
+    read_artelingo(file, images)[1].save_dropped(side)
+    listed = pa_csv.read_csv(side).to_pylist()
+    assert listed == [
+        {"file": "rows.csv", "line": 3, "reason": "unknown emotion", "detail": "joy"}
+    ]
+    read_artelingo(write_csv(tmp_path / "rows.csv", [row()]), images)[1].save_dropped(side)
+    assert not side.exists()
+
+
+def test_paintings_in_two_splits_are_counted(tmp_path: Path, images: Path) -> None:
+    file = write_csv(tmp_path / "rows.csv", [row(), row(split="val", utterance="more")])
+    assert read_artelingo(file, images)[1].leaking_artworks == 1
+
+
+def test_real_artelingo_rows_import(real_data: Path) -> None:
+    folder = real_data / "artelingo"
+    table, report = read_artelingo(folder / "artelingo_release.csv", folder / "wikiart")
+    assert (report.read, report.kept) == (48, 48)
+    assert set(table.cultures) == {"english", "arabic", "chinese"}
+
+
+def test_real_artemis_rows_import_and_missing_pictures_are_listed(real_data: Path) -> None:
+    folder = real_data / "artemis"
+    table, report = read_artelingo(folder / "annotations.csv", folder / "wikiart")
+    assert report.read == 45_786
+    assert report.kept + report.dropped["image missing"] == 45_786
+    assert report.kept == len(table) > 16_000
