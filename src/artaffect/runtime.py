@@ -68,10 +68,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp is private to the owner; a result has the mode of any other new file
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(_mode(0o666))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -94,12 +91,22 @@ def atomic_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
         yield temporary
-        temporary.chmod(0o755)
+        temporary.chmod(_mode(0o777))
+        for file in temporary.iterdir():
+            if file.is_file():
+                file.chmod(_mode(0o666))
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _mode(most: int) -> int:
+    """What a new file may be: temporary ones are private to their owner, results are not."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return most & ~umask
 
 
 def check_free(path: Path, marker: str, overwrite: bool) -> None:

@@ -117,7 +117,9 @@ def test_the_same_caption_may_carry_two_emotions(tmp_path: Path, images: Path) -
 def test_the_full_layout_and_other_is_something_else(tmp_path: Path, images: Path) -> None:
     extra = ["language_label", "emotion_label", "tokens_encoded", "image_file"]
     file = write_csv(
-        tmp_path / "rows.csv", [[*row(emotion="other"), "0", "8", "[1, 2]", "x/y.jpg"]], LITE + extra
+        tmp_path / "rows.csv",
+        [[*row(emotion="other"), "0", "8", "[1, 2]", "x/y.jpg"]],
+        LITE + extra,
     )
     table, _ = read_artelingo(file, images)
     assert table.strings("emotion") == ["something else"]
@@ -200,7 +202,9 @@ def test_a_file_of_another_shape_is_refused_with_expected_and_found(tmp_path: Pa
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(TableError, match="found nothing"):
         read_artelingo(tmp_path / "empty.csv", tmp_path)
-    (tmp_path / "latin.csv").write_bytes(",".join(LITE).encode() + b"\nBaroque,awe,english,a,train,caf\xe9\n")
+    (tmp_path / "latin.csv").write_bytes(
+        ",".join(LITE).encode() + b"\nBaroque,awe,english,a,train,caf\xe9\n"
+    )
     with pytest.raises(TableError, match=r"latin.csv line 2 is not UTF-8"):
         read_artelingo(tmp_path / "latin.csv", tmp_path)
     with pytest.raises(TableError, match="nothing.csv: no such file"):
@@ -222,9 +226,7 @@ def test_the_side_file_lists_dropped_rows_and_goes_when_there_are_none(
     file = write_csv(tmp_path / "rows.csv", [row(), row(emotion="joy")])
     read_artelingo(file, images)[1].save_dropped(side)
     listed = pa_csv.read_csv(side).to_pylist()
-    assert listed == [
-        {"file": "rows.csv", "line": 3, "reason": "unknown emotion", "detail": "joy"}
-    ]
+    assert listed == [{"file": "rows.csv", "line": 3, "reason": "unknown emotion", "detail": "joy"}]
     read_artelingo(write_csv(tmp_path / "rows.csv", [row()]), images)[1].save_dropped(side)
     assert not side.exists()
 

@@ -17,7 +17,9 @@ from artaffect.labels import EMOTIONS
 FRACTIONS = {"train": 0.85, "val": 0.05, "test": 0.10}
 
 
-def test_a_saved_table_loads_with_its_provenance(tmp_path: Path, sample_table: AnnotationTable) -> None:
+def test_a_saved_table_loads_with_its_provenance(
+    tmp_path: Path, sample_table: AnnotationTable
+) -> None:
     sample_table.save(tmp_path / "t.parquet")
     loaded = AnnotationTable.load(tmp_path / "t.parquet")
     assert loaded.rows.equals(sample_table.rows)
@@ -87,7 +89,11 @@ def test_shares_come_out_as_asked_and_seeds_differ() -> None:
 
 
 def test_wrong_fractions_are_refused(sample_table: AnnotationTable) -> None:
-    for wrong in ({"train": 0.5, "val": 0.2}, {"train": 1.0, "dev": 0.0}, {"train": 1.1, "val": -0.1}):
+    for wrong in (
+        {"train": 0.5, "val": 0.2},
+        {"train": 1.0, "dev": 0.0},
+        {"train": 1.1, "val": -0.1},
+    ):
         with pytest.raises(TableError, match="sum to 1"):
             split_table(sample_table, wrong)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from artaffect.evaluation.evaluator import EvaluationResult
-from artaffect.evaluation.tables import HEADINGS
+from artaffect.evaluation.tables import HEADINGS, shown_groups
 from artaffect.labels import EMOTIONS
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers differ as well
@@ -58,7 +58,7 @@ def _plain_style() -> Iterator[None]:
 
 
 def _scores(result: EvaluationResult, figure: Any) -> None:
-    groups = list(next(iter(result.models.values())))
+    groups = shown_groups(result)
     figure.set_size_inches(9.5, 1.2 + 0.22 * len(groups) * len(result.models))
     axes = figure.subplots(1, len(HEADINGS), sharey=True)
     height = 0.8 / len(result.models)
@@ -90,7 +90,7 @@ def _scores(result: EvaluationResult, figure: Any) -> None:
 
 
 def _confusion(result: EvaluationResult, figure: Any) -> None:
-    groups = list(result.confusion)
+    groups = shown_groups(result)
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     figure.set_size_inches(4.9 * columns, 4.3 * lines)
@@ -117,7 +117,8 @@ def _reliability(result: EvaluationResult, figure: Any) -> None:
     figure.set_size_inches(5.5, 4.5)
     axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":", label="perfect")
-    for i, (group, bins) in enumerate(result.reliability.items()):
+    for i, group in enumerate(shown_groups(result)):
+        bins = result.reliability[group]
         axis.plot(
             bins.confidence,
             bins.accuracy,

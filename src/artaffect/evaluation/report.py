@@ -18,13 +18,15 @@ from artaffect.runtime import atomic_file
 def print_result(result: EvaluationResult, console: Console | None = None) -> None:
     """Print every table."""
     console = console or Console()
+    if console.width < 120:  # a number cut short is worse than a wrapped line
+        console = Console(file=console.file, width=120)
     for table in tables_of(result):
         drawn = Table(title=table.title, title_justify="left", title_style="bold")
         for i, heading in enumerate(table.header):
             drawn.add_column(heading, justify="left" if i == 0 else "right", no_wrap=True)
         for row in table.rows:
             drawn.add_row(*row)
-        console.print(drawn, width=max(console.width, 118))
+        console.print(drawn)
     console.print(protocol_line(result), soft_wrap=True)
 
 
@@ -70,6 +72,7 @@ def model_card(result: EvaluationResult, config: Mapping[str, Any]) -> str:
     """The README of a model folder, in Markdown."""
     image = config["recipe"]["image"]["encoder"]
     caption = config["recipe"]["caption"]["encoder"]
+    source = Path(str(config["data"].get("source", "unknown"))).name
     scores = "\n".join(table.to_markdown() for table in tables_of(result))
     return f"""# An artaffect model
 
@@ -77,7 +80,7 @@ Which of nine emotions an artwork evokes, from an image, a caption or both, for 
 cultures: {", ".join(config["cultures"])}.
 
 - Image encoder: `{image}`; text encoder: `{caption}`; combination: {config["fusion"]["form"]} form.
-- Trained on: `{Path(str(config["data"].get("source", "unknown"))).name}`, {config["rows"]["train"]:,} annotations.
+- Trained on: `{source}`, {config["rows"]["train"]:,} annotations.
 - artaffect {config["version"]}
 
 ```python

@@ -30,12 +30,18 @@ class TextTable:
 
 def tables_of(result: EvaluationResult) -> list[TextTable]:
     """Overall scores first, then each culture's, the differences, and the paper's metric."""
-    groups = list(next(iter(result.models.values())))
+    groups = shown_groups(result)
     tables = [_scores(result, group) for group in groups]
     tables += [_differences(pair, groups, result) for pair in result.differences]
     if "hamming" in result.extra:
         tables.append(_hamming(result.extra["hamming"]))
     return tables
+
+
+def shown_groups(result: EvaluationResult) -> list[str]:
+    """All groups; but a lone culture is the whole, and is not shown twice."""
+    groups = list(next(iter(result.models.values())))
+    return groups if len(groups) > 2 else groups[-1:]
 
 
 def _scores(result: EvaluationResult, group: str) -> TextTable:

@@ -17,7 +17,6 @@ from artaffect.inference.rows import FeatureRows, extract_rows
 from artaffect.labels import EMOTIONS
 from artaffect.models.checkpoint import load_model, read_config
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.fusion import FeatureFusion, LogitFusion
 from artaffect.runtime import say
 
 _CHUNK = 8192
@@ -93,7 +92,7 @@ def answers(model: EmotionModel, rows: FeatureRows) -> dict[str, np.ndarray]:
         ):
             answer, _ = model.answer(image, caption, there, whose)
             parts.setdefault(name, []).append(answer.numpy())
-    if not model.cultures:
+    if len(model.cultures) < 2:
         parts.pop("both, culture not told")
     return {name: np.concatenate(pieces) for name, pieces in parts.items()}
 
@@ -164,13 +163,7 @@ def _hamming(model: EmotionModel, rows: FeatureRows, habits: TrainingHabits) -> 
 def describe_fusion(model: EmotionModel) -> dict[str, Any]:
     """The fusion's weights under readable names."""
     fusion = model.fusion
-    weight: torch.Tensor
-    if isinstance(fusion, LogitFusion):
-        weight = fusion.weight[2]
-    elif isinstance(fusion, FeatureFusion):
-        weight = fusion.weight
-    else:
-        raise TypeError(f"unknown fusion {type(fusion).__name__}")
+    weight = fusion.weight.detach()
     names = ["any", *model.cultures] if len(weight) > 1 else ["all"]
     return {
         "form": fusion.form,

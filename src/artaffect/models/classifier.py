@@ -50,10 +50,16 @@ class EmotionHead(nn.Module):
             nn.init.zeros_(self.shared.weight)
 
     @torch.no_grad()
-    def standardise(self, features: Tensor) -> None:
-        """Take the centre and spread of the training features [n, feature_dim]."""
+    def start(self, features: Tensor, counts: Tensor) -> None:
+        """Begin from what is known without learning.
+
+        Args:
+            features: training features [n, feature_dim], for their centre and spread.
+            counts: how often each emotion was chosen [9]: the answer before anything is learned.
+        """
         self.mean.copy_(features.mean(0))
         self.scale.copy_(features.std(0).clamp_min(1e-6))
+        self.shared.bias.copy_(((counts + 1) / (counts + 1).sum()).log())
 
     def forward(self, features: Tensor, culture: Tensor) -> Tensor:
         """Logits [n, 9] of features [n, feature_dim] for cultures given as indices [n]."""

@@ -15,9 +15,6 @@ from torch.nn import functional as F
 from artaffect.labels import EMOTIONS
 from artaffect.models.classifier import EmotionHead
 
-IMAGE, CAPTION = 0, 1
-"""The columns of every two-modality tensor."""
-
 
 class LinearFusion(nn.Module):
     """What both forms have in common.
@@ -29,6 +26,8 @@ class LinearFusion(nn.Module):
     """
 
     form: str
+    weight: nn.Parameter
+    """[culture or 1, 2]: of image and caption where both are there."""
 
     def shares(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
         """How much each modality moved the answer: [n, 2], rows sum to 1."""
@@ -48,16 +47,15 @@ class LogitFusion(LinearFusion):
     """Weigh how far each modality moves the answer from what the culture answers anyway.
 
     With ``p`` the culture's prior and ``i``, ``c`` the branches' distributions, the logits are
-    ``log p + w_i (log i - log p) + w_c (log c - log p) + b``. The weights are learned for each of
-    the three cases (image, caption, both), so that a missing modality leaves the other one's own
-    calibrated answer.
+    ``log p + w_i (log i - log p) + w_c (log c - log p) + b``. Where a modality is missing, the other
+    branch's own answer stands as it is.
     """
 
     form = "logits"
     log_prior: Tensor
 
     def __init__(self, cultures: int, per_culture: bool = False) -> None:
-        """Make a fusion that trusts the caption and ignores the image where both are there.
+        """Make a fusion that trusts the caption, and the image a little.
 
         Args:
             cultures: how many cultures there are, without the public as a whole.
@@ -67,19 +65,19 @@ class LogitFusion(LinearFusion):
         self.cultures, self.per_culture = cultures, per_culture
         rows = cultures + 1 if per_culture else 1
         self.register_buffer("log_prior", torch.zeros(cultures + 1, len(EMOTIONS)))
-        start = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.25, 1.0]])
-        self.weight = nn.Parameter(start.unsqueeze(1).repeat(1, rows, 1))
-        """[case, culture or 1, modality]; the cases are image only, caption only, both."""
-        self.bias = nn.Parameter(torch.zeros(3, len(EMOTIONS)))
+        self.weight = nn.Parameter(torch.tensor([[0.25, 1.0]]).repeat(rows, 1))
+        """[culture or 1, modality]."""
+        self.bias = nn.Parameter(torch.zeros(len(EMOTIONS)))
 
     def forward(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
         terms = self.terms(image, caption, present, culture)
-        return self.log_prior[culture] + terms.sum(1) + self.bias[_case(present)]
+        bias = present.all(1, keepdim=True) * self.bias
+        return self.log_prior[culture] + terms.sum(1) + bias
 
     def terms(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
         """How far each modality moves each emotion's logit from the prior: [n, 2, 9]."""
-        row = culture if self.per_culture else torch.zeros_like(culture)
-        weight = self.weight[_case(present), row]
+        weight = self.weight[culture if self.per_culture else torch.zeros_like(culture)]
+        weight = torch.where(present.all(1, keepdim=True), weight, 1.0)
         prior = self.log_prior[culture].unsqueeze(1)
         said = F.log_softmax(torch.stack([image, caption], 1), -1) - prior
         return torch.where(present.unsqueeze(-1), weight.unsqueeze(-1) * said, 0.0)
@@ -181,8 +179,3 @@ def build_fusion(settings: Mapping[str, Any]) -> LinearFusion:
     forms: dict[str, type[LinearFusion]] = {"logits": LogitFusion, "features": FeatureFusion}
     arguments = dict(settings)
     return forms[arguments.pop("form")](**arguments)
-
-
-def _case(present: Tensor) -> Tensor:
-    """0 where only the image is there, 1 where only the caption, 2 where both are."""
-    return present[:, IMAGE].long() + 2 * present[:, CAPTION].long() - 1

@@ -38,6 +38,8 @@ class TextEncoder(nn.Module):
         self.tokenizer.enable_truncation(preprocessing.max_length)
         config = hub.config_of(architecture["config"])
         self.network = network if network is not None else AutoModel.from_config(config)
+        if hasattr(self.network, "pooler"):
+            self.network.pooler = None  # a layer for another task, which only some files hold
         self.feature_dim = int(config.hidden_size)
         self.pad_id = int(config.pad_token_id or 0)
 

@@ -63,8 +63,8 @@ def fit_linear_fusion(
             culture=torch.cat([rows.culture, torch.zeros_like(rows.culture)]),
             emotion=rows.emotion.repeat(2),
         )
-        # two rows in three lose a modality: each of the three cases learns its own weights
-        task = FusionTask(fusion, modality_dropout=2 / 3, cultures=0)
+        # with a modality missing there is nothing to weigh, and so nothing to learn
+        task = FusionTask(fusion, modality_dropout=0.0, cultures=0)
         settings = config.logits
     elif isinstance(fusion, FeatureFusion):
         fusion.standardise(rows.image[rows.pictured], rows.caption)

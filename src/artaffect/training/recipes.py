@@ -124,7 +124,7 @@ class _Training:
         torch.manual_seed(self.config.seed)
         head = EmotionHead(**self.image_arguments)
         data = soft_labels(rows, self.head_cultures)
-        head.standardise(data.columns["features"])
+        head.start(data.columns["features"], data.columns["votes"].sum(0))
         result = Trainer(self.config.image.train, self.config.seed).fit(
             SoftLabelTask(head, penalty),
             data,
@@ -155,7 +155,7 @@ class _Training:
     ) -> tuple[EmotionHead, FitResult]:
         torch.manual_seed(self.config.seed)
         head = EmotionHead(**self.caption_arguments)
-        head.standardise(rows.caption)
+        head.start(rows.caption, torch.bincount(rows.emotion, minlength=len(EMOTIONS)))
         result = Trainer(self.config.caption.train, self.config.seed).fit(
             ClassificationTask(head, penalty, self.head_cultures),
             TensorRows(features=rows.caption, culture=rows.culture, emotion=rows.emotion),

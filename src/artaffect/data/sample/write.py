@@ -167,15 +167,15 @@ Everything in this folder was made by `artaffect sample`: the paintings are draw
 are put together from phrases, the readers do not exist. It has the layout of ArtELingo so that it goes
 the same way, and it says nothing about real art, real people or real cultures.
 
-{paintings} paintings, seed {seed}: {len(SCENES)} scenes in {len(PALETTES)} palettes and {len(MANNERS)} manners;
-{CAPTIONS_PER_CULTURE} captions for each of the cultures {", ".join(CULTURES)}. Paintings are split
+{paintings} paintings, seed {seed}: {len(SCENES)} scenes in {len(PALETTES)} palettes and
+{len(MANNERS)} manners; {CAPTIONS_PER_CULTURE} captions for each of the cultures {", ".join(CULTURES)}. Paintings are split
 {", ".join(f"{name} {share:.0%}" for name, share in SPLITS.items())}.
 
 ## The law
 
 A reader's emotion depends on the scene, the palette and the culture (differences between cultures
-scaled by {culture_strength:g}); the manner has no influence. Captions: {kinds}. A caption that names a feeling
-names the felt one in {CANDOUR:.0%} of the cases. The tables are in `artaffect/data/sample/law.py`.
+scaled by {culture_strength:g}); the manner has no influence. Captions: {kinds}.
+A caption that names a feeling names the felt one in {CANDOUR:.0%} of the cases. The tables are in `artaffect/data/sample/law.py`.
 
 ## Best possible
 
