@@ -125,7 +125,9 @@ class AnnotationTable:
     def emotion_codes(self) -> np.ndarray:
         """Each row's emotion as its index in ``EMOTIONS``: int64 [n]."""
         names, codes = self.codes("emotion")
-        return np.array([EMOTIONS.index(Emotion(name)) for name in names], np.int64)[codes]
+        order = np.array([EMOTIONS.index(Emotion(name)) for name in names], np.int64)
+        found: np.ndarray = order[codes]
+        return found
 
     def codes(self, column: str) -> tuple[np.ndarray, np.ndarray]:
         """A label column as its distinct values [k] and each row's index into them [n]; null is -1."""

@@ -277,7 +277,7 @@ class _Rows:
 
     def _dropped_rows(self) -> pa.Table:
         dropped = np.flatnonzero(self.reason >= 0)
-        details = [self._detail(row) for row in dropped]
+        details = [self._detail(row) for row in dropped.tolist()]
         malformed = self.raw.malformed
         return pa.table(
             {

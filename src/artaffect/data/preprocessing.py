@@ -115,7 +115,7 @@ class ImagePreprocessing:
         box = self.visible_box(image.width, image.height)
         square = image.resize((self.size, self.size), _RESAMPLING[self.interpolation], box=box)
         pixels = np.asarray(square, np.float32) / 255
-        pixels = (pixels - np.float32(self.mean)) / np.float32(self.std)
+        pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
     def visible_box(self, width: int, height: int) -> tuple[float, float, float, float]:

@@ -26,7 +26,8 @@ class MajorityBaseline:
         if not hasattr(self, "priors_"):
             raise NotFittedError("this MajorityBaseline has no priors yet: call fit first")
         names, codes = np.unique(cultures, return_inverse=True)
-        return np.stack([self.priors_.get(str(name), self.prior_) for name in names])[codes]
+        table: np.ndarray = np.stack([self.priors_.get(str(n), self.prior_) for n in names])
+        return table[codes]
 
     def _prior(self, emotions: np.ndarray) -> np.ndarray:
         counts = np.bincount(emotions, minlength=len(EMOTIONS)) + self.smoothing

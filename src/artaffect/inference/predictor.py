@@ -17,7 +17,7 @@ class PredictionInput:
     image: ImageSource | None = None
     caption: str | None = None
     language: str | None = None
-    """What the caption is written in; the culture asked for, where none is named."""
+    """What the caption is written in, where it is known; it is kept apart from ``cultures``."""
     cultures: Sequence[str] | None = None
     """Whose reading is asked for; every culture of the model where none is named."""
 
@@ -67,7 +67,10 @@ class Prediction:
 class Predictor(Protocol):
     """Answers for artworks. Every kind gives the same answers to 1e-5."""
 
-    cultures: Sequence[str]
+    @property
+    def cultures(self) -> Sequence[str]:
+        """Whose readings it knows apart."""
+        ...
 
     def predict(self, inputs: Sequence[PredictionInput]) -> list[Prediction]:
         """One prediction for each input, in order.

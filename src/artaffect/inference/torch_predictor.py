@@ -17,7 +17,11 @@ class TorchPredictor:
 
     def __init__(self, model: EmotionModel) -> None:
         self.model = model.eval()
-        self.cultures = model.cultures
+
+    @property
+    def cultures(self) -> Sequence[str]:
+        """Whose readings it knows apart."""
+        return self.model.cultures
 
     @classmethod
     def load(cls, path: Path) -> "TorchPredictor":
@@ -32,6 +36,7 @@ class TorchPredictor:
         asked = [self._asked(item) for item in inputs]
         rows = torch.tensor([i for i, cultures in enumerate(asked) for _ in cultures])
         names = [culture for cultures in asked for culture in cultures]
+        languages = [inputs[row].language for row in rows]
         codes = torch.tensor([self.model.culture_index(name) for name in names])
         probabilities, shares = self.model.answer(image[rows], caption[rows], present[rows], codes)
         readings = iter(
@@ -39,9 +44,11 @@ class TorchPredictor:
                 culture=name,
                 emotions=EmotionDistribution.of(p / p.sum()),
                 shares={"image": float(share[0]), "caption": float(share[1])},
-                note=self._note(name),
+                note=self._note(name, language),
             )
-            for name, p, share in zip(names, probabilities.numpy(), shares.numpy(), strict=True)
+            for name, language, p, share in zip(
+                names, languages, probabilities.numpy(), shares.numpy(), strict=True
+            )
         )
         return [Prediction(tuple(next(readings) for _ in cultures)) for cultures in asked]
 
@@ -68,16 +75,20 @@ class TorchPredictor:
         return image, caption, present
 
     def _asked(self, item: PredictionInput) -> list[str]:
-        if item.cultures is not None:
-            return [culture.strip().lower() for culture in item.cultures]
-        if item.language is not None:
-            return [item.language.strip().lower()]
-        return list(self.cultures)
+        if item.cultures is None:
+            return list(self.cultures)
+        return [culture.strip().lower() for culture in item.cultures]
 
-    def _note(self, culture: str) -> str | None:
-        if culture in self.cultures:
-            return None
-        return (
-            f"{culture!r} was not in training (known: {', '.join(self.cultures)}): "
-            "this is the answer of the public as a whole"
-        )
+    def _note(self, culture: str, language: str | None) -> str | None:
+        notes = []
+        if culture not in self.cultures:
+            notes.append(
+                f"the culture {culture!r} was not in training (known: {', '.join(self.cultures)}): "
+                "this is the answer of the public as a whole"
+            )
+        if language and language.strip().lower() not in self.model.languages:
+            notes.append(
+                f"no captions in {language!r} were in training "
+                f"(known: {', '.join(self.model.languages)}): trust the caption's part less"
+            )
+        return "; ".join(notes) or None

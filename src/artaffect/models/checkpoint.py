@@ -49,6 +49,7 @@ def save_model(
         "format": FORMAT,
         "emotions": list(map(str, EMOTIONS)),
         "cultures": list(model.cultures),
+        "languages": list(model.languages),
         "image_encoder": model.image_encoder.settings(),
         "text_encoder": model.text_encoder.settings(),
         "heads": heads,
@@ -83,6 +84,7 @@ def load_model(folder: Path) -> EmotionModel:
             EmotionHead(**config["heads"]["caption"]),
             build_fusion(config["fusion"]),
             config["cultures"],
+            config["languages"],
         )
         weights = load_file(folder / "model.safetensors")
     except (KeyError, TypeError, ValueError, SafetensorError) as error:

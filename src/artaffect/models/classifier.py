@@ -46,6 +46,7 @@ class EmotionHead(nn.Module):
             self.deviation = nn.Linear(hidden or feature_dim, (cultures + 1) * len(EMOTIONS))
             nn.init.zeros_(self.deviation.weight)
             nn.init.zeros_(self.deviation.bias)
+        nn.init.zeros_(self.shared.bias)
         if not hidden:  # a linear head starts from saying the same of every picture
             nn.init.zeros_(self.shared.weight)
 
@@ -68,7 +69,8 @@ class EmotionHead(nn.Module):
         if self.deviation is None:
             return logits
         deviations = self.deviation(x).view(len(x), -1, len(EMOTIONS))
-        return logits + deviations[torch.arange(len(x), device=x.device), culture]
+        mine: Tensor = deviations[torch.arange(len(x), device=x.device), culture]
+        return logits + mine
 
     def penalty(self) -> Tensor:
         """Sum of squared weights of the maps to emotions: what ridge regression holds small."""

@@ -24,7 +24,9 @@ _STAGES = (
 _STAGE_ENDS = (2, 4, 7, 10, 14, 15)
 """The last block of each stage after the first."""
 
-_BN = {"eps": 1e-3, "momentum": 0.01}
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
 class _SameConv(nn.Conv2d):
@@ -50,17 +52,17 @@ class _Block(nn.Module):
         self.expands, self.adds = expansion > 1, stride == 1 and inputs == outputs
         if self.expands:
             self._expand_conv = nn.Conv2d(inputs, width, 1, bias=False)
-            self._bn0 = nn.BatchNorm2d(width, **_BN)
+            self._bn0 = _norm(width)
         self._depthwise_conv = _SameConv(width, width, kernel, stride, groups=width)
-        self._bn1 = nn.BatchNorm2d(width, **_BN)
+        self._bn1 = _norm(width)
         self._project_conv = nn.Conv2d(width, outputs, 1, bias=False)
-        self._bn2 = nn.BatchNorm2d(outputs, **_BN)
+        self._bn2 = _norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
-        return y + x if self.adds else y
+        z: Tensor = self._bn2(self._project_conv(y))
+        return z + x if self.adds else z
 
 
 class EfficientNetLite0(nn.Module):
@@ -69,15 +71,16 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._conv_stem = _SameConv(3, 32, 3, 2)
-        self._bn0 = nn.BatchNorm2d(32, **_BN)
+        self._bn0 = _norm(32)
         self._blocks = nn.ModuleList(_blocks())
         self._conv_head = nn.Conv2d(320, 1280, 1, bias=False)
-        self._bn1 = nn.BatchNorm2d(1280, **_BN)
+        self._bn1 = _norm(1280)
         self._fc = nn.Linear(1280, 1000)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """ImageNet logits [n, 1000]."""
-        return self._fc(self.pooled(pixels))
+        logits: Tensor = self._fc(self.pooled(pixels))
+        return logits
 
     def pooled(self, pixels: Tensor) -> Tensor:
         """The last feature map, averaged over places: [n, 1280]."""

@@ -23,6 +23,7 @@ class EmotionModel(nn.Module):
         caption_head: EmotionHead,
         fusion: LinearFusion,
         cultures: Sequence[str],
+        languages: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
@@ -31,6 +32,8 @@ class EmotionModel(nn.Module):
         self.caption_head = caption_head
         self.fusion = fusion
         self.cultures = tuple(cultures)
+        self.languages = tuple(languages)
+        """What the captions of the training data were written in."""
 
     def culture_index(self, culture: str) -> int:
         """The culture's index; 0, the public as a whole, for one that was not in training."""

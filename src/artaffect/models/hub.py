@@ -21,6 +21,11 @@ def guarded(name: str, load: Callable[[], T], offline_choice: str) -> T:
     Raises:
         EncoderUnavailableError: the weights cannot be had here.
     """
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # heads that a checkpoint lacks are not used here
+    logging.disable_progress_bar()
     try:
         return load()
     except (OSError, ValueError) as error:  # what transformers and its hub client raise
@@ -31,6 +36,9 @@ def guarded(name: str, load: Callable[[], T], offline_choice: str) -> T:
             f"give the folder's path instead of the name; or use {offline_choice!r}, "
             "which comes with artaffect."
         ) from None
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
 
 
 def file_of(name: str, file: str) -> Path:

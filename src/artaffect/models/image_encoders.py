@@ -134,11 +134,10 @@ class TransformersImageEncoder(ImageEncoder):
     def _take(self, model: nn.Module) -> None:
         # CLIP and SigLIP come with a text tower, which stays out
         self.network = getattr(model, "vision_model", model)
+        self.network.eval()
         size = self.preprocessing.size
-        training = self.network.training
         with torch.no_grad():
-            self.feature_dim = self.network.eval() and self(torch.zeros(1, 3, size, size)).shape[1]
-        self.network.train(training)
+            self.feature_dim = int(self(torch.zeros(1, 3, size, size)).shape[1])
 
     @classmethod
     def pretrained(cls, name: str) -> "TransformersImageEncoder":
@@ -268,8 +267,10 @@ def _preprocessing_of(published: Mapping[str, Any]) -> ImagePreprocessing:
     size = published.get("size", 224)
     if isinstance(size, int):
         size = {"shortest_edge": size}
-    crop = published.get("crop_size", size)
-    crop = crop.get("height", crop.get("shortest_edge", 224)) if isinstance(crop, dict) else crop
+    wanted = published.get("crop_size", size)
+    if isinstance(wanted, dict):
+        wanted = wanted.get("height", wanted.get("shortest_edge", 224))
+    crop = int(wanted)
     centre = published.get("do_center_crop", "crop_pct" in published)
     shorter = size.get("shortest_edge")
     crop_fraction = published.get("crop_pct") or (crop / shorter if shorter and centre else 1.0)

@@ -121,7 +121,8 @@ def build_text_encoder(settings: Mapping[str, Any], tokenizer: Tokenizer) -> Tex
 
 def _load_offline() -> TextEncoder:
     network, tokenizer = load_e5_small()
-    architecture = {"config": network.config.to_dict(), "pooling": "mean"}
+    config: Any = network.config
+    architecture = {"config": config.to_dict(), "pooling": "mean"}
     preprocessing = TextPreprocessing(prefix="query: ")
     return TextEncoder(architecture, preprocessing, tokenizer, network).eval()
 
@@ -145,5 +146,14 @@ def _load_transformers(name: str) -> TextEncoder:
         "config": network.config.to_dict(),
         "pooling": "mean" if is_e5 else "cls",
     }
-    preprocessing = TextPreprocessing(prefix="query: " if is_e5 else "")
+    preprocessing = TextPreprocessing(
+        prefix="query: " if is_e5 else "", max_length=min(128, _positions(network.config))
+    )
     return TextEncoder(architecture, preprocessing, tokenizer.backend_tokenizer, network).eval()
+
+
+def _positions(config: Any) -> int:
+    """How many tokens a model can tell the places of."""
+    positions = int(getattr(config, "max_position_embeddings", 512))
+    # RoBERTa counts places from behind the padding's own
+    return positions - 2 if "roberta" in str(config.model_type) else positions

@@ -35,7 +35,8 @@ class Vgg16(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.pool(self.features(pixels)).flatten(1)
-        return self.fc2(self.fc1(x).relu()).relu()
+        features: Tensor = self.fc2(self.fc1(x).relu()).relu()
+        return features
 
 
 def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

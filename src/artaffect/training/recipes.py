@@ -65,7 +65,13 @@ def train_compact(
     caption_head, caption_chosen = training.fit_caption()
     fusion, fusion_chosen = training.fit_fusion(image_head, caption_head)
     model = EmotionModel(
-        image_encoder, text_encoder, image_head, caption_head, fusion, cultures
+        image_encoder,
+        text_encoder,
+        image_head,
+        caption_head,
+        fusion,
+        cultures,
+        sorted(splits["train"].codes("language")[0]),
     ).eval()
     habits = TrainingHabits.of(rows["train"])
     return TrainedModel(

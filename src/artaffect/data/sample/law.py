@@ -95,7 +95,8 @@ def feelings(culture_strength: float = 1.0) -> np.ndarray:
             for emotion, value in terms.items():
                 table[s, p, c, EMOTIONS.index(emotion)] += scale * value
     table = np.exp(1.3 * table)
-    return table / table.sum(-1, keepdims=True)
+    shares: np.ndarray = table / table.sum(-1, keepdims=True)
+    return shares
 
 
 def cues() -> np.ndarray:

@@ -23,11 +23,11 @@ def _tone(image: Image.Image, palette: str) -> Image.Image:
     grey = pixels.mean(2, keepdims=True)
     if palette == "bright":
         pixels = grey + (pixels - grey) * 1.35
-        pixels = 255 * (np.clip(pixels, 0, 255) / 255) ** 0.8 + np.float32([10, 6, 0])
+        pixels = 255 * (np.clip(pixels, 0, 255) / 255) ** 0.8 + np.array([10, 6, 0])
     elif palette == "muted":
         pixels = (grey + (pixels - grey) * 0.35) * 0.78 + 42
     else:
-        pixels = (grey + (pixels - grey) * 0.75) * np.float32([0.5, 0.5, 0.62])
+        pixels = (grey + (pixels - grey) * 0.75) * np.array([0.5, 0.5, 0.62])
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 

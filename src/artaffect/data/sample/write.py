@@ -62,9 +62,9 @@ def write_sample(
     plan = _plan(paintings, rng)
     with atomic_folder(out, MARKER, overwrite) as folder:
         for painting in track(plan, "painting", len(plan)):
-            file = folder / "wikiart" / painting.manner / f"{painting.name}.jpg"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            paint(painting.scene, painting.palette, painting.manner, rng).save(file, quality=88)
+            picture = folder / "wikiart" / painting.manner / f"{painting.name}.jpg"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            paint(painting.scene, painting.palette, painting.manner, rng).save(picture, quality=88)
         with (folder / "artelingo_release_lite.csv").open(
             "w", newline="", encoding="utf-8"
         ) as file:
@@ -108,7 +108,7 @@ def _rows(
     felt, named = feelings(culture_strength), cues()
     kinds, shares = list(CAPTION_KINDS), list(CAPTION_KINDS.values())
     scenes = list(SCENES)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for painting in plan:
         place = (scenes.index(painting.scene), PALETTES.index(painting.palette))
         for c, culture in enumerate(CULTURES):
@@ -168,14 +168,16 @@ are put together from phrases, the readers do not exist. It has the layout of Ar
 the same way, and it says nothing about real art, real people or real cultures.
 
 {paintings} paintings, seed {seed}: {len(SCENES)} scenes in {len(PALETTES)} palettes and
-{len(MANNERS)} manners; {CAPTIONS_PER_CULTURE} captions for each of the cultures {", ".join(CULTURES)}. Paintings are split
+{len(MANNERS)} manners; {CAPTIONS_PER_CULTURE} captions for each of the cultures
+{", ".join(CULTURES)}. Paintings are split
 {", ".join(f"{name} {share:.0%}" for name, share in SPLITS.items())}.
 
 ## The law
 
 A reader's emotion depends on the scene, the palette and the culture (differences between cultures
 scaled by {culture_strength:g}); the manner has no influence. Captions: {kinds}.
-A caption that names a feeling names the felt one in {CANDOUR:.0%} of the cases. The tables are in `artaffect/data/sample/law.py`.
+A caption that names a feeling names the felt one in {CANDOUR:.0%} of the cases. The tables are in
+`artaffect/data/sample/law.py`.
 
 ## Best possible
 

@@ -1,0 +1,40 @@
+"""`artaffect demo`, with its real encoders, on few paintings."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from artaffect.cli.demo import run_demo
+from artaffect.data.sample.law import best_scores
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    run_demo(folder, paintings=180, overwrite=True, cache=None)
+    return folder
+
+
+def test_both_beats_each_alone_and_the_baseline(demo: Path) -> None:
+    result = json.loads((demo / "run" / "test" / "metrics.json").read_text("utf-8"))
+    loss = {m: g["overall"]["metrics"]["log_loss"]["value"] for m, g in result["models"].items()}
+    assert loss["both"] < loss["image"] < loss["baseline"]
+    assert loss["both"] < loss["caption"] < loss["baseline"]
+    assert loss["both"] < loss["both, culture not told"]
+    assert result["differences"]["both - caption"]["overall"]["log_loss"]["high"] < 0
+    assert loss["both"] > best_scores()["both and culture"].log_loss - 0.1
+
+
+def test_the_report_needs_no_other_file(demo: Path) -> None:
+    page = (demo / "run" / "test" / "report.html").read_text("utf-8")
+    assert page.count("<svg") == 4
+    for culture in ("arabic", "chinese", "english"):
+        assert f"{culture}: " in page
+    for outside in ('src="http', 'href="http', "@import", "url(http", "<script"):
+        assert outside not in page
+
+
+def test_the_model_card_names_protocol_and_scores(demo: Path) -> None:
+    card = (demo / "run" / "README.md").read_text("utf-8")
+    assert "intervals 95 %" in card and "| both |" in card and "chosen on this split" in card

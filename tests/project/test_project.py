@@ -1,0 +1,217 @@
+"""What holds of the project as a whole: imports, names, docs, recipes."""
+
+import re
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+import typer.main
+
+import artaffect
+from artaffect.cli.main import app
+from artaffect.config import CompactConfig, load_recipe, parse_config, recipe_names
+from artaffect.errors import ConfigError, UnknownNameError
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted((ROOT / "src" / "artaffect").rglob("*.py"))
+
+
+def in_a_new_process(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_importing_and_asking_for_help_load_nothing_heavy() -> None:
+    heavy = "[m for m in ('torch', 'pyarrow', 'transformers', 'numpy') if m in sys.modules]"
+    assert in_a_new_process(f"import sys, artaffect; print({heavy})").strip() == "[]"
+    code = f"""
+import sys
+from artaffect.cli.main import main
+sys.argv = ['artaffect', '--help']
+try: main()
+except SystemExit: pass
+print({heavy})"""
+    assert in_a_new_process(code).strip().splitlines()[-1] == "[]"
+
+
+def test_public_names_are_sorted_and_there() -> None:
+    assert artaffect.__all__ == sorted(artaffect.__all__, key=str.casefold)
+    for name in artaffect.__all__:
+        assert getattr(artaffect, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        artaffect.nonsense  # noqa: B018
+
+
+def test_modules_are_small() -> None:
+    lengths = {path: len(path.read_text("utf-8").splitlines()) for path in MODULES}
+    assert max(lengths.values()) <= 400, max(lengths, key=lambda p: lengths[p])
+    assert sorted(lengths.values())[len(lengths) // 2] < 200
+
+
+def test_subpackages_have_empty_inits_and_no_catch_alls() -> None:
+    for path in MODULES:
+        if path.name == "__init__.py" and path.parent.name != "artaffect":
+            assert path.read_text() == "", path
+        assert path.stem not in ("utils", "helpers", "common", "misc")
+
+
+def test_every_module_and_public_function_has_a_docstring() -> None:
+    import ast
+
+    missing = []
+    for path in MODULES:
+        tree = ast.parse(path.read_text("utf-8"))
+        if path.read_text("utf-8") and not ast.get_docstring(tree):
+            missing.append(str(path))
+        for node in ast.walk(tree):
+            is_function = isinstance(node, ast.FunctionDef | ast.ClassDef)
+            if is_function and not node.name.startswith("_") and not ast.get_docstring(node):
+                missing.append(f"{path.name}:{node.name}")
+    inner = {"forward", "to_json", "settings", "of", "select", "load", "size"}
+    names = {entry.rpartition(":")[2] for entry in missing}
+    assert names <= inner | {"sentiment", "probabilities", "top", "annotations_per_image"} | {
+        name for name in names if name in SCENE_PAINTERS
+    }, missing
+
+
+SCENE_PAINTERS = {
+    "waterfall",
+    "storm_at_sea",
+    "feast",
+    "night_forest",
+    "mourning",
+    "garden",
+    "mountain_dawn",
+    "carnival",
+    "burning_city",
+    "rotten_still_life",
+    "coloured_squares",
+    "snowy_village",
+    "encode",
+    "read",
+    "draw",
+    "keep_aside",
+    "fetch",
+    "validate",
+    "mean",
+    "scores",
+}
+
+
+def commands() -> dict[str, object]:
+    group = typer.main.get_command(app)
+    found = {}
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        nested = getattr(command, "commands", None)
+        if nested:
+            found |= {f"{name} {child}": part for child, part in nested.items()}
+        else:
+            found[name] = command
+    return found
+
+
+def test_every_command_and_option_is_in_the_docs() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    for name, command in commands().items():
+        assert f"## {name}\n" in page, name
+        section = page.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        for parameter in command.params:  # type: ignore[attr-defined]
+            for option in parameter.opts:
+                if option.startswith("--") and option != "--help":
+                    assert f"`{option}`" in section, f"{name} {option}"
+
+
+def shell_lines() -> list[tuple[str, str]]:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found = []
+    for page in pages:
+        for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text("utf-8"), re.S):
+            for line in block.replace("\\\n", " ").splitlines():
+                if line.startswith("artaffect "):
+                    found.append((page.name, line))
+    return found
+
+
+def test_commands_in_the_docs_are_spelled_as_the_program_has_them() -> None:
+    known = commands()
+    lines = shell_lines()
+    assert len(lines) >= 8
+    for page, line in lines:
+        words = line.partition("  #")[0].split()[1:]
+        if words[0].startswith("--"):
+            continue
+        name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
+        assert name in known, f"{page}: {line}"
+        options = {o for p in known[name].params for o in p.opts}  # type: ignore[attr-defined]
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert used <= options | {"--help"}, f"{page}: {line}"
+
+
+def test_links_in_the_docs_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text("utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_recipe_loads_and_some_are_found() -> None:
+    assert "compact" in recipe_names()
+    for name in recipe_names():
+        load_recipe(name, CompactConfig)
+
+
+def test_every_setting_is_explained() -> None:
+    """A docstring stands under each field, which the reference and an editor's tooltip read."""
+    source = (ROOT / "src" / "artaffect" / "config.py").read_text("utf-8")
+    kinds = [CompactConfig]
+    while kinds:
+        kind = kinds.pop()
+        for f in fields(kind):
+            hint = get_type_hints(kind)[f.name]
+            if is_dataclass(hint):
+                kinds.append(hint)  # type: ignore[arg-type]
+                continue
+            assert re.search(rf'\n    {f.name}: [^\n]*\n    """', source), (
+                f"{kind.__name__}.{f.name}"
+            )
+
+
+def test_settings_are_strict(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'compact'"):
+        load_recipe("compct", CompactConfig)
+    for override, message in (
+        ("caption.hiden=3", r"unknown key caption.hiden \(did you mean caption.hidden\?\)"),
+        ("fusion.form=magic", r"fusion.form: Input should be 'auto', 'logits' or 'features'"),
+        ("caption.train.epochs=0", "epochs must be at least 1"),
+        ("caption.dropout=1.5", "dropout must be at least 0 and below 1"),
+        ("caption.train.epochs=many", "valid integer"),
+        ("nonsense", "key.path=value"),
+        ("seed.x=1", "seed holds a value"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_recipe("compact", CompactConfig, [override])
+    with pytest.raises(ConfigError, match=r"image: Field required"):
+        parse_config({}, CompactConfig, "nothing")
+    (tmp_path / "bad.toml").write_text("a = ")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_recipe(str(tmp_path / "bad.toml"), CompactConfig)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_recipe(str(tmp_path / "none.toml"), CompactConfig)
+
+
+def test_overrides_and_own_files_are_taken(tmp_path: Path) -> None:
+    config = load_recipe("compact", CompactConfig, ["caption.train.epochs=3", "fusion.form=logits"])
+    assert (config.caption.train.epochs, config.fusion.form) == (3, "logits")
+    own = tmp_path / "own.toml"
+    own.write_text('[image]\nencoder = "resnet50"\n[caption]\nencoder = "xlm-roberta-base"\n')
+    assert load_recipe(str(own), CompactConfig).image.encoder == "resnet50"
+
+
+def test_the_constraints_pin_torch_without_torchvision() -> None:
+    text = (ROOT / "constraints.txt").read_text("utf-8")
+    assert "\ntorch==2.13.0\n" in text
+    assert "torchvision" not in text

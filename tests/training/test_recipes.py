@@ -1,0 +1,119 @@
+"""The recipe never looks at what it must not see, and its folder holds all it needs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from artaffect.config import CompactConfig
+from artaffect.data.annotations import AnnotationTable
+from artaffect.errors import OutputExistsError, TableError
+from artaffect.inference.rows import extract_rows
+from artaffect.models.checkpoint import load_model
+from artaffect.models.image_encoders import create_image_encoder
+from artaffect.models.text_encoders import create_text_encoder
+from artaffect.training.fusion import fold_of_artwork
+from artaffect.training.recipes import soft_labels, train_compact
+from artaffect.training.run import train_run
+
+
+def test_the_test_split_has_no_influence(
+    sample_table: AnnotationTable, tiny_config: CompactConfig
+) -> None:
+    splits = np.array(sample_table.strings("split"))
+    without = sample_table.select(splits != "test")
+    whole, part = (train_compact(t, tiny_config, draws=5) for t in (sample_table, without))
+    assert whole.evaluation == part.evaluation
+    for a, b in zip(whole.model.parameters(), part.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_folds_are_by_painting_and_even() -> None:
+    folds = fold_of_artwork(np.array([f"a{i}" for i in range(103)]), 5, seed=0)
+    assert torch.bincount(folds).tolist() == [21, 21, 21, 20, 20]
+
+
+def test_soft_labels_hold_every_vote_once_per_culture_and_once_for_all(
+    sample_table: AnnotationTable, encoder_folders: dict[str, Path]
+) -> None:
+    rows = extract_rows(
+        sample_table.of_split("val"),
+        create_image_encoder(str(encoder_folders["resnet"])),
+        create_text_encoder(str(encoder_folders["bert"])),
+        sample_table.cultures,
+    )
+    data = soft_labels(rows, 3).columns
+    by_culture = [data["votes"][data["culture"] == c].sum() for c in range(4)]
+    assert by_culture[0] == sum(by_culture[1:]) == len(rows)
+    assert len(data["votes"]) == 4 * len(rows.artworks)
+
+
+@pytest.mark.parametrize("form", ["logits", "features"])
+@pytest.mark.parametrize("per_culture", ["on", "off"])
+@pytest.mark.parametrize("culture", ["head", "off"])
+def test_every_form_of_fusion_trains_saves_and_loads(
+    sample_table: AnnotationTable,
+    tiny_config: CompactConfig,
+    tmp_path: Path,
+    form: str,
+    per_culture: str,
+    culture: str,
+) -> None:
+    fusion = replace(tiny_config.fusion, form=form, per_culture=per_culture)
+    config = replace(tiny_config, fusion=fusion, culture=culture)
+    train_run(sample_table, config, tmp_path / "run")
+    model = load_model(tmp_path / "run")
+    assert model.fusion.form == form
+    assert len(model.fusion.weight) == (4 if per_culture == "on" else 1)
+    assert (model.image_head.deviation is None) == (culture == "off")
+
+
+def test_rows_without_a_picture_still_teach_the_caption(
+    sample_table: AnnotationTable, tiny_config: CompactConfig
+) -> None:
+    artworks = sample_table.strings("artwork_id")
+    unpictured = set(sorted(set(artworks))[::2])
+    images = [
+        None if artwork in unpictured else image
+        for artwork, image in zip(artworks, sample_table.strings("image"), strict=True)
+    ]
+    index = sample_table.rows.column_names.index("image")
+    rows = sample_table.rows.set_column(
+        index,
+        sample_table.rows.schema.field("image"),
+        pa.array(images, pa.string()).dictionary_encode(),
+    )
+    table = AnnotationTable(rows, sample_table.provenance)
+    trained = train_compact(table, tiny_config, draws=5)
+    val = table.of_split("val")
+    left_out = val.strings("image").count(None)
+    protocol = trained.evaluation.protocol
+    assert protocol["rows_without_picture_left_out"] == left_out > 0
+    assert protocol["rows"] == len(val) - left_out
+
+
+def test_one_culture_needs_no_culture_head(
+    sample_table: AnnotationTable, tiny_config: CompactConfig
+) -> None:
+    english = sample_table.select(np.array(sample_table.strings("culture")) == "english")
+    trained = train_compact(english, tiny_config, draws=5)
+    assert trained.model.cultures == ("english",)
+    assert trained.model.image_head.deviation is None
+    assert "both, culture not told" not in trained.evaluation.models
+
+
+def test_what_cannot_be_trained_is_refused_before_the_work(
+    sample_table: AnnotationTable, tiny_config: CompactConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(TableError, match="no rows in split 'val'"):
+        train_compact(sample_table.of_split("train"), tiny_config)
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").write_text("x")
+    with pytest.raises(OutputExistsError, match="holds no SHA256SUMS"):
+        train_run(sample_table, tiny_config, tmp_path / "taken", overwrite=True)
+    moved = AnnotationTable(sample_table.rows, {"images": str(tmp_path / "gone")})
+    with pytest.raises(TableError, match="which is not there"):
+        train_compact(moved, tiny_config)
