@@ -191,6 +191,8 @@ def test_unknown_names_get_a_hint_and_missing_weights_a_way_out(tmp_path: Path) 
         create_image_encoder("resnet50")
     with pytest.raises(EncoderUnavailableError, match=r"xlm-roberta-base.*e5_small"):
         create_text_encoder("xlm-roberta-base")
+    with pytest.raises(EncoderUnavailableError, match=r"artaffect\[timm\]"):
+        create_image_encoder("timm:resnet18")
     with pytest.raises(EncoderUnavailableError, match="cannot be loaded"):
         create_image_encoder(str(tmp_path))
 

@@ -68,7 +68,7 @@ def test_every_form_of_fusion_trains_saves_and_loads(
     model = load_model(tmp_path / "run")
     assert model.fusion.form == form
     assert len(model.fusion.weight) == (4 if per_culture == "on" else 1)
-    assert (model.image_head.deviation is None) == (culture == "off")
+    assert (model.image.head.deviation is None) == (culture == "off")
 
 
 def test_rows_without_a_picture_still_teach_the_caption(
@@ -101,7 +101,7 @@ def test_one_culture_needs_no_culture_head(
     english = sample_table.select(np.array(sample_table.strings("culture")) == "english")
     trained = train_compact(english, tiny_config, draws=5)
     assert trained.model.cultures == ("english",)
-    assert trained.model.image_head.deviation is None
+    assert trained.model.image.head.deviation is None
     assert "both, culture not told" not in trained.evaluation.models
 
 

@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.data.importers import ImportReport
+    from artaffect.data.cleaning import ImportReport
 
 import_app = typer.Typer(
     help="Read a data set of the field into a table that the other commands take.",

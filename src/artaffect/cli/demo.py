@@ -13,11 +13,11 @@ from artaffect.runtime import say
 from artaffect.training.run import train_run
 
 
-def run_demo(out: Path, paintings: int, overwrite: bool, cache: Path | None) -> None:
+def run_demo(out: Path, paintings: int, cache: Path | None) -> None:
     """Everything that the tutorial does by hand, in one go, under ``out``."""
     say("1/5 drawing paintings and writing captions (synthetic data)")
     data = out / "data"
-    csv = write_sample(data, paintings, seed=0, overwrite=overwrite)
+    csv = write_sample(data, paintings, seed=0, overwrite=True)
 
     say("2/5 importing them as if they were ArtELingo")
     table, report = read_artelingo(csv, data / "wikiart")
@@ -26,7 +26,7 @@ def run_demo(out: Path, paintings: int, overwrite: bool, cache: Path | None) -> 
 
     say("3/5 training: image, caption, and their linear combination")
     run = out / "run"
-    train_run(table, load_recipe("compact", CompactConfig), run, cache, overwrite)
+    train_run(table, load_recipe("compact", CompactConfig), run, cache, overwrite=True)
 
     say("4/5 scoring on paintings that training never saw (test split)")
     result = evaluate_run(run, table, "test", cache)

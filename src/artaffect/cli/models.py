@@ -26,13 +26,15 @@ def demo(
         "artaffect-demo"
     ),
     paintings: Annotated[int, typer.Option(min=36, help="How many paintings to draw.")] = 480,
-    overwrite: Overwrite = True,
     cache: Cache = None,
 ) -> None:
-    """Draw sample data, train on it, report, and predict a new painting. Needs no data, no network."""
+    """Draw sample data, train on it, report, and predict a new painting. Needs no data, no network.
+
+    An older demo in the same folder is replaced.
+    """
     from artaffect.cli.demo import run_demo
 
-    run_demo(out, paintings, overwrite, cache)
+    run_demo(out, paintings, cache)
 
 
 def train(

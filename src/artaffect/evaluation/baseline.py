@@ -26,9 +26,9 @@ class MajorityBaseline:
         if not hasattr(self, "priors_"):
             raise NotFittedError("this MajorityBaseline has no priors yet: call fit first")
         names, codes = np.unique(cultures, return_inverse=True)
-        table: np.ndarray = np.stack([self.priors_.get(str(n), self.prior_) for n in names])
-        return table[codes]
+        return np.stack([self.priors_.get(str(n), self.prior_) for n in names])[codes]
 
     def _prior(self, emotions: np.ndarray) -> np.ndarray:
         counts = np.bincount(emotions, minlength=len(EMOTIONS)) + self.smoothing
-        return counts / counts.sum()
+        prior: np.ndarray = counts / counts.sum()
+        return prior

@@ -35,7 +35,7 @@ def evaluate_run(
     model = load_model(run)
     habits = TrainingHabits.from_json(read_config(run)["training_habits"])
     rows = extract_rows(
-        table.of_split(split), model.image_encoder, model.text_encoder, model.cultures, cache
+        table.of_split(split), model.image.encoder, model.caption.encoder, model.cultures, cache
     )
     return evaluate_rows(model, rows, habits, split, draws)
 

@@ -141,15 +141,24 @@ Encoded = tuple[Sequence[int], np.ndarray, dict[int, str]]
 
 
 def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
-    """Encode in batches, without a cache; every position comes back once."""
-    encoder.eval()
-    if isinstance(encoder, ImageEncoder):
-        yield from _encode_images(encoder, inputs)
-    else:
-        yield from _encode_captions(encoder, [str(text) for text in inputs])
+    """Encode in batches, without a cache; every position comes back once.
+
+    Runs on the GPU where there is one; the encoder is back in main memory at the end.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder.eval().to(device)
+    try:
+        if isinstance(encoder, ImageEncoder):
+            yield from _encode_images(encoder, inputs, device)
+        else:
+            yield from _encode_captions(encoder, [str(text) for text in inputs], device)
+    finally:
+        encoder.to("cpu")
 
 
-def _encode_images(encoder: ImageEncoder, files: Sequence[Path | str]) -> Iterator[Encoded]:
+def _encode_images(
+    encoder: ImageEncoder, files: Sequence[Path | str], device: torch.device
+) -> Iterator[Encoded]:
     def read(file: Path | str) -> np.ndarray | str:
         try:
             return encoder.preprocessing(file)
@@ -172,12 +181,14 @@ def _encode_images(encoder: ImageEncoder, files: Sequence[Path | str]) -> Iterat
             vectors = np.zeros((0, encoder.feature_dim), np.float32)
             if pixels:
                 with torch.inference_mode():
-                    tensor = torch.from_numpy(np.stack(pixels))
-                    vectors = encoder(tensor).float().numpy()
+                    tensor = torch.from_numpy(np.stack(pixels)).to(device)
+                    vectors = encoder(tensor).float().cpu().numpy()
             yield positions, vectors, faults
 
 
-def _encode_captions(encoder: TextEncoder, captions: Sequence[str]) -> Iterator[Encoded]:
+def _encode_captions(
+    encoder: TextEncoder, captions: Sequence[str], device: torch.device
+) -> Iterator[Encoded]:
     """Longest first: batches of one length waste no padding, and the time left is not flattered."""
     tokens = encoder.tokenize(captions)
     order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]))
@@ -186,7 +197,8 @@ def _encode_captions(encoder: TextEncoder, captions: Sequence[str]) -> Iterator[
         size = max(1, _TOKENS_PER_BATCH // len(tokens[order[start]]))
         batch = order[start : start + size]
         with torch.inference_mode():
-            vectors = encoder(*encoder.collate([tokens[i] for i in batch])).float().numpy()
+            ids, mask = encoder.collate([tokens[i] for i in batch])
+            vectors = encoder(ids.to(device), mask.to(device)).float().cpu().numpy()
         yield batch, vectors, {}
         start += size
 

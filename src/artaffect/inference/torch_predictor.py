@@ -58,17 +58,18 @@ class TorchPredictor:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Features of both modalities, zero where one is missing, and which are there."""
         model = self.model
-        image = torch.zeros(len(inputs), model.image_encoder.feature_dim)
-        caption = torch.zeros(len(inputs), model.text_encoder.feature_dim)
+        image_encoder, text_encoder = model.image.encoder, model.caption.encoder
+        image = torch.zeros(len(inputs), image_encoder.feature_dim)
+        caption = torch.zeros(len(inputs), text_encoder.feature_dim)
         pictured = [i for i, item in enumerate(inputs) if item.image is not None]
         captioned = [i for i, item in enumerate(inputs) if item.caption is not None]
         if pictured:
-            read = model.image_encoder.preprocessing
+            read = image_encoder.preprocessing
             pixels = np.stack([read(inputs[i].image) for i in pictured])  # type: ignore[arg-type]
-            image[pictured] = model.image_encoder(torch.from_numpy(pixels))
+            image[pictured] = image_encoder(torch.from_numpy(pixels))
         if captioned:
-            tokens = model.text_encoder.tokenize([str(inputs[i].caption) for i in captioned])
-            caption[captioned] = model.text_encoder(*model.text_encoder.collate(tokens))
+            tokens = text_encoder.tokenize([str(inputs[i].caption) for i in captioned])
+            caption[captioned] = text_encoder(*text_encoder.collate(tokens))
         present = torch.zeros(len(inputs), 2, dtype=torch.bool)
         present[pictured, 0] = True
         present[captioned, 1] = True

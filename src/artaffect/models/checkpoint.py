@@ -18,7 +18,7 @@ from torch import Tensor
 
 from artaffect.errors import ModelFolderError
 from artaffect.labels import EMOTIONS
-from artaffect.models.classifier import EmotionHead
+from artaffect.models.classifier import EmotionClassifier, EmotionHead
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import build_fusion
 from artaffect.models.image_encoders import build_image_encoder
@@ -44,14 +44,14 @@ def save_model(
     """
     weights = {name: _smallest(value) for name, value in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    model.text_encoder.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    model.caption.encoder.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     config = {
         "format": FORMAT,
         "emotions": list(map(str, EMOTIONS)),
         "cultures": list(model.cultures),
         "languages": list(model.languages),
-        "image_encoder": model.image_encoder.settings(),
-        "text_encoder": model.text_encoder.settings(),
+        "image_encoder": model.image.encoder.settings(),
+        "text_encoder": model.caption.encoder.settings(),
         "heads": heads,
         "fusion": model.fusion.settings(),
         **more,
@@ -75,13 +75,16 @@ def load_model(folder: Path) -> EmotionModel:
     check_folder(folder)
     config = read_config(folder)
     try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         model = EmotionModel(
-            build_image_encoder(config["image_encoder"]),
-            build_text_encoder(
-                config["text_encoder"], Tokenizer.from_file(str(folder / "tokenizer.json"))
+            EmotionClassifier(
+                build_image_encoder(config["image_encoder"]),
+                EmotionHead(**config["heads"]["image"]),
             ),
-            EmotionHead(**config["heads"]["image"]),
-            EmotionHead(**config["heads"]["caption"]),
+            EmotionClassifier(
+                build_text_encoder(config["text_encoder"], tokenizer),
+                EmotionHead(**config["heads"]["caption"]),
+            ),
             build_fusion(config["fusion"]),
             config["cultures"],
             config["languages"],

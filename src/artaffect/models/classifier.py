@@ -1,5 +1,7 @@
 """From features to emotions: the head, and an encoder with its head."""
 
+from typing import Generic, TypeVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -78,10 +80,15 @@ class EmotionHead(nn.Module):
         return total if self.deviation is None else total + self.deviation.weight.square().sum()
 
 
-class EmotionClassifier(nn.Module):
+Encoder = TypeVar("Encoder", bound=nn.Module)
+
+
+class EmotionClassifier(nn.Module, Generic[Encoder]):
     """An encoder and the head that was trained on its features."""
 
-    def __init__(self, encoder: nn.Module, head: EmotionHead) -> None:
+    encoder: Encoder
+
+    def __init__(self, encoder: Encoder, head: EmotionHead) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head

@@ -6,30 +6,26 @@ import torch
 from torch import Tensor, nn
 
 from artaffect.labels import ANY_CULTURE
-from artaffect.models.classifier import EmotionHead, log_probabilities
+from artaffect.models.classifier import EmotionClassifier, log_probabilities
 from artaffect.models.fusion import LinearFusion, LogitFusion
 from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 
 
 class EmotionModel(nn.Module):
-    """Encoders, heads and fusion. One way from features to answers, for training and prediction."""
+    """Two encoders with their heads, and the fusion: one way from features to answers."""
 
     def __init__(
         self,
-        image_encoder: ImageEncoder,
-        text_encoder: TextEncoder,
-        image_head: EmotionHead,
-        caption_head: EmotionHead,
+        image: EmotionClassifier[ImageEncoder],
+        caption: EmotionClassifier[TextEncoder],
         fusion: LinearFusion,
         cultures: Sequence[str],
         languages: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.image_encoder = image_encoder
-        self.text_encoder = text_encoder
-        self.image_head = image_head
-        self.caption_head = caption_head
+        self.image = image
+        self.caption = caption
         self.fusion = fusion
         self.cultures = tuple(cultures)
         self.languages = tuple(languages)
@@ -57,18 +53,10 @@ class EmotionModel(nn.Module):
         if not present.any(1).all():
             raise ValueError("each row needs an image or a caption")
         if isinstance(self.fusion, LogitFusion):
-            image = self.image_head(image, culture)
-            caption = self.caption_head(caption, culture)
+            image = self.image.head(image, culture)
+            caption = self.caption.head(caption, culture)
         logits = self.fusion(image, caption, present, culture)
         shares = self.fusion.shares(image, caption, present, culture)
         # the feature form also feels the stand-in of what is missing, which is no share of anything
         shares = shares.where(present.all(1, keepdim=True), present.to(shares.dtype))
         return log_probabilities(logits).exp(), shares
-
-    @torch.no_grad()
-    def branch_answers(self, image: Tensor, caption: Tensor, culture: Tensor) -> dict[str, Tensor]:
-        """What image alone and caption alone answer, as trained: probabilities float64 [n, 9]."""
-        return {
-            "image": log_probabilities(self.image_head(image, culture)).exp(),
-            "caption": log_probabilities(self.caption_head(caption, culture)).exp(),
-        }

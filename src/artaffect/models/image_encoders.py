@@ -120,20 +120,22 @@ class TransformersImageEncoder(ImageEncoder):
         self._take(AutoModel.from_config(hub.config_of(architecture["config"])))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The pooled map of a convolutional network; the class token of a transformer."""
+        """What the model pools itself, if it was trained to; else the class token or the mean map."""
         output = self.network(pixel_values=pixels)
+        pooled: Tensor | None = getattr(output, "pooler_output", None)
+        if pooled is not None:
+            return pooled.flatten(1)
         hidden: Tensor = output.last_hidden_state
-        if hidden.dim() == 4:
-            pooled = getattr(output, "pooler_output", None)
-            return (hidden.mean((2, 3)) if pooled is None else pooled).flatten(1)
-        if hasattr(self.network, "head"):  # SigLIP has no class token: its attention head pools
-            pooled = output.pooler_output
-            return torch.as_tensor(pooled)
-        return hidden[:, 0]
+        return hidden.mean((2, 3)) if hidden.dim() == 4 else hidden[:, 0]
 
     def _take(self, model: nn.Module) -> None:
         # CLIP and SigLIP come with a text tower, which stays out
         self.network = getattr(model, "vision_model", model)
+        pooler = getattr(self.network, "pooler", None)
+        if pooler is not None and any(True for _ in pooler.parameters()):
+            # ViT's pooling layer is trained for no task we know: image classifiers take the class
+            # token, and checkpoints lack it, so that it would be random anew at each load
+            self.network.pooler = None
         self.network.eval()
         size = self.preprocessing.size
         with torch.no_grad():

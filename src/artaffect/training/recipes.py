@@ -16,7 +16,7 @@ from artaffect.evaluation.evaluator import EvaluationResult
 from artaffect.inference.evaluation import TrainingHabits, evaluate_rows, votes_by_artwork
 from artaffect.inference.rows import FeatureRows, extract_rows
 from artaffect.labels import EMOTIONS
-from artaffect.models.classifier import EmotionHead
+from artaffect.models.classifier import EmotionClassifier, EmotionHead
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion
 from artaffect.models.image_encoders import create_image_encoder
@@ -65,10 +65,8 @@ def train_compact(
     caption_head, caption_chosen = training.fit_caption()
     fusion, fusion_chosen = training.fit_fusion(image_head, caption_head)
     model = EmotionModel(
-        image_encoder,
-        text_encoder,
-        image_head,
-        caption_head,
+        EmotionClassifier(image_encoder, image_head),
+        EmotionClassifier(text_encoder, caption_head),
         fusion,
         cultures,
         sorted(splits["train"].codes("language")[0]),

@@ -90,7 +90,8 @@ class Trainer:
             stop_after: end after this many epochs of the schedule.
         """
         torch.manual_seed(self.seed)
-        accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        # rows and validation lie in main memory, and heads on features are small
+        accelerator = Accelerator(cpu=True)
         loader = DataLoader(
             rows,
             batch_size=self.config.batch_size,

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from artaffect.data.sample.scenes import SCENES, Canvas
+from artaffect.data.sample.canvas import Canvas
+from artaffect.data.sample.scenes import SCENES
 
 PALETTES = ("bright", "muted", "dark")
 
