@@ -12,7 +12,7 @@ class UnknownNameError(ArtAffectError, LookupError):
     """A name is not in the registry it was looked up in."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        known = list(known)
+        known = [str(entry) for entry in known]
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")

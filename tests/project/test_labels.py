@@ -26,7 +26,11 @@ def test_the_order_is_that_of_artemis() -> None:
 
 @pytest.mark.parametrize(
     ("text", "emotion"),
-    [(" Awe ", Emotion.AWE), ("other", Emotion.SOMETHING_ELSE), ("Something  Else", "something else")],
+    [
+        (" Awe ", Emotion.AWE),
+        ("other", Emotion.SOMETHING_ELSE),
+        ("Something  Else", "something else"),
+    ],
 )
 def test_labels_are_read_as_data_sets_write_them(text: str, emotion: str) -> None:
     assert parse_emotion(text) == emotion
