@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from artaffect.data.importers import read_artelingo, read_artemis, read_parquet
     from artaffect.errors import ArtAffectError
     from artaffect.inference.features import extract_features
-    from artaffect.inference.predictor import PredictionInput, load_predictor
+    from artaffect.inference.loading import load_predictor
+    from artaffect.inference.predictor import PredictionInput
     from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution, Sentiment
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.text_encoders import create_text_encoder
@@ -27,7 +28,7 @@ _HOMES = {
     "EmotionDistribution": "artaffect.labels",
     "EMOTIONS": "artaffect.labels",
     "extract_features": "artaffect.inference.features",
-    "load_predictor": "artaffect.inference.predictor",
+    "load_predictor": "artaffect.inference.loading",
     "PredictionInput": "artaffect.inference.predictor",
     "read_artelingo": "artaffect.data.importers",
     "read_artemis": "artaffect.data.importers",

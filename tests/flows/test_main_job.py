@@ -16,7 +16,8 @@ from PIL import Image
 from artaffect.cli.main import main
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError, ModelFolderError
-from artaffect.inference.predictor import PredictionInput, load_predictor
+from artaffect.inference.loading import load_predictor
+from artaffect.inference.predictor import PredictionInput
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -10,13 +10,14 @@ import torch
 
 from artaffect.config import CompactConfig
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import OutputExistsError, TableError
+from artaffect.errors import NotFittedError, OutputExistsError, TableError
 from artaffect.inference.rows import extract_rows
 from artaffect.models.checkpoint import load_model
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
-from artaffect.training.fusion import fold_of_artwork
-from artaffect.training.recipes import soft_labels, train_compact
+from artaffect.training.branches import CaptionBranch, ImageBranch, soft_labels
+from artaffect.training.fusion import fold_of_artwork, out_of_fold_logits
+from artaffect.training.recipes import train_compact
 from artaffect.training.run import train_run
 
 
@@ -117,3 +118,49 @@ def test_what_cannot_be_trained_is_refused_before_the_work(
     moved = AnnotationTable(sample_table.rows, {"images": str(tmp_path / "gone")})
     with pytest.raises(TableError, match="which is not there"):
         train_compact(moved, tiny_config)
+
+
+def test_a_branch_must_choose_before_it_refits(
+    sample_table: AnnotationTable, tiny_config: CompactConfig, encoder_folders: dict[str, Path]
+) -> None:
+    image_encoder = create_image_encoder(str(encoder_folders["resnet"]))
+    rows = extract_rows(
+        sample_table.of_split("val"),
+        image_encoder,
+        create_text_encoder(str(encoder_folders["bert"])),
+        sample_table.cultures,
+    )
+    branch = ImageBranch(
+        replace(tiny_config.image, penalty=(0.1, 100.0)), image_encoder.feature_dim, 3, seed=0
+    )
+    with pytest.raises(NotFittedError, match="call fit first"):
+        branch.refit(rows)
+    head = branch.fit(rows, rows)
+    again = branch.refit(rows)
+    assert branch.penalty_ == 0.1
+    if branch.result_.best_epoch == tiny_config.image.train.epochs:
+        torch.testing.assert_close(head.shared.weight, again.shared.weight)
+    assert branch.logits(head, rows).shape == (2, len(rows), 9)
+
+
+def test_out_of_fold_answers_come_from_other_paintings(
+    sample_table: AnnotationTable, tiny_config: CompactConfig, encoder_folders: dict[str, Path]
+) -> None:
+    """A painting's own votes have no influence on what is said of it, only on what is said of others."""
+    rows = extract_rows(
+        sample_table.of_split("train"),
+        create_image_encoder(str(encoder_folders["resnet"])),
+        create_text_encoder(str(encoder_folders["bert"])),
+        sample_table.cultures,
+    )
+    image = ImageBranch(tiny_config.image, rows.image.shape[1], 0, seed=0)
+    caption = CaptionBranch(tiny_config.caption, rows.caption.shape[1], 0, seed=0)
+    image.fit(rows, rows)
+    caption.fit(rows, rows)
+    before = out_of_fold_logits(image, caption, rows, 2, seed=0)
+    mine = rows.artwork == 0
+    turned = replace(rows, emotion=torch.where(mine, (rows.emotion + 4) % 9, rows.emotion))
+    after = out_of_fold_logits(image, caption, turned, 2, seed=0)
+    torch.testing.assert_close(after.image[:, mine], before.image[:, mine], rtol=0, atol=0)
+    torch.testing.assert_close(after.caption[:, mine], before.caption[:, mine], rtol=0, atol=0)
+    assert not torch.equal(after.image, before.image)

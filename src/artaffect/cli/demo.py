@@ -8,7 +8,8 @@ from artaffect.data.importers import describe, read_artelingo
 from artaffect.data.sample.write import write_new_painting, write_sample
 from artaffect.evaluation.report import print_result, save_metrics, save_report
 from artaffect.inference.evaluation import evaluate_run
-from artaffect.inference.predictor import PredictionInput, load_predictor
+from artaffect.inference.loading import load_predictor
+from artaffect.inference.predictor import PredictionInput
 from artaffect.runtime import say
 from artaffect.training.run import train_run
 

@@ -100,7 +100,8 @@ def predict(
 ) -> None:
     """Say what an artwork evokes, from an image, a caption or both, for each culture side by side."""
     from artaffect.cli.show import print_prediction
-    from artaffect.inference.predictor import PredictionInput, load_predictor
+    from artaffect.inference.loading import load_predictor
+    from artaffect.inference.predictor import PredictionInput
 
     asked = PredictionInput(image, caption, language, culture or None)
     prediction = load_predictor(run).predict([asked])[0]

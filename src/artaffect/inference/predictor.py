@@ -1,8 +1,7 @@
-"""What every predictor promises, and how one is opened."""
+"""What every predictor takes, gives and promises."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from artaffect.data.preprocessing import ImageSource
@@ -79,14 +78,3 @@ class Predictor(Protocol):
             ImageError: a picture cannot be read.
         """
         ...
-
-
-def load_predictor(path: Path | str) -> Predictor:
-    """Open a model folder.
-
-    Raises:
-        ModelFolderError: it is missing, incomplete or altered.
-    """
-    from artaffect.inference.torch_predictor import TorchPredictor
-
-    return TorchPredictor.load(Path(path))
