@@ -45,9 +45,14 @@ class TrainConfig:
     """Largest norm of the gradient."""
     patience: int = 5
     """Epochs without a better validation score after which training ends."""
+    accumulation: int = 1
+    """Batches whose gradients are added up before a step."""
+    precision: Literal["full", "bf16", "fp16"] = "full"
+    """Number format of the forward pass; weights stay in full precision."""
 
     def __post_init__(self) -> None:
-        _at_least(self, epochs=1, batch_size=1, learning_rate=0, weight_decay=0, patience=1)
+        _at_least(self, epochs=1, batch_size=1, learning_rate=0, weight_decay=0)
+        _at_least(self, patience=1, accumulation=1)
         _share(self, "warmup")
 
 

@@ -1,16 +1,22 @@
 """The one loop. It asks a task for a loss and never what the task is about."""
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from artaffect.config import TrainConfig
+from artaffect.errors import ConfigError
+from artaffect.runtime import atomic_file
 
 Batch = Mapping[str, Tensor]
 
@@ -67,20 +73,42 @@ class TensorRows(Dataset[Batch]):
 
 
 class Trainer:
-    """Trains a task: a module whose ``forward(batch)`` gives a :class:`StepOutput`."""
+    """Trains a task: a module whose ``forward(batch)`` gives a :class:`StepOutput`.
 
-    def __init__(self, config: TrainConfig, seed: int = 0) -> None:
+    Randomness is a function of the place in the training: the order of an epoch follows from the
+    seed and the epoch, dropout from the seed, the epoch and the batch. So a training that was
+    killed and goes on from its checkpoint ends in the same weights as one that was not.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        seed: int = 0,
+        folder: Path | None = None,
+        checkpoint_every: int = 500,
+    ) -> None:
+        """Prepare a training.
+
+        Args:
+            folder: where ``checkpoint.pt`` and ``metrics.jsonl`` are kept; none are without it. A
+                checkpoint that is there is gone on from.
+            checkpoint_every: batches between checkpoints; there is one after each epoch besides.
+        """
         self.config = config
         self.seed = seed
+        self.folder = folder
+        self.checkpoint_every = checkpoint_every
 
     def fit(
         self,
         task: nn.Module,
-        rows: TensorRows,
+        rows: Dataset[Batch],
         validate: Callable[[], float] | None = None,
         stop_after: int | None = None,
     ) -> FitResult:
         """Train, and leave the task with the weights of its best epoch.
+
+        Under ``torchrun`` or ``accelerate launch`` each process takes its part of every batch.
 
         Args:
             task: model and loss.
@@ -88,53 +116,157 @@ class Trainer:
             validate: scores the model as it stands, lower is better; without it the last epoch is
                 kept.
             stop_after: end after this many epochs of the schedule.
+
+        Raises:
+            ConfigError: the folder's checkpoint belongs to other settings.
+            ArithmeticError: no epoch had a finite validation score.
         """
-        torch.manual_seed(self.seed)
+        run = _Run(self, task, rows)
+        if self.folder is not None:
+            run.resume(self.folder)
+        last = min(stop_after or self.config.epochs, self.config.epochs)
+        while run.epoch < last and not run.is_stale:
+            run.train_epoch()
+            task.eval()
+            run.close_epoch(validate() if validate else None)
+        if not run.best_weights:
+            raise ArithmeticError("training diverged: no epoch had a finite validation score")
+        task.load_state_dict(run.best_weights)
+        task.eval()
+        score = run.best_score if validate else math.nan
+        return FitResult(run.best_epoch, score, run.history)
+
+
+class _Run:
+    """One training under way, and all that a checkpoint has to hold of it."""
+
+    def __init__(self, trainer: Trainer, task: nn.Module, rows: Dataset[Batch]) -> None:
+        self.trainer, self.config, self.task = trainer, trainer.config, task
+        # one process may train several tasks in turn, each in its own precision
+        AcceleratorState._reset_state()
         # rows and validation lie in main memory, and heads on features are small
-        accelerator = Accelerator(cpu=True)
+        self.accelerator = Accelerator(
+            cpu=True,
+            mixed_precision={"full": "no"}.get(self.config.precision, self.config.precision),
+            gradient_accumulation_steps=self.config.accumulation,
+            dataloader_config=DataLoaderConfiguration(split_batches=True),
+        )
+        self.order = torch.Generator()
         loader = DataLoader(
             rows,
             batch_size=self.config.batch_size,
             shuffle=True,
             collate_fn=_as_is,
-            generator=torch.Generator().manual_seed(self.seed),
+            generator=self.order,
         )
         optimizer = torch.optim.AdamW(
             [p for p in task.parameters() if p.requires_grad],
             lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
         )
-        model, optimizer, loader = accelerator.prepare(task, optimizer, loader)
-        steps = len(loader) * self.config.epochs
-        schedule = torch.optim.lr_scheduler.LambdaLR(
+        self.model, self.optimizer, self.loader = self.accelerator.prepare(task, optimizer, loader)
+        steps = -(-len(self.loader) // self.config.accumulation) * self.config.epochs
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: _rate(step, steps, self.config.warmup)
         )
-        best_epoch, best_score, best_weights = 0, math.inf, None
-        history: list[dict[str, float]] = []
-        for epoch in range(1, (stop_after or self.config.epochs) + 1):
-            model.train()
-            total = torch.zeros(())
-            for batch in loader:
-                output: StepOutput = model(batch)
-                accelerator.backward(output.loss)
-                accelerator.clip_grad_norm_(model.parameters(), self.config.gradient_clip)
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad()
-                total += output.loss.detach().cpu()
-            model.eval()
-            score = validate() if validate else math.nan
-            history.append({"loss": float(total) / len(loader), "score": score})
-            if not validate or score < best_score:
-                best_epoch, best_score = epoch, score
-                best_weights = {n: w.detach().clone() for n, w in task.state_dict().items()}
-            elif epoch - best_epoch >= self.config.patience:
-                break
-        if best_weights is None:
-            raise ArithmeticError("training diverged: no epoch had a finite validation score")
-        task.load_state_dict(best_weights)
-        task.eval()
-        return FitResult(best_epoch, best_score, history)
+        self.epoch, self.batch, self.loss = 0, 0, 0.0
+        self.best_epoch, self.best_score = 0, math.inf
+        self.best_weights: dict[str, Tensor] = {}
+        self.history: list[dict[str, float]] = []
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether validation has not improved for as long as patience lasts."""
+        return self.epoch - self.best_epoch >= self.config.patience and self.best_epoch > 0
+
+    def train_epoch(self) -> None:
+        """Train to the end of the epoch, from the batch where it stands."""
+        self.order.manual_seed(_mix(self.trainer.seed, self.epoch))
+        self.model.train()
+        loader = self.loader
+        if self.batch:
+            loader = skip_first_batches(self.loader, self.batch)
+        for batch in loader:
+            rank = self.accelerator.process_index
+            torch.manual_seed(_mix(self.trainer.seed, self.epoch, self.batch, rank))
+            with self.accelerator.accumulate(self.model):
+                output: StepOutput = self.model(batch)
+                self.accelerator.backward(output.loss)
+                if self.accelerator.sync_gradients:
+                    self.accelerator.clip_grad_norm_(
+                        self.model.parameters(), self.config.gradient_clip
+                    )
+                self.optimizer.step()
+                if self.accelerator.sync_gradients:
+                    self.schedule.step()
+                self.optimizer.zero_grad()
+            self.loss += output.loss.item()
+            self.batch += 1
+            # gradients under way are in no checkpoint
+            if self.batch % self.trainer.checkpoint_every == 0 and self.accelerator.sync_gradients:
+                self.save()
+
+    def close_epoch(self, score: float | None) -> None:
+        """Note the epoch's loss and score; keep its weights if they are the best."""
+        shown = math.nan if score is None else score
+        self.history.append({"loss": self.loss / self.batch, "score": shown})
+        self.epoch, self.batch, self.loss = self.epoch + 1, 0, 0.0
+        if score is None or score < self.best_score:
+            self.best_epoch = self.epoch
+            self.best_score = math.inf if score is None else score
+            self.best_weights = {n: w.detach().clone() for n, w in self.task.state_dict().items()}
+        self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all, and the course so far, a line an epoch."""
+        folder = self.trainer.folder
+        if folder is None or not self.accelerator.is_main_process:
+            return
+        state = {
+            "settings": self._settings(),
+            "place": {name: getattr(self, name) for name in _PLACE},
+            "task": self.task.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+        with atomic_file(folder / "checkpoint.pt") as temporary:
+            torch.save(state, temporary)
+        lines = (
+            json.dumps({"epoch": number, **epoch}) + "\n"
+            for number, epoch in enumerate(self.history, start=1)
+        )
+        with atomic_file(folder / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(lines), "utf-8")
+
+    def resume(self, folder: Path) -> None:
+        """Go on from the folder's checkpoint, if it has one."""
+        path = folder / "checkpoint.pt"
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True)
+        if state["settings"] != self._settings():
+            raise ConfigError(
+                f"{path} belongs to a training with other settings: "
+                "delete it to begin anew, or use the settings it was made with"
+            )
+        for name, value in state["place"].items():
+            setattr(self, name, value)
+        self.task.load_state_dict(state["task"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+
+    def _settings(self) -> dict[str, Any]:
+        return {**asdict(self.config), "seed": self.trainer.seed, "batches": len(self.loader)}
+
+
+_PLACE = ("epoch", "batch", "loss", "best_epoch", "best_score", "best_weights", "history")
+"""Where a training stands."""
+
+
+def _mix(*numbers: int) -> int:
+    """A seed that differs wherever one of the numbers does."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
 
 
 def _rate(step: int, steps: int, warmup: float) -> float:

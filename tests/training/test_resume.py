@@ -1,0 +1,185 @@
+"""A training that was killed ends as if it had not been."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from artaffect.config import TrainConfig
+from artaffect.errors import ConfigError
+from artaffect.models.classifier import EmotionHead
+from artaffect.training.tasks import ClassificationTask
+from artaffect.training.trainer import Batch, StepOutput, TensorRows, Trainer
+
+CONFIG = TrainConfig(epochs=4, batch_size=16, learning_rate=0.02)
+
+
+def rows(count: int = 200) -> TensorRows:
+    features = torch.randn(count, 9, generator=torch.Generator().manual_seed(0))
+    culture = torch.zeros(count, dtype=torch.int64)
+    return TensorRows(features=features, culture=culture, emotion=features.argmax(1))
+
+
+def head() -> EmotionHead:
+    torch.manual_seed(7)
+    return EmotionHead(9, 0, hidden=8, dropout=0.5)
+
+
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+class Dying(nn.Module):
+    """A task that ends the training at a given batch."""
+
+    def __init__(self, task: nn.Module, batch: int) -> None:
+        super().__init__()
+        self.task, self.left = task, batch
+
+    def forward(self, batch: Batch) -> StepOutput:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed("at this batch")
+        output: StepOutput = self.task(batch)
+        return output
+
+
+def train(folder: Path | None, die_at: int = 10**9, config: TrainConfig = CONFIG) -> EmotionHead:
+    model = head()
+    task = Dying(ClassificationTask(model), die_at)
+    Trainer(config, folder=folder, checkpoint_every=3).fit(task, rows(), lambda: loss(model))
+    return model
+
+
+def loss(model: EmotionHead) -> float:
+    """On the training rows, which serve as validation here."""
+    data = rows().columns
+    with torch.no_grad():
+        logits = model(data["features"], data["culture"])
+        return nn.functional.cross_entropy(logits, data["emotion"]).item()
+
+
+@pytest.mark.parametrize("die_at", [1, 5, 13, 14, 30, 51])
+@pytest.mark.parametrize("accumulation", [1, 3])
+def test_a_broken_training_goes_on_to_the_same_weights(
+    tmp_path: Path, die_at: int, accumulation: int
+) -> None:
+    config = TrainConfig(epochs=4, batch_size=16, learning_rate=0.02, accumulation=accumulation)
+    whole = train(None, config=config)
+    with pytest.raises(Killed, match="at this batch"):
+        train(tmp_path, die_at, config)
+    again = train(tmp_path, config=config)
+    for a, b in zip(whole.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+    lines = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path: Path) -> None:
+    first = train(tmp_path)
+    again = train(tmp_path, die_at=0)
+    for a, b in zip(first.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
+    train(tmp_path)
+    with pytest.raises(ConfigError, match="other settings: delete it"):
+        train(tmp_path, config=TrainConfig(epochs=5, batch_size=16))
+
+
+def test_accumulated_batches_are_one_large_batch() -> None:
+    def plain(batch_size: int, accumulation: int) -> EmotionHead:
+        torch.manual_seed(7)
+        model = EmotionHead(9, 0)
+        config = TrainConfig(
+            epochs=2, batch_size=batch_size, accumulation=accumulation, gradient_clip=1e9
+        )
+        Trainer(config).fit(ClassificationTask(model), rows(192))
+        return model
+
+    torch.testing.assert_close(
+        plain(48, 1).shared.weight, plain(16, 3).shared.weight, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_half_precision_trains() -> None:
+    model = EmotionHead(9, 0)
+    config = TrainConfig(epochs=8, batch_size=16, learning_rate=0.05, precision="bf16")
+    result = Trainer(config).fit(ClassificationTask(model), rows())
+    assert result.history[-1]["loss"] < 0.8 * result.history[0]["loss"]
+    assert model.shared.weight.dtype == torch.float32
+
+
+SCRIPT = """
+import sys, time, torch
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.training.test_resume import *
+class Slow(Dying):
+    def forward(self, batch):
+        time.sleep(0.02)
+        return super().forward(batch)
+model = head()
+Trainer(CONFIG, folder=Path({folder!r}), checkpoint_every=3).fit(
+    Slow(ClassificationTask(model), 10**9), rows(), lambda: loss(model))
+torch.save(model.state_dict(), {out!r})
+"""
+
+
+def test_kill_minus_nine_changes_nothing(tmp_path: Path) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    code = SCRIPT.format(root=root, folder=str(tmp_path / "c"), out=str(tmp_path / "out.pt"))
+    process = subprocess.Popen([sys.executable, "-c", code])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "c" / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "out.pt").exists()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    found = torch.load(tmp_path / "out.pt", weights_only=True)
+    whole = train(None).state_dict()
+    for name, value in whole.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+
+
+TWO = """
+import sys, torch
+sys.path.insert(0, {root!r})
+from tests.training.test_resume import *
+torch.manual_seed(7)
+model = EmotionHead(9, 0)
+Trainer(CONFIG).fit(ClassificationTask(model), rows(192))
+import os
+if os.environ.get("RANK", "0") == "0":
+    torch.save(model.state_dict(), {out!r})
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_give_the_single_processs_result(tmp_path: Path) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    script = tmp_path / "two.py"
+    script.write_text(TWO.format(root=root, out=str(tmp_path / "two.pt")))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    found = subprocess.run(
+        [*launch, str(script)], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    torch.manual_seed(7)
+    model = EmotionHead(9, 0)
+    Trainer(CONFIG).fit(ClassificationTask(model), rows(192))
+    two = torch.load(tmp_path / "two.pt", weights_only=True)
+    torch.testing.assert_close(
+        two["shared.weight"], model.state_dict()["shared.weight"], rtol=1e-4, atol=1e-5
+    )
