@@ -199,6 +199,8 @@ def test_a_file_of_another_shape_is_refused_with_expected_and_found(tmp_path: Pa
     pq.write_table(pa.table({"text": ["a"]}), other)
     with pytest.raises(TableError, match="missing image, art_style"):
         read_parquet(other, tmp_path / "i")
+    with pytest.raises(TableError, match="not a text file.*artaffect import parquet"):
+        read_artelingo(other, tmp_path)
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(TableError, match="found nothing"):
         read_artelingo(tmp_path / "empty.csv", tmp_path)

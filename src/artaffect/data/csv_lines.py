@@ -89,10 +89,16 @@ def read_csv(path: Path, expected: tuple[str, ...], layout: str) -> SourceRows:
 def _header(path: Path, expected: tuple[str, ...], layout: str) -> list[str]:
     if not path.is_file():
         raise TableError(f"{path}: no such file")
+    with path.open("rb") as file:
+        if b"\0" in file.read(4096):
+            raise TableError(
+                f"{path} is not a text file; the {layout} layout is CSV "
+                "(for Parquet there is `artaffect import parquet`)"
+            )
     try:
         # other encodings are told by line when the rows are read
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            header = next(csv.reader(file), [])
+        with path.open(newline="", encoding="utf-8-sig", errors="replace") as text:
+            header = next(csv.reader(text), [])
     except csv.Error as error:
         raise TableError(f"{path} is not a CSV file: {error}") from None
     missing = [name for name in expected if name not in header]
