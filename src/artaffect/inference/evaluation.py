@@ -100,25 +100,26 @@ def answers(model: EmotionModel, rows: FeatureRows) -> dict[str, np.ndarray]:
 class TrainingHabits:
     """What constant answers need to know of the training split."""
 
-    def __init__(self, baseline: MajorityBaseline, votes: float, felt: np.ndarray) -> None:
+    def __init__(self, baseline: MajorityBaseline, readers: float, felt: np.ndarray) -> None:
         self.baseline = baseline
-        self.votes = votes
-        """Annotations per painting."""
+        self.readers = readers
+        """See :func:`fit_readers`."""
         self.felt = felt
         """Share of paintings for which anyone chose the emotion [9]."""
 
     @classmethod
-    def of(cls, rows: FeatureRows) -> "TrainingHabits":
+    def of(cls, rows: FeatureRows, readers: float) -> "TrainingHabits":
+        """Count the training rows."""
         votes = votes_by_artwork(rows).numpy()
         seen = votes[votes.sum(1) > 0]
         baseline = MajorityBaseline().fit(rows.emotion.numpy(), rows.culture_names)
-        return cls(baseline, float(seen.sum(1).mean()), (seen > 0).mean(0))
+        return cls(baseline, readers, (seen > 0).mean(0))
 
     def to_json(self) -> dict[str, Any]:
         return {
             "prior": self.baseline.prior_.tolist(),
             "priors": {name: prior.tolist() for name, prior in self.baseline.priors_.items()},
-            "votes_per_painting": self.votes,
+            "readers": self.readers,
             "felt": self.felt.tolist(),
         }
 
@@ -127,7 +128,7 @@ class TrainingHabits:
         baseline = MajorityBaseline()
         baseline.prior_ = np.array(data["prior"])
         baseline.priors_ = {name: np.array(prior) for name, prior in data["priors"].items()}
-        return cls(baseline, data["votes_per_painting"], np.array(data["felt"]))
+        return cls(baseline, data["readers"], np.array(data["felt"]))
 
 
 def votes_by_artwork(rows: FeatureRows) -> torch.Tensor:
@@ -138,12 +139,7 @@ def votes_by_artwork(rows: FeatureRows) -> torch.Tensor:
 
 
 def _hamming(model: EmotionModel, rows: FeatureRows, habits: TrainingHabits) -> dict[str, float]:
-    """The paper's metric: the share of right bits in "did anyone feel it?".
-
-    The image model answers with a distribution ``q``. Of ``m`` annotators, as many as a training
-    painting has on average, someone feels an emotion with probability ``1 - (1 - q)^m``; the bit is
-    set above one half.
-    """
+    """The paper's metric: the share of right bits in "did anyone feel it?"."""
     votes = votes_by_artwork(rows)
     seen = votes.sum(1) > 0
     felt = (votes[seen] > 0).numpy()
@@ -151,13 +147,45 @@ def _hamming(model: EmotionModel, rows: FeatureRows, habits: TrainingHabits) -> 
     present = torch.tensor([[True, False]]).expand(len(image), 2)
     caption = torch.zeros(len(image), rows.caption.shape[1])
     answer, _ = model.answer(image, caption, present, torch.zeros(len(image), dtype=torch.int64))
-    predicted = 1 - (1 - answer.numpy()) ** habits.votes > 0.5
+    predicted = felt_by_anyone(answer.numpy(), habits.readers)
     constant = np.broadcast_to(habits.felt > 0.5, felt.shape)
     return {
         "image": hamming_accuracy(felt, predicted),
         "constant_baseline": hamming_accuracy(felt, constant),
         "paintings": len(felt),
     }
+
+
+def felt_by_anyone(probabilities: np.ndarray, readers: float) -> np.ndarray:
+    """Whether it is likelier than not that one of so many independent readers feels an emotion.
+
+    Args:
+        probabilities: each painting's distribution ``q`` [p, 9].
+
+    Returns:
+        bool [p, 9]: ``1 - (1 - q)^readers > 1/2``.
+    """
+    felt: np.ndarray = 1 - (1 - probabilities) ** readers > 0.5
+    return felt
+
+
+def fit_readers(votes: np.ndarray, probabilities: np.ndarray) -> float:
+    """How many independent readers the readers of a painting are worth.
+
+    Those who look at one painting agree more than its predicted distribution says, so they set
+    fewer bits than as many independent ones would.
+
+    Args:
+        votes: how often each emotion was chosen for each painting [p, 9].
+        probabilities: what a model that has not seen the painting predicts [p, 9].
+
+    Returns:
+        The number, in steps of one half up to the votes a painting has on average, with the best
+        Hamming accuracy.
+    """
+    choices = np.arange(1, max(1.5, votes.sum(1).mean()) + 0.5, 0.5)
+    scores = [hamming_accuracy(votes > 0, felt_by_anyone(probabilities, m)) for m in choices]
+    return float(choices[int(np.argmax(scores))])
 
 
 def describe_fusion(model: EmotionModel) -> dict[str, Any]:

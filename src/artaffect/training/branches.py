@@ -16,6 +16,8 @@ from artaffect.models.classifier import EmotionHead
 from artaffect.training.tasks import ClassificationTask, SoftLabelTask
 from artaffect.training.trainer import FitResult, TensorRows, Trainer
 
+_CHUNK = 65_536
+
 
 class Branch:
     """One modality: an encoder's features, and a head on them."""
@@ -76,9 +78,15 @@ class Branch:
     @torch.no_grad()
     def logits(self, head: EmotionHead, rows: FeatureRows) -> Tensor:
         """What the head says of each row for its culture, and for culture 0: [2, n, 9]."""
-        features = self.features(rows)
-        nobody = torch.zeros_like(rows.culture)
-        return torch.stack([head(features, culture) for culture in (rows.culture, nobody)])
+        found = torch.zeros(2, len(rows), len(EMOTIONS))
+        for start in range(0, len(rows), _CHUNK):  # features of a million rows are not copied
+            keep = torch.zeros(len(rows), dtype=torch.bool)
+            keep[start : start + _CHUNK] = True
+            part = rows.select(keep)
+            features = self.features(part)
+            for place, culture in enumerate((part.culture, torch.zeros_like(part.culture))):
+                found[place, keep] = head(features, culture)
+        return found
 
     def chosen(self) -> dict[str, Any]:
         """Plain JSON: penalty, epoch, validation score and the course of the training."""

@@ -11,9 +11,14 @@ from artaffect.config import CompactConfig, FusionConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import TableError
 from artaffect.evaluation.evaluator import EvaluationResult
-from artaffect.inference.evaluation import TrainingHabits, evaluate_rows
+from artaffect.inference.evaluation import (
+    TrainingHabits,
+    evaluate_rows,
+    fit_readers,
+    votes_by_artwork,
+)
 from artaffect.inference.rows import FeatureRows, extract_rows
-from artaffect.models.classifier import EmotionClassifier, EmotionHead
+from artaffect.models.classifier import EmotionClassifier
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion
 from artaffect.models.image_encoders import create_image_encoder
@@ -71,8 +76,12 @@ def train_compact(
     say(f"image: log-loss {image.result_.best_score:.4f} on validation, penalty {image.penalty_}")
     caption_head = caption.fit(train, val)
     say(f"caption: log-loss {caption.result_.best_score:.4f} on validation")
+    logits = out_of_fold_logits(image, caption, train, config.folds, config.seed)
+    val_logits = BranchLogits(
+        image.logits(image_head, pictured_val), caption.logits(caption_head, pictured_val)
+    )
     fusion, fusion_chosen = _choose_fusion(
-        config, image, caption, (image_head, caption_head), (train, pictured_val), len(cultures)
+        config, image, caption, (pictured, logits), (pictured_val, val_logits), len(cultures)
     )
     model = EmotionModel(
         EmotionClassifier(image_encoder, image_head),
@@ -81,7 +90,7 @@ def train_compact(
         cultures,
         sorted(splits["train"].codes("language")[0]),
     ).eval()
-    habits = TrainingHabits.of(train)
+    habits = TrainingHabits.of(train, _readers(pictured, logits))
     return TrainedModel(
         model=model,
         heads={"image": image.arguments, "caption": caption.arguments},
@@ -95,14 +104,12 @@ def _choose_fusion(
     config: CompactConfig,
     image: ImageBranch,
     caption: CaptionBranch,
-    heads: tuple[EmotionHead, EmotionHead],
-    rows: tuple[FeatureRows, FeatureRows],
+    training: tuple[FeatureRows, BranchLogits],
+    validation: tuple[FeatureRows, BranchLogits],
     cultures: int,
 ) -> tuple[LinearFusion, dict[str, Any]]:
     """Fit every form that the settings allow; the best on validation stays."""
-    train, val = rows
-    logits = out_of_fold_logits(image, caption, train, config.folds, config.seed)
-    val_logits = BranchLogits(image.logits(heads[0], val), caption.logits(heads[1], val))
+    (train, logits), (val, val_logits) = training, validation
     present = torch.ones(len(val), 2, dtype=torch.bool)
 
     def validate(fusion: LinearFusion) -> float:
@@ -120,7 +127,7 @@ def _choose_fusion(
         name: fit_linear_fusion(
             fusion,
             config.fusion,
-            train.select(train.has_image),
+            train,
             logits,
             log_prior(train, cultures),
             lambda fusion=fusion: validate(fusion),  # type: ignore[misc]
@@ -132,6 +139,15 @@ def _choose_fusion(
     scores = ", ".join(f"{name} {score:.4f}" for name, score in tried.items())
     say(f"both: log-loss on validation {scores}")
     return candidates[chosen], {"chosen": chosen, "validation_log_loss": tried}
+
+
+def _readers(rows: FeatureRows, logits: BranchLogits) -> float:
+    """See :func:`fit_readers`; the answers are those for the public as a whole."""
+    answers = torch.zeros(len(rows.artworks), logits.image.shape[-1])
+    answers[rows.artwork] = logits.image[1].softmax(-1)  # alike for all rows of a painting
+    votes = votes_by_artwork(rows)
+    seen = votes.sum(1) > 0
+    return fit_readers(votes[seen].numpy(), answers[seen].numpy())
 
 
 def _candidates(
