@@ -27,8 +27,12 @@ console = Console(stderr=True, highlight=False)
 """Progress and notes go to standard error, so that standard output stays readable for scripts."""
 
 
-def progress_bar() -> Progress:
-    """A bar with counts and the time left; draws nothing where standard error is no terminal."""
+def progress_bar(transient: bool = False) -> Progress:
+    """A bar with counts and the time left; draws nothing where standard error is no terminal.
+
+    Args:
+        transient: wipe the bar when the work is done.
+    """
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -36,6 +40,7 @@ def progress_bar() -> Progress:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,
+        transient=transient,
         disable=not console.is_terminal,
     )
 

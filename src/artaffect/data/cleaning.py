@@ -70,7 +70,6 @@ class IncomingRows:
     def __init__(self, raw: SourceRows) -> None:
         self.raw = raw
         self.reason = np.full(raw.size, -1, np.int8)
-        self.detail: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self.caption = pc.utf8_trim_whitespace(raw.columns["utterance"])
         self.image_names: np.ndarray | None = None
         self.split: tuple[np.ndarray, np.ndarray] | None = None

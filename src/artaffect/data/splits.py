@@ -11,9 +11,6 @@ import pyarrow as pa
 from artaffect.data.annotations import SPLITS, AnnotationTable
 from artaffect.errors import TableError
 
-DEFAULT_FRACTIONS = {"train": 0.85, "val": 0.05, "test": 0.10}
-"""The shares of ArtEmis and ArtELingo."""
-
 
 def split_by_artwork(
     artworks: np.ndarray, fractions: Mapping[str, float], seed: int = 0

@@ -13,13 +13,6 @@ BINS = 15
 """Confidence bins of the expected calibration error (Guo et al. 2017)."""
 
 METRICS = ("accuracy", "macro_f1", "log_loss", "calibration_error")
-HIGHER_IS_BETTER = {
-    "accuracy": True,
-    "macro_f1": True,
-    "log_loss": False,
-    "calibration_error": False,
-}
-
 _TINY = 1e-12
 
 

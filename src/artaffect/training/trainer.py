@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
-from artaffect.runtime import atomic_file
+from artaffect.runtime import atomic_file, progress_bar
 
 Batch = Mapping[str, Tensor]
 
@@ -39,7 +39,7 @@ class FitResult:
     best_score: float
     """The validation score of that epoch, lower is better; NaN where there was none."""
     history: Sequence[Mapping[str, float]]
-    """For each epoch: ``loss`` and ``score``."""
+    """For each epoch: ``loss``, the terms that the task gives, and ``score``."""
 
 
 class TensorRows(Dataset[Batch]):
@@ -125,10 +125,12 @@ class Trainer:
         if self.folder is not None:
             run.resume(self.folder)
         last = min(stop_after or self.config.epochs, self.config.epochs)
-        while run.epoch < last and not run.is_stale:
-            run.train_epoch()
-            task.eval()
-            run.close_epoch(validate() if validate else None)
+        with progress_bar(transient=True) as bar:
+            shown = bar.add_task("training", total=last * run.batches, completed=run.done)
+            while run.epoch < last and not run.is_stale:
+                run.train_epoch(lambda: bar.update(shown, completed=run.done))
+                task.eval()
+                run.close_epoch(validate() if validate else None)
         if not run.best_weights:
             raise ArithmeticError("training diverged: no epoch had a finite validation score")
         task.load_state_dict(run.best_weights)
@@ -165,11 +167,13 @@ class _Run:
             weight_decay=self.config.weight_decay,
         )
         self.model, self.optimizer, self.loader = self.accelerator.prepare(task, optimizer, loader)
-        steps = -(-len(self.loader) // self.config.accumulation) * self.config.epochs
+        steps = -(-self.batches // self.config.accumulation) * self.config.epochs
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: _rate(step, steps, self.config.warmup)
         )
-        self.epoch, self.batch, self.loss = 0, 0, 0.0
+        self.epoch, self.batch = 0, 0
+        self.sums: dict[str, float] = {}
+        """Loss and its terms, added up over the epoch's batches."""
         self.best_epoch, self.best_score = 0, math.inf
         self.best_weights: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
@@ -179,7 +183,17 @@ class _Run:
         """Whether validation has not improved for as long as patience lasts."""
         return self.epoch - self.best_epoch >= self.config.patience and self.best_epoch > 0
 
-    def train_epoch(self) -> None:
+    @property
+    def batches(self) -> int:
+        """Batches an epoch."""
+        return len(self.loader)
+
+    @property
+    def done(self) -> int:
+        """Batches trained so far."""
+        return self.epoch * self.batches + self.batch
+
+    def train_epoch(self, advance: Callable[[], None]) -> None:
         """Train to the end of the epoch, from the batch where it stands."""
         self.order.manual_seed(_mix(self.trainer.seed, self.epoch))
         self.model.train()
@@ -200,8 +214,10 @@ class _Run:
                 if self.accelerator.sync_gradients:
                     self.schedule.step()
                 self.optimizer.zero_grad()
-            self.loss += output.loss.item()
+            for name, term in {"loss": output.loss, **output.parts}.items():
+                self.sums[name] = self.sums.get(name, 0.0) + term.item()
             self.batch += 1
+            advance()
             # gradients under way are in no checkpoint
             if self.batch % self.trainer.checkpoint_every == 0 and self.accelerator.sync_gradients:
                 self.save()
@@ -209,8 +225,9 @@ class _Run:
     def close_epoch(self, score: float | None) -> None:
         """Note the epoch's loss and score; keep its weights if they are the best."""
         shown = math.nan if score is None else score
-        self.history.append({"loss": self.loss / self.batch, "score": shown})
-        self.epoch, self.batch, self.loss = self.epoch + 1, 0, 0.0
+        means = {name: total / self.batch for name, total in self.sums.items()}
+        self.history.append({**means, "score": shown})
+        self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
         if score is None or score < self.best_score:
             self.best_epoch = self.epoch
             self.best_score = math.inf if score is None else score
@@ -256,10 +273,10 @@ class _Run:
         self.schedule.load_state_dict(state["schedule"])
 
     def _settings(self) -> dict[str, Any]:
-        return {**asdict(self.config), "seed": self.trainer.seed, "batches": len(self.loader)}
+        return {**asdict(self.config), "seed": self.trainer.seed, "batches": self.batches}
 
 
-_PLACE = ("epoch", "batch", "loss", "best_epoch", "best_score", "best_weights", "history")
+_PLACE = ("epoch", "batch", "sums", "best_epoch", "best_score", "best_weights", "history")
 """Where a training stands."""
 
 
