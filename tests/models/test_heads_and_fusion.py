@@ -123,8 +123,9 @@ def test_weights_that_do_not_fit_are_listed() -> None:
     head = EmotionHead(4, 0)
     weights = head.state_dict() | {"extra": torch.zeros(1)}
     weights["shared.bias"] = torch.zeros(3)
-    del weights["mean"]
+    del weights["standardise.mean"]
     with pytest.raises(
-        ModelFolderError, match=r"1 missing \['mean'\], 1 unexpected \['extra'\], 1 of other shape"
+        ModelFolderError,
+        match=r"1 missing \['standardise.mean'\], 1 unexpected \['extra'\], 1 of other shape",
     ):
         load_weights(head, weights, "file")

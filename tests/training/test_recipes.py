@@ -11,7 +11,7 @@ import torch
 from artaffect.config import CompactConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import NotFittedError, OutputExistsError, TableError
-from artaffect.inference.rows import extract_rows
+from artaffect.inference.rows import FeatureRows, extract_rows
 from artaffect.models.checkpoint import load_model
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
@@ -19,6 +19,16 @@ from artaffect.training.branches import CaptionBranch, ImageBranch, soft_labels
 from artaffect.training.fusion import fold_of_artwork, out_of_fold_logits
 from artaffect.training.recipes import train_compact
 from artaffect.training.run import train_run
+
+
+def tiny_rows(table: AnnotationTable, encoders: dict[str, Path], split: str) -> FeatureRows:
+    """The rows of a split with their features by the tiny encoders."""
+    return extract_rows(
+        table.of_split(split),
+        create_image_encoder(str(encoders["resnet"])),
+        create_text_encoder(str(encoders["bert"])),
+        table.cultures,
+    )
 
 
 def test_the_test_split_has_no_influence(
@@ -40,12 +50,7 @@ def test_folds_are_by_painting_and_even() -> None:
 def test_soft_labels_hold_every_vote_once_per_culture_and_once_for_all(
     sample_table: AnnotationTable, encoder_folders: dict[str, Path]
 ) -> None:
-    rows = extract_rows(
-        sample_table.of_split("val"),
-        create_image_encoder(str(encoder_folders["resnet"])),
-        create_text_encoder(str(encoder_folders["bert"])),
-        sample_table.cultures,
-    )
+    rows = tiny_rows(sample_table, encoder_folders, "val")
     data = soft_labels(rows, 3).columns
     by_culture = [data["votes"][data["culture"] == c].sum() for c in range(4)]
     assert by_culture[0] == sum(by_culture[1:]) == len(rows)
@@ -123,23 +128,16 @@ def test_what_cannot_be_trained_is_refused_before_the_work(
 def test_a_branch_must_choose_before_it_refits(
     sample_table: AnnotationTable, tiny_config: CompactConfig, encoder_folders: dict[str, Path]
 ) -> None:
-    image_encoder = create_image_encoder(str(encoder_folders["resnet"]))
-    rows = extract_rows(
-        sample_table.of_split("val"),
-        image_encoder,
-        create_text_encoder(str(encoder_folders["bert"])),
-        sample_table.cultures,
-    )
+    rows = tiny_rows(sample_table, encoder_folders, "val")
     branch = ImageBranch(
-        replace(tiny_config.image, penalty=(0.1, 100.0)), image_encoder.feature_dim, 3, seed=0
+        replace(tiny_config.image, penalty=(0.1, 100.0)), rows.image.shape[1], 3, seed=0
     )
     with pytest.raises(NotFittedError, match="call fit first"):
         branch.refit(rows)
     head = branch.fit(rows, rows)
     again = branch.refit(rows)
     assert branch.penalty_ == 0.1
-    if branch.result_.best_epoch == tiny_config.image.train.epochs:
-        torch.testing.assert_close(head.shared.weight, again.shared.weight)
+    torch.testing.assert_close(head.shared.weight, again.shared.weight)
     assert branch.logits(head, rows).shape == (2, len(rows), 9)
 
 
@@ -147,12 +145,7 @@ def test_out_of_fold_answers_come_from_other_paintings(
     sample_table: AnnotationTable, tiny_config: CompactConfig, encoder_folders: dict[str, Path]
 ) -> None:
     """A painting's own votes have no influence on what is said of it, only on what is said of others."""
-    rows = extract_rows(
-        sample_table.of_split("train"),
-        create_image_encoder(str(encoder_folders["resnet"])),
-        create_text_encoder(str(encoder_folders["bert"])),
-        sample_table.cultures,
-    )
+    rows = tiny_rows(sample_table, encoder_folders, "train")
     image = ImageBranch(tiny_config.image, rows.image.shape[1], 0, seed=0)
     caption = CaptionBranch(tiny_config.caption, rows.caption.shape[1], 0, seed=0)
     image.fit(rows, rows)

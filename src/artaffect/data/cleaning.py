@@ -82,8 +82,6 @@ class IncomingRows:
     ) -> tuple[np.ndarray, np.ndarray]:
         """A column's cleaned values and each row's index into them; -1 where the rule says None."""
         encoded = self.raw.columns[column].dictionary_encode()
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.unify_dictionaries().combine_chunks()
         cleaned = [rule(value) for value in encoded.dictionary.to_pylist()]
         names = sorted({value for value in cleaned if value is not None})
         index = {name: i for i, name in enumerate(names)}
@@ -140,8 +138,6 @@ class IncomingRows:
 
     def check_duplicates(self) -> None:
         captions = self.caption.dictionary_encode()
-        if isinstance(captions, pa.ChunkedArray):
-            captions = captions.unify_dictionaries().combine_chunks()
         key = self.artwork
         for codes, size in (
             (

@@ -10,6 +10,7 @@ from artaffect.evaluation.metrics import (
     BINS,
     METRICS,
     bootstrap_sums,
+    confidence_bins,
     confusion,
     scores_of_sums,
     sum_by_artwork,
@@ -174,7 +175,7 @@ def reliability(emotions: np.ndarray, probabilities: np.ndarray) -> Reliability:
     """Confidence against accuracy in the bins of the expected calibration error."""
     confidence = probabilities.max(1)
     right = probabilities.argmax(1) == emotions
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = confidence_bins(confidence)
     support = np.bincount(bins, minlength=BINS)
     filled = support > 0
 

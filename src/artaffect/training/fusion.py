@@ -94,7 +94,8 @@ def fit_linear_fusion(
         task = FusionTask(fusion, modality_dropout=0.0, cultures=0)
         settings = config.logits
     elif isinstance(fusion, FeatureFusion):
-        fusion.standardise(rows.image[rows.pictured], rows.caption)
+        fusion.standardise_image.fit(rows.image[rows.pictured])
+        fusion.standardise_caption.fit(rows.caption)
         data = TensorRows(
             shared={"image": (rows.image, rows.artwork)},
             caption=rows.caption,

@@ -110,15 +110,14 @@ def _choose_fusion(
 ) -> tuple[LinearFusion, dict[str, Any]]:
     """Fit every form that the settings allow; the best on validation stays."""
     (train, logits), (val, val_logits) = training, validation
+    prior = log_prior(train, cultures)
     present = torch.ones(len(val), 2, dtype=torch.bool)
+    said = (val_logits.image[0], val_logits.caption[0])
+    features = (image.features(val), caption.features(val))
 
     def validate(fusion: LinearFusion) -> float:
         with torch.no_grad():
-            inputs = (
-                (val_logits.image[0], val_logits.caption[0])
-                if isinstance(fusion, LogitFusion)
-                else (image.features(val), caption.features(val))
-            )
+            inputs = said if isinstance(fusion, LogitFusion) else features
             return float(F.cross_entropy(fusion(*inputs, present, val.culture), val.emotion))
 
     torch.manual_seed(config.seed)
@@ -129,7 +128,7 @@ def _choose_fusion(
             config.fusion,
             train,
             logits,
-            log_prior(train, cultures),
+            prior,
             lambda fusion=fusion: validate(fusion),  # type: ignore[misc]
             config.seed,
         )
