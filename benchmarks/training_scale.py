@@ -14,9 +14,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from artaffect.config import BranchConfig, CompactConfig, load_recipe
+from artaffect.config import BranchConfig, CompactConfig
 from artaffect.inference.rows import FeatureRows
 from artaffect.models.fusion import LogitFusion
+from artaffect.recipes import load_recipe
 from artaffect.training.branches import CaptionBranch, ImageBranch
 from artaffect.training.fusion import fit_linear_fusion, log_prior, out_of_fold_logits
 

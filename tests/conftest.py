@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from artaffect.config import CompactConfig, load_recipe
+from artaffect.config import CompactConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.importers import read_artelingo
 from artaffect.data.sample.write import write_sample
+from artaffect.recipes import load_recipe
 from artaffect.training.run import train_run
 from tests import tiny
 
@@ -71,7 +72,7 @@ def tiny_config(encoder_folders: dict[str, Path]) -> CompactConfig:
             f"caption.encoder={encoder_folders['bert']}",
             "image.penalty=[0.1]",
             "image.train.epochs=4",
-            "caption.hidden=16",
+            "caption.hidden=[16]",
             "caption.train.epochs=3",
             "fusion.latent=8",
             "fusion.logits.epochs=4",

@@ -46,5 +46,9 @@ class ModelFolderError(ArtAffectError):
     """A model folder lacks a file, was altered, or does not fit this version."""
 
 
+class ResourceError(ArtAffectError):
+    """The machine has too little of something, of memory for example."""
+
+
 class NotFittedError(ArtAffectError):
     """Something was asked to answer before it has learned."""

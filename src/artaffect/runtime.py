@@ -56,6 +56,11 @@ def say(message: str) -> None:
     console.print(message, markup=False, soft_wrap=True)
 
 
+def is_main_process() -> bool:
+    """Whether this process writes the results, where several train together (``torchrun``)."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def cache_folder() -> Path:
     """Where features are kept between runs: ``ARTAFFECT_CACHE``, else the user's cache folder."""
     if "ARTAFFECT_CACHE" in os.environ:

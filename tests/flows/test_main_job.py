@@ -49,7 +49,7 @@ def tiny_settings(encoder_folders: dict[str, Path]) -> list[str]:
         "image.penalty=[0.1]",
         "image.train.epochs=3",
         "caption.train.epochs=2",
-        "caption.hidden=8",
+        "caption.hidden=[8]",
         "fusion.logits.epochs=2",
         "fusion.form=logits",
         "folds=2",

@@ -100,9 +100,9 @@ def test_logit_terms_add_up_exactly() -> None:
 def test_a_blind_head_ignores_culture_and_a_seeing_one_starts_alike() -> None:
     torch.manual_seed(0)
     features = torch.randn(N, 4)
-    blind = EmotionHead(4, 0, hidden=5).eval()
+    blind = EmotionHead(4, 0, hidden=[5]).eval()
     torch.testing.assert_close(blind(features, CULTURE), blind(features, torch.zeros(N, dtype=int)))
-    seeing = EmotionHead(4, CULTURES, hidden=5).eval()
+    seeing = EmotionHead(4, CULTURES, hidden=[5]).eval()
     first = seeing(features, CULTURE)
     torch.testing.assert_close(first, seeing(features, torch.zeros(N, dtype=int)))
     with torch.no_grad():

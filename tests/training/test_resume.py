@@ -15,8 +15,9 @@ from torch import nn
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
 from artaffect.models.classifier import EmotionHead
+from artaffect.training.batches import Batch, TensorRows
 from artaffect.training.tasks import ClassificationTask
-from artaffect.training.trainer import Batch, StepOutput, TensorRows, Trainer
+from artaffect.training.trainer import StepOutput, Trainer
 
 CONFIG = TrainConfig(epochs=4, batch_size=16, learning_rate=0.02)
 
@@ -29,7 +30,7 @@ def rows(count: int = 200) -> TensorRows:
 
 def head() -> EmotionHead:
     torch.manual_seed(7)
-    return EmotionHead(9, 0, hidden=8, dropout=0.5)
+    return EmotionHead(9, 0, hidden=[8], dropout=0.5)
 
 
 class Killed(Exception):
@@ -54,7 +55,9 @@ class Dying(nn.Module):
 def train(folder: Path | None, die_at: int = 10**9, config: TrainConfig = CONFIG) -> EmotionHead:
     model = head()
     task = Dying(ClassificationTask(model), die_at)
-    Trainer(config, folder=folder, checkpoint_every=3).fit(task, rows(), lambda: loss(model))
+    Trainer(config, folder=folder, checkpoint_every=3).fit(
+        task, rows(), lambda: {"log_loss": loss(model)}
+    )
     return model
 
 
@@ -129,7 +132,7 @@ class Slow(Dying):
         return super().forward(batch)
 model = head()
 Trainer(CONFIG, folder=Path({folder!r}), checkpoint_every=3).fit(
-    Slow(ClassificationTask(model), 10**9), rows(), lambda: loss(model))
+    Slow(ClassificationTask(model), 10**9), rows(), lambda: {{"log_loss": loss(model)}})
 torch.save(model.state_dict(), {out!r})
 """
 

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from artaffect.config import TrainConfig
 from artaffect.models.classifier import EmotionHead
+from artaffect.training.batches import TensorRows
 from artaffect.training.tasks import ClassificationTask, FusionTask, SoftLabelTask, forget_culture
-from artaffect.training.trainer import TensorRows, Trainer, _rate
+from artaffect.training.trainer import Trainer, _rate
 
 
 def rows(count: int = 200) -> TensorRows:
@@ -49,9 +50,9 @@ def test_the_best_epoch_is_kept_and_patience_ends_training() -> None:
     scores = iter([3.0, 1.0, 2.0, 2.0, 2.0, 0.0])
     seen = []
 
-    def validate() -> float:
+    def validate() -> dict[str, float]:
         seen.append(head.shared.weight.detach().clone())
-        return next(scores)
+        return {"log_loss": next(scores)}
 
     config = TrainConfig(epochs=6, batch_size=64, patience=3)
     result = Trainer(config).fit(ClassificationTask(head), rows(), validate)
@@ -71,7 +72,7 @@ def test_stopping_early_is_the_beginning_of_the_same_training() -> None:
 def test_a_diverging_training_is_no_result() -> None:
     with pytest.raises(ArithmeticError, match="diverged"):
         Trainer(TrainConfig(epochs=2)).fit(
-            ClassificationTask(EmotionHead(9, 0)), rows(), lambda: math.nan
+            ClassificationTask(EmotionHead(9, 0)), rows(), lambda: {"log_loss": math.nan}
         )
 
 

@@ -52,11 +52,12 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train image, caption and their combination; scores on the validation split at the end."""
-    from artaffect.config import CompactConfig, load_recipe
+    from artaffect.config import Recipe
     from artaffect.data.annotations import AnnotationTable
+    from artaffect.recipes import load_recipe
     from artaffect.training.run import train_run
 
-    config = load_recipe(recipe, CompactConfig, set_ or ())
+    config = load_recipe(recipe, Recipe, set_ or ())
     result = train_run(AnnotationTable.load(data), config, out, cache, overwrite)
     _show(result, as_json, f"model folder: {out}; report: {out / 'report.html'}")
 

@@ -2,7 +2,7 @@
 
 import ast
 import sys
-import tomllib
+from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any, get_type_hints
 import typer.main
 
 from artaffect.cli.main import app
-from artaffect.config import CompactConfig
+from artaffect.config import RECIPES, Recipe
+from artaffect.recipes import load_recipe, recipe_names, settings_class
 
 _NOTE = (
     "<!-- Made by `python -m artaffect.cli.reference docs`; edit the program, not this page. -->"
@@ -30,22 +31,25 @@ def commands_page() -> str:
 
 
 def settings_page() -> str:
-    """Every setting of the recipe ``compact`` with its default, in Markdown."""
-    lines = [
+    """The recipes, and every setting of every kind with its default, in Markdown."""
+    sections = [
         "# Settings",
         _NOTE,
-        "A recipe is a TOML file with these keys; `artaffect train --set key=value` changes one. "
-        "The recipe `compact` is the default; its values stand last.",
-        "| key | meaning | default | compact |",
-        "| --- | --- | --- | --- |",
+        "A recipe is a TOML file; `artaffect train RECIPE --set key=value` changes one of its settings, and "
+        "a file of your own may stand in its place. Its first key, `kind`, says what is trained.",
+        "\n".join(["| recipe | kind | what it is |", "| --- | --- | --- |", *_recipes()]),
     ]
-    compact = tomllib.loads((files("artaffect") / "configs" / "compact.toml").read_text("utf-8"))
-    return (
-        "\n\n".join(lines[:3])
-        + "\n\n"
-        + "\n".join([*lines[3:], *_rows(CompactConfig, compact)])
-        + "\n"
-    )
+    for name, kind in RECIPES.items():
+        lines = ["| key | meaning | default |", "| --- | --- | --- |", *_rows(kind)]
+        sections += [f"## {name}", (kind.__doc__ or "").strip(), "\n".join(lines)]
+    return "\n\n".join(sections) + "\n"
+
+
+def _recipes() -> Iterator[str]:
+    for name in recipe_names():
+        text = (files("artaffect") / "configs" / f"{name}.toml").read_text("utf-8")
+        comment = [line[2:] for line in text.partition("\n\n")[0].splitlines()]
+        yield f"| `{name}` | {load_recipe(name, Recipe).kind} | {' '.join(comment)} |"
 
 
 def _section(name: str, command: Any) -> str:
@@ -68,38 +72,31 @@ def _section(name: str, command: Any) -> str:
     return "\n".join(lines)
 
 
-def _rows(kind: Any, values: dict[str, Any], prefix: str = "") -> list[str]:
+def _rows(kind: Any, prefix: str = "") -> list[str]:
     meanings, hints = _field_docstrings(kind), get_type_hints(kind)
     rows = []
     for f in fields(kind):
-        value = values.get(f.name, "")
-        if is_dataclass(hints[f.name]):
-            rows += _rows(hints[f.name], value or {}, f"{prefix}{f.name}.")
+        group = settings_class(hints[f.name])
+        if is_dataclass(group):
+            rows += _rows(group, f"{prefix}{f.name}.")
             continue
         default = "required" if f.default is MISSING else repr(f.default)
         meaning = " ".join(meanings[f.name].replace("``", "`").split())
-        shown = "" if value == "" else repr(value)
-        rows.append(
-            f"| `{prefix}{f.name}` | {meaning} | `{default}` | {f'`{shown}`' if shown else ''} |"
-        )
+        rows.append(f"| `{prefix}{f.name}` | {meaning} | `{default}` |")
     return rows
 
 
 def _field_docstrings(kind: type) -> dict[str, str]:
     """The string under each field, which Python itself does not keep."""
-    source = (files("artaffect") / "config.py").read_text("utf-8")
-    body = next(
-        node.body
-        for node in ast.parse(source).body
-        if isinstance(node, ast.ClassDef) and node.name == kind.__name__
-    )
+    source = ast.parse((files("artaffect") / "config.py").read_text("utf-8"))
+    bodies = {node.name: node.body for node in source.body if isinstance(node, ast.ClassDef)}
     found = {}
-    for field, text in zip(body, body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-            name, value = field.target, text.value
-            if isinstance(name, ast.Name) and isinstance(value, ast.Constant):
-                found[name.id] = str(value.value)
-    # a group of settings is explained by its own fields
+    for body in (bodies.get(base.__name__, []) for base in kind.__mro__):
+        for field, text in zip(body, body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                name, value = field.target, text.value
+                if isinstance(name, ast.Name) and isinstance(value, ast.Constant):
+                    found[name.id] = str(value.value)
     return found
 
 

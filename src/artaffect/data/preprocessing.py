@@ -113,7 +113,37 @@ class ImagePreprocessing:
         image = open_image(source, smallest_side=round(self.size / self.crop_fraction))
         # resampling only the box that is kept spares a long frieze from growing huge on the way
         box = self.visible_box(image.width, image.height)
-        square = image.resize((self.size, self.size), _RESAMPLING[self.interpolation], box=box)
+        return self._normalise(self._resize(image, self.size, box))
+
+    def view(self, source: ImageSource, share: float, place: tuple[float, float]) -> np.ndarray:
+        """A part of the picture for training: float32 [3, size, size].
+
+        Args:
+            share: of the side, that is shown.
+            place: of the part, from left and top: 0 to 1.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        image = open_image(source, smallest_side=round(self.size / share))
+        return self._normalise(self.square(image, self.size, share, place))
+
+    def square(
+        self, image: Image.Image, side: int, share: float, place: tuple[float, float]
+    ) -> Image.Image:
+        """A part of a picture, square: of ``share`` of its sides, at ``place`` from left and top."""
+        width, height = image.width * share, image.height * share
+        if self.fit == "crop":
+            width = height = min(width, height)
+        left, top = (image.width - width) * place[0], (image.height - height) * place[1]
+        return self._resize(image, side, (left, top, left + width, top + height))
+
+    def _resize(
+        self, image: Image.Image, side: int, box: tuple[float, float, float, float]
+    ) -> Image.Image:
+        return image.resize((side, side), _RESAMPLING[self.interpolation], box=box)
+
+    def _normalise(self, square: Image.Image) -> np.ndarray:
         pixels = np.asarray(square, np.float32) / 255
         pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -1,6 +1,6 @@
 """Score several models on the same rows: overall, per culture, with intervals and differences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,6 +18,9 @@ from artaffect.evaluation.metrics import (
 
 PRIMARY = "log_loss"
 """The metric by which models are chosen: it sees the whole distribution, not only its top."""
+
+_SEED = 0
+"""Of the bootstrap: all models, and all runs, meet the same draws."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,9 @@ def evaluate(
     cultures: np.ndarray,
     artworks: np.ndarray,
     draws: int = 1000,
-    seed: int = 0,
+    *,
+    pairs: Sequence[tuple[str, str]] = (("both", "caption"), ("both", "image")),
+    shown: str = "both",
 ) -> EvaluationResult:
     """Score models side by side on the same rows.
 
@@ -117,6 +122,9 @@ def evaluate(
         cultures: the culture's name of each row [n].
         artworks: any value that tells paintings apart [n].
         draws: bootstrap draws of paintings behind each interval.
+        pairs: whose difference, first minus second, is reported where both are there.
+        shown: the model whose confusion and reliability are reported; the last one where it is
+            not there.
 
     Raises:
         ValueError: no rows, or arrays of different lengths.
@@ -128,10 +136,8 @@ def evaluate(
     groups |= {str(name): cultures == name for name in sorted(set(cultures.tolist()))}
     names = list(predictions)
     models: dict[str, dict[str, Scores]] = {name: {} for name in names}
-    pairs = {
-        f"both - {name}": name for name in ("caption", "image") if {name, "both"} <= set(names)
-    }
-    differences: dict[str, dict[str, dict[str, Score]]] = {pair: {} for pair in pairs}
+    compared = {f"{a} - {b}": (a, b) for a, b in pairs if {a, b} <= set(names)}
+    differences: dict[str, dict[str, dict[str, Score]]] = {pair: {} for pair in compared}
     for group, rows in groups.items():
         unique, codes = np.unique(artworks[rows], return_inverse=True)
         sums = np.stack(
@@ -141,21 +147,21 @@ def evaluate(
             ]
         )
         exact = scores_of_sums(sums.sum(1))
-        drawn = _bootstrap(sums, draws, seed)
+        drawn = _bootstrap(sums, draws, _SEED)
         for i, name in enumerate(names):
             metrics = {m: _score(exact[m][i], drawn[m][i]) for m in METRICS}
             models[name][group] = Scores(metrics, int(rows.sum()), len(unique))
-        for pair, other in pairs.items():
-            a, b = names.index("both"), names.index(other)
+        for pair, (first, second) in compared.items():
+            a, b = names.index(first), names.index(second)
             differences[pair][group] = {
                 m: _score(exact[m][a] - exact[m][b], drawn[m][a] - drawn[m][b]) for m in METRICS
             }
-    shown = "both" if "both" in names else names[-1]
+    shown = shown if shown in names else names[-1]
     return EvaluationResult(
         protocol={
             "rows": len(emotions),
             "artworks": len(np.unique(artworks)),
-            "interval": f"95 %, {draws} bootstrap draws of paintings, seed {seed}",
+            "interval": f"95 %, {draws} bootstrap draws of paintings, seed {_SEED}",
             "shown": shown,
         },
         models=models,

@@ -70,8 +70,8 @@ def save_report(result: EvaluationResult, path: Path, title: str) -> None:
 
 def model_card(result: EvaluationResult, config: Mapping[str, Any]) -> str:
     """The README of a model folder, in Markdown."""
-    image = config["recipe"]["image"]["encoder"]
-    caption = config["recipe"]["caption"]["encoder"]
+    fusion = config["fusion"]["form"] if config["fusion"] else "none, one modality"
+    encoders = "; ".join(f"{name} encoder: `{value}`" for name, value in config["encoders"].items())
     source = Path(str(config["data"].get("source", "unknown"))).name
     scores = "\n".join(table.to_markdown() for table in tables_of(result))
     return f"""# An artaffect model
@@ -79,7 +79,7 @@ def model_card(result: EvaluationResult, config: Mapping[str, Any]) -> str:
 Which of nine emotions an artwork evokes, from an image, a caption or both, for readers of these
 cultures: {", ".join(config["cultures"])}.
 
-- Image encoder: `{image}`; text encoder: `{caption}`; combination: {config["fusion"]["form"]} form.
+- {encoders[:1].upper()}{encoders[1:]}; combination: {fusion}.
 - Trained on: `{source}`, {config["rows"]["train"]:,} annotations.
 - artaffect {config["version"]}
 

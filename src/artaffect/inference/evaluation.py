@@ -1,6 +1,6 @@
 """Score a model on rows: image, caption and both, beside the baseline, on the same captions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from artaffect.inference.rows import FeatureRows, extract_rows
 from artaffect.labels import EMOTIONS
 from artaffect.models.checkpoint import load_model, read_config
 from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.fusion import LinearFusion
 from artaffect.runtime import say
 
 _CHUNK = 8192
@@ -34,9 +35,7 @@ def evaluate_run(
     """
     model = load_model(run)
     habits = TrainingHabits.from_json(read_config(run)["training_habits"])
-    rows = extract_rows(
-        table.of_split(split), model.image.encoder, model.caption.encoder, model.cultures, cache
-    )
+    rows = extract_rows(table.of_split(split), *model.encoders, model.cultures, cache)
     return evaluate_rows(model, rows, habits, split, draws)
 
 
@@ -47,10 +46,10 @@ def evaluate_rows(
     split: str,
     draws: int = 1000,
 ) -> EvaluationResult:
-    """Score a model on the rows that have a picture."""
+    """Score a model on the rows that have a picture; on all of them where it reads captions only."""
     for fault in rows.broken:
         say(f"left out, picture cannot be read: {fault}")
-    compared = rows.select(rows.has_image)
+    compared = rows if model.image is None else rows.select(rows.has_image)
     if not len(compared):
         raise InputError(f"no row of split {split!r} has a picture: image and both have no score")
     predictions = {"baseline": habits.baseline.predict(compared.culture_names)}
@@ -69,19 +68,25 @@ def evaluate_rows(
         "unreadable_pictures": len(rows.broken),
         "baseline": "each culture's distribution in the training split",
     }
-    extra = {"hamming": _hamming(model, compared, habits), "fusion": describe_fusion(model)}
+    extra: dict[str, Any] = {}
+    if model.image is not None:
+        extra["hamming"] = hamming(model, compared, habits)
+    if model.fusion is not None:
+        extra["fusion"] = describe_fusion(model.fusion, model.cultures)
     return replace(result, protocol=protocol, extra=extra)
 
 
 def answers(model: EmotionModel, rows: FeatureRows) -> dict[str, np.ndarray]:
-    """Distributions of image, caption and both, and of both when the culture is not told: [n, 9]."""
-    asked = {
-        "image": ((True, False), True),
-        "caption": ((False, True), True),
-        "both": ((True, True), True),
-    }
-    if len(model.cultures) > 1:
-        asked["both, culture not told"] = ((True, True), False)
+    """Distributions of image, caption and both, and of both when the culture is not told: [n, 9].
+
+    A model of one modality gives that one.
+    """
+    inputs = {"image": (True, False), "caption": (False, True)}
+    asked = {name: (inputs[name], True) for name in model.modalities}
+    if model.fusion is not None:
+        asked["both"] = ((True, True), True)
+        if len(model.cultures) > 1:
+            asked["both, culture not told"] = ((True, True), False)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in asked}
     for start in range(0, len(rows), _CHUNK):
         piece = slice(start, start + _CHUNK)
@@ -98,15 +103,15 @@ def answers(model: EmotionModel, rows: FeatureRows) -> dict[str, np.ndarray]:
 class TrainingHabits:
     """What constant answers need to know of the training split."""
 
-    def __init__(self, baseline: MajorityBaseline, readers: float, felt: np.ndarray) -> None:
+    def __init__(self, baseline: MajorityBaseline, readers: float | None, felt: np.ndarray) -> None:
         self.baseline = baseline
         self.readers = readers
-        """See :func:`fit_readers`."""
+        """See :func:`fit_readers`; None where no model looks at pictures."""
         self.felt = felt
         """Share of paintings for which anyone chose the emotion [9]."""
 
     @classmethod
-    def of(cls, rows: FeatureRows, readers: float) -> "TrainingHabits":
+    def of(cls, rows: FeatureRows, readers: float | None) -> "TrainingHabits":
         """Count the training rows."""
         votes = votes_by_artwork(rows).numpy()
         seen = votes[votes.sum(1) > 0]
@@ -136,16 +141,19 @@ def votes_by_artwork(rows: FeatureRows) -> torch.Tensor:
     return counts.view(len(rows.artworks), len(EMOTIONS)).float()
 
 
-def _hamming(model: EmotionModel, rows: FeatureRows, habits: TrainingHabits) -> dict[str, float]:
+def hamming(model: EmotionModel, rows: FeatureRows, habits: TrainingHabits) -> dict[str, float]:
     """The paper's metric: the share of right bits in "did anyone feel it?"."""
+    if model.image is None:
+        raise ValueError("the paper's metric is about models that look at pictures")
     votes = votes_by_artwork(rows)
     seen = votes.sum(1) > 0
     felt = (votes[seen] > 0).numpy()
-    image = rows.image[seen]
-    present = torch.tensor([[True, False]]).expand(len(image), 2)
-    caption = torch.zeros(len(image), rows.caption.shape[1])
-    answer, _ = model.answer(image, caption, present, torch.zeros(len(image), dtype=torch.int64))
-    predicted = felt_by_anyone(answer.numpy(), habits.readers)
+    with torch.no_grad():
+        logits = model.image.head(rows.image[seen], torch.zeros(len(felt), dtype=torch.int64))
+    if model.image.head.multi_label:
+        predicted = (logits > 0).numpy()
+    else:
+        predicted = felt_by_anyone(logits.softmax(-1).numpy(), habits.readers or 1.0)
     constant = np.broadcast_to(habits.felt > 0.5, felt.shape)
     return {
         "image": hamming_accuracy(felt, predicted),
@@ -186,11 +194,10 @@ def fit_readers(votes: np.ndarray, probabilities: np.ndarray) -> float:
     return float(choices[int(np.argmax(scores))])
 
 
-def describe_fusion(model: EmotionModel) -> dict[str, Any]:
+def describe_fusion(fusion: LinearFusion, cultures: Sequence[str]) -> dict[str, Any]:
     """The fusion's weights under readable names."""
-    fusion = model.fusion
     weight = fusion.weight.detach()
-    names = ["any", *model.cultures] if len(weight) > 1 else ["all"]
+    names = ["any", *cultures] if len(weight) > 1 else ["all"]
     return {
         "form": fusion.form,
         "weights": {

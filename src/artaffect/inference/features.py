@@ -143,9 +143,10 @@ Encoded = tuple[Sequence[int], np.ndarray, dict[int, str]]
 def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
     """Encode in batches, without a cache; every position comes back once.
 
-    Runs on the GPU where there is one; the encoder is back in main memory at the end.
+    Runs on the GPU where there is one; the encoder is back where it was at the end.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    home = next(encoder.parameters()).device
     encoder.eval().to(device)
     try:
         if isinstance(encoder, ImageEncoder):
@@ -153,7 +154,7 @@ def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
         else:
             yield from _encode_captions(encoder, [str(text) for text in inputs], device)
     finally:
-        encoder.to("cpu")
+        encoder.to(home)
 
 
 def _encode_images(

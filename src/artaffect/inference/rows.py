@@ -22,13 +22,13 @@ class FeatureRows:
     artworks: np.ndarray
     """Ids of the distinct artworks [p]."""
     image: Tensor
-    """float32 [p, d]; zero where an artwork has no picture."""
+    """float32 [p, d]; zero where an artwork has no picture, [p, 0] where no encoder looks at it."""
     pictured: Tensor
     """bool [p]."""
     artwork: Tensor
     """Each row's artwork as an index [n]."""
     caption: Tensor
-    """float32 [n, e]."""
+    """float32 [n, e]; [n, 0] where no encoder reads it."""
     emotion: Tensor
     """int64 [n]."""
     culture: Tensor
@@ -63,8 +63,8 @@ class FeatureRows:
 
 def extract_rows(
     table: AnnotationTable,
-    image_encoder: ImageEncoder,
-    text_encoder: TextEncoder,
+    image_encoder: ImageEncoder | None,
+    text_encoder: TextEncoder | None,
     cultures: Sequence[str],
     cache: Path | None = None,
 ) -> FeatureRows:
@@ -79,12 +79,12 @@ def extract_rows(
     """
     artworks, artwork = np.unique(table.codes("artwork_id")[1], return_inverse=True)
     ids = table.codes("artwork_id")[0][artworks]
-    image, pictured, broken = _images(table, artwork, len(ids), image_encoder, cache)
-    captions = table.strings("caption")
-    caption = extract_features(text_encoder, captions, cache).values
+    files = picture_files(table, artwork, len(ids))
+    image, pictured, broken = _images(files, image_encoder, cache)
+    caption = np.zeros((len(table), 0), np.float32)
+    if text_encoder is not None:
+        caption = extract_features(text_encoder, table.strings("caption"), cache).values
     names, codes = table.codes("culture")
-    index = {name: i for i, name in enumerate(cultures, start=1)}
-    lookup = np.array([index.get(str(name), 0) for name in names], np.int64)
     return FeatureRows(
         artworks=ids,
         image=torch.from_numpy(image),
@@ -92,35 +92,55 @@ def extract_rows(
         artwork=torch.from_numpy(artwork.astype(np.int64)),
         caption=torch.from_numpy(caption),
         emotion=torch.from_numpy(table.emotion_codes()),
-        culture=torch.from_numpy(lookup[codes]),
+        culture=torch.from_numpy(culture_indices(table, cultures)),
         culture_names=names[codes],
         broken=broken,
     )
 
 
-def _images(
-    table: AnnotationTable,
-    artwork: np.ndarray,
-    count: int,
-    encoder: ImageEncoder,
-    cache: Path | None,
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def culture_indices(table: AnnotationTable, cultures: Sequence[str]) -> np.ndarray:
+    """Each row's culture as the model counts them, 0 for one it does not know: int64 [n]."""
+    names, codes = table.codes("culture")
+    index = {name: i for i, name in enumerate(cultures, start=1)}
+    found: np.ndarray = np.array([index.get(str(name), 0) for name in names], np.int64)[codes]
+    return found
+
+
+def picture_files(table: AnnotationTable, artwork: np.ndarray, count: int) -> list[Path | None]:
+    """Each artwork's picture.
+
+    Args:
+        artwork: each row's artwork as an index below ``count`` [n].
+
+    Raises:
+        TableError: the folder of pictures is gone.
+    """
     names, codes = table.codes("image")
-    of_artwork = np.full(count, -1, np.int64)
-    of_artwork[artwork[codes >= 0]] = codes[codes >= 0]
-    pictured = of_artwork >= 0
-    values = np.zeros((count, encoder.feature_dim), np.float32)
-    if not pictured.any():
-        return values, pictured, []
+    found: list[Path | None] = [None] * count
     root = table.images
-    if root is None or not root.is_dir():
+    if (codes >= 0).any() and (root is None or not root.is_dir()):
         raise TableError(
             f"the table's pictures were in {root}, which is not there: "
             "import it again where they are"
         )
+    pairs = dict(zip(artwork[codes >= 0].tolist(), codes[codes >= 0].tolist(), strict=True))
+    for position, code in pairs.items():
+        found[position] = Path(root or "") / str(names[code])
+    return found
+
+
+def _images(
+    files: Sequence[Path | None], encoder: ImageEncoder | None, cache: Path | None
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Features [p, d], which artworks have them [p], and what cannot be read."""
+    pictured = np.array([file is not None for file in files], bool)
+    if encoder is None:
+        return np.zeros((len(files), 0), np.float32), pictured, []
+    values = np.zeros((len(files), encoder.feature_dim), np.float32)
+    if not pictured.any():
+        return values, pictured, []
+    features = extract_features(encoder, [file for file in files if file is not None], cache)
     positions = np.flatnonzero(pictured)
-    files = [root / str(names[of_artwork[position]]) for position in positions]
-    features = extract_features(encoder, files, cache)
     values[positions] = features.values
     pictured[positions] = features.usable
     return values, pictured, list(features.broken.values())

@@ -57,17 +57,18 @@ class TorchPredictor:
         self, inputs: Sequence[PredictionInput]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Features of both modalities, zero where one is missing, and which are there."""
-        model = self.model
-        image_encoder, text_encoder = model.image.encoder, model.caption.encoder
-        image = torch.zeros(len(inputs), image_encoder.feature_dim)
-        caption = torch.zeros(len(inputs), text_encoder.feature_dim)
-        pictured = [i for i, item in enumerate(inputs) if item.image is not None]
-        captioned = [i for i, item in enumerate(inputs) if item.caption is not None]
-        if pictured:
+        image_encoder, text_encoder = self.model.encoders
+        pictured = [i for i, item in enumerate(inputs) if item.image is not None and image_encoder]
+        captioned = [
+            i for i, item in enumerate(inputs) if item.caption is not None and text_encoder
+        ]
+        image = torch.zeros(len(inputs), image_encoder.feature_dim if image_encoder else 0)
+        caption = torch.zeros(len(inputs), text_encoder.feature_dim if text_encoder else 0)
+        if image_encoder and pictured:
             read = image_encoder.preprocessing
             pixels = np.stack([read(inputs[i].image) for i in pictured])  # type: ignore[arg-type]
             image[pictured] = image_encoder(torch.from_numpy(pixels))
-        if captioned:
+        if text_encoder and captioned:
             tokens = text_encoder.tokenize([str(inputs[i].caption) for i in captioned])
             caption[captioned] = text_encoder(*text_encoder.collate(tokens))
         present = torch.zeros(len(inputs), 2, dtype=torch.bool)

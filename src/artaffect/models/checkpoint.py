@@ -1,8 +1,9 @@
 """The model folder: it explains itself, holds all it needs, and tells when it was touched.
 
 ``model.safetensors`` (weights), ``config.json`` (architecture, preprocessing, labels, cultures,
-training settings), ``tokenizer.json``, ``metrics.json``, ``README.md`` (the model card), and
-``SHA256SUMS`` over all of these, in the form that ``sha256sum -c`` reads. Nothing is pickled.
+training settings), ``tokenizer.json`` where captions are read, ``metrics.json``, ``README.md`` (the
+model card), and ``SHA256SUMS`` over all of these, in the form that ``sha256sum -c`` reads. Nothing is
+pickled.
 """
 
 import json
@@ -30,30 +31,31 @@ FORMAT = 1
 """Raised when older versions could not read the folder."""
 
 SUMS = "SHA256SUMS"
-_NEEDED = ("model.safetensors", "config.json", "tokenizer.json", "metrics.json", "README.md")
+_NEEDED = ("model.safetensors", "config.json", "metrics.json", "README.md")
+_TOKENIZER = "tokenizer.json"
 
 
-def save_model(
-    model: EmotionModel, folder: Path, heads: Mapping[str, Any], more: Mapping[str, Any]
-) -> None:
+def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> None:
     """Write weights, configuration and tokenizer into ``folder``.
 
     Args:
-        heads: arguments of the two heads, ``image`` and ``caption``.
         more: further plain JSON for the configuration, such as the training settings.
     """
     weights = {name: _smallest(value) for name, value in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    model.caption.encoder.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    if model.caption is not None:
+        model.caption.encoder.tokenizer.save(str(folder / _TOKENIZER), pretty=False)
+    branches = {"image": model.image, "caption": model.caption}
     config = {
         "format": FORMAT,
         "emotions": list(map(str, EMOTIONS)),
         "cultures": list(model.cultures),
         "languages": list(model.languages),
-        "image_encoder": model.image.encoder.settings(),
-        "text_encoder": model.caption.encoder.settings(),
-        "heads": heads,
-        "fusion": model.fusion.settings(),
+        **{
+            name: branch and {"encoder": branch.encoder.settings(), "head": branch.head.settings}
+            for name, branch in branches.items()
+        },
+        "fusion": model.fusion and model.fusion.settings(),
         **more,
     }
     text = json.dumps(config, indent=2, ensure_ascii=False, default=str)
@@ -62,7 +64,8 @@ def save_model(
 
 def seal(folder: Path) -> None:
     """Write the digests of the folder's files, once all of them are there."""
-    lines = [f"{file_digest(folder / name)}  {name}\n" for name in sorted(_NEEDED)]
+    names = sorted((*_NEEDED, *([_TOKENIZER] if (folder / _TOKENIZER).is_file() else [])))
+    lines = [f"{file_digest(folder / name)}  {name}\n" for name in names]
     (folder / SUMS).write_text("".join(lines), "utf-8")
 
 
@@ -75,20 +78,7 @@ def load_model(folder: Path) -> EmotionModel:
     check_folder(folder)
     config = read_config(folder)
     try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        model = EmotionModel(
-            EmotionClassifier(
-                build_image_encoder(config["image_encoder"]),
-                EmotionHead(**config["heads"]["image"]),
-            ),
-            EmotionClassifier(
-                build_text_encoder(config["text_encoder"], tokenizer),
-                EmotionHead(**config["heads"]["caption"]),
-            ),
-            build_fusion(config["fusion"]),
-            config["cultures"],
-            config["languages"],
-        )
+        model = _build(config, folder)
         weights = load_file(folder / "model.safetensors")
     except (KeyError, TypeError, ValueError, SafetensorError) as error:
         raise ModelFolderError(
@@ -96,6 +86,20 @@ def load_model(folder: Path) -> EmotionModel:
         ) from None
     load_weights(model, {n: _widest(w) for n, w in weights.items()}, str(folder))
     return model.eval()
+
+
+def _build(config: Mapping[str, Any], folder: Path) -> EmotionModel:
+    """The model that a configuration describes, without weights."""
+    image = caption = None
+    if config["image"]:
+        encoder = build_image_encoder(config["image"]["encoder"])
+        image = EmotionClassifier(encoder, EmotionHead(**config["image"]["head"]))
+    if config["caption"]:
+        tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+        reader = build_text_encoder(config["caption"]["encoder"], tokenizer)
+        caption = EmotionClassifier(reader, EmotionHead(**config["caption"]["head"]))
+    fusion = build_fusion(config["fusion"]) if config["fusion"] else None
+    return EmotionModel(image, caption, fusion, config["cultures"], config["languages"])
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -131,7 +135,7 @@ def check_folder(folder: Path) -> None:
     except OSError:
         raise ModelFolderError(f"{folder} is no model folder: it has no {SUMS}") from None
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in _NEEDED:
+    for name in sorted({*_NEEDED, *sums}):
         if name not in sums or not (folder / name).is_file():
             raise ModelFolderError(f"{folder} is incomplete: {name} is missing")
         if file_digest(folder / name) != sums[name]:

@@ -1,6 +1,7 @@
 """From features to emotions: the head, and an encoder with its head."""
 
-from typing import Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -40,30 +41,51 @@ class EmotionHead(nn.Module):
     """
 
     def __init__(
-        self, feature_dim: int, cultures: int, hidden: int = 0, dropout: float = 0.0
+        self,
+        feature_dim: int,
+        cultures: int,
+        hidden: Sequence[int] = (),
+        dropout: float = 0.0,
+        culture_input: str = "head",
+        multi_label: bool = False,
     ) -> None:
         """Make an untrained head.
 
         Args:
             feature_dim: width of the features.
             cultures: how many cultures it knows apart; 0 makes it blind to culture.
-            hidden: width of a hidden layer; 0 for a linear head.
-            dropout: applied before and after the hidden layer while training.
+            hidden: widths of the hidden layers; none for a linear head.
+            dropout: applied after each hidden layer while training, and half of it before them.
+            culture_input: ``head`` as above, or ``embedding``: a vector for each culture is added
+                to the features.
+            multi_label: trained to say of each emotion by itself whether anyone felt it.
         """
         super().__init__()
+        self.settings: dict[str, Any] = {
+            "feature_dim": feature_dim,
+            "cultures": cultures,
+            "hidden": list(hidden),
+            "dropout": dropout,
+            "culture_input": culture_input,
+            "multi_label": multi_label,
+        }
+        """What a saved model keeps beside the weights."""
+        self.multi_label = multi_label
         self.standardise = Standardise(feature_dim)
-        self.body: nn.Module = nn.Identity()
-        if hidden:
-            self.body = nn.Sequential(
-                nn.Dropout(dropout / 2),
-                nn.Linear(feature_dim, hidden),
-                nn.GELU(),
-                nn.Dropout(dropout),
-            )
-        self.shared = nn.Linear(hidden or feature_dim, len(EMOTIONS))
+        layers: list[nn.Module] = [nn.Dropout(dropout / 2)] if hidden else []
+        width = feature_dim
+        for wider in hidden:
+            layers += [nn.Linear(width, wider), nn.GELU(), nn.Dropout(dropout)]
+            width = wider
+        self.body = nn.Sequential(*layers)
+        self.shared = nn.Linear(width, len(EMOTIONS))
         self.deviation: nn.Linear | None = None
-        if cultures:
-            self.deviation = nn.Linear(hidden or feature_dim, (cultures + 1) * len(EMOTIONS))
+        self.embedding: nn.Embedding | None = None
+        if cultures and culture_input == "embedding":
+            self.embedding = nn.Embedding(cultures + 1, feature_dim)
+            nn.init.zeros_(self.embedding.weight)
+        elif cultures:
+            self.deviation = nn.Linear(width, (cultures + 1) * len(EMOTIONS))
             nn.init.zeros_(self.deviation.weight)
             nn.init.zeros_(self.deviation.bias)
         nn.init.zeros_(self.shared.bias)
@@ -82,14 +104,29 @@ class EmotionHead(nn.Module):
         self.shared.bias.copy_(((counts + 1) / (counts + 1).sum()).log())
 
     def forward(self, features: Tensor, culture: Tensor) -> Tensor:
-        """Logits [n, 9] of features [n, feature_dim] for cultures given as indices [n]."""
-        x = self.body(self.standardise(features))
+        """Logits [n, 9] of features [n, feature_dim] for cultures given as indices [n].
+
+        They are logits of one distribution over the emotions, or, where ``multi_label``, of nine
+        answers yes or no.
+        """
+        x = self.standardise(features)
+        if self.embedding is not None:
+            x = x + self.embedding(culture)
+        x = self.body(x)
         logits: Tensor = self.shared(x)
         if self.deviation is None:
             return logits
         deviations = self.deviation(x).view(len(x), -1, len(EMOTIONS))
         mine: Tensor = deviations[torch.arange(len(x), device=x.device), culture]
         return logits + mine
+
+    def emotion_logits(self, features: Tensor, culture: Tensor) -> Tensor:
+        """Logits of one distribution over the emotions [n, 9], whatever the head was trained for.
+
+        Nine answers yes or no become a distribution in proportion to their probabilities.
+        """
+        logits: Tensor = self(features, culture)
+        return F.logsigmoid(logits) if self.multi_label else logits
 
     def penalty(self) -> Tensor:
         """Sum of squared weights of the maps to emotions: what ridge regression holds small."""

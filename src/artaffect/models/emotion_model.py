@@ -1,10 +1,11 @@
-"""The whole model: two branches and their combination, for named cultures."""
+"""The whole model: one or two branches and their combination, for named cultures."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from artaffect.errors import InputError
 from artaffect.labels import ANY_CULTURE
 from artaffect.models.classifier import EmotionClassifier, log_probabilities
 from artaffect.models.fusion import LinearFusion, LogitFusion
@@ -13,17 +14,19 @@ from artaffect.models.text_encoders import TextEncoder
 
 
 class EmotionModel(nn.Module):
-    """Two encoders with their heads, and the fusion: one way from features to answers."""
+    """Encoders with their heads, and the fusion where there are two: one way from features to answers."""
 
     def __init__(
         self,
-        image: EmotionClassifier[ImageEncoder],
-        caption: EmotionClassifier[TextEncoder],
-        fusion: LinearFusion,
+        image: EmotionClassifier[ImageEncoder] | None,
+        caption: EmotionClassifier[TextEncoder] | None,
+        fusion: LinearFusion | None,
         cultures: Sequence[str],
         languages: Sequence[str] = (),
     ) -> None:
         super().__init__()
+        if (image is not None and caption is not None) != (fusion is not None):
+            raise ValueError("a fusion belongs to two branches, and to two only")
         self.image = image
         self.caption = caption
         self.fusion = fusion
@@ -31,9 +34,30 @@ class EmotionModel(nn.Module):
         self.languages = tuple(languages)
         """What the captions of the training data were written in."""
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """``image``, ``caption`` or both: what it can look at."""
+        found = {"image": self.image, "caption": self.caption}
+        return tuple(name for name, branch in found.items() if branch is not None)
+
+    @property
+    def encoders(self) -> tuple[ImageEncoder | None, TextEncoder | None]:
+        """Of image and caption; None for a modality it does not look at."""
+        image = None if self.image is None else self.image.encoder
+        caption = None if self.caption is None else self.caption.encoder
+        return image, caption
+
     def culture_index(self, culture: str) -> int:
         """The culture's index; 0, the public as a whole, for one that was not in training."""
         return (ANY_CULTURE, *self.cultures).index(culture) if culture in self.cultures else 0
+
+    def logits(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
+        """Logits [n, 9] of one distribution; the arguments are those of :meth:`answer`."""
+        image, caption = self._inputs(image, caption, culture)
+        if self.fusion is None:
+            return image if self.image is not None else caption
+        logits: Tensor = self.fusion(image, caption, present, culture)
+        return logits
 
     @torch.no_grad()
     def answer(
@@ -49,14 +73,30 @@ class EmotionModel(nn.Module):
 
         Returns:
             Probabilities float64 [n, 9], and each modality's share in the answer [n, 2].
+
+        Raises:
+            InputError: a row has nothing that this model looks at.
         """
+        usable = torch.tensor([name in self.modalities for name in ("image", "caption")])
+        present = present & usable
         if not present.any(1).all():
-            raise ValueError("each row needs an image or a caption")
-        if isinstance(self.fusion, LogitFusion):
-            image = self.image.head(image, culture)
-            caption = self.caption.head(caption, culture)
-        logits = self.fusion(image, caption, present, culture)
-        shares = self.fusion.shares(image, caption, present, culture)
-        # the feature form also feels the stand-in of what is missing, which is no share of anything
-        shares = shares.where(present.all(1, keepdim=True), present.to(shares.dtype))
+            raise InputError(
+                f"this model reads {' and '.join(self.modalities)} only, and a row has none of it"
+            )
+        logits = self.logits(image, caption, present, culture)
+        shares = present.to(logits.dtype)
+        if self.fusion is not None:
+            inputs = self._inputs(image, caption, culture)
+            # the feature form also feels the stand-in of what is missing, no share of anything
+            both = present.all(1, keepdim=True)
+            shares = self.fusion.shares(*inputs, present, culture).where(both, shares)
         return log_probabilities(logits).exp(), shares
+
+    def _inputs(self, image: Tensor, caption: Tensor, culture: Tensor) -> tuple[Tensor, Tensor]:
+        """What the fusion takes, or the one branch's own logits."""
+        if self.fusion is None or isinstance(self.fusion, LogitFusion):
+            if self.image is not None:
+                image = self.image.head.emotion_logits(image, culture)
+            if self.caption is not None:
+                caption = self.caption.head.emotion_logits(caption, culture)
+        return image, caption

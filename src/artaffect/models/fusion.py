@@ -5,7 +5,7 @@ all. ``LinearFusion`` has that form over features, and a second one over logits,
 part in an answer can be read off exactly.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -103,6 +103,7 @@ class FeatureFusion(LinearFusion):
         per_culture: bool = False,
         latent: int = 256,
         dropout: float = 0.5,
+        hidden: Sequence[int] = (),
     ) -> None:
         """Make an untrained fusion.
 
@@ -113,6 +114,7 @@ class FeatureFusion(LinearFusion):
             per_culture: one pair of weights for each culture instead of one for all.
             latent: the size that both modalities are projected to.
             dropout: of the latents, while training.
+            hidden: widths of the layers behind the sum.
         """
         super().__init__()
         self._settings = {
@@ -123,6 +125,7 @@ class FeatureFusion(LinearFusion):
             "per_culture": per_culture,
             "latent": latent,
             "dropout": dropout,
+            "hidden": list(hidden),
         }
         self.per_culture = per_culture
         self.standardise_image = Standardise(image_dim)
@@ -135,8 +138,8 @@ class FeatureFusion(LinearFusion):
         self.inputs = nn.Dropout(dropout / 2)
         # layer norm where the paper has batch norm: a batch of one is no special case
         self.after = nn.Sequential(nn.LayerNorm(latent), nn.GELU(), nn.Dropout(dropout))
-        self.head = EmotionHead(latent, cultures)
-        nn.init.normal_(self.head.shared.weight, std=latent**-0.5)
+        self.head = EmotionHead(latent, cultures, hidden, dropout)
+        nn.init.normal_(self.head.shared.weight, std=self.head.shared.in_features**-0.5)
 
     def forward(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
         combined = self.terms(image, caption, present, culture).sum(1) + self.bias

@@ -13,8 +13,9 @@ from artaffect.inference.evaluation import votes_by_artwork
 from artaffect.inference.rows import FeatureRows
 from artaffect.labels import EMOTIONS
 from artaffect.models.classifier import EmotionHead
+from artaffect.training.batches import TensorRows
 from artaffect.training.tasks import ClassificationTask, SoftLabelTask
-from artaffect.training.trainer import FitResult, TensorRows, Trainer
+from artaffect.training.trainer import FitResult, Trainer
 
 _CHUNK = 65_536
 
@@ -22,7 +23,14 @@ _CHUNK = 65_536
 class Branch:
     """One modality: an encoder's features, and a head on them."""
 
-    def __init__(self, config: BranchConfig, feature_dim: int, cultures: int, seed: int) -> None:
+    def __init__(
+        self,
+        config: BranchConfig,
+        feature_dim: int,
+        cultures: int,
+        seed: int,
+        culture_input: str = "head",
+    ) -> None:
         """Prepare a branch.
 
         Args:
@@ -37,6 +45,7 @@ class Branch:
             "cultures": cultures,
             "hidden": config.hidden,
             "dropout": config.dropout,
+            "culture_input": culture_input,
         }
         """What :class:`EmotionHead` is made with."""
 
@@ -107,7 +116,7 @@ class Branch:
         result = Trainer(self.config.train, self.seed).fit(
             self.task(head, penalty),
             data,
-            None if val is None else lambda: self.log_loss(head, val),
+            None if val is None else lambda: {"log_loss": self.log_loss(head, val)},
             None if val is not None else self.result_.best_epoch,
         )
         return head, result

@@ -5,20 +5,24 @@ harm. Here every training painting is answered by branches that never saw it (st
 1992), and the weights are fitted on those answers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from artaffect.config import FusionConfig
 from artaffect.inference.rows import FeatureRows
 from artaffect.labels import EMOTIONS
 from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion
+from artaffect.runtime import say
+from artaffect.training.batches import TensorRows
 from artaffect.training.branches import CaptionBranch, ImageBranch
 from artaffect.training.tasks import FusionTask
-from artaffect.training.trainer import TensorRows, Trainer
+from artaffect.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,15 @@ def out_of_fold_logits(
     return found
 
 
-def log_prior(rows: FeatureRows, cultures: int) -> Tensor:
-    """Logarithm of each culture's training distribution, the public as a whole first: [k + 1, 9]."""
+def log_prior(emotion: Tensor, culture: Tensor, cultures: int) -> Tensor:
+    """Logarithm of each culture's distribution, the public as a whole first: [cultures + 1, 9].
+
+    Args:
+        emotion: each row's label [n].
+        culture: each row's culture, from 1 [n].
+    """
     counts = torch.ones(cultures + 1, len(EMOTIONS))
-    counts.index_put_((rows.culture, rows.emotion), torch.ones(()), accumulate=True)
+    counts.index_put_((culture, emotion), torch.ones(()), accumulate=True)
     counts[0] = counts.sum(0)
     return (counts / counts.sum(1, keepdim=True)).log()
 
@@ -68,7 +77,7 @@ def fit_linear_fusion(
     rows: FeatureRows,
     logits: BranchLogits,
     prior: Tensor,
-    validate: Callable[[], float],
+    validate: Callable[[], Mapping[str, float]],
     seed: int = 0,
 ) -> float:
     """Fit a fusion on rows that have both modalities.
@@ -77,7 +86,7 @@ def fit_linear_fusion(
         rows: pictured training rows.
         logits: the branches' out-of-fold answers for these rows.
         prior: see :func:`log_prior`.
-        validate: scores the fusion as it stands, lower is better.
+        validate: scores the fusion as it stands.
 
     Returns:
         The best validation score.
@@ -107,3 +116,76 @@ def fit_linear_fusion(
     else:
         raise TypeError(f"unknown fusion {type(fusion).__name__}")
     return Trainer(settings, seed).fit(task, data, validate).best_score
+
+
+def choose_fusion(
+    config: FusionConfig,
+    training: tuple[FeatureRows, BranchLogits],
+    validation: tuple[FeatureRows, BranchLogits],
+    cultures: int,
+    told_apart: int,
+    seed: int,
+) -> tuple[LinearFusion, dict[str, Any]]:
+    """Fit every form that the settings allow; the best on validation stays.
+
+    Args:
+        training: pictured rows, and what branches that have not seen them say of them.
+        validation: likewise.
+        cultures: how many there are; weights per culture are tried where there are several.
+        told_apart: how many the heads tell apart.
+
+    Returns:
+        The fusion, and each form's validation score as plain JSON.
+    """
+    (train, logits), (val, val_logits) = training, validation
+    prior = log_prior(train.emotion, train.culture, cultures)
+    present = torch.ones(len(val), 2, dtype=torch.bool)
+    said = (val_logits.image[0], val_logits.caption[0])
+    features = (val.image[val.artwork], val.caption)
+
+    def validate(fusion: LinearFusion) -> Mapping[str, float]:
+        with torch.no_grad():
+            inputs = said if isinstance(fusion, LogitFusion) else features
+            found = F.cross_entropy(fusion(*inputs, present, val.culture), val.emotion)
+        return {"log_loss": float(found)}
+
+    torch.manual_seed(seed)
+    candidates = _candidates(config, train, cultures, told_apart)
+    tried = {
+        name: fit_linear_fusion(
+            fusion,
+            config,
+            train,
+            logits,
+            prior,
+            lambda fusion=fusion: validate(fusion),  # type: ignore[misc]
+            seed,
+        )
+        for name, fusion in candidates.items()
+    }
+    chosen = min(tried, key=lambda name: tried[name])
+    scores = ", ".join(f"{name} {score:.4f}" for name, score in tried.items())
+    say(f"both: log-loss on validation {scores}")
+    return candidates[chosen], {"chosen": chosen, "validation_log_loss": tried}
+
+
+def _candidates(
+    config: FusionConfig, rows: FeatureRows, cultures: int, told_apart: int
+) -> dict[str, LinearFusion]:
+    weights = {"on": (True,), "off": (False,), "auto": (False, True) if cultures > 1 else (False,)}
+    found: dict[str, LinearFusion] = {}
+    for per_culture in weights[config.per_culture]:
+        suffix = ", weights per culture" if per_culture else ""
+        if config.form in ("auto", "logits"):
+            found[f"logits{suffix}"] = LogitFusion(cultures, per_culture)
+        if config.form in ("auto", "features"):
+            found[f"features{suffix}"] = FeatureFusion(
+                rows.image.shape[1],
+                rows.caption.shape[1],
+                cultures if per_culture else told_apart,
+                per_culture,
+                config.latent,
+                config.dropout,
+                config.hidden,
+            )
+    return found

@@ -3,22 +3,22 @@
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from artaffect.config import TrainConfig
-from artaffect.errors import ConfigError
-from artaffect.runtime import atomic_file, progress_bar
-
-Batch = Mapping[str, Tensor]
+from artaffect.errors import ConfigError, ResourceError
+from artaffect.runtime import atomic_file, progress_bar, say
+from artaffect.training.batches import Batch, BatchOrder, Rows, as_is
 
 
 @dataclass(frozen=True)
@@ -37,39 +37,9 @@ class FitResult:
     best_epoch: int
     """Counted from 1; the last one where there was no validation."""
     best_score: float
-    """The validation score of that epoch, lower is better; NaN where there was none."""
+    """That epoch's validation score, of the metric in the settings; NaN where there was none."""
     history: Sequence[Mapping[str, float]]
-    """For each epoch: ``loss``, the terms that the task gives, and ``score``."""
-
-
-class TensorRows(Dataset[Batch]):
-    """Rows that lie in memory as tensors of one length; a batch is one look-up, not one per row.
-
-    ``shared`` holds columns of which many rows share a value, as (values, each row's index): a
-    painting's features are not copied for each of its captions.
-    """
-
-    def __init__(
-        self, shared: Mapping[str, tuple[Tensor, Tensor]] | None = None, **columns: Tensor
-    ) -> None:
-        self.columns = columns
-        self.shared = dict(shared or {})
-        lengths = {name: len(column) for name, column in columns.items()}
-        lengths |= {name: len(index) for name, (_, index) in self.shared.items()}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(f"columns differ in length: {lengths}")
-        self._length = next(iter(lengths.values()))
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> Batch:
-        return {name: column[0] for name, column in self.__getitems__([index]).items()}
-
-    def __getitems__(self, indices: list[int]) -> Batch:
-        rows = torch.tensor(indices)
-        batch = {name: column[rows] for name, column in self.columns.items()}
-        return batch | {name: values[index[rows]] for name, (values, index) in self.shared.items()}
+    """For each epoch: ``loss``, the terms that the task gives, and the validation scores."""
 
 
 class Trainer:
@@ -86,24 +56,28 @@ class Trainer:
         seed: int = 0,
         folder: Path | None = None,
         checkpoint_every: int = 500,
+        device: Literal["cpu", "auto"] = "cpu",
     ) -> None:
         """Prepare a training.
 
         Args:
-            folder: where ``checkpoint.pt`` and ``metrics.jsonl`` are kept; none are without it. A
-                checkpoint that is there is gone on from.
+            folder: where ``checkpoint.pt``, ``metrics.jsonl`` and, with TensorBoard installed, its
+                events are kept; none are without it. A checkpoint that is there is gone on from.
             checkpoint_every: batches between checkpoints; there is one after each epoch besides.
+            device: ``auto`` trains on the GPU where there is one; heads on features are small, and
+                as fast without.
         """
         self.config = config
         self.seed = seed
         self.folder = folder
         self.checkpoint_every = checkpoint_every
+        self.device = device
 
     def fit(
         self,
         task: nn.Module,
-        rows: Dataset[Batch],
-        validate: Callable[[], float] | None = None,
+        rows: Rows,
+        validate: Callable[[], Mapping[str, float]] | None = None,
         stop_after: int | None = None,
     ) -> FitResult:
         """Train, and leave the task with the weights of its best epoch.
@@ -113,12 +87,13 @@ class Trainer:
         Args:
             task: model and loss.
             rows: the training rows, drawn in a new order each epoch.
-            validate: scores the model as it stands, lower is better; without it the last epoch is
-                kept.
+            validate: scores the model as it stands, the settings' metric among others; without it
+                the last epoch is kept.
             stop_after: end after this many epochs of the schedule.
 
         Raises:
             ConfigError: the folder's checkpoint belongs to other settings.
+            ResourceError: the machine has too little memory for a batch.
             ArithmeticError: no epoch had a finite validation score.
         """
         run = _Run(self, task, rows)
@@ -130,11 +105,13 @@ class Trainer:
             while run.epoch < last and not run.is_stale:
                 run.train_epoch(lambda: bar.update(shown, completed=run.done))
                 task.eval()
-                run.close_epoch(validate() if validate else None)
+                run.close_epoch(validate() if validate else {})
         if not run.best_weights:
             raise ArithmeticError("training diverged: no epoch had a finite validation score")
-        task.load_state_dict(run.best_weights)
+        put_weights(task, run.best_weights)
         task.eval()
+        if self.device == "auto":
+            task.to("cpu")
         score = run.best_score if validate else math.nan
         return FitResult(run.best_epoch, score, run.history)
 
@@ -142,13 +119,12 @@ class Trainer:
 class _Run:
     """One training under way, and all that a checkpoint has to hold of it."""
 
-    def __init__(self, trainer: Trainer, task: nn.Module, rows: Dataset[Batch]) -> None:
-        self.trainer, self.config, self.task = trainer, trainer.config, task
+    def __init__(self, trainer: Trainer, task: nn.Module, rows: Rows) -> None:
+        self.trainer, self.config, self.task, self.rows = trainer, trainer.config, task, rows
         # one process may train several tasks in turn, each in its own precision
         AcceleratorState._reset_state()
-        # rows and validation lie in main memory, and heads on features are small
         self.accelerator = Accelerator(
-            cpu=True,
+            cpu=trainer.device == "cpu",
             mixed_precision={"full": "no"}.get(self.config.precision, self.config.precision),
             gradient_accumulation_steps=self.config.accumulation,
             dataloader_config=DataLoaderConfiguration(split_batches=True),
@@ -156,10 +132,11 @@ class _Run:
         self.order = torch.Generator()
         loader = DataLoader(
             rows,
-            batch_size=self.config.batch_size,
-            shuffle=True,
-            collate_fn=_as_is,
+            batch_sampler=BatchOrder(rows, self.config.batch_size, self.order),
+            collate_fn=as_is,
             generator=self.order,
+            num_workers=rows.workers,
+            pin_memory=self.accelerator.device.type == "cuda",
         )
         optimizer = torch.optim.AdamW(
             [p for p in task.parameters() if p.requires_grad],
@@ -174,7 +151,7 @@ class _Run:
         self.epoch, self.batch = 0, 0
         self.sums: dict[str, float] = {}
         """Loss and its terms, added up over the epoch's batches."""
-        self.best_epoch, self.best_score = 0, math.inf
+        self.best_epoch, self.best_score = 0, math.nan
         self.best_weights: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
 
@@ -196,6 +173,7 @@ class _Run:
     def train_epoch(self, advance: Callable[[], None]) -> None:
         """Train to the end of the epoch, from the batch where it stands."""
         self.order.manual_seed(_mix(self.trainer.seed, self.epoch))
+        self.rows.begin_epoch(self.epoch)
         self.model.train()
         loader = self.loader
         if self.batch:
@@ -203,17 +181,17 @@ class _Run:
         for batch in loader:
             rank = self.accelerator.process_index
             torch.manual_seed(_mix(self.trainer.seed, self.epoch, self.batch, rank))
-            with self.accelerator.accumulate(self.model):
-                output: StepOutput = self.model(batch)
-                self.accelerator.backward(output.loss)
-                if self.accelerator.sync_gradients:
-                    self.accelerator.clip_grad_norm_(
-                        self.model.parameters(), self.config.gradient_clip
-                    )
-                self.optimizer.step()
-                if self.accelerator.sync_gradients:
-                    self.schedule.step()
-                self.optimizer.zero_grad()
+            try:
+                output = self._step(batch)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                raise ResourceError(
+                    f"too little memory for batch {self.batch + 1} of epoch {self.epoch + 1} "
+                    f"({_shapes(batch)}): lower batch_size, now {self.config.batch_size}, and raise "
+                    f"accumulation, now {self.config.accumulation}, by as much; "
+                    "precision='bf16' halves what a GPU has to hold"
+                ) from None
             for name, term in {"loss": output.loss, **output.parts}.items():
                 self.sums[name] = self.sums.get(name, 0.0) + term.item()
             self.batch += 1
@@ -222,17 +200,37 @@ class _Run:
             if self.batch % self.trainer.checkpoint_every == 0 and self.accelerator.sync_gradients:
                 self.save()
 
-    def close_epoch(self, score: float | None) -> None:
-        """Note the epoch's loss and score; keep its weights if they are the best."""
-        shown = math.nan if score is None else score
+    def _step(self, batch: Batch) -> StepOutput:
+        with self.accelerator.accumulate(self.model):
+            output: StepOutput = self.model(batch)
+            self.accelerator.backward(output.loss)
+            if self.accelerator.sync_gradients:
+                self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+            self.optimizer.step()
+            if self.accelerator.sync_gradients:
+                self.schedule.step()
+            self.optimizer.zero_grad()
+        return output
+
+    def close_epoch(self, scores: Mapping[str, float]) -> None:
+        """Note the epoch's loss and scores; keep its weights if they are the best."""
         means = {name: total / self.batch for name, total in self.sums.items()}
-        self.history.append({**means, "score": shown})
+        self.history.append({**means, **scores})
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
-        if score is None or score < self.best_score:
-            self.best_epoch = self.epoch
-            self.best_score = math.inf if score is None else score
-            self.best_weights = {n: w.detach().clone() for n, w in self.task.state_dict().items()}
+        score = scores[self.config.metric] if scores else math.nan
+        if not scores or self._is_better(score):
+            self.best_epoch, self.best_score = self.epoch, score
+            self.best_weights = {n: w.detach().clone() for n, w in trained_weights(self.task)}
         self.save()
+        if self.trainer.folder is not None and self.accelerator.is_main_process:
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in self.history[-1].items())
+            say(f"epoch {self.epoch} of {self.config.epochs}: {shown}")
+
+    def _is_better(self, score: float) -> bool:
+        if not math.isfinite(score):
+            return False
+        sign = -1 if self.config.metric == "log_loss" else 1
+        return not self.best_weights or sign * score > sign * self.best_score
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all, and the course so far, a line an epoch."""
@@ -242,7 +240,7 @@ class _Run:
         state = {
             "settings": self._settings(),
             "place": {name: getattr(self, name) for name in _PLACE},
-            "task": self.task.state_dict(),
+            "task": dict(trained_weights(self.task)),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
@@ -254,6 +252,8 @@ class _Run:
         )
         with atomic_file(folder / "metrics.jsonl") as temporary:
             temporary.write_text("".join(lines), "utf-8")
+        if self.batch == 0:
+            _write_tensorboard(folder, self.history)
 
     def resume(self, folder: Path) -> None:
         """Go on from the folder's checkpoint, if it has one."""
@@ -268,12 +268,47 @@ class _Run:
             )
         for name, value in state["place"].items():
             setattr(self, name, value)
-        self.task.load_state_dict(state["task"])
+        put_weights(self.task, state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
 
     def _settings(self) -> dict[str, Any]:
         return {**asdict(self.config), "seed": self.trainer.seed, "batches": self.batches}
+
+
+def trained_weights(task: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What training changes: weights that are not frozen, and buffers."""
+    frozen = {name for name, weight in task.named_parameters() if not weight.requires_grad}
+    return ((name, value) for name, value in task.state_dict().items() if name not in frozen)
+
+
+def put_weights(task: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put back what :func:`trained_weights` gave."""
+    expected = {name for name, _ in trained_weights(task)}
+    if expected != set(weights):
+        raise ConfigError("a checkpoint does not fit the model: delete it to begin anew")
+    task.load_state_dict(dict(weights), strict=False)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # the CPU's allocator raises a plain RuntimeError
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def _shapes(batch: Batch) -> str:
+    shapes = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
+    return ", ".join(f"{name} {tuple(value.shape)}" for name, value in shapes.items())
+
+
+def _write_tensorboard(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """The course so far, for those who have TensorBoard."""
+    if find_spec("tensorboard") is None or not history:
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(folder / "tensorboard") as writer:
+        for name, value in history[-1].items():
+            writer.add_scalar(name, value, len(history))
 
 
 _PLACE = ("epoch", "batch", "sums", "best_epoch", "best_score", "best_weights", "history")
@@ -292,8 +327,3 @@ def _rate(step: int, steps: int, warmup: float) -> float:
     if step < rise:
         return (step + 1) / rise
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
-
-
-def _as_is(batch: Any) -> Any:
-    """The rows come as a batch already."""
-    return batch

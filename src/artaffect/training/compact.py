@@ -1,0 +1,87 @@
+"""The recipe ``compact``: heads and their combination on the features of frozen encoders."""
+
+import torch
+
+from artaffect.config import CompactConfig
+from artaffect.errors import TableError
+from artaffect.inference.evaluation import (
+    TrainingHabits,
+    evaluate_rows,
+    fit_readers,
+    votes_by_artwork,
+)
+from artaffect.inference.rows import FeatureRows, extract_rows
+from artaffect.models.classifier import EmotionClassifier
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.image_encoders import create_image_encoder
+from artaffect.models.text_encoders import create_text_encoder
+from artaffect.runtime import say
+from artaffect.training.branches import CaptionBranch, ImageBranch
+from artaffect.training.corpus import Corpus, TrainedModel
+from artaffect.training.fusion import BranchLogits, choose_fusion, out_of_fold_logits
+
+
+def train_compact(corpus: Corpus, config: CompactConfig, draws: int = 1000) -> TrainedModel:
+    """Train image, caption and fusion on frozen features; choose on the validation split.
+
+    Raises:
+        TableError: a split has no picture.
+    """
+    splits = {"train": corpus.train, "val": corpus.val}
+    cultures = corpus.cultures
+    image_encoder = create_image_encoder(config.image.encoder)
+    text_encoder = create_text_encoder(config.caption.encoder)
+    rows = {
+        name: extract_rows(part, image_encoder, text_encoder, cultures, corpus.cache)
+        for name, part in splits.items()
+    }
+    for name, part in rows.items():
+        for fault in part.broken:
+            say(f"trained without a picture that cannot be read: {fault}")
+        if not part.has_image.any():
+            raise TableError(f"no row of split {name!r} has a picture")
+
+    asked = (corpus.told_apart(config.culture), config.seed, config.culture)
+    image = ImageBranch(config.image, image_encoder.feature_dim, *asked)
+    caption = CaptionBranch(config.caption, text_encoder.feature_dim, *asked)
+    train, val = rows["train"], rows["val"]
+    pictured, pictured_val = train.select(train.has_image), val.select(val.has_image)
+    image_head = image.fit(pictured, pictured_val)
+    say(f"image: log-loss {image.result_.best_score:.4f} on validation, penalty {image.penalty_}")
+    caption_head = caption.fit(train, val)
+    say(f"caption: log-loss {caption.result_.best_score:.4f} on validation")
+    logits = out_of_fold_logits(image, caption, train, config.folds, config.seed)
+    val_logits = BranchLogits(
+        image.logits(image_head, pictured_val), caption.logits(caption_head, pictured_val)
+    )
+    fusion, fusion_chosen = choose_fusion(
+        config.fusion,
+        (pictured, logits),
+        (pictured_val, val_logits),
+        len(cultures),
+        image.cultures,
+        config.seed,
+    )
+    model = EmotionModel(
+        EmotionClassifier(image_encoder, image_head),
+        EmotionClassifier(text_encoder, caption_head),
+        fusion,
+        cultures,
+        corpus.languages,
+    ).eval()
+    habits = TrainingHabits.of(train, _readers(pictured, logits))
+    return TrainedModel(
+        model=model,
+        habits=habits,
+        chosen={"image": image.chosen(), "caption": caption.chosen(), "fusion": fusion_chosen},
+        evaluation=evaluate_rows(model, val, habits, "val", draws),
+    )
+
+
+def _readers(rows: FeatureRows, logits: BranchLogits) -> float:
+    """See :func:`fit_readers`; the answers are those for the public as a whole."""
+    answers = torch.zeros(len(rows.artworks), logits.image.shape[-1])
+    answers[rows.artwork] = logits.image[1].softmax(-1)  # alike for all rows of a painting
+    votes = votes_by_artwork(rows)
+    seen = votes.sum(1) > 0
+    return fit_readers(votes[seen].numpy(), answers[seen].numpy())

@@ -1,0 +1,134 @@
+"""The recipes of the kind ``joint``: both encoders and their combination, trained by painting."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from artaffect.config import JointConfig
+from artaffect.evaluation.metrics import accuracy, log_loss, macro_f1
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion
+from artaffect.models.image_encoders import create_image_encoder
+from artaffect.runtime import say
+from artaffect.training.batches import JointRows
+from artaffect.training.corpus import Corpus, Part, TrainedModel
+from artaffect.training.fusion import log_prior
+from artaffect.training.tasks import JointTask
+from artaffect.training.trainer import Trainer
+from artaffect.training.tuned import score
+from artaffect.training.tuning import (
+    CaptionModel,
+    Choice,
+    ImageModel,
+    caption_encoder,
+    caption_rows,
+    course,
+    encoded,
+    picture_views,
+    start_caption,
+    start_image,
+    trainable,
+)
+
+
+def train_joint(corpus: Corpus, config: JointConfig, draws: int = 1000) -> TrainedModel:
+    """Train image, caption and combination at once, on the paintings that have a picture.
+
+    Raises:
+        TableError: a split has no picture.
+    """
+    choice = Choice(config.culture, config.seed)
+    cultures = corpus.told_apart(config.culture)
+    train, val = (_pictured(corpus.part(table)) for table in (corpus.train, corpus.val))
+    image_encoder = create_image_encoder(config.image.encoder)
+    text_encoder = caption_encoder(config.caption, train.table)
+    image = start_image(image_encoder, config.image, train, choice, cultures)
+    caption = start_caption(text_encoder, config.caption, train, choice, cultures)
+    torch.manual_seed(config.seed)
+    fusion = _fusion(config, image, caption, corpus, train)
+    model = EmotionModel(image, caption, fusion, corpus.cultures, corpus.languages)
+    say(f"joint: image {trainable(image_encoder)}, caption {trainable(text_encoder)}")
+
+    captions = caption_rows(text_encoder, train)
+    by_artwork = np.argsort(train.artwork, kind="stable")
+    ends = np.bincount(train.artwork, minlength=train.artworks).cumsum()
+    rows = JointRows(
+        picture_views(config.image, image_encoder, train, config.seed, corpus.cache),
+        captions,
+        np.split(by_artwork, ends[:-1]),
+        config.captions,
+        config.groups,
+        config.image.workers,
+    )
+    task = JointTask(model, config.fusion.modality_dropout, cultures)
+    result = Trainer(config.train, config.seed, corpus.folder("joint"), device="auto").fit(
+        task, rows, lambda: _scores(model, val)
+    )
+    model.eval()
+    habits, evaluation = score(corpus, model, draws)
+    return TrainedModel(model, habits, {"joint": course(result)}, evaluation)
+
+
+def _pictured(part: Part) -> Part:
+    """The rows whose painting has a picture that can be read, their paintings counted anew."""
+    keep = part.pictured
+    rows = keep[part.artwork]
+    number = np.cumsum(keep) - 1
+    return Part(
+        table=part.table.select(rows),
+        artworks=int(keep.sum()),
+        artwork=number[part.artwork[rows]],
+        culture=part.culture[rows],
+        emotion=part.emotion[rows],
+        files=[file for file in part.files if file is not None],
+    )
+
+
+def _fusion(
+    config: JointConfig, image: ImageModel, caption: CaptionModel, corpus: Corpus, train: Part
+) -> LinearFusion:
+    cultures = len(corpus.cultures)
+    per_culture = config.fusion.per_culture == "on"
+    if config.fusion.form == "logits":
+        fusion = LogitFusion(cultures, per_culture)
+        emotion, culture = torch.from_numpy(train.emotion), torch.from_numpy(train.culture)
+        fusion.log_prior.copy_(log_prior(emotion, culture, cultures))
+        return fusion
+    told_apart = corpus.told_apart(config.culture)
+    combined = FeatureFusion(
+        image.encoder.feature_dim,
+        caption.encoder.feature_dim,
+        cultures if per_culture else told_apart,
+        per_culture,
+        config.fusion.latent,
+        config.fusion.dropout,
+        config.fusion.hidden,
+    )
+    combined.standardise_image.load_state_dict(image.head.standardise.state_dict())
+    combined.standardise_caption.load_state_dict(caption.head.standardise.state_dict())
+    return combined
+
+
+@torch.no_grad()
+def _scores(model: EmotionModel, part: Part) -> Mapping[str, float]:
+    """Validation scores of the combination under training."""
+    image_encoder, text_encoder = model.encoders
+    assert image_encoder is not None and text_encoder is not None
+    home = next(model.parameters()).device
+    image = encoded(image_encoder, list(part.files))
+    caption = encoded(text_encoder, part.table.strings("caption"))
+    model.to("cpu")
+    said, _ = model.answer(
+        image[torch.from_numpy(part.artwork)],
+        caption,
+        torch.ones(len(caption), 2, dtype=torch.bool),
+        torch.from_numpy(part.culture),
+    )
+    model.to(home)
+    emotion, answers = part.emotion, said.numpy()
+    return {
+        "log_loss": log_loss(emotion, answers),
+        "accuracy": accuracy(emotion, answers),
+        "macro_f1": macro_f1(emotion, answers),
+    }

@@ -1,0 +1,112 @@
+"""The recipes of the kind ``tuned``: encoders trained one by one, then combined."""
+
+import torch
+
+from artaffect.config import TunedConfig
+from artaffect.data.annotations import AnnotationTable
+from artaffect.evaluation.evaluator import EvaluationResult
+from artaffect.inference.evaluation import (
+    TrainingHabits,
+    evaluate_rows,
+    fit_readers,
+    votes_by_artwork,
+)
+from artaffect.inference.rows import FeatureRows, extract_rows
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.fusion import LinearFusion
+from artaffect.training.corpus import Corpus, TrainedModel, hold_out
+from artaffect.training.fusion import BranchLogits, choose_fusion
+from artaffect.training.tuning import (
+    CaptionModel,
+    Choice,
+    ImageModel,
+    create_trained_caption,
+    create_trained_image,
+)
+
+
+def train_tuned(corpus: Corpus, config: TunedConfig, draws: int = 1000) -> TrainedModel:
+    """Train what the recipe has: an image model, a caption model, or both and their combination.
+
+    Raises:
+        TableError: a picture is needed, and a split has none.
+        ConfigError: a run that is built on does not fit.
+    """
+    choice = Choice(config.culture, config.seed)
+    learned, held_out = corpus.train, None
+    if config.image and config.caption and config.held_out:
+        learned, held_out = hold_out(corpus.train, config.held_out, config.seed)
+    image: ImageModel | None = None
+    caption: CaptionModel | None = None
+    chosen = {}
+    if config.image is not None:
+        parts = (corpus.part(learned), corpus.part(corpus.val))
+        image, chosen["image"] = create_trained_image(config.image, corpus, parts, choice)
+    if config.caption is not None:
+        parts = (corpus.part(learned, pictures=False), corpus.part(corpus.val, pictures=False))
+        caption, chosen["caption"] = create_trained_caption(config.caption, corpus, parts, choice)
+    fusion: LinearFusion | None = None
+    if image is not None and caption is not None:
+        asked = learned if held_out is None else held_out
+        fusion, chosen["fusion"] = combine(corpus, config, image, caption, asked)
+    model = EmotionModel(image, caption, fusion, corpus.cultures, corpus.languages).eval()
+    habits, evaluation = score(corpus, model, draws)
+    return TrainedModel(model, habits, chosen, evaluation)
+
+
+def combine(
+    corpus: Corpus,
+    config: TunedConfig,
+    image: ImageModel,
+    caption: CaptionModel,
+    asked: AnnotationTable,
+) -> tuple[LinearFusion, dict[str, object]]:
+    """Fit the combination of two trained models.
+
+    Args:
+        asked: the rows it is fitted on, best those that neither model has learned from.
+    """
+    rows = []
+    for table in (asked, corpus.val):
+        encoders = (image.encoder, caption.encoder)
+        found = extract_rows(table, *encoders, corpus.cultures, corpus.cache)
+        pictured = found.select(found.has_image)
+        rows.append((pictured, _said(image, caption, pictured)))
+    cultures = len(corpus.cultures)
+    told_apart = corpus.told_apart(config.culture)
+    return choose_fusion(config.fusion, rows[0], rows[1], cultures, told_apart, config.seed)
+
+
+def score(
+    corpus: Corpus, model: EmotionModel, draws: int
+) -> tuple[TrainingHabits, EvaluationResult]:
+    """What constant answers need to know, and the model's scores on validation.
+
+    How many independent readers a painting's readers are worth is fitted on validation too.
+    """
+    val = extract_rows(corpus.val, *model.encoders, corpus.cultures, corpus.cache)
+    train = extract_rows(corpus.train, None, None, corpus.cultures)
+    readers = None
+    if model.image is not None and not model.image.head.multi_label:
+        readers = _readers(model.image, val.select(val.has_image))
+    habits = TrainingHabits.of(train, readers)
+    return habits, evaluate_rows(model, val, habits, "val", draws)
+
+
+@torch.no_grad()
+def _said(image: ImageModel, caption: CaptionModel, rows: FeatureRows) -> BranchLogits:
+    blind = torch.zeros_like(rows.culture)
+    seen = rows.image[rows.artwork]
+    return BranchLogits(
+        torch.stack([image.head.emotion_logits(seen, c) for c in (rows.culture, blind)]),
+        torch.stack([caption.head.emotion_logits(rows.caption, c) for c in (rows.culture, blind)]),
+    )
+
+
+@torch.no_grad()
+def _readers(image: ImageModel, rows: FeatureRows) -> float:
+    votes = votes_by_artwork(rows)
+    seen = votes.sum(1) > 0
+    blind = torch.zeros(int(seen.sum()), dtype=torch.int64)
+    answers = image.head(rows.image[seen], blind).softmax(-1)
+    return fit_readers(votes[seen].numpy(), answers.numpy())
