@@ -62,6 +62,29 @@ def train(
     _show(result, as_json, f"model folder: {out}; report: {out / 'report.html'}")
 
 
+def reproduce(
+    out: Annotated[Path, typer.Option("--out", help="The folder for runs, tables and the page.")],
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="A table made by artaffect import; --quick can do without."),
+    ] = None,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Small encoders, few epochs; on drawn data unless --data."),
+    ] = False,
+    cache: Cache = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the MVIP 2024 paper's models and print its tables beside honest ones.
+
+    Three image models, the text model, both combined, and the recipe compact. Finished runs in --out
+    are not trained again, and one that was killed goes on from its checkpoint.
+    """
+    from artaffect.cli.reproduce import run_reproduction
+
+    run_reproduction(data, out, quick, cache, as_json)
+
+
 def evaluate(
     run: Run,
     data: Data,

@@ -1,7 +1,7 @@
 """Draw an evaluation as SVG. Nothing is computed here."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,12 +28,54 @@ def figures_of(result: EvaluationResult) -> dict[str, str]:
     return {title: _svg(draw, result) for title, draw in drawings.items()}
 
 
-def _svg(draw: Callable[[EvaluationResult, Any], None], result: EvaluationResult) -> str:
+def curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """The course of several trainings as SVG: the training loss, and each validation score.
+
+    Args:
+        histories: for each training, one entry an epoch; see :class:`FitResult`.
+    """
+    return _svg(_curves, histories)
+
+
+def _curves(histories: Mapping[str, Sequence[Mapping[str, float]]], figure: Any) -> None:
+    shown = {
+        "loss": "training loss",
+        "log_loss": "log-loss",
+        "accuracy": "accuracy",
+        "macro_f1": "macro-F1",
+        "hamming": "Hamming accuracy (the paper's)",
+    }
+    known = [n for n in shown if any(n in epoch for h in histories.values() for epoch in h)]
+    lines = -(-len(known) // 2)
+    figure.set_size_inches(9.5, 3 * lines)
+    axes = np.atleast_1d(figure.subplots(lines, 2)).ravel()
+    for axis in axes[len(known) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes, known, strict=False):
+        for i, (training, history) in enumerate(histories.items()):
+            values = [epoch.get(name, np.nan) for epoch in history]
+            axis.plot(
+                range(1, len(values) + 1),
+                values,
+                color=_COLOURS[(i + 1) % len(_COLOURS)],
+                marker=_MARKERS[i % len(_MARKERS)],
+                markersize=4,
+                label=training,
+            )
+        axis.set_title(shown[name] + ("" if name == "loss" else ", validation"), fontsize=10)
+        axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+
+
+def _svg(draw: Callable[[Any, Any], None], shown: Any) -> str:
     from matplotlib.figure import Figure
 
     with _plain_style():
         figure = Figure(layout="constrained")
-        draw(result, figure)
+        draw(shown, figure)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()

@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,22 @@ from artaffect.runtime import atomic_file
 
 def print_result(result: EvaluationResult, console: Console | None = None) -> None:
     """Print every table."""
+    print_tables(tables_of(result), console)
+    (console or Console()).print(protocol_line(result), soft_wrap=True)
+
+
+def print_tables(tables: Sequence[TextTable], console: Console | None = None) -> None:
+    """Print tables in full, however narrow the terminal is."""
     console = console or Console()
     if console.width < 120:  # a number cut short is worse than a wrapped line
         console = Console(file=console.file, width=120)
-    for table in tables_of(result):
+    for table in tables:
         drawn = Table(title=table.title, title_justify="left", title_style="bold")
         for i, heading in enumerate(table.header):
             drawn.add_column(heading, justify="left" if i == 0 else "right", no_wrap=True)
         for row in table.rows:
             drawn.add_row(*row)
         console.print(drawn)
-    console.print(protocol_line(result), soft_wrap=True)
 
 
 def protocol_line(result: EvaluationResult) -> str:
@@ -53,9 +58,19 @@ def save_metrics(result: EvaluationResult, path: Path) -> None:
 
 def save_report(result: EvaluationResult, path: Path, title: str) -> None:
     """Write one HTML page that needs no other file and no network."""
-    parts = [_heading(result, title)]
-    tables = tables_of(result)
-    figures = figures_of(result)
+    save_page(path, title, [protocol_line(result)], figures_of(result), tables_of(result))
+
+
+def save_page(
+    path: Path,
+    title: str,
+    paragraphs: Sequence[str],
+    figures: Mapping[str, str],
+    tables: Sequence[TextTable],
+) -> None:
+    """Write paragraphs, figures (SVG by title) and tables as one HTML page that needs no other file."""
+    parts = [f"<h1>{html.escape(title)}</h1>"]
+    parts += [f"<p>{html.escape(text)}</p>" for text in paragraphs]
     for name, svg in figures.items():
         label = html.escape(name, quote=True)
         parts.append(
@@ -104,10 +119,6 @@ The model repeats what its annotators said, with their biases. A culture here is
 the captions of one language in the training data, no more. It says what readers report to feel; it does
 not read the feelings of any person.
 """
-
-
-def _heading(result: EvaluationResult, title: str) -> str:
-    return f"<h1>{html.escape(title)}</h1><p>{html.escape(protocol_line(result))}</p>"
 
 
 def _html_table(table: TextTable) -> str:

@@ -22,10 +22,17 @@ class Standardise(nn.Module):
         self.register_buffer("scale", torch.ones(width))
 
     @torch.no_grad()
-    def fit(self, features: Tensor) -> None:
-        """Take the centre and spread of training features [n, width]."""
+    def fit(self, features: Tensor, frozen: bool = True) -> None:
+        """Take the centre and spread of training features [n, width].
+
+        Args:
+            frozen: whether the features stay as they are. Where their encoder is trained, a feature
+                that is constant today may move tomorrow: none is scaled up beyond the average.
+        """
+        spread = features.std(0)
+        least = torch.tensor(1e-6) if frozen else spread.mean().clamp_min(1e-6)
         self.mean.copy_(features.mean(0))
-        self.scale.copy_(features.std(0).clamp_min(1e-6))
+        self.scale.copy_(torch.maximum(spread, least))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [n, width] on the training rows' scale."""
@@ -93,14 +100,15 @@ class EmotionHead(nn.Module):
             nn.init.zeros_(self.shared.weight)
 
     @torch.no_grad()
-    def start(self, features: Tensor, counts: Tensor) -> None:
+    def start(self, features: Tensor, counts: Tensor, frozen: bool = True) -> None:
         """Begin from what is known without learning.
 
         Args:
             features: training features [n, feature_dim], for their centre and spread.
             counts: how often each emotion was chosen [9]: the answer before anything is learned.
+            frozen: whether the features stay as they are while the head learns.
         """
-        self.standardise.fit(features)
+        self.standardise.fit(features, frozen)
         self.shared.bias.copy_(((counts + 1) / (counts + 1).sum()).log())
 
     def forward(self, features: Tensor, culture: Tensor) -> Tensor:

@@ -37,6 +37,16 @@ class ImageEncoder(nn.Module):
         """From pixels float32 [n, 3, size, size] to features [n, feature_dim]."""
         raise NotImplementedError
 
+    def train(self, mode: bool = True) -> "ImageEncoder":
+        """Frozen batch norms keep the statistics that their frozen neighbours were trained with."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(
+                weight.requires_grad for weight in module.parameters()
+            ):
+                module.eval()
+        return self
+
     def settings(self) -> dict[str, Any]:
         """What a saved model keeps beside the weights."""
         return {"architecture": self.architecture, "preprocessing": asdict(self.preprocessing)}
@@ -85,8 +95,8 @@ class Vgg16Encoder(ImageEncoder):
 
     def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
         super().__init__(architecture, preprocessing)
-        self.network = Vgg16()
-        self.feature_dim = 4096
+        self.network = Vgg16(architecture.get("divisor", 1))
+        self.feature_dim = self.network.feature_dim
 
     def forward(self, pixels: Tensor) -> Tensor:
         features: Tensor = self.network(pixels)
@@ -199,7 +209,7 @@ class ImageEncoderSpec:
     load: Callable[[], ImageEncoder]
     feature_dim: int
     offline: bool
-    """Whether its weights come with the installation."""
+    """Whether it needs no network: its weights come with the installation, or it has none."""
 
 
 IMAGE_ENCODERS: dict[str, ImageEncoderSpec] = {
@@ -216,6 +226,36 @@ IMAGE_ENCODERS: dict[str, ImageEncoderSpec] = {
     "vit_base_patch16_224": ImageEncoderSpec(
         lambda: TransformersImageEncoder.pretrained("google/vit-base-patch16-224"), 768, False
     ),
+    "tiny_resnet": ImageEncoderSpec(lambda: _untrained("tiny_resnet"), 128, True),
+    "tiny_vgg": ImageEncoderSpec(lambda: _untrained("tiny_vgg"), 256, True),
+    "tiny_vit": ImageEncoderSpec(lambda: _untrained("tiny_vit"), 96, True),
+}
+
+# Small relatives of the paper's three, without weights: for trials of a whole training in minutes.
+_UNTRAINED: dict[str, dict[str, Any]] = {
+    "tiny_resnet": {
+        "family": "transformers",
+        "config": {
+            "model_type": "resnet",
+            "embedding_size": 32,
+            "hidden_sizes": [32, 64, 128],
+            "depths": [1, 1, 1],
+            "layer_type": "basic",
+        },
+    },
+    "tiny_vgg": {"family": "vgg16", "divisor": 16},
+    "tiny_vit": {
+        "family": "transformers",
+        "config": {
+            "model_type": "vit",
+            "hidden_size": 96,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "intermediate_size": 192,
+            "image_size": 64,
+            "patch_size": 8,
+        },
+    },
 }
 
 
@@ -240,6 +280,14 @@ def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
     if (config or {}).get("architecture") == "vgg16":  # as timm's copies name it
         return Vgg16Encoder.pretrained(name)
     return TransformersImageEncoder.pretrained(name)
+
+
+def _untrained(name: str) -> ImageEncoder:
+    architecture = _UNTRAINED[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        family = _FAMILIES[architecture["family"]]
+        return family(architecture, ImagePreprocessing(size=64, fit="stretch")).eval()
 
 
 def build_image_encoder(settings: Mapping[str, Any]) -> ImageEncoder:

@@ -23,7 +23,8 @@ def blocks_of(network: nn.Module) -> tuple[str, nn.ModuleList | nn.Sequential]:
         (name, module)
         for name, module in network.named_modules()
         if isinstance(module, nn.ModuleList | nn.Sequential)
-        and sum(any(True for _ in block.parameters()) for block in module) > 1
+        and sum(any(True for _ in block.parameters()) for block in module)
+        > isinstance(module, nn.Sequential)  # a list may be of one block; a Sequential is a block
     ]
     if not rows:
         raise ConfigError(f"{type(network).__name__} has no row of blocks to choose from")

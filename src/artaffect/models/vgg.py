@@ -16,22 +16,30 @@ _FULLY_CONNECTED = {
 
 
 class Vgg16(nn.Module):
-    """Takes pixels [n, 3, 224, 224], gives features [n, 4096]."""
+    """Takes pixels [n, 3, 224, 224], gives features [n, 4096].
 
-    def __init__(self) -> None:
+    ``divisor`` makes every layer so many times narrower, for trials.
+    """
+
+    def __init__(self, divisor: int = 1) -> None:
         super().__init__()
+        self.feature_dim = 4096 // divisor
         layers: list[nn.Module] = []
         inputs = 3
         for width in _WIDTHS:
             if isinstance(width, str):
                 layers.append(nn.MaxPool2d(2, 2))
             else:
-                layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(inplace=True)]
-                inputs = width
+                outputs = width // divisor
+                layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU(inplace=True)]
+                inputs = outputs
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(7)
-        self.fc1 = nn.Linear(512 * 7 * 7, 4096)
-        self.fc2 = nn.Linear(4096, 4096)
+        self.fc1 = nn.Linear(inputs * 7 * 7, self.feature_dim)
+        self.fc2 = nn.Linear(self.feature_dim, self.feature_dim)
+        for layer in self.modules():  # the plain default lets signals die over sixteen layers
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.pool(self.features(pixels)).flatten(1)

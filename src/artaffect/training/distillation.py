@@ -117,9 +117,7 @@ def _own_encoder(config: DistillationConfig, part: Part) -> TextEncoder:
     """The student as it would be if there had never been a trained teacher."""
     settings = config.student
     if settings.encoder == "teacher":
-        settings = replace(
-            config.teacher, depth=settings.depth, vocabulary=config.teacher.vocabulary
-        )
+        settings = replace(config.teacher, depth=settings.depth)
     return caption_encoder(settings, part.table)
 
 

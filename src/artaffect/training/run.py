@@ -48,7 +48,7 @@ def train_run(
     """
     check_free(out, SUMS, overwrite)
     work = out.with_name(f"{out.name}.training")
-    _claim(work, {"kind": config.kind, **asdict(config)}, digest_of(table))
+    _claim(work, recipe_of(config), digest_of(table))
     trained = TRAINERS[type(config)](Corpus.of(table, cache, work), config)
     result = replace(
         trained.evaluation, protocol={**trained.evaluation.protocol, "chosen_on_this_split": True}
@@ -61,7 +61,7 @@ def train_run(
         "cultures": list(model.cultures),
         "fusion": model.fusion and model.fusion.settings(),
         "encoders": _encoder_names(config),
-        "recipe": {"kind": config.kind, **asdict(config)},
+        "recipe": recipe_of(config),
         "data": dict(table.provenance),
         "rows": {name: len(table.of_split(name)) for name in ("train", "val")},
         "training_habits": trained.habits.to_json(),
@@ -75,6 +75,11 @@ def train_run(
         seal(folder)
     shutil.rmtree(work, ignore_errors=True)
     return result
+
+
+def recipe_of(config: Recipe) -> dict[str, Any]:
+    """All settings of a recipe, as a model folder keeps them."""
+    return {"kind": config.kind, **asdict(config)}
 
 
 def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:

@@ -82,7 +82,7 @@ def start_caption(
     rows = np.random.default_rng(choice.seed).permutation(len(part.table))[:_START]
     captions = part.table.select(np.sort(rows)).strings("caption")
     counts = torch.bincount(torch.from_numpy(part.emotion), minlength=len(EMOTIONS))
-    head.start(encoded(encoder, captions), counts)
+    head.start(encoded(encoder, captions), counts, frozen=False)
     freeze(encoder, config)
     return EmotionClassifier(encoder, head)
 
@@ -140,7 +140,7 @@ def start_image(
     files = [file for file in part.files if file is not None]
     some = np.random.default_rng(choice.seed).permutation(len(files))[:_START]
     counts = torch.bincount(torch.from_numpy(part.emotion), minlength=len(EMOTIONS))
-    head.start(encoded(encoder, [files[i] for i in np.sort(some)]), counts)
+    head.start(encoded(encoder, [files[i] for i in np.sort(some)]), counts, frozen=False)
     if multi_label:
         felt = (part.votes(0)[torch.from_numpy(part.pictured), 0] > 0).float().mean(0)
         head.shared.bias.data.copy_(felt.clamp(0.01, 0.99).logit())
@@ -222,36 +222,12 @@ def image_scores(model: ImageModel, part: Part) -> Mapping[str, float]:
     return scores
 
 
-def trained_image(run: str, cultures: tuple[str, ...]) -> ImageModel:
-    """The image model of a model folder.
-
-    Raises:
-        ConfigError: it has none, or was trained for other cultures.
-    """
-    model = load_model(Path(run))
-    if model.image is None or model.cultures != cultures:
-        raise ConfigError(_misfit(run, "image", model.cultures, cultures))
-    return model.image
-
-
-def trained_caption(run: str, cultures: tuple[str, ...]) -> CaptionModel:
-    """The caption model of a model folder.
-
-    Raises:
-        ConfigError: it has none, or was trained for other cultures.
-    """
-    model = load_model(Path(run))
-    if model.caption is None or model.cultures != cultures:
-        raise ConfigError(_misfit(run, "caption", model.cultures, cultures))
-    return model.caption
-
-
 def create_trained_image(
     config: ImageConfig, corpus: Corpus, parts: tuple[Part, Part], choice: Choice
 ) -> tuple[ImageModel, dict[str, Any]]:
     """The image model that the settings describe, and the course of its training."""
     if config.run:
-        return trained_image(config.run, corpus.cultures), {"run": config.run}
+        return _trained(config.run, "image", corpus.cultures), {"run": config.run}
     encoder = create_image_encoder(config.encoder)
     cultures = corpus.told_apart(choice.culture_input)
     model = start_image(encoder, config, parts[0], choice, cultures)
@@ -269,7 +245,7 @@ def create_trained_caption(
 ) -> tuple[CaptionModel, dict[str, Any]]:
     """The caption model that the settings describe, and the course of its training."""
     if config.run:
-        return trained_caption(config.run, corpus.cultures), {"run": config.run}
+        return _trained(config.run, "caption", corpus.cultures), {"run": config.run}
     encoder = caption_encoder(config, parts[0].table)
     cultures = corpus.told_apart(choice.culture_input)
     model = start_caption(encoder, config, parts[0], choice, cultures)
@@ -310,8 +286,18 @@ def _scores(
     }
 
 
-def _misfit(run: str, modality: str, found: tuple[str, ...], wanted: tuple[str, ...]) -> str:
-    return (
-        f"{run} has no {modality} model for the cultures {', '.join(wanted)} "
-        f"(it knows {', '.join(found)}): train one on this table"
-    )
+def _trained(run: str, modality: str, cultures: tuple[str, ...]) -> EmotionClassifier[Any]:
+    """The branch of a model folder.
+
+    Raises:
+        ConfigError: it has none, or was trained for other cultures.
+    """
+    model = load_model(Path(run))
+    found: EmotionClassifier[Any] | None = getattr(model, modality)
+    if found is None or model.cultures != cultures:
+        raise ConfigError(
+            f"{run} has no {modality} model for the cultures {', '.join(cultures)} "
+            f"(it reads {' and '.join(model.modalities)}, of {', '.join(model.cultures)}): "
+            "train one on this table"
+        )
+    return found

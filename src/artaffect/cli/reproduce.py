@@ -1,0 +1,50 @@
+"""The paper's comparison from a table, or from drawn data."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from artaffect.data.annotations import AnnotationTable
+from artaffect.data.importers import read_artelingo
+from artaffect.data.sample.write import write_sample
+from artaffect.errors import InputError
+from artaffect.evaluation.report import print_tables
+from artaffect.runtime import say
+from artaffect.training.reproduction import reproduce
+
+_PAINTINGS = 240
+"""Drawn for ``--quick``."""
+
+
+def run_reproduction(
+    data: Path | None, out: Path, quick: bool, cache: Path | None, as_json: bool
+) -> None:
+    """Train, print and say where the page is.
+
+    Raises:
+        InputError: there is no data, and none may be drawn.
+    """
+    if data is not None:
+        table = AnnotationTable.load(data)
+    elif quick:
+        table = _drawn(out / "data")
+    else:
+        raise InputError("reproduce needs --data TABLE; with --quick it can draw its own")
+    found = reproduce(table, out, quick, cache)
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+    else:
+        print_tables(found.tables())
+    say(f"tables: {out / 'tables.md'}; page with the training curves: {out / 'report.html'}")
+
+
+def _drawn(folder: Path) -> AnnotationTable:
+    """The same pictures and captions each time, so that a run that was killed goes on."""
+    saved = folder / "annotations.parquet"
+    if not saved.is_file():
+        say(f"drawing {_PAINTINGS} paintings with captions (synthetic data)")
+        csv = write_sample(folder, _PAINTINGS, seed=0, overwrite=True)
+        read_artelingo(csv, folder / "wikiart")[0].save(saved)
+    return AnnotationTable.load(saved)
