@@ -215,9 +215,10 @@ class TunedConfig(Recipe):
     image: ImageConfig | None = None
     caption: CaptionConfig | None = None
     fusion: FusionConfig = field(default_factory=FusionConfig)
-    held_out: float = 0.1
+    held_out: float = 0.0
     """Share of the training paintings that the encoders do not see: the combination is fitted on
-    them. With 0 it is fitted on what the encoders learned from, as the paper did."""
+    them. With 0 it is fitted on what the encoders learned from, as the paper did; that is open to
+    the form ``features`` only. Runs to be combined later need the same share and seed."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -225,7 +226,10 @@ class TunedConfig(Recipe):
         if self.image is None and self.caption is None:
             raise ValueError("a tuned recipe needs a group [image], [caption] or both")
         if not self.held_out and self.fusion.form != "features" and self.image and self.caption:
-            raise ValueError("held_out = 0 leaves the logit form nothing honest to be fitted on")
+            raise ValueError(
+                "held_out = 0 leaves the logit form nothing honest to be fitted on: "
+                "set held_out to 0.1, or fusion.form to 'features'"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,6 +158,9 @@ def test_a_combination_builds_on_trained_runs(
     assert both.image is not None and alone.image is not None
     for a, b in zip(both.image.parameters(), alone.image.parameters(), strict=True):
         assert torch.equal(a, b)
+    unseen = replace(config, held_out=0.2)
+    with pytest.raises(ConfigError, match="has seen the paintings that held_out = 0.2 keeps"):
+        train_run(sample_table, unseen, tmp_path / "unseen")
     wrong = replace(config, image=replace(image, run=str(tmp_path / "caption")))
     with pytest.raises(ConfigError, match="has no image model for the cultures"):
         train_run(sample_table, wrong, tmp_path / "wrong")

@@ -29,12 +29,14 @@ class TextTable:
 
 
 def tables_of(result: EvaluationResult) -> list[TextTable]:
-    """Overall scores first, then each culture's, the differences, and the paper's metric."""
+    """Overall scores first, then each culture's, the differences, the paper's metric, size and speed."""
     groups = shown_groups(result)
     tables = [_scores(result, group) for group in groups]
     tables += [_differences(pair, groups, result) for pair in result.differences]
     if "hamming" in result.extra:
         tables.append(_hamming(result.extra["hamming"]))
+    if "size_and_speed" in result.extra:
+        tables.append(_sizes(result.extra["size_and_speed"]))
     return tables
 
 
@@ -71,6 +73,15 @@ def _hamming(hamming: Mapping[str, float]) -> TextTable:
             ["image", f"{hamming['image']:.4f}"],
         ],
     )
+
+
+def _sizes(sizes: Mapping[str, Mapping[str, float]]) -> TextTable:
+    rows = [
+        [name, f"{found['million_weights']:.1f}", f"{found['milliseconds_per_caption']:.1f}"]
+        for name, found in sizes.items()
+    ]
+    header = ["model", "million weights", "milliseconds a caption"]
+    return TextTable("Size, and time on this machine, measured in turn", header, rows)
 
 
 def _cell(score: Score, sign: bool = False) -> str:

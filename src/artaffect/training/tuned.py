@@ -1,9 +1,12 @@
 """The recipes of the kind ``tuned``: encoders trained one by one, then combined."""
 
+from pathlib import Path
+
 import torch
 
 from artaffect.config import TunedConfig
 from artaffect.data.annotations import AnnotationTable
+from artaffect.errors import ConfigError
 from artaffect.evaluation.evaluator import EvaluationResult
 from artaffect.inference.evaluation import (
     TrainingHabits,
@@ -12,6 +15,7 @@ from artaffect.inference.evaluation import (
     votes_by_artwork,
 )
 from artaffect.inference.rows import FeatureRows, extract_rows
+from artaffect.models.checkpoint import read_config
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import LinearFusion
 from artaffect.training.corpus import Corpus, TrainedModel, hold_out
@@ -33,9 +37,12 @@ def train_tuned(corpus: Corpus, config: TunedConfig, draws: int = 1000) -> Train
         ConfigError: a run that is built on does not fit.
     """
     choice = Choice(config.culture, config.seed)
-    learned, held_out = corpus.train, None
-    if config.image and config.caption and config.held_out:
+    learned, held_out = corpus.train, corpus.train
+    if config.held_out:
         learned, held_out = hold_out(corpus.train, config.held_out, config.seed)
+        for part in (config.image, config.caption):
+            if part is not None and part.run:
+                _check_held_out(part.run, config)
     image: ImageModel | None = None
     caption: CaptionModel | None = None
     chosen = {}
@@ -47,11 +54,21 @@ def train_tuned(corpus: Corpus, config: TunedConfig, draws: int = 1000) -> Train
         caption, chosen["caption"] = create_trained_caption(config.caption, corpus, parts, choice)
     fusion: LinearFusion | None = None
     if image is not None and caption is not None:
-        asked = learned if held_out is None else held_out
-        fusion, chosen["fusion"] = combine(corpus, config, image, caption, asked)
+        fusion, chosen["fusion"] = combine(corpus, config, image, caption, held_out)
     model = EmotionModel(image, caption, fusion, corpus.cultures, corpus.languages).eval()
     habits, evaluation = score(corpus, model, draws)
     return TrainedModel(model, habits, chosen, evaluation)
+
+
+def _check_held_out(run: str, config: TunedConfig) -> None:
+    """Refuse a run that has learned from the paintings on which the combination is to be fitted."""
+    recipe = read_config(Path(run))["recipe"]
+    if (recipe.get("held_out"), recipe["seed"]) != (config.held_out, config.seed):
+        raise ConfigError(
+            f"{run} has seen the paintings that held_out = {config.held_out} keeps for the combination "
+            f"(its held_out is {recipe.get('held_out', 0.0)}, its seed {recipe['seed']}): "
+            "train it with the same held_out and seed"
+        )
 
 
 def combine(
