@@ -169,6 +169,20 @@ torch.distributed.destroy_process_group()
 """
 
 
+def test_a_batch_that_processes_cannot_share_is_refused(tmp_path: Path) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    script = tmp_path / "odd.py"
+    code = TWO.format(root=root, out=str(tmp_path / "odd.pt"))
+    script.write_text(code.replace("Trainer(CONFIG)", "Trainer(TrainConfig(batch_size=15))"))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    found = subprocess.run(
+        [*launch, str(script)], env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert found.returncode != 0
+    assert "batch_size = 15 cannot be shared by 2 processes" in found.stderr
+
+
 def test_two_processes_give_the_single_processs_result(tmp_path: Path) -> None:
     root = str(Path(__file__).resolve().parents[2])
     script = tmp_path / "two.py"

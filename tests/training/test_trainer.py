@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from artaffect.config import TrainConfig
+from artaffect.errors import ConfigError
 from artaffect.models.classifier import EmotionHead
 from artaffect.training.batches import TensorRows
 from artaffect.training.tasks import ClassificationTask, FusionTask, SoftLabelTask, forget_culture
@@ -58,6 +59,28 @@ def test_the_best_epoch_is_kept_and_patience_ends_training() -> None:
     result = Trainer(config).fit(ClassificationTask(head), rows(), validate)
     assert (result.best_epoch, result.best_score, len(result.history)) == (2, 1.0, 5)
     torch.testing.assert_close(head.shared.weight, seen[1], rtol=0, atol=0)
+
+
+def test_a_metric_of_which_more_is_better_keeps_its_best_epoch() -> None:
+    scores = iter([0.2, 0.5, 0.4])
+    config = TrainConfig(epochs=3, batch_size=64, metric="accuracy")
+    result = Trainer(config).fit(
+        ClassificationTask(EmotionHead(9, 0)),
+        rows(),
+        lambda: {"log_loss": 1.0, "accuracy": next(scores)},
+    )
+    assert (result.best_epoch, result.best_score) == (2, 0.5)
+    assert [epoch["log_loss"] for epoch in result.history] == [1.0, 1.0, 1.0]
+
+
+def test_a_metric_that_the_validation_does_not_give_is_refused() -> None:
+    config = TrainConfig(epochs=1, metric="hamming")
+    with pytest.raises(
+        ConfigError, match="'hamming' is no score of this training: choose one of l"
+    ):
+        Trainer(config).fit(
+            ClassificationTask(EmotionHead(9, 0)), rows(), lambda: {"log_loss": 1.0}
+        )
 
 
 def test_stopping_early_is_the_beginning_of_the_same_training() -> None:

@@ -306,8 +306,8 @@ def small_joint(
 kind = "joint"
 captions = 6
 [image]
-encoder = "{encoder_folders["resnet"]}"
-workers = 0
+encoder = "{encoder_folders["vit"]}"
+workers = 1
 dropout = 0.2
 [caption]
 encoder = "{encoder_folders["bert"]}"
@@ -317,7 +317,7 @@ per_culture = "off"
 [train]
 epochs = 4
 batch_size = 8
-learning_rate = 2e-3
+learning_rate = 1e-3
 patience = 4
 '''
     )

@@ -27,10 +27,14 @@ class Standardise(nn.Module):
 
         Args:
             frozen: whether the features stay as they are. Where their encoder is trained, a feature
-                that is constant today may move tomorrow: none is scaled up beyond the average.
+                that hardly varies today may move tomorrow: none is scaled up beyond the average, nor
+                all of them far beyond their size.
         """
         spread = features.std(0)
-        least = torch.tensor(1e-6) if frozen else spread.mean().clamp_min(1e-6)
+        least = torch.tensor(1e-6)
+        if not frozen:
+            size = features.square().mean().sqrt()
+            least = torch.stack([least, spread.mean(), 0.1 * size]).max()
         self.mean.copy_(features.mean(0))
         self.scale.copy_(torch.maximum(spread, least))
 

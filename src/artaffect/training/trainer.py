@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -92,7 +93,8 @@ class Trainer:
             stop_after: end after this many epochs of the schedule.
 
         Raises:
-            ConfigError: the folder's checkpoint belongs to other settings.
+            ConfigError: the folder's checkpoint belongs to other settings; the validation does not
+                give the settings' metric; or a batch cannot be shared evenly by the processes.
             ResourceError: the machine has too little memory for a batch.
             ArithmeticError: no epoch had a finite validation score.
         """
@@ -128,7 +130,15 @@ class _Run:
             mixed_precision={"full": "no"}.get(self.config.precision, self.config.precision),
             gradient_accumulation_steps=self.config.accumulation,
             dataloader_config=DataLoaderConfiguration(split_batches=True),
+            # heads and ends of encoders that an objective leaves out get no gradient
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
+        processes = self.accelerator.num_processes
+        if self.config.batch_size % processes:
+            raise ConfigError(
+                f"batch_size = {self.config.batch_size} cannot be shared by {processes} processes: "
+                "make it a multiple of their number"
+            )
         self.order = torch.Generator()
         loader = DataLoader(
             rows,
@@ -217,6 +227,11 @@ class _Run:
         means = {name: total / self.batch for name, total in self.sums.items()}
         self.history.append({**means, **scores})
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
+        if scores and self.config.metric not in scores:
+            raise ConfigError(
+                f"metric = {self.config.metric!r} is no score of this training: "
+                f"choose one of {', '.join(scores)}"
+            )
         score = scores[self.config.metric] if scores else math.nan
         if not scores or self._is_better(score):
             self.best_epoch, self.best_score = self.epoch, score
