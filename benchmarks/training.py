@@ -32,6 +32,7 @@ from artaffect.models.classifier import EmotionClassifier, EmotionHead
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import LogitFusion
 from artaffect.models.image_encoders import build_image_encoder, create_image_encoder
+from artaffect.models.shrinking import keep_tokens
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from artaffect.training.batches import Batch, CaptionRows, JointRows, PaintingRows, Rows, Tokens
 from artaffect.training.tasks import ClassificationTask, JointTask, MultiLabelTask
@@ -74,10 +75,13 @@ def rate(task: nn.Module, rows: Rows, config: TrainConfig, samples: int) -> floa
 
 
 def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
-    texts = create_text_encoder("e5_small")
     paintings = options.paintings * options.steps
-    tokens = Tokens.of(texts.tokenize(captions(paintings * CAPTIONS)))
     count = paintings * CAPTIONS
+    written = captions(count)
+    # as the recipes train it: the table of token vectors, three quarters of the model, stays as it is
+    texts = keep_tokens(create_text_encoder("e5_small"), written)
+    texts.network.get_input_embeddings().requires_grad_(False)
+    tokens = Tokens.of(texts.tokenize(written))
     config = TrainConfig(epochs=1, batch_size=options.paintings, precision=options.precision)
     owners = np.arange(count).reshape(paintings, CAPTIONS)
     rng = torch.Generator().manual_seed(0)
@@ -101,7 +105,7 @@ def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
     def task(image: bool, caption: bool) -> JointTask:
         pair = (
             create_image_encoder("efficientnet_lite0") if image else Slight(),
-            create_text_encoder("e5_small") if caption else Slight(),
+            texts if caption else Slight(),
         )
         branches = [EmotionClassifier(e, EmotionHead(e.feature_dim, 0)) for e in pair]
         return JointTask(EmotionModel(*branches, LogitFusion(1), ["one"]), 0.3, 0)

@@ -240,7 +240,8 @@ def test_checkpoints_of_another_training_are_refused(
 ) -> None:
     config = TunedConfig(caption=caption)
     work = tmp_path / "run.training"
-    work.mkdir()
+    (work / "caption").mkdir(parents=True)
+    (work / "caption" / "checkpoint.pt").touch()
     recipe = json.loads(json.dumps(recipe_of(config)))
     recipe["caption"]["dropout"] = 0.5
     mine = {"settings": recipe, "data": digest_of(sample_table)}
@@ -250,6 +251,16 @@ def test_checkpoints_of_another_training_are_refused(
     (work / "recipe.json").write_text(json.dumps({**mine, "data": "else"}))
     with pytest.raises(ConfigError, match="belongs to a training on another table: delete it"):
         train_run(sample_table, config, tmp_path / "run")
+
+
+def test_a_start_that_failed_does_not_stand_in_the_way(
+    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+) -> None:
+    wrong = TunedConfig(caption=replace(caption, depth=9))
+    with pytest.raises(ConfigError, match="depth = 9, but the encoder has 1 layers"):
+        train_run(sample_table, wrong, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+    train_run(sample_table, TunedConfig(caption=caption), tmp_path / "run")
 
 
 def test_too_little_memory_says_which_batch_and_what_to_lower() -> None:

@@ -49,7 +49,11 @@ def train_run(
     check_free(out, SUMS, overwrite)
     work = out.with_name(f"{out.name}.training")
     _claim(work, recipe_of(config), digest_of(table))
-    trained = TRAINERS[type(config)](Corpus.of(table, cache, work), config)
+    try:
+        trained = TRAINERS[type(config)](Corpus.of(table, cache, work), config)
+    finally:
+        if not _has_checkpoint(work):  # a start that failed is no training under way
+            shutil.rmtree(work, ignore_errors=True)
     result = replace(
         trained.evaluation, protocol={**trained.evaluation.protocol, "chosen_on_this_split": True}
     )
@@ -86,7 +90,7 @@ def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:
     """Note whose checkpoints these are, or refuse those of another training."""
     path = work / "recipe.json"
     mine = json.loads(json.dumps({"settings": settings, "data": data}))
-    if path.is_file():
+    if path.is_file() and _has_checkpoint(work):
         found = json.loads(path.read_text("utf-8"))
         if found["data"] != data:
             raise ConfigError(f"{work} belongs to a training on another table: {_REMEDY}")
@@ -99,6 +103,10 @@ def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:
     elif is_main_process():
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(mine, indent=2), "utf-8")
+
+
+def _has_checkpoint(work: Path) -> bool:
+    return any(work.glob("*/checkpoint.pt"))
 
 
 _REMEDY = "delete it to begin anew, or choose another --out"

@@ -259,6 +259,8 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
+        if self.accelerator.scaler is not None:
+            state["scaler"] = self.accelerator.scaler.state_dict()
         with atomic_file(folder / "checkpoint.pt") as temporary:
             torch.save(state, temporary)
         lines = (
@@ -275,7 +277,7 @@ class _Run:
         path = folder / "checkpoint.pt"
         if not path.is_file():
             return
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         if state["settings"] != self._settings():
             raise ConfigError(
                 f"{path} belongs to a training with other settings: "
@@ -286,6 +288,8 @@ class _Run:
         put_weights(self.task, state["task"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
 
     def _settings(self) -> dict[str, Any]:
         return {**asdict(self.config), "seed": self.trainer.seed, "batches": self.batches}
