@@ -1,7 +1,7 @@
 """Captions and pictures a second of the training loop, beside what it avoids and beside the bare models.
 
     python benchmarks/training.py [--steps 3] [--paintings 8] [--repeats 2] [--precision full|bf16]
-                                  [--part joint|paper|all]
+                                  [--part joint|paper|all] [--side image|text|whole|all] [--pad 128 512]
 
 *joint*: on ArtELingo's shape, 15 captions of about 16 words a painting, the joint loop against the same
 loop with the picture decoded and encoded once for each caption, and with captions padded to 128 and to 512
@@ -115,7 +115,7 @@ def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
         "image side": ((True, False), {"a picture a caption": (OnePictureACaption, texts.collate)}),
         "text side": (
             (False, True),
-            {"padded to 128": (JointRows, padded(128)), "padded to 512": (JointRows, padded(512))},
+            {f"padded to {length}": (JointRows, padded(length)) for length in options.pad},
         ),
         "whole loop": (
             (True, True),
@@ -126,6 +126,8 @@ def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
         ),
     }
     for side, (which, others) in sides.items():
+        if options.side not in (side.partition(" ")[0], "all"):
+            continue
         measured = task(*which)
         for _ in range(options.repeats):
             found = rate(measured, rows(*plain), config, count)
@@ -235,6 +237,8 @@ def main() -> None:
     parser.add_argument("--paintings", type=int, default=8, help="a step")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--precision", choices=("full", "bf16"), default="full")
+    parser.add_argument("--side", choices=("image", "text", "whole", "all"), default="all")
+    parser.add_argument("--pad", type=int, nargs="+", default=[128, 512], help="tokens")
     parser.add_argument("--part", choices=("joint", "paper", "all"), default="all")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
