@@ -53,11 +53,7 @@ class EmotionModel(nn.Module):
 
     def logits(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
         """Logits [n, 9] of one distribution; the arguments are those of :meth:`answer`."""
-        image, caption = self._inputs(image, caption, culture)
-        if self.fusion is None:
-            return image if self.image is not None else caption
-        logits: Tensor = self.fusion(image, caption, present, culture)
-        return logits
+        return self._combined(self._inputs(image, caption, culture), present, culture)
 
     @torch.no_grad()
     def answer(
@@ -83,14 +79,21 @@ class EmotionModel(nn.Module):
             raise InputError(
                 f"this model reads {' and '.join(self.modalities)} only, and a row has none of it"
             )
-        logits = self.logits(image, caption, present, culture)
+        inputs = self._inputs(image, caption, culture)
+        logits = self._combined(inputs, present, culture)
         shares = present.to(logits.dtype)
         if self.fusion is not None:
-            inputs = self._inputs(image, caption, culture)
             # the feature form also feels the stand-in of what is missing, no share of anything
             both = present.all(1, keepdim=True)
             shares = self.fusion.shares(*inputs, present, culture).where(both, shares)
         return log_probabilities(logits).exp(), shares
+
+    def _combined(self, inputs: tuple[Tensor, Tensor], present: Tensor, culture: Tensor) -> Tensor:
+        image, caption = inputs
+        if self.fusion is None:
+            return image if self.image is not None else caption
+        logits: Tensor = self.fusion(image, caption, present, culture)
+        return logits
 
     def _inputs(self, image: Tensor, caption: Tensor, culture: Tensor) -> tuple[Tensor, Tensor]:
         """What the fusion takes, or the one branch's own logits."""

@@ -179,13 +179,16 @@ def _candidates(
         if config.form in ("auto", "logits"):
             found[f"logits{suffix}"] = LogitFusion(cultures, per_culture)
         if config.form in ("auto", "features"):
-            found[f"features{suffix}"] = FeatureFusion(
-                rows.image.shape[1],
-                rows.caption.shape[1],
-                cultures if per_culture else told_apart,
-                per_culture,
-                config.latent,
-                config.dropout,
-                config.hidden,
-            )
+            widths = (rows.image.shape[1], rows.caption.shape[1])
+            asked = cultures if per_culture else told_apart
+            found[f"features{suffix}"] = feature_fusion(config, widths, asked, per_culture)
     return found
+
+
+def feature_fusion(
+    config: FusionConfig, widths: tuple[int, int], cultures: int, per_culture: bool
+) -> FeatureFusion:
+    """An untrained fusion of the feature form, for image and caption features of these widths."""
+    return FeatureFusion(
+        *widths, cultures, per_culture, config.latent, config.dropout, config.hidden
+    )

@@ -6,14 +6,13 @@ import numpy as np
 import torch
 
 from artaffect.config import JointConfig
-from artaffect.evaluation.metrics import accuracy, log_loss, macro_f1
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion
+from artaffect.models.fusion import LinearFusion, LogitFusion
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.runtime import say
 from artaffect.training.batches import JointRows
 from artaffect.training.corpus import Corpus, Part, TrainedModel
-from artaffect.training.fusion import log_prior
+from artaffect.training.fusion import feature_fusion, log_prior
 from artaffect.training.tasks import JointTask
 from artaffect.training.trainer import Trainer
 from artaffect.training.tuned import score
@@ -26,6 +25,7 @@ from artaffect.training.tuning import (
     course,
     encoded,
     picture_views,
+    scores_of,
     start_caption,
     start_image,
     trainable,
@@ -96,15 +96,9 @@ def _fusion(
         fusion.log_prior.copy_(log_prior(emotion, culture, cultures))
         return fusion
     told_apart = corpus.told_apart(config.culture)
-    combined = FeatureFusion(
-        image.encoder.feature_dim,
-        caption.encoder.feature_dim,
-        cultures if per_culture else told_apart,
-        per_culture,
-        config.fusion.latent,
-        config.fusion.dropout,
-        config.fusion.hidden,
-    )
+    widths = (image.encoder.feature_dim, caption.encoder.feature_dim)
+    asked = cultures if per_culture else told_apart
+    combined = feature_fusion(config.fusion, widths, asked, per_culture)
     combined.standardise_image.load_state_dict(image.head.standardise.state_dict())
     combined.standardise_caption.load_state_dict(caption.head.standardise.state_dict())
     return combined
@@ -126,9 +120,4 @@ def _scores(model: EmotionModel, part: Part) -> Mapping[str, float]:
         torch.from_numpy(part.culture),
     )
     model.to(home)
-    emotion, answers = part.emotion, said.numpy()
-    return {
-        "log_loss": log_loss(emotion, answers),
-        "accuracy": accuracy(emotion, answers),
-        "macro_f1": macro_f1(emotion, answers),
-    }
+    return scores_of(part.emotion, said.numpy())

@@ -278,7 +278,11 @@ def _scores(
     device = head.shared.weight.device
     asked = torch.from_numpy(culture).to(device)
     logits = head.emotion_logits(features.to(device), asked)
-    said = log_probabilities(logits).exp().cpu().numpy()
+    return scores_of(emotion, log_probabilities(logits).exp().cpu().numpy())
+
+
+def scores_of(emotion: np.ndarray, said: np.ndarray) -> Mapping[str, float]:
+    """The validation scores that every training notes: of labels [n] and distributions [n, 9]."""
     return {
         "log_loss": log_loss(emotion, said),
         "accuracy": accuracy(emotion, said),
