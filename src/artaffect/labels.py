@@ -36,6 +36,11 @@ class Emotion(StrEnum):
             return Sentiment.POSITIVE
         return Sentiment.NEGATIVE if index < 8 else Sentiment.OTHER
 
+    @property
+    def valence(self) -> int:
+        """1 where positive, -1 where negative, 0 for something else."""
+        return {Sentiment.POSITIVE: 1, Sentiment.NEGATIVE: -1, Sentiment.OTHER: 0}[self.sentiment]
+
 
 EMOTIONS: tuple[Emotion, ...] = tuple(Emotion)
 

@@ -9,6 +9,8 @@ import numpy as np
 from artaffect.evaluation.metrics import (
     BINS,
     METRICS,
+    SEED,
+    Score,
     bootstrap_sums,
     confidence_bins,
     confusion,
@@ -18,18 +20,6 @@ from artaffect.evaluation.metrics import (
 
 PRIMARY = "log_loss"
 """The metric by which models are chosen: it sees the whole distribution, not only its top."""
-
-_SEED = 0
-"""Of the bootstrap: all models, and all runs, meet the same draws."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A value and its 95 % interval by bootstrap over paintings."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -147,21 +137,21 @@ def evaluate(
             ]
         )
         exact = scores_of_sums(sums.sum(1))
-        drawn = _bootstrap(sums, draws, _SEED)
+        drawn = _bootstrap(sums, draws, SEED)
         for i, name in enumerate(names):
-            metrics = {m: _score(exact[m][i], drawn[m][i]) for m in METRICS}
+            metrics = {m: Score.of(exact[m][i], drawn[m][i]) for m in METRICS}
             models[name][group] = Scores(metrics, int(rows.sum()), len(unique))
         for pair, (first, second) in compared.items():
             a, b = names.index(first), names.index(second)
             differences[pair][group] = {
-                m: _score(exact[m][a] - exact[m][b], drawn[m][a] - drawn[m][b]) for m in METRICS
+                m: Score.of(exact[m][a] - exact[m][b], drawn[m][a] - drawn[m][b]) for m in METRICS
             }
     shown = shown if shown in names else names[-1]
     return EvaluationResult(
         protocol={
             "rows": len(emotions),
             "artworks": len(np.unique(artworks)),
-            "interval": f"95 %, {draws} bootstrap draws of paintings, seed {_SEED}",
+            "interval": f"95 %, {draws} bootstrap draws of paintings, seed {SEED}",
             "shown": shown,
         },
         models=models,
@@ -196,8 +186,3 @@ def _bootstrap(sums: np.ndarray, draws: int, seed: int) -> dict[str, np.ndarray]
     """Every metric for every model and draw: [models, draws]."""
     blocks = [scores_of_sums(block) for block in bootstrap_sums(sums, draws, seed)]
     return {name: np.concatenate([block[name] for block in blocks], -1) for name in METRICS}
-
-
-def _score(value: float, drawn: np.ndarray) -> Score:
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Score(float(value), float(low), float(high))

@@ -6,14 +6,33 @@ the interval of any score, and of any difference between two models, at the pric
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 BINS = 15
 """Confidence bins of the expected calibration error (Guo et al. 2017)."""
 
-METRICS = ("accuracy", "macro_f1", "log_loss", "calibration_error")
+METRICS = ("accuracy", "macro_f1", "log_loss", "brier", "calibration_error")
+SEED = 0
+"""Of the bootstrap: all models, and all runs, meet the same draws."""
+
 _TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value and its 95 % interval by bootstrap over paintings."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, value: float, drawn: np.ndarray) -> "Score":
+        """A value, and what it was in each draw."""
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        return cls(float(value), float(low), float(high))
 
 
 def sum_by_artwork(
@@ -27,17 +46,20 @@ def sum_by_artwork(
         artworks: the row's artwork as an index below ``count`` [n].
 
     Returns:
-        float64 [count, 3 + 2 * BINS + 3 * k]: rows, right answers, log-loss; confidence and right
-        answers per bin; true positives, predictions and labels per class.
+        float64 [count, 4 + 2 * BINS + 3 * k]: rows, right answers, log-loss, Brier score; confidence
+        and right answers per bin; true positives, predictions and labels per class.
     """
     classes = probabilities.shape[1]
     answers = probabilities.argmax(1)
     confidence = probabilities[np.arange(len(emotions)), answers]
     right = (answers == emotions).astype(float)
-    loss = -np.log(probabilities[np.arange(len(emotions)), emotions].clip(_TINY))
+    given = probabilities[np.arange(len(emotions)), emotions]
+    loss = -np.log(given.clip(_TINY))
+    brier = np.square(probabilities).sum(1) - 2 * given + 1
     bins = confidence_bins(confidence)
+    simple = (np.ones_like(right), right, loss, brier)
     columns = [
-        np.stack([np.bincount(artworks, w, count) for w in (np.ones_like(right), right, loss)], 1),
+        np.stack([np.bincount(artworks, w, count) for w in simple], 1),
         _bincount_2d(artworks, bins, confidence, count, BINS),
         _bincount_2d(artworks, bins, right, count, BINS),
         _bincount_2d(artworks, emotions, right, count, classes),
@@ -56,14 +78,15 @@ def confidence_bins(confidence: np.ndarray) -> np.ndarray:
 def scores_of_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
     """Every metric from added-up sums [..., columns]; the leading axes stay."""
     rows = np.maximum(sums[..., 0], _TINY)
-    confidence, right = sums[..., 3 : 3 + BINS], sums[..., 3 + BINS : 3 + 2 * BINS]
-    hit, said, true = np.split(sums[..., 3 + 2 * BINS :], 3, axis=-1)
+    confidence, right, classes = np.split(sums[..., 4:], [BINS, 2 * BINS], axis=-1)
+    hit, said, true = np.split(classes, 3, axis=-1)
     f1 = 2 * hit / np.maximum(said + true, _TINY)
     present = (said + true) > 0
     return {
         "accuracy": sums[..., 1] / rows,
         "macro_f1": (f1 * present).sum(-1) / np.maximum(present.sum(-1), 1),
         "log_loss": sums[..., 2] / rows,
+        "brier": sums[..., 3] / rows,
         "calibration_error": np.abs(confidence - right).sum(-1) / rows,
     }
 
@@ -81,6 +104,11 @@ def macro_f1(emotions: np.ndarray, probabilities: np.ndarray) -> float:
 def log_loss(emotions: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean of ``-ln`` of the probability given to the label, in nats."""
     return _score("log_loss", emotions, probabilities)
+
+
+def brier_score(emotions: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean squared distance from the label's corner of the simplex, 0 to 2 (Brier 1950)."""
+    return _score("brier", emotions, probabilities)
 
 
 def expected_calibration_error(emotions: np.ndarray, probabilities: np.ndarray) -> float:
@@ -117,6 +145,21 @@ def bootstrap_sums(sums: np.ndarray, draws: int, seed: int = 0) -> Iterator[np.n
         offset = np.arange(size)[:, None] * artworks
         weights = np.bincount((picks + offset).ravel(), minlength=size * artworks)
         yield weights.reshape(size, artworks).astype(float) @ sums
+
+
+def ratio_scores(totals: np.ndarray, counts: np.ndarray, draws: int = 1000) -> list[Score]:
+    """Means over all paintings of what each adds up to: one for each column.
+
+    Args:
+        totals: sum of the values of each painting [p, m].
+        counts: how many values that are [p, m].
+    """
+    width = totals.shape[1]
+    blocks = bootstrap_sums(np.concatenate([totals, counts], 1), draws, SEED)
+    drawn = np.concatenate(list(blocks))
+    exact = np.concatenate([totals, counts], 1).sum(0)
+    means = drawn[:, :width] / np.maximum(drawn[:, width:], _TINY)
+    return [Score.of(exact[i] / max(exact[width + i], _TINY), means[:, i]) for i in range(width)]
 
 
 def confusion(emotions: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from artaffect.evaluation.evaluator import EvaluationResult, Score
-from artaffect.evaluation.metrics import METRICS
+from artaffect.evaluation.evaluator import EvaluationResult
+from artaffect.evaluation.metrics import Score
 
 HEADINGS = {
     "accuracy": "accuracy",
@@ -50,7 +50,7 @@ def _scores(result: EvaluationResult, group: str) -> TextTable:
     first = next(iter(result.models.values()))[group]
     title = f"{group}: {first.support:,} captions of {first.artworks:,} paintings"
     rows = [
-        [model, *(_cell(groups[group].metrics[name]) for name in METRICS)]
+        [model, *(_cell(groups[group].metrics[name]) for name in HEADINGS)]
         for model, groups in result.models.items()
     ]
     return TextTable(title, ["model", *HEADINGS.values()], rows)
@@ -58,7 +58,7 @@ def _scores(result: EvaluationResult, group: str) -> TextTable:
 
 def _differences(pair: str, groups: list[str], result: EvaluationResult) -> TextTable:
     rows = [
-        [group, *(_cell(result.differences[pair][group][name], sign=True) for name in METRICS)]
+        [group, *(_cell(result.differences[pair][group][name], sign=True) for name in HEADINGS)]
         for group in groups
     ]
     return TextTable(f"{pair}, paired over the same paintings", ["group", *HEADINGS.values()], rows)

@@ -11,7 +11,7 @@ discrete, so the best possible score of any predictor is a finite sum, computed 
 """
 
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 
@@ -97,6 +97,21 @@ def feelings(culture_strength: float = 1.0) -> np.ndarray:
     table = np.exp(1.3 * table)
     shares: np.ndarray = table / table.sum(-1, keepdims=True)
     return shares
+
+
+def divergences(culture_strength: float = 1.0) -> dict[str, float]:
+    """Mean Jensen-Shannon divergence, base 2, between two publics of a painting: for each pair.
+
+    Scenes and palettes are equally frequent.
+    """
+    felt = feelings(culture_strength)
+    found = {}
+    for a, b in combinations(range(len(CULTURES)), 2):
+        p, q = felt[:, :, a], felt[:, :, b]
+        middle = (p + q) / 2
+        terms = (p * np.log2(p / middle) + q * np.log2(q / middle)) / 2
+        found[f"{CULTURES[a]} / {CULTURES[b]}"] = float(terms.sum(-1).mean())
+    return found
 
 
 def cues() -> np.ndarray:
