@@ -12,6 +12,7 @@ from artaffect.evaluation.metrics import (
     METRICS,
     accuracy,
     bootstrap_sums,
+    brier_score,
     confusion,
     expected_calibration_error,
     hamming_accuracy,
@@ -36,6 +37,7 @@ def test_by_hand() -> None:
     truth = np.array([0, 0, 1, 2])
     said = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.5, 0.2, 0.3]])
     assert accuracy(truth, said) == 0.5
+    assert brier_score(np.array([1]), np.array([[0.5, 0.3, 0.2]])) == pytest.approx(0.78)
     assert log_loss(truth, said) == pytest.approx(-np.log([0.6, 0.2, 0.8, 0.3]).mean())
     # class 0: hit 1, said 2, true 2 -> 1/2; class 1: hit 1, said 2, true 1 -> 2/3; class 2: 0
     assert macro_f1(truth, said) == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)
@@ -69,7 +71,9 @@ def test_sums_per_artwork_add_up_to_the_whole() -> None:
     sums = sum_by_artwork(EMOTIONS, ANSWERS, ARTWORKS, 40)
     whole = scores_of_sums(sums.sum(0))
     for name, function in zip(
-        METRICS, (accuracy, macro_f1, log_loss, expected_calibration_error), strict=True
+        METRICS,
+        (accuracy, macro_f1, log_loss, brier_score, expected_calibration_error),
+        strict=True,
     ):
         assert whole[name] == pytest.approx(function(EMOTIONS, ANSWERS))
 

@@ -5,7 +5,7 @@ import sys
 import typer
 
 import artaffect
-from artaffect.cli import data, models
+from artaffect.cli import data, models, report
 from artaffect.errors import ArtAffectError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command(rich_help_panel="Models")(models.demo)
 app.command(rich_help_panel="Models")(models.train)
 app.command(rich_help_panel="Models")(models.reproduce)
 app.command(rich_help_panel="Models")(models.evaluate)
+app.command(rich_help_panel="Models")(report.report)
 app.command(rich_help_panel="Models")(models.predict)
 app.command(rich_help_panel="Models")(models.encoders)
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from artaffect.evaluation.evaluator import EvaluationResult
+from artaffect.evaluation.evaluator import EvaluationResult, Reliability
+from artaffect.evaluation.metrics import Score
 from artaffect.evaluation.tables import HEADINGS, shown_groups
 from artaffect.labels import EMOTIONS
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers differ as well
-_COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00")
-_MARKERS = ("s", "^", "o", "D", "v", "P")
+COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00")
+MARKERS = ("s", "^", "o", "D", "v", "P")
 
 
 def figures_of(result: EvaluationResult) -> dict[str, str]:
@@ -25,7 +26,7 @@ def figures_of(result: EvaluationResult) -> dict[str, str]:
     }
     if "fusion" in result.extra:
         drawings["What image and caption weigh in the combination"] = _weights
-    return {title: _svg(draw, result) for title, draw in drawings.items()}
+    return {title: svg(draw, result) for title, draw in drawings.items()}
 
 
 def curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
@@ -34,7 +35,7 @@ def curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     Args:
         histories: for each training, one entry an epoch; see :class:`FitResult`.
     """
-    return _svg(_curves, histories)
+    return svg(_curves, histories)
 
 
 def _curves(histories: Mapping[str, Sequence[Mapping[str, float]]], figure: Any) -> None:
@@ -57,8 +58,8 @@ def _curves(histories: Mapping[str, Sequence[Mapping[str, float]]], figure: Any)
             axis.plot(
                 range(1, len(values) + 1),
                 values,
-                color=_COLOURS[(i + 1) % len(_COLOURS)],
-                marker=_MARKERS[i % len(_MARKERS)],
+                color=COLOURS[(i + 1) % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
                 markersize=4,
                 label=training,
             )
@@ -70,7 +71,8 @@ def _curves(histories: Mapping[str, Sequence[Mapping[str, float]]], figure: Any)
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
 
 
-def _svg(draw: Callable[[Any, Any], None], shown: Any) -> str:
+def svg(draw: Callable[[Any, Any], None], shown: Any) -> str:
+    """Draw something on a new figure, as SVG whose text can be searched and copied."""
     from matplotlib.figure import Figure
 
     with _plain_style():
@@ -108,27 +110,33 @@ def _scores(result: EvaluationResult, figure: Any) -> None:
         for i, (model, scores) in enumerate(result.models.items()):
             places = np.arange(len(groups)) + (i - (len(result.models) - 1) / 2) * height
             found = [scores[group].metrics[metric] for group in groups]
-            values = np.array([score.value for score in found])
-            # a bootstrap interval of a biased score may leave its value out
-            reach = [
-                [max(0.0, s.value - s.low) for s in found],
-                [max(0.0, s.high - s.value) for s in found],
-            ]
-            axis.errorbar(
-                values,
-                places,
-                xerr=reach,
-                fmt=_MARKERS[i % len(_MARKERS)],
-                color=_COLOURS[i % len(_COLOURS)],
-                markersize=5,
-                label=model,
-            )
+            intervals(axis, found, places, i, model)
         axis.set_title(heading.replace(" ↓", "\n(lower is better)"), fontsize=10)
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(np.arange(len(groups)), groups)
     axes[0].invert_yaxis()
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+
+
+def intervals(
+    axis: Any, scores: Sequence[Score], places: np.ndarray, number: int, label: str
+) -> None:
+    """Draw scores with their intervals, one below the other, in the colour of this number."""
+    # a bootstrap interval of a biased score may leave its value out
+    reach = [
+        [max(0.0, s.value - s.low) for s in scores],
+        [max(0.0, s.high - s.value) for s in scores],
+    ]
+    axis.errorbar(
+        [s.value for s in scores],
+        places,
+        xerr=reach,
+        fmt=MARKERS[number % len(MARKERS)],
+        color=COLOURS[number % len(COLOURS)],
+        markersize=5,
+        label=label,
+    )
 
 
 def _confusion(result: EvaluationResult, figure: Any) -> None:
@@ -158,23 +166,28 @@ def _confusion(result: EvaluationResult, figure: Any) -> None:
 def _reliability(result: EvaluationResult, figure: Any) -> None:
     figure.set_size_inches(5.5, 4.5)
     axis = figure.subplots()
+    shown = {group: result.reliability[group] for group in shown_groups(result)}
+    reliability_lines(axis, shown, str(result.protocol["shown"]))
+    axis.legend(frameon=False)
+
+
+def reliability_lines(axis: Any, bins: Mapping[str, Reliability], shown: str) -> None:
+    """Confidence against the share of right answers, a line for each group."""
     axis.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":", label="perfect")
-    for i, group in enumerate(shown_groups(result)):
-        bins = result.reliability[group]
+    for i, (group, found) in enumerate(bins.items()):
         axis.plot(
-            bins.confidence,
-            bins.accuracy,
-            color=_COLOURS[(i + 2) % len(_COLOURS)],
-            marker=_MARKERS[i % len(_MARKERS)],
+            found.confidence,
+            found.accuracy,
+            color=COLOURS[(i + 2) % len(COLOURS)],
+            marker=MARKERS[i % len(MARKERS)],
             linewidth=1.5,
-            label=f"{group} ({sum(bins.support):,})",
+            label=f"{group} ({sum(found.support):,})",
         )
-    axis.set_xlabel(f"confidence of {result.protocol['shown']}")
+    axis.set_xlabel(f"confidence of {shown}")
     axis.set_ylabel("share of right answers")
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False)
 
 
 def _weights(result: EvaluationResult, figure: Any) -> None:
@@ -182,7 +195,7 @@ def _weights(result: EvaluationResult, figure: Any) -> None:
     figure.set_size_inches(6, 1.2 + 0.6 * len(weights))
     axis = figure.subplots()
     places = np.arange(len(weights))
-    for i, (modality, colour) in enumerate((("image", _COLOURS[1]), ("caption", _COLOURS[2]))):
+    for i, (modality, colour) in enumerate((("image", COLOURS[1]), ("caption", COLOURS[2]))):
         values = [row[modality] for row in weights.values()]
         bars = axis.barh(places + (i - 0.5) * 0.38, values, 0.38, color=colour, label=modality)
         axis.bar_label(bars, fmt="%.2f", padding=3)

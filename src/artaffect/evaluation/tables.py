@@ -32,7 +32,7 @@ def tables_of(result: EvaluationResult) -> list[TextTable]:
     """Overall scores first, then each culture's, the differences, the paper's metric, size and speed."""
     groups = shown_groups(result)
     tables = [_scores(result, group) for group in groups]
-    tables += [_differences(pair, groups, result) for pair in result.differences]
+    tables += [differences(pair, groups, result) for pair in result.differences]
     if "hamming" in result.extra:
         tables.append(_hamming(result.extra["hamming"]))
     if "size_and_speed" in result.extra:
@@ -50,15 +50,16 @@ def _scores(result: EvaluationResult, group: str) -> TextTable:
     first = next(iter(result.models.values()))[group]
     title = f"{group}: {first.support:,} captions of {first.artworks:,} paintings"
     rows = [
-        [model, *(_cell(groups[group].metrics[name]) for name in HEADINGS)]
+        [model, *(cell(groups[group].metrics[name]) for name in HEADINGS)]
         for model, groups in result.models.items()
     ]
     return TextTable(title, ["model", *HEADINGS.values()], rows)
 
 
-def _differences(pair: str, groups: list[str], result: EvaluationResult) -> TextTable:
+def differences(pair: str, groups: list[str], result: EvaluationResult) -> TextTable:
+    """One pair of models, group by group."""
     rows = [
-        [group, *(_cell(result.differences[pair][group][name], sign=True) for name in HEADINGS)]
+        [group, *(cell(result.differences[pair][group][name], sign=True) for name in HEADINGS)]
         for group in groups
     ]
     return TextTable(f"{pair}, paired over the same paintings", ["group", *HEADINGS.values()], rows)
@@ -84,6 +85,7 @@ def _sizes(sizes: Mapping[str, Mapping[str, float]]) -> TextTable:
     return TextTable("Size, and time on this machine, measured in turn", header, rows)
 
 
-def _cell(score: Score, sign: bool = False) -> str:
+def cell(score: Score, sign: bool = False) -> str:
+    """A value with its interval."""
     form = "+.3f" if sign else ".3f"
     return f"{score.value:{form}} [{score.low:{form}}, {score.high:{form}}]"

@@ -81,23 +81,39 @@ def answers(model: EmotionModel, rows: FeatureRows) -> dict[str, np.ndarray]:
 
     A model of one modality gives that one.
     """
-    inputs = {"image": (True, False), "caption": (False, True)}
-    asked = {name: (inputs[name], True) for name in model.modalities}
+    found = {name: ask(model, rows, (name,)) for name in model.modalities}
     if model.fusion is not None:
-        asked["both"] = ((True, True), True)
+        found["both"] = ask(model, rows)
         if len(model.cultures) > 1:
-            asked["both, culture not told"] = ((True, True), False)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in asked}
+            found["both, culture not told"] = ask(model, rows, culture=0)
+    return found
+
+
+def ask(
+    model: EmotionModel,
+    rows: FeatureRows,
+    modalities: Sequence[str] = ("image", "caption"),
+    culture: int | None = None,
+    calibrated: bool = True,
+) -> np.ndarray:
+    """A model's distributions for rows: [n, 9].
+
+    Args:
+        modalities: what it is shown.
+        culture: whose answer is asked for, as the model counts; each row's own where none is given.
+        calibrated: see :meth:`EmotionModel.answer`.
+    """
+    there = torch.tensor([[name in modalities for name in ("image", "caption")]])
+    parts = [np.zeros((0, len(EMOTIONS)))]
     for start in range(0, len(rows), _CHUNK):
         piece = slice(start, start + _CHUNK)
         image, caption = rows.image[rows.artwork[piece]], rows.caption[piece]
-        culture = rows.culture[piece]
-        for name, (there, told) in asked.items():
-            present = torch.tensor([there]).expand(len(culture), 2)
-            whose = culture if told else torch.zeros_like(culture)
-            answer, _ = model.answer(image, caption, present, whose)
-            parts[name].append(answer.numpy())
-    return {name: np.concatenate(pieces) for name, pieces in parts.items()}
+        whose = rows.culture[piece]
+        if culture is not None:
+            whose = torch.full_like(whose, culture)
+        present = there.expand(len(whose), 2)
+        parts.append(model.answer(image, caption, present, whose, calibrated)[0].numpy())
+    return np.concatenate(parts)
 
 
 class TrainingHabits:

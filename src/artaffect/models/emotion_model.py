@@ -16,6 +16,10 @@ from artaffect.models.text_encoders import TextEncoder
 class EmotionModel(nn.Module):
     """Encoders with their heads, and the fusion where there are two: one way from features to answers."""
 
+    temperature: Tensor
+    """[3, cultures + 1]: divides the logits of answers from the image alone, the caption alone, and
+    both, for each culture (Guo et al. 2017); 1 until it is fitted."""
+
     def __init__(
         self,
         image: EmotionClassifier[ImageEncoder] | None,
@@ -33,6 +37,7 @@ class EmotionModel(nn.Module):
         self.cultures = tuple(cultures)
         self.languages = tuple(languages)
         """What the captions of the training data were written in."""
+        self.register_buffer("temperature", torch.ones(3, len(self.cultures) + 1))
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -47,6 +52,12 @@ class EmotionModel(nn.Module):
         caption = None if self.caption is None else self.caption.encoder
         return image, caption
 
+    @property
+    def blind(self) -> bool:
+        """Whether its heads give every culture the same answer."""
+        heads = [branch.head for branch in (self.image, self.caption) if branch is not None]
+        return all(head.settings["cultures"] == 0 for head in heads)
+
     def culture_index(self, culture: str) -> int:
         """The culture's index; 0, the public as a whole, for one that was not in training."""
         return (ANY_CULTURE, *self.cultures).index(culture) if culture in self.cultures else 0
@@ -57,7 +68,12 @@ class EmotionModel(nn.Module):
 
     @torch.no_grad()
     def answer(
-        self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor
+        self,
+        image: Tensor,
+        caption: Tensor,
+        present: Tensor,
+        culture: Tensor,
+        calibrated: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Answer from features.
 
@@ -66,6 +82,7 @@ class EmotionModel(nn.Module):
             caption: features [n, e]; likewise.
             present: which of image and caption are there: bool [n, 2], one at least.
             culture: indices [n].
+            calibrated: divide the logits by the temperature.
 
         Returns:
             Probabilities float64 [n, 9], and each modality's share in the answer [n, 2].
@@ -81,6 +98,9 @@ class EmotionModel(nn.Module):
             )
         inputs = self._inputs(image, caption, culture)
         logits = self._combined(inputs, present, culture)
+        if calibrated:
+            inputs_seen = present[:, 0].long() + 2 * present[:, 1].long() - 1
+            logits = logits / self.temperature[inputs_seen, culture].unsqueeze(1)
         shares = present.to(logits.dtype)
         if self.fusion is not None:
             # the feature form also feels the stand-in of what is missing, no share of anything

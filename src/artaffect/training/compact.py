@@ -4,6 +4,7 @@ import torch
 
 from artaffect.config import CompactConfig
 from artaffect.errors import TableError
+from artaffect.inference.calibration import calibrate
 from artaffect.inference.evaluation import (
     TrainingHabits,
     evaluate_rows,
@@ -69,6 +70,7 @@ def train_compact(corpus: Corpus, config: CompactConfig, draws: int = 1000) -> T
         cultures,
         corpus.languages,
     ).eval()
+    calibrate(model, val)
     habits = TrainingHabits.of(train, _readers(pictured, logits))
     return TrainedModel(
         model=model,

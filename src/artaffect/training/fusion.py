@@ -131,14 +131,16 @@ def choose_fusion(
     Args:
         training: pictured rows, and what branches that have not seen them say of them.
         validation: likewise.
-        cultures: how many there are; weights per culture are tried where there are several.
-        told_apart: how many the heads tell apart.
+        cultures: how many there are.
+        told_apart: how many the heads tell apart; weights per culture are tried where they do.
 
     Returns:
         The fusion, and each form's validation score as plain JSON.
     """
     (train, logits), (val, val_logits) = training, validation
     prior = log_prior(train.emotion, train.culture, cultures)
+    if not told_apart:  # what is blind to culture does not know its habit either
+        prior = prior[:1].repeat(cultures + 1, 1)
     present = torch.ones(len(val), 2, dtype=torch.bool)
     said = (val_logits.image[0], val_logits.caption[0])
     features = (val.image[val.artwork], val.caption)
@@ -172,7 +174,7 @@ def choose_fusion(
 def _candidates(
     config: FusionConfig, rows: FeatureRows, cultures: int, told_apart: int
 ) -> dict[str, LinearFusion]:
-    weights = {"on": (True,), "off": (False,), "auto": (False, True) if cultures > 1 else (False,)}
+    weights = {"on": (True,), "off": (False,), "auto": (False, True) if told_apart else (False,)}
     found: dict[str, LinearFusion] = {}
     for per_culture in weights[config.per_culture]:
         suffix = ", weights per culture" if per_culture else ""

@@ -89,13 +89,14 @@ def _fusion(
     config: JointConfig, image: ImageModel, caption: CaptionModel, corpus: Corpus, train: Part
 ) -> LinearFusion:
     cultures = len(corpus.cultures)
+    told_apart = corpus.told_apart(config.culture)
     per_culture = config.fusion.per_culture == "on"
     if config.fusion.form == "logits":
         fusion = LogitFusion(cultures, per_culture)
         emotion, culture = torch.from_numpy(train.emotion), torch.from_numpy(train.culture)
-        fusion.log_prior.copy_(log_prior(emotion, culture, cultures))
+        prior = log_prior(emotion, culture, cultures)
+        fusion.log_prior.copy_(prior if told_apart else prior[:1].expand_as(prior))
         return fusion
-    told_apart = corpus.told_apart(config.culture)
     widths = (image.encoder.feature_dim, caption.encoder.feature_dim)
     asked = cultures if per_culture else told_apart
     combined = feature_fusion(config.fusion, widths, asked, per_culture)

@@ -13,7 +13,7 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError
 from artaffect.evaluation.evaluator import EvaluationResult, evaluate
 from artaffect.evaluation.figures import curves
-from artaffect.evaluation.report import save_page
+from artaffect.evaluation.page import Section, save_page
 from artaffect.evaluation.tables import TextTable, tables_of
 from artaffect.inference.evaluation import TrainingHabits, answers, hamming
 from artaffect.inference.rows import extract_rows
@@ -215,12 +215,8 @@ def _save(found: Reproduction, out: Path, quick: bool, merged: str) -> None:
             "that the whole works, not how well the paper's models do."
         )
     figures = {"The course of each training": curves(found.histories)}
-    save_page(
-        out / "report.html", "The MVIP 2024 comparison, reproduced", paragraphs, figures, tables
-    )
-    markdown = "\n".join(
-        [*(f"{text}\n" for text in paragraphs), *(t.to_markdown() for t in tables)]
-    )
+    section = Section("", paragraphs, figures, tables)
+    save_page(out / "report.html", "The MVIP 2024 comparison, reproduced", [section])
     results = {
         "quick": quick,
         "hamming": found.hamming,
@@ -228,7 +224,7 @@ def _save(found: Reproduction, out: Path, quick: bool, merged: str) -> None:
         "histories": found.histories,
     }
     for name, text in {
-        "tables.md": markdown,
+        "tables.md": section.to_markdown(),
         "results.json": json.dumps(results, indent=2, ensure_ascii=False),
     }.items():
         with atomic_file(out / name) as temporary:

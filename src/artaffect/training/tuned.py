@@ -8,6 +8,7 @@ from artaffect.config import TunedConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError
 from artaffect.evaluation.evaluator import EvaluationResult
+from artaffect.inference.calibration import calibrate
 from artaffect.inference.evaluation import (
     TrainingHabits,
     evaluate_rows,
@@ -99,9 +100,11 @@ def score(
 ) -> tuple[TrainingHabits, EvaluationResult]:
     """What constant answers need to know, and the model's scores on validation.
 
-    How many independent readers a painting's readers are worth is fitted on validation too.
+    The temperatures, and how many independent readers a painting's readers are worth, are fitted on
+    validation too.
     """
     val = extract_rows(corpus.val, *model.encoders, corpus.cultures, corpus.cache)
+    calibrate(model, val)
     train = extract_rows(corpus.train, None, None, corpus.cultures)
     readers = None
     if model.image is not None and not model.image.head.multi_label:

@@ -1,0 +1,140 @@
+"""What a cultural report says in words. Every sentence follows from the numbers beside it."""
+
+from collections.abc import Iterator
+
+from artaffect.evaluation.cultural import CulturalReport, RunScores
+from artaffect.evaluation.divergence import CulturalDivergence
+from artaffect.evaluation.evaluator import EvaluationResult
+from artaffect.evaluation.metrics import Score
+from artaffect.evaluation.tables import cell, shown_groups
+
+_SURE = 0.05
+_FEW = 30
+"""Paintings below which a figure is no basis for a conclusion."""
+
+
+def verdicts(report: CulturalReport) -> list[str]:
+    """The report in a few sentences."""
+    found = list(_few(report))
+    if report.divergence is not None:
+        found.append(publics_verdict(report.divergence))
+    found += _ceilings(report)
+    for run in report.runs:
+        found.append(_scores(run))
+        if run.contribution is not None:
+            groups = shown_groups(run.contribution)[:1]
+            found += [f"{run.name}: {image_verdict(run.contribution, group)}" for group in groups]
+        found += _fairness(run)
+        found.append(calibration_verdict(run))
+    return found
+
+
+def publics_verdict(found: CulturalDivergence) -> str:
+    """Whether publics differ beyond chance."""
+    overall = found.overall
+    about = (
+        f"over {overall.artworks:,} paintings, {overall.votes:,} votes "
+        f"(Jensen-Shannon divergence beyond chance {cell(overall.beyond_chance)}, "
+        f"p = {overall.p_value:.3f})"
+    )
+    if overall.p_value > _SURE:
+        return f"Publics: no difference shown between cultures {about}."
+    widest = max(found.pairs, key=lambda pair: pair.beyond_chance.value)
+    text = f"Publics read the same paintings differently, beyond what so few votes show by chance, {about}."
+    if len(found.pairs) > 1:
+        text += f" Farthest apart: {widest.name}, {cell(widest.beyond_chance)}."
+    return text
+
+
+def image_verdict(result: EvaluationResult, group: str) -> str:
+    """What the image adds to the caption, for one group of readers."""
+    gain = result.differences["both - caption"][group]
+    said = f"log-loss {cell(gain['log_loss'], sign=True)}, accuracy {cell(gain['accuracy'], sign=True)}"
+    effect = _effect(gain["log_loss"])
+    head = {
+        "better": f"the image adds to the caption ({said})",
+        "worse": f"the image harms: the caption alone answers better ({said})",
+        "alike": f"no gain from the image is shown beside the caption ({said})",
+    }[effect]
+    own = result.differences["both - both, image shuffled"][group]["log_loss"]
+    cost = cell(Score(-own.value, -own.high, -own.low), sign=True)
+    if _effect(own) == "better":
+        tail = f"it is this picture that counts: with another painting's the log-loss rises by {cost}"
+    else:
+        tail = f"another painting's picture does no worse for all that is shown ({cost})"
+    whose = "overall" if group == "overall" else f"for {group} readers"
+    return f"{whose}, {head}; {tail}."
+
+
+def calibration_verdict(run: RunScores) -> str:
+    """How far confidence is from being right, before and after the temperature."""
+    before, after = (
+        run.calibration.models[name]["overall"].metrics["calibration_error"]
+        for name in list(run.calibration.models)[-2:]
+    )
+    last = list(run.temperatures)[-1]
+    warm = run.temperatures[last]
+    spread = (
+        f"temperatures {min(warm.values()):.2f} to {max(warm.values()):.2f}, fitted on validation"
+    )
+    text = (
+        f"{run.name}: the confidence of {last} is off by {cell(before)} as trained and by "
+        f"{cell(after)} calibrated ({spread})."
+    )
+    if run.chosen_on_this_split:
+        text += " They were fitted on the very rows scored here, which flatters them a little."
+    return text
+
+
+def _few(report: CulturalReport) -> Iterator[str]:
+    if report.artworks < _FEW:
+        yield (
+            f"The split has {report.artworks} paintings with {report.rows} captions: too few to conclude "
+            "anything. The figures below say that the evaluation runs, no more."
+        )
+
+
+def _ceilings(report: CulturalReport) -> Iterator[str]:
+    if report.agreement is None:
+        return
+    parts = [
+        f"{name} {found.votes_left_out['accuracy'].value:.3f} to {found.votes_known['accuracy'].value:.3f}"
+        for name, found in report.agreement.ceilings.items()
+    ]
+    yield (
+        "Readers: whoever sees the painting alone and knows the public can name so large a share of its "
+        f"readers' emotions at most: {', '.join(parts)}. A caption can tell more."
+    )
+
+
+def _scores(run: RunScores) -> str:
+    groups = run.evaluation.models
+    best = min(
+        (name for name in groups if name != "baseline"),
+        key=lambda name: groups[name]["overall"].metrics["log_loss"].value,
+    )
+    mine, base = (groups[name]["overall"].metrics for name in (best, "baseline"))
+    return (
+        f"{run.name}: {best} names the emotion of {cell(mine['accuracy'])} of the captions, "
+        f"the baseline of {cell(base['accuracy'])}; log-loss {cell(mine['log_loss'])} "
+        f"against {cell(base['log_loss'])}."
+    )
+
+
+def _fairness(run: RunScores) -> Iterator[str]:
+    if not run.gaps:
+        return
+    model = next(name for name in ("both", "caption", "image") if name in run.gaps)
+    gap = run.gaps[model]["accuracy"]
+    clear = "" if gap.difference.high < 0 else ", which may be chance"
+    yield (
+        f"{run.name}: {model} serves {gap.best} readers best and {gap.worst} readers worst, "
+        f"accuracy {cell(gap.difference, sign=True)}{clear}."
+    )
+
+
+def _effect(difference: Score) -> str:
+    """Of a score of which less is better."""
+    if difference.high < 0:
+        return "better"
+    return "worse" if difference.low > 0 else "alike"
