@@ -50,5 +50,9 @@ class ResourceError(ArtAffectError):
     """The machine has too little of something, of memory for example."""
 
 
+class SubmissionError(ArtAffectError):
+    """A submission is not what the organisers of a shared task take."""
+
+
 class NotFittedError(ArtAffectError):
     """Something was asked to answer before it has learned."""

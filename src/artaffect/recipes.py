@@ -36,21 +36,11 @@ def load_recipe(name: str, kind: type[R], overrides: Sequence[str] = ()) -> R:
             of another kind.
     """
     path = Path(name)
-    if path.suffix == ".toml":
-        try:
-            text = path.read_text("utf-8")
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    elif name in recipe_names():
-        text = (files("artaffect") / "configs" / f"{name}.toml").read_text("utf-8")
-    else:
-        raise UnknownNameError("recipe", name, recipe_names())
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: not valid TOML: {error}") from None
-    for override in overrides:
-        _apply(values, override)
+    if path.suffix != ".toml":
+        if name not in recipe_names():
+            raise UnknownNameError("recipe", name, recipe_names())
+        path = Path(str(files("artaffect") / "configs" / f"{name}.toml"))
+    values = read_toml(path, name, overrides)
     named = values.pop("kind", "compact")
     if named not in RECIPES:
         raise ConfigError(f"{name}: {UnknownNameError('kind of recipe', str(named), RECIPES)}")
@@ -59,6 +49,23 @@ def load_recipe(name: str, kind: type[R], overrides: Sequence[str] = ()) -> R:
     found = parse_config(values, RECIPES[named], name)
     assert isinstance(found, kind)
     return found
+
+
+def read_toml(path: Path, name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a TOML file under ``key.path=value`` overrides.
+
+    Raises:
+        ConfigError: the file cannot be read or is no TOML, or an override is not ``key=value``.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: not valid TOML: {error}") from None
+    for override in overrides:
+        _apply(values, override)
+    return values
 
 
 def parse_config(values: Mapping[str, Any], kind: type[T], source: str) -> T:

@@ -67,6 +67,35 @@ def import_artemis(
     _import(lambda: read_artemis(file, images, keep_unpictured), out, as_json)
 
 
+@import_app.command("artemotion28")
+def import_artemotion28(
+    file: File,
+    out: Out,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="The folder images/ of the data release.")
+    ] = None,
+    keep_unpictured: KeepUnpictured = False,
+    by_region: Annotated[
+        bool, typer.Option("--by-region", help="A culture is a region, not a language.")
+    ] = False,
+    merge_other: Annotated[
+        bool,
+        typer.Option(
+            "--merge-other", help="Count the label other as something else instead of dropping it."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
+    from artaffect.data.importers import read_artemotion28
+
+    _import(
+        lambda: read_artemotion28(file, images, keep_unpictured, by_region, merge_other),
+        out,
+        as_json,
+    )
+
+
 @import_app.command("parquet")
 def import_parquet(
     file: Annotated[
@@ -138,18 +167,77 @@ def _show_stats(table: AnnotationTable, as_json: bool) -> None:
         print_statistics(found)
 
 
+def overlap(
+    table: TableFile,
+    other: Annotated[
+        Path, typer.Argument(metavar="OTHER", help="The table that is trained or tested on.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write TABLE without the shared paintings here.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the paintings that two tables share; hold them out of the first one.
+
+    ArtELingo-28 is made of paintings of ArtELingo, most of them from its training split: a model that
+    has learned from one must not be tested on them in the other.
+    """
+    from artaffect.data.annotations import AnnotationTable
+    from artaffect.data.overlap import shared_artworks
+    from artaffect.runtime import say
+
+    mine = AnnotationTable.load(table)
+    found = shared_artworks(mine, AnnotationTable.load(other))
+    if out is not None:
+        mine.select(~found.shared).save(out)
+    if as_json:
+        answer = {"artworks": found.artworks, "splits": found.splits}
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    for artwork in found.artworks:
+        typer.echo(artwork)
+    say(
+        f"{len(found.artworks):,} paintings, {int(found.shared.sum()):,} rows of {table} are shared"
+    )
+    for split, theirs in found.splits.items():
+        counts = ", ".join(f"{count:,} in {name}" for name, count in theirs.items())
+        say(f"  {split} of {table.name}: {counts} of {other.name}")
+    if out is not None:
+        say(f"  without them: {out}")
+
+
 def sample(
     out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
-    paintings: Annotated[int, typer.Option(min=36, help="How many paintings.")] = 480,
+    paintings: Annotated[
+        int | None, typer.Option(min=36, help="How many paintings; default 480, or 1658.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other paintings.")] = 0,
+    layout: Annotated[
+        str, typer.Option(help="artelingo: three cultures; artemotion28: 28, in invented words.")
+    ] = "artelingo",
+    captions: Annotated[
+        int, typer.Option(min=1, max=20, help="Of artelingo: captions of each culture a painting.")
+    ] = 4,
+    rows: Annotated[int, typer.Option(min=1, help="Of artemotion28: annotations.")] = 173_745,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an older sample.")
     ] = False,
 ) -> None:
-    """Draw a synthetic data set, laid out like ArtELingo, whose best possible scores are known."""
+    """Draw a synthetic data set, laid out like a real one, whose truth is known."""
+    from artaffect.data.sample.many_tongues import write_artemotion28
     from artaffect.data.sample.write import write_sample
+    from artaffect.errors import UnknownNameError
     from artaffect.runtime import say
 
-    csv = write_sample(out, paintings, seed, overwrite)
+    if layout == "artemotion28":
+        csv = write_artemotion28(out, paintings or 1658, rows, seed, overwrite)
+        say(f"synthetic data: {csv}")
+        say(
+            f"next: artaffect import artemotion28 {csv} --images {out / 'images'} --out a28.parquet"
+        )
+        return
+    if layout != "artelingo":
+        raise UnknownNameError("layout", layout, ["artelingo", "artemotion28"])
+    csv = write_sample(out, paintings or 480, seed, overwrite, captions=captions)
     say(f"synthetic data: {csv}; what it is, and the best possible scores: {out / 'SYNTHETIC.md'}")
     say(f"next: artaffect import artelingo {csv} --images {out / 'wikiart'} --out sample.parquet")

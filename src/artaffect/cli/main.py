@@ -20,6 +20,7 @@ app = typer.Typer(
 app.add_typer(data.import_app, name="import", rich_help_panel="Data")
 app.command(rich_help_panel="Data")(data.split)
 app.command(rich_help_panel="Data")(data.stats)
+app.command(rich_help_panel="Data")(data.overlap)
 app.command(rich_help_panel="Data")(data.sample)
 app.command(rich_help_panel="Models")(models.demo)
 app.command(rich_help_panel="Models")(models.train)

@@ -20,6 +20,7 @@ from artaffect.runtime import atomic_file
 
 REASONS = (
     "malformed row",
+    "emotion other",
     "unknown emotion",
     "empty caption",
     "empty language",
@@ -89,6 +90,22 @@ class IncomingRows:
         codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
         return np.array(names, object), lookup[codes]
 
+    def set_other_aside(self) -> None:
+        """Drop the label ``other`` of a data set that tells it from ``something else``."""
+        names = self.raw.columns["emotion"].dictionary_encode()
+        is_other = np.array(
+            [name.strip().lower() == "other" for name in names.dictionary.to_pylist()]
+        )
+        self.drop("emotion other", is_other[names.indices.to_numpy(zero_copy_only=False)])
+
+    def name_cultures(self, culture_of: Callable[[str], str]) -> None:
+        """Name each reader's culture after the language, by a rule; it is the language otherwise."""
+        names, codes = self.language
+        found = [culture_of(str(name)) for name in names]
+        distinct = sorted(set(found))
+        place = np.array([*(distinct.index(name) for name in found), -1], np.int64)
+        self.culture = (np.array(distinct, object), place[codes])
+
     def check_labels(self) -> None:
         self.emotion = self.clean("emotion", _emotion)
         self.drop("unknown emotion", self.emotion[1] < 0)
@@ -96,6 +113,7 @@ class IncomingRows:
         self.drop("empty caption", empty.to_numpy(zero_copy_only=False))
         self.language = self.clean("language", lambda text: text.strip().lower() or None)
         self.drop("empty language", self.language[1] < 0)
+        self.culture = self.language
 
     def check_names(self) -> None:
         """Name artworks by the NFC form, so that copies of a data set agree on their ids."""
@@ -166,7 +184,7 @@ class IncomingRows:
             "art_style": _labels(*self.style, rows=keep),
             "caption": self.caption.take(keep),
             "emotion": _labels(*self.emotion, rows=keep),
-            "culture": _labels(*self.language, rows=keep),
+            "culture": _labels(*self.culture, rows=keep),
             "language": _labels(*self.language, rows=keep),
             "split": _labels(*self.split, rows=keep) if self.split else _nulls(len(keep)),
             "image": _labels(self.image_names, self.artwork[keep])
@@ -203,7 +221,11 @@ class IncomingRows:
     def _detail(self, row: int) -> str:
         """What the row holds in the column that it was dropped for."""
         reason = REASONS[self.reason[row]]
-        column = {"unknown emotion": "emotion", "unknown split": "split"}.get(reason)
+        column = {
+            "unknown emotion": "emotion",
+            "emotion other": "emotion",
+            "unknown split": "split",
+        }.get(reason)
         if column:
             return str(self.raw.columns[column][row])
         name = "/".join(str(self.raw.columns[part][row]) for part in ("art_style", "painting"))

@@ -126,7 +126,7 @@ for (const caption of document.querySelectorAll("table caption")) {
   button.textContent = "copy";
   button.addEventListener("click", async () => {
     const rows = [...caption.closest("table").rows];
-    const text = rows.map(r => [...r.cells].map(c => c.innerText).join("\t")).join("\n");
+    const text = rows.map(r => [...r.cells].map(c => c.innerText).join("\\t")).join("\\n");
     try { await navigator.clipboard.writeText(text); button.textContent = "copied"; }
     catch { getSelection().selectAllChildren(caption.closest("table")); }
   });

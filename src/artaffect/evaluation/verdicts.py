@@ -59,7 +59,9 @@ def image_verdict(result: EvaluationResult, group: str) -> str:
     own = result.differences["both - both, image shuffled"][group]["log_loss"]
     cost = cell(Score(-own.value, -own.high, -own.low), sign=True)
     if _effect(own) == "better":
-        tail = f"it is this picture that counts: with another painting's the log-loss rises by {cost}"
+        tail = (
+            f"it is this picture that counts: with another painting's the log-loss rises by {cost}"
+        )
     else:
         tail = f"another painting's picture does no worse for all that is shown ({cost})"
     whose = "overall" if group == "overall" else f"for {group} readers"

@@ -80,7 +80,7 @@ def extract_rows(
     artworks, artwork = np.unique(table.codes("artwork_id")[1], return_inverse=True)
     ids = table.codes("artwork_id")[0][artworks]
     files = picture_files(table, artwork, len(ids))
-    image, pictured, broken = _images(files, image_encoder, cache)
+    image, pictured, broken = encode_pictures(files, image_encoder, cache)
     caption = np.zeros((len(table), 0), np.float32)
     if text_encoder is not None:
         caption = extract_features(text_encoder, table.strings("caption"), cache).values
@@ -129,7 +129,7 @@ def picture_files(table: AnnotationTable, artwork: np.ndarray, count: int) -> li
     return found
 
 
-def _images(
+def encode_pictures(
     files: Sequence[Path | None], encoder: ImageEncoder | None, cache: Path | None
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Features [p, d], which artworks have them [p], and what cannot be read."""

@@ -16,6 +16,7 @@ from artaffect.data.sample.law import (
     BestScore,
     best_scores,
     cues,
+    divergences,
     feelings,
 )
 from artaffect.data.sample.manners import MANNERS, PALETTES, paint
@@ -45,12 +46,14 @@ def write_sample(
     seed: int = 0,
     overwrite: bool = False,
     culture_strength: float = 1.0,
+    captions: int = CAPTIONS_PER_CULTURE,
 ) -> Path:
     """Write ``artelingo_release_lite.csv``, ``wikiart/`` and ``SYNTHETIC.md`` under ``out``.
 
     Args:
         paintings: how many; at least 36, so that each scene comes in each palette.
         culture_strength: see :func:`artaffect.data.sample.law.feelings`.
+        captions: of each culture for each painting, at most 20.
 
     Returns:
         The path of the CSV file.
@@ -70,8 +73,10 @@ def write_sample(
         ) as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
-            writer.writerows(_rows(plan, culture_strength, rng))
-        (folder / MARKER).write_text(_explanation(paintings, seed, culture_strength), "utf-8")
+            writer.writerows(_rows(plan, culture_strength, captions, rng))
+        (folder / MARKER).write_text(
+            _explanation(paintings, seed, culture_strength, captions), "utf-8"
+        )
     return out / "artelingo_release_lite.csv"
 
 
@@ -102,7 +107,7 @@ def _plan(paintings: int, rng: np.random.Generator) -> list[_Painting]:
 
 
 def _rows(
-    plan: list[_Painting], culture_strength: float, rng: np.random.Generator
+    plan: list[_Painting], culture_strength: float, captions: int, rng: np.random.Generator
 ) -> list[tuple[str, ...]]:
     texts = tomllib.loads((files(__package__) / "captions.toml").read_text("utf-8"))
     felt, named = feelings(culture_strength), cues()
@@ -113,7 +118,7 @@ def _rows(
         place = (scenes.index(painting.scene), PALETTES.index(painting.palette))
         for c, culture in enumerate(CULTURES):
             said: set[str] = set()
-            for _ in range(CAPTIONS_PER_CULTURE):
+            for _ in range(captions):
                 emotion = int(rng.choice(len(EMOTIONS), p=felt[place][c]))
                 cue = EMOTIONS[int(rng.choice(len(EMOTIONS), p=named[emotion]))]
                 kind = kinds[int(rng.choice(len(kinds), p=shares))]
@@ -157,7 +162,10 @@ def _caption(
     return caption
 
 
-def _explanation(paintings: int, seed: int, culture_strength: float) -> str:
+def _explanation(paintings: int, seed: int, culture_strength: float, captions: int) -> str:
+    apart = "\n".join(
+        f"| {pair} | {value:.3f} |" for pair, value in divergences(culture_strength).items()
+    )
     scores = best_scores(culture_strength)
     rows = "\n".join(_line(name, score) for name, score in scores.items())
     kinds = ", ".join(f"{name} {share:.0%}" for name, share in CAPTION_KINDS.items())
@@ -168,7 +176,7 @@ are put together from phrases, the readers do not exist. It has the layout of Ar
 the same way, and it says nothing about real art, real people or real cultures.
 
 {paintings} paintings, seed {seed}: {len(SCENES)} scenes in {len(PALETTES)} palettes and
-{len(MANNERS)} manners; {CAPTIONS_PER_CULTURE} captions for each of the cultures
+{len(MANNERS)} manners; {captions} captions for each of the cultures
 {", ".join(CULTURES)}. Paintings are split
 {", ".join(f"{name} {share:.0%}" for name, share in SPLITS.items())}.
 
@@ -187,6 +195,14 @@ wrote the caption, which its language gives away.
 | seen | accuracy | log-loss |
 | --- | --- | --- |
 {rows}
+
+## How far apart the publics are
+
+The mean Jensen-Shannon divergence (base 2) between two publics of a painting, exact:
+
+| publics | divergence |
+| --- | --- |
+{apart}
 
 ## Files
 
