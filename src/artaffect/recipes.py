@@ -51,14 +51,14 @@ def load_recipe(name: str, kind: type[R], overrides: Sequence[str] = ()) -> R:
     return found
 
 
-def read_toml(path: Path, name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The values of a TOML file under ``key.path=value`` overrides.
+def read_toml(path: Path | None, name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a TOML file, or of none, under ``key.path=value`` overrides.
 
     Raises:
         ConfigError: the file cannot be read or is no TOML, or an override is not ``key=value``.
     """
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        values = tomllib.loads(path.read_text("utf-8") if path else "")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -5,7 +5,7 @@ import sys
 import typer
 
 import artaffect
-from artaffect.cli import data, models, report
+from artaffect.cli import data, models, report, semeval
 from artaffect.errors import ArtAffectError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command(rich_help_panel="Models")(models.evaluate)
 app.command(rich_help_panel="Models")(report.report)
 app.command(rich_help_panel="Models")(models.predict)
 app.command(rich_help_panel="Models")(models.encoders)
+app.add_typer(semeval.semeval_app, name="semeval", rich_help_panel="Shared task")
 
 
 @app.callback(invoke_without_command=True)

@@ -161,7 +161,9 @@ def _readings(
 
 def _title(language: str) -> str:
     """As the release writes it."""
-    return f"Isi{language[3:].capitalize()}" if language.startswith("isi") else language.capitalize()
+    return (
+        f"Isi{language[3:].capitalize()}" if language.startswith("isi") else language.capitalize()
+    )
 
 
 def _draw(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
