@@ -4,12 +4,15 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from artaffect.cli.main import main
 from artaffect.config import CompactConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.importers import read_artelingo
@@ -18,6 +21,7 @@ from artaffect.recipes import load_recipe
 from artaffect.training.run import train_run
 from tests import tiny
 
+Command = Callable[..., tuple[int, str, str]]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -101,3 +105,22 @@ def picture(tmp_path: Path) -> Path:
     pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture
+def artaffect(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run the command in this process: exit code, standard output, standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["artaffect", *map(str, arguments)])
+        code: object = 0
+        try:
+            main()
+        except SystemExit as exit:
+            code = exit.code
+        out, err = capsys.readouterr()
+        if isinstance(code, str):  # what the interpreter prints on its way out
+            return 1, out, err + code
+        return int(code or 0), out, err
+
+    return run

@@ -6,39 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from artaffect.cli.main import main
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError, ModelFolderError
 from artaffect.inference.loading import load_predictor
 from artaffect.inference.predictor import PredictionInput
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def artaffect(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run the command in this process: exit code, standard output, standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["artaffect", *map(str, arguments)])
-        code: object = 0
-        try:
-            main()
-        except SystemExit as exit:
-            code = exit.code
-        out, err = capsys.readouterr()
-        if isinstance(code, str):  # what the interpreter prints on its way out
-            return 1, out, err + code
-        return int(code or 0), out, err
-
-    return run
+from tests.conftest import Command
 
 
 @pytest.fixture

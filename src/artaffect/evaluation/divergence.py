@@ -95,7 +95,8 @@ def compare_publics(
     judged = votes.sizes >= least
     keep = judged.sum(1) >= 2
     if not keep.any():
-        most = int(np.sort(votes.sizes, 1)[:, -2:][:, :1].max(initial=0))
+        second = np.sort(votes.sizes, 1)[:, -2:-1]  # of each painting's two largest publics
+        most = int(second.max(initial=0))
         raise InputError(
             f"no painting has {least} votes of each of two cultures, so publics cannot be compared: "
             + (

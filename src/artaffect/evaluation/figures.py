@@ -79,7 +79,7 @@ def svg(draw: Callable[[Any, Any], None], shown: Any) -> str:
         figure = Figure(layout="constrained")
         draw(shown, figure)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 

@@ -1,0 +1,162 @@
+"""The report through the command line, its page read as a browser reads it."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from artaffect.data.annotations import AnnotationTable
+from artaffect.data.importers import read_artelingo
+from tests.conftest import Command
+
+
+class Tables(HTMLParser):
+    """Collects every table as rows of cells, by caption, and every address."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: dict[str, list[list[str]]] = {}
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.rows: list[list[str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [
+            v for k, v in attrs if k in ("href", "src") and v and not v.startswith("#")
+        ]
+        if tag in ("caption", "th", "td"):
+            self.open.append("")
+        if tag == "table":
+            self.rows, self.title = [], ""
+        if tag == "tr":
+            self.rows.append([])
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.open[-1] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "caption":
+            self.title = self.open.pop()
+        if tag in ("th", "td"):
+            self.rows[-1].append(self.open.pop())
+        if tag == "table":
+            self.tables[self.title] = self.rows
+
+
+def read(page: Path) -> Tables:
+    found = Tables()
+    found.feed(page.read_text("utf-8"))
+    return found
+
+
+@pytest.fixture
+def table(sample_table: AnnotationTable, tmp_path: Path) -> Path:
+    path = tmp_path / "sample.parquet"
+    sample_table.save(path)
+    return path
+
+
+def test_a_report_says_what_its_json_says(
+    artaffect: Command, tiny_run: Path, table: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    code, said, err = artaffect("report", tiny_run, "--data", table, "--out", out, "--paintings", 3)
+    assert code == 0, err
+    assert "Publics read the same paintings differently" in said
+    assert "overall, " in said and "the image" in said
+    found = json.loads((out / "report.json").read_text("utf-8"))
+    page = read(out / "report.html")
+    assert all(len({len(row) for row in rows}) == 1 for rows in page.tables.values())
+
+    pairs = next(
+        rows for title, rows in page.tables.items() if title.startswith("Pairs of publics")
+    )
+    for pair in found["divergence"]["pairs"]:
+        row = next(row for row in pairs if row[0] == pair["name"])
+        assert row[3] == f"{pair['observed']:.3f}"
+        assert row[5].startswith(f"{pair['beyond_chance']['value']:+.3f} [")
+    scores = next(rows for t, rows in page.tables.items() if t.startswith("overall: 132 captions"))
+    run = found["runs"][0]
+    for model, groups in run["evaluation"]["models"].items():
+        row = next(row for row in scores if row[0] == model)
+        assert row[1].startswith(f"{groups['overall']['metrics']['accuracy']['value']:.3f} [")
+    calibration = next(r for t, r in page.tables.items() if t.startswith("Calibration"))
+    warm = run["temperatures"]["both"]["arabic"]
+    assert ["both, calibrated, arabic", f"{warm:.2f}"] in [row[:2] for row in calibration]
+    assert any("labels of another: accuracy" in title for title in page.tables)
+
+    markdown = (out / "report.md").read_text("utf-8")
+    for title in page.tables:
+        assert f"**{title}**" in markdown
+    assert re.search(r"NaN|nan\b|None", markdown) is None
+
+
+def test_every_address_leads_to_a_file_and_none_to_the_network(
+    artaffect: Command, tiny_run: Path, table: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    assert artaffect("report", tiny_run, "--data", table, "--out", out, "--paintings", 3)[0] == 0
+    from urllib.parse import unquote
+
+    pages = [out / "report.html", *sorted((out / "paintings").iterdir())]
+    assert len(pages) == 4
+    for page in pages:
+        assert not re.search(r"""(src|href)=["']?https?:|url\(https?:|import""", page.read_text())
+        for address in read(page).addresses:
+            assert (page.parent / unquote(address)).is_file(), address
+    assert len(read(pages[0]).addresses) == 3
+    assert any(a.endswith(".jpg") for a in read(pages[1]).addresses)
+
+
+def test_arabic_captions_run_from_right_to_left_and_others_do_not(
+    artaffect: Command, tiny_run: Path, table: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    code, _, _ = artaffect(
+        "report", tiny_run, "--data", table, "--out", out, "--paintings", 1, "--embed-images"
+    )
+    assert code == 0
+    (page,) = (out / "paintings").iterdir()
+    text = page.read_text("utf-8")
+    quotes = re.findall(r'<div class="quote" dir="(\w+)" lang="(\w+)">(.)', text)
+    assert {(direction, tag) for direction, tag, _ in quotes} == {
+        ("rtl", "ar"),
+        ("ltr", "en"),
+        ("ltr", "zh"),
+    }
+    assert 'src="data:image/jpeg;base64,' in text
+
+
+def test_three_real_paintings_are_reported_with_honest_words(
+    artaffect: Command, tiny_run: Path, real_data: Path, tmp_path: Path
+) -> None:
+    folder = real_data / "artelingo"
+    table, _ = read_artelingo(folder / "artelingo_release.csv", folder / "wikiart")
+    table.save(tmp_path / "real.parquet")
+    splits = {str(s) for s in table.strings("split")}
+    split = "test" if "test" in splits else sorted(splits)[0]
+    code, said, err = artaffect(
+        "report",
+        tiny_run,
+        "--data",
+        tmp_path / "real.parquet",
+        "--split",
+        split,
+        "--out",
+        tmp_path / "r",
+    )
+    assert code == 0, err
+    assert "too few to conclude anything" in said
+
+
+def test_a_report_that_cannot_be_made_says_why(
+    artaffect: Command, tiny_run: Path, table: Path, tmp_path: Path
+) -> None:
+    code, _, err = artaffect("report", tiny_run, tiny_run, "--data", table, "--out", tmp_path / "x")
+    assert code == 1 and "a run is named twice" in err
+    code, _, err = artaffect("report", tmp_path, "--data", table, "--out", tmp_path / "x")
+    assert code == 1 and "is no model folder" in err
+    assert not (tmp_path / "x").exists()
