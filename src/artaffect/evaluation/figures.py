@@ -14,6 +14,9 @@ from artaffect.labels import EMOTIONS
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers differ as well
 COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00")
+_MOST = 9
+"""Groups above which a figure that needs room for each shows the whole only."""
+
 MARKERS = ("s", "^", "o", "D", "v", "P")
 
 
@@ -79,7 +82,9 @@ def svg(draw: Callable[[Any, Any], None], shown: Any) -> str:
         figure = Figure(layout="constrained")
         draw(shown, figure)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        figure.savefig(
+            buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
@@ -141,6 +146,7 @@ def intervals(
 
 def _confusion(result: EvaluationResult, figure: Any) -> None:
     groups = shown_groups(result)
+    groups = groups if len(groups) <= _MOST else groups[:1]
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     figure.set_size_inches(4.9 * columns, 4.3 * lines)
@@ -166,7 +172,9 @@ def _confusion(result: EvaluationResult, figure: Any) -> None:
 def _reliability(result: EvaluationResult, figure: Any) -> None:
     figure.set_size_inches(5.5, 4.5)
     axis = figure.subplots()
-    shown = {group: result.reliability[group] for group in shown_groups(result)}
+    groups = shown_groups(result)
+    groups = groups if len(groups) <= _MOST else groups[:1]
+    shown = {group: result.reliability[group] for group in groups}
     reliability_lines(axis, shown, str(result.protocol["shown"]))
     axis.legend(frameon=False)
 

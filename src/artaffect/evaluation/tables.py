@@ -14,6 +14,10 @@ HEADINGS = {
 }
 
 
+_MOST = 9
+"""Groups above which cultures stand in the rows of one table a metric."""
+
+
 @dataclass(frozen=True)
 class TextTable:
     """A titled table of strings."""
@@ -31,7 +35,10 @@ class TextTable:
 def tables_of(result: EvaluationResult) -> list[TextTable]:
     """Overall scores first, then each culture's, the differences, the paper's metric, size and speed."""
     groups = shown_groups(result)
-    tables = [_scores(result, group) for group in groups]
+    if len(groups) > _MOST:
+        tables = [_scores(result, groups[0]), *_by_culture(result, groups[1:])]
+    else:
+        tables = [_scores(result, group) for group in groups]
     tables += [differences(pair, groups, result) for pair in result.differences]
     if "hamming" in result.extra:
         tables.append(_hamming(result.extra["hamming"]))
@@ -44,6 +51,27 @@ def shown_groups(result: EvaluationResult) -> list[str]:
     """All groups; but a lone culture is the whole, and is not shown twice."""
     groups = list(next(iter(result.models.values())))
     return groups if len(groups) > 2 else groups[-1:]
+
+
+def _by_culture(result: EvaluationResult, cultures: list[str]) -> list[TextTable]:
+    """One table a metric, where one a culture would be too many."""
+    first = next(iter(result.models.values()))
+    return [
+        TextTable(
+            f"{heading}, by culture",
+            ["culture", "captions", *result.models],
+            [
+                [
+                    culture,
+                    f"{first[culture].support:,}",
+                    *(cell(groups[culture].metrics[metric]) for groups in result.models.values()),
+                ]
+                for culture in cultures
+            ],
+        )
+        for metric, heading in HEADINGS.items()
+        if metric in ("accuracy", "macro_f1", "log_loss")
+    ]
 
 
 def _scores(result: EvaluationResult, group: str) -> TextTable:
