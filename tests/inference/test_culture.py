@@ -65,10 +65,12 @@ def test_two_runs_are_scored_on_the_same_rows(
     assert report.rows == len(sample_table.of_split("test")) and not report.left_out
     first, second = (run.name for run in report.runs)
     assert first != second and first.endswith("tiny") and second.endswith("tiny")
-    assert list(report.comparison.models) == ["baseline", first, second]
+    assert set(report.comparison) == {"image", "caption", "both"}
+    both = report.comparison["both"]
+    assert list(both.models) == ["baseline", first, second]
     assert all(
         score.value == 0
-        for score in report.comparison.differences[f"{second} - {first}"]["overall"].values()
+        for score in both.differences[f"{second} - {first}"]["overall"].values()
     )
     run = report.runs[0]
     assert set(run.temperatures) == {"image", "caption", "both"}

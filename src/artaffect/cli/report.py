@@ -1,4 +1,4 @@
-"""The command that compares publics and models: report."""
+"""The commands that compare publics and models: report, cultures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ import typer
 
 from artaffect.cli.models import AsJson, Cache, Data
 
+Split = Annotated[str, typer.Option(help="Scored on: train, val or test.")]
+Least = Annotated[
+    int, typer.Option(min=2, help="Votes that a culture needs on a painting to be counted.")
+]
+Paintings = Annotated[
+    int, typer.Option(min=0, help="Divisive paintings that get a page of their own.")
+]
+EmbedImages = Annotated[
+    bool,
+    typer.Option(
+        "--embed-images",
+        help="Copy the pictures into the pages. Only where their licence allows it.",
+    ),
+]
+
 
 def report(
     runs: Annotated[
@@ -18,20 +33,10 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path(
         "artaffect-report"
     ),
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    least: Annotated[
-        int, typer.Option(min=2, help="Votes that a culture needs on a painting to be counted.")
-    ] = 4,
-    paintings: Annotated[
-        int, typer.Option(min=0, help="Divisive paintings that get a page of their own.")
-    ] = 10,
-    embed_images: Annotated[
-        bool,
-        typer.Option(
-            "--embed-images",
-            help="Copy the pictures into the pages. Only where their licence allows it.",
-        ),
-    ] = False,
+    split: Split = "test",
+    least: Least = 4,
+    paintings: Paintings = 10,
+    embed_images: EmbedImages = False,
     cache: Cache = None,
     as_json: AsJson = False,
 ) -> None:
@@ -56,3 +61,32 @@ def report(
         for line in (*found.notes, *verdicts(found)):
             typer.echo(f"- {line}")
     say(f"report: {out / PAGE}")
+
+
+def cultures(
+    data: Data,
+    out: Annotated[Path, typer.Option("--out", help="The folder for runs and report.")],
+    recipe: Annotated[
+        str, typer.Argument(metavar="[RECIPE]", help="A recipe's name, or a TOML file of yours.")
+    ] = "compact",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting of all four: --set folds=3. Repeatable."),
+    ] = None,
+    split: Split = "test",
+    least: Least = 4,
+    paintings: Paintings = 10,
+    embed_images: EmbedImages = False,
+    cache: Cache = None,
+    as_json: AsJson = False,
+) -> None:
+    """Is it worth knowing the culture? Train a recipe in four ways, and compare them in a report.
+
+    Blind to culture; with a vector for each culture; with a head for each; with fusion weights for
+    each. Finished runs in --out are not trained again.
+    """
+    from artaffect.data.annotations import AnnotationTable
+    from artaffect.training.cultures import train_culture_models
+
+    runs = train_culture_models(AnnotationTable.load(data), recipe, set_ or (), out / "runs", cache)
+    report(runs, data, out, split, least, paintings, embed_images, cache, as_json)

@@ -88,8 +88,8 @@ class CulturalReport:
     agreement: Agreement | None
     notes: Sequence[str]
     """What could not be computed, and why."""
-    comparison: EvaluationResult
-    """The best of each run side by side on the same rows."""
+    comparison: Mapping[str, EvaluationResult]
+    """``image``, ``caption`` and ``both``, where all runs have it → the runs side by side."""
     runs: Sequence[RunScores]
     paintings: Sequence[PaintingPage]
 

@@ -15,7 +15,7 @@ from artaffect.evaluation.cultural_tables import (
     divergence_tables,
     run_tables,
 )
-from artaffect.evaluation.figures import figures_of
+from artaffect.evaluation.figures import figures_of, scores_figure
 from artaffect.evaluation.page import Section, save_page
 from artaffect.evaluation.report import protocol_line
 from artaffect.evaluation.tables import TextTable, tables_of
@@ -46,7 +46,7 @@ def save_cultural_report(
         _save_painting(painting, folder / name, pictures.get(painting.artwork), report.table)
         links[painting.artwork] = quote(name)
     sections = [_summary(report), *_publics(report, links)]
-    sections += [_comparison(report)] if len(report.runs) > 1 else []
+    sections += [_comparison(report)] if len(report.runs) > 1 and report.comparison else []
     for run in report.runs:
         sections += _run(run)
     title = f"artaffect: whose emotion? {report.table}, {report.split}"
@@ -113,8 +113,8 @@ def _publics(report: CulturalReport, links: Mapping[str, str]) -> list[Section]:
 
 
 def _comparison(report: CulturalReport) -> Section:
-    name, drawing = next(iter(figures_of(report.comparison).items()))
-    return Section("Runs side by side", figures={name: drawing}, tables=comparison_tables(report))
+    drawn = {f"{kind}: scores": scores_figure(r) for kind, r in report.comparison.items()}
+    return Section("Runs side by side", figures=drawn, tables=comparison_tables(report))
 
 
 def _run(run: RunScores) -> list[Section]:

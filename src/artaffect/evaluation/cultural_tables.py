@@ -115,20 +115,20 @@ def agreement_tables(found: Agreement) -> list[TextTable]:
 
 
 def comparison_tables(report: CulturalReport) -> list[TextTable]:
-    """Runs side by side: the same rows, differences paired."""
-    result = report.comparison
-    groups = shown_groups(result)
-    tables = [
-        TextTable(
-            "Every run with all it can look at, log-loss by public ↓",
-            ["run", "culture", *groups],
-            [
-                [name, _culture_input(report, name), *(_metric(scores, g) for g in groups)]
-                for name, scores in result.models.items()
-            ],
-        )
-    ]
-    return tables + [differences(pair, groups, result) for pair in result.differences]
+    """Runs side by side: the same rows, differences paired; each kind of input by itself."""
+    tables = []
+    for kind, result in report.comparison.items():
+        groups = shown_groups(result)
+        rows = [
+            [name, _culture_input(report, name), *(_metric(scores, g) for g in groups)]
+            for name, scores in result.models.items()
+        ]
+        header = ["run", "culture", *groups]
+        tables.append(TextTable(f"{kind}: log-loss of every run, by public ↓", header, rows))
+        for pair in result.differences:
+            found = differences(pair, groups, result)
+            tables.append(TextTable(f"{kind}: {found.title}", found.header, found.rows))
+    return tables
 
 
 def run_tables(run: RunScores) -> list[TextTable]:

@@ -32,6 +32,11 @@ def figures_of(result: EvaluationResult) -> dict[str, str]:
     return {title: svg(draw, result) for title, draw in drawings.items()}
 
 
+def scores_figure(result: EvaluationResult) -> str:
+    """Every model's scores with their intervals, group by group, as SVG."""
+    return svg(_scores, result)
+
+
 def curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """The course of several trainings as SVG: the training loss, and each validation score.
 

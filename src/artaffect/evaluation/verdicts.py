@@ -26,7 +26,7 @@ def verdicts(report: CulturalReport) -> list[str]:
             found += [f"{run.name}: {image_verdict(run.contribution, group)}" for group in groups]
         found += _fairness(run)
         found.append(calibration_verdict(run))
-    return found
+    return found + list(_differences(report))
 
 
 def publics_verdict(found: CulturalDivergence) -> str:
@@ -121,6 +121,23 @@ def _scores(run: RunScores) -> str:
         f"the baseline of {cell(base['accuracy'])}; log-loss {cell(mine['log_loss'])} "
         f"against {cell(base['log_loss'])}."
     )
+
+
+def _differences(report: CulturalReport) -> Iterator[str]:
+    """Each run against the first one."""
+    words = {
+        "better": "answers better than",
+        "worse": "answers worse than",
+        "alike": "is no better than",
+    }
+    for kind, result in report.comparison.items():
+        for pair, groups in result.differences.items():
+            loss = groups["overall"]["log_loss"]
+            run, _, first = pair.partition(" - ")
+            yield (
+                f"{kind}: {run} {words[_effect(loss)]} {first}: log-loss {cell(loss, sign=True)}, "
+                f"accuracy {cell(groups['overall']['accuracy'], sign=True)}."
+            )
 
 
 def _fairness(run: RunScores) -> Iterator[str]:

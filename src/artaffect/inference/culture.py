@@ -100,17 +100,9 @@ def cultural_report(
         lambda: agreement(votes, options.least, seed=options.seed, cultures=common), notes
     )
     found = []
-    said: dict[str, np.ndarray] = {}
     for run in loaded:
         say(f"scoring {run.name}")
-        config = read_config(run.path)
-        habits = TrainingHabits.from_json(config["training_habits"])
-        found.append(_score(run, habits, options, table))
-        if not said:
-            said["baseline"] = habits.baseline.predict(rows.culture_names)
-        said[run.name] = ask(run.model, run.rows)
-    first, *others = [run.name for run in loaded]
-    pairs = [(other, first) for other in others]
+        found.append(_score(run, options, table))
     return CulturalReport(
         table=name,
         split=options.split,
@@ -120,7 +112,7 @@ def cultural_report(
         divergence=divergence,
         agreement=ceiling,
         notes=notes,
-        comparison=_evaluate(said, rows, options, pairs, first),
+        comparison=_compare(loaded, options),
         runs=found,
         paintings=[
             _page(painting, table, loaded[0].model)
@@ -233,11 +225,25 @@ def _names(runs: Sequence[Path]) -> list[str]:
     return ["/".join(path.parts[-depth:]) for path in paths]
 
 
-def _score(
-    run: _Run, habits: TrainingHabits, options: ReportOptions, table: AnnotationTable
-) -> RunScores:
+def _compare(loaded: Sequence[_Run], options: ReportOptions) -> dict[str, EvaluationResult]:
+    """The runs side by side, for every kind of input that all of them take."""
+    first, *others = [run.name for run in loaded]
+    pairs = [(other, first) for other in others]
+    rows = loaded[0].rows
+    habits = TrainingHabits.from_json(read_config(loaded[0].path)["training_habits"])
+    baseline = {"baseline": habits.baseline.predict(rows.culture_names)}
+    found = {}
+    for kind, shown in _pieces(loaded[0].model).items():
+        if all(kind in _pieces(run.model) for run in loaded):
+            said = baseline | {run.name: ask(run.model, run.rows, shown) for run in loaded}
+            found[kind] = _evaluate(said, rows, options, pairs, first)
+    return found
+
+
+def _score(run: _Run, options: ReportOptions, table: AnnotationTable) -> RunScores:
     model, rows = run.model, run.rows
     config = read_config(run.path)
+    habits = TrainingHabits.from_json(config["training_habits"])
     said = {"baseline": habits.baseline.predict(rows.culture_names), **answers(model, rows)}
     labels = (rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy())
     pieces = _pieces(model)

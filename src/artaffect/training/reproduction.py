@@ -10,18 +10,17 @@ import numpy as np
 
 from artaffect.config import Recipe
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import ConfigError
 from artaffect.evaluation.evaluator import EvaluationResult, evaluate
 from artaffect.evaluation.figures import curves
 from artaffect.evaluation.page import Section, save_page
 from artaffect.evaluation.tables import TextTable, tables_of
 from artaffect.inference.evaluation import TrainingHabits, answers, hamming
 from artaffect.inference.rows import extract_rows
-from artaffect.models.checkpoint import SUMS, load_model, read_config
+from artaffect.models.checkpoint import load_model, read_config
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.recipes import load_recipe
-from artaffect.runtime import atomic_file, say
-from artaffect.training.run import recipe_of, train_run
+from artaffect.runtime import atomic_file
+from artaffect.training.run import trained_run
 
 IMAGE_MODELS = {
     "paper-resnet50": ("ResNet50", 0.711386, 0.698936),
@@ -120,16 +119,8 @@ def _trained(
     cache: Path | None,
     more: Sequence[str] = (),
 ) -> Path:
-    run = out / "runs" / name
     recipe = load_recipe(name, Recipe, [*(QUICK[name] if quick else ()), *more])
-    if (run / SUMS).is_file():
-        if read_config(run)["recipe"] != json.loads(json.dumps(recipe_of(recipe))):
-            raise ConfigError(f"{run} was trained with other settings: choose another --out")
-        say(f"{name}: already trained")
-        return run
-    say(f"{name}: training")
-    train_run(table, recipe, run, cache)
-    return run
+    return trained_run(table, recipe, out / "runs" / name, cache)
 
 
 def _hamming_of(run: Path) -> float:

@@ -13,8 +13,8 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError
 from artaffect.evaluation.evaluator import EvaluationResult
 from artaffect.evaluation.report import model_card, save_metrics, save_report
-from artaffect.models.checkpoint import SUMS, save_model, seal
-from artaffect.runtime import atomic_file, atomic_folder, check_free, is_main_process
+from artaffect.models.checkpoint import SUMS, read_config, save_model, seal
+from artaffect.runtime import atomic_file, atomic_folder, check_free, is_main_process, say
 from artaffect.training.compact import train_compact
 from artaffect.training.corpus import Corpus, TrainedModel, digest_of
 from artaffect.training.distillation import train_distillation
@@ -79,6 +79,23 @@ def train_run(
         seal(folder)
     shutil.rmtree(work, ignore_errors=True)
     return result
+
+
+def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path | None) -> Path:
+    """Train unless ``out`` holds a finished run of the same settings; the way to compare several.
+
+    Raises:
+        ConfigError: ``out`` holds a run of other settings.
+        TableError: the table lacks what training needs.
+    """
+    if (out / SUMS).is_file():
+        if read_config(out)["recipe"] != json.loads(json.dumps(recipe_of(config))):
+            raise ConfigError(f"{out} was trained with other settings: choose another --out")
+        say(f"{out.name}: already trained")
+    else:
+        say(f"{out.name}: training")
+        train_run(table, config, out, cache)
+    return out
 
 
 def recipe_of(config: Recipe) -> dict[str, Any]:

@@ -1,0 +1,48 @@
+"""Four ways to know the culture, trained alike, so that they can be compared."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from artaffect.config import Recipe
+from artaffect.data.annotations import AnnotationTable
+from artaffect.errors import TableError
+from artaffect.recipes import load_recipe
+from artaffect.training.run import trained_run
+
+CULTURE_MODELS: Mapping[str, Sequence[str]] = {
+    "blind": ("culture=off", "fusion.per_culture=off"),
+    "embedding": ("culture=embedding", "fusion.per_culture=off"),
+    "head": ("culture=head", "fusion.per_culture=off"),
+    "weights": ("culture=off", "fusion.per_culture=on"),
+}
+"""Name → settings: no culture, a vector for each, a head for each, fusion weights for each.
+
+``blind`` comes first: the others are compared with it.
+"""
+
+
+def train_culture_models(
+    table: AnnotationTable,
+    recipe: str,
+    overrides: Sequence[str],
+    out: Path,
+    cache: Path | None = None,
+) -> list[Path]:
+    """Train a recipe in every way of ``CULTURE_MODELS``; finished runs in ``out`` are kept.
+
+    Returns:
+        The model folders, in the order of ``CULTURE_MODELS``.
+
+    Raises:
+        TableError: the training split has one culture only, or lacks what training needs.
+        ConfigError: ``out`` holds runs of other settings.
+    """
+    cultures = table.of_split("train").cultures
+    if len(cultures) < 2:
+        raise TableError(
+            f"the training split has one culture only, {cultures[0]}: there is nothing to tell apart"
+        )
+    return [
+        trained_run(table, load_recipe(recipe, Recipe, [*overrides, *settings]), out / name, cache)
+        for name, settings in CULTURE_MODELS.items()
+    ]
