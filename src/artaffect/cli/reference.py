@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import typer.main
 
 from artaffect.cli.main import app
-from artaffect.config import RECIPES, Recipe
+from artaffect.config import RECIPES, Recipe, SharedTaskRules
 from artaffect.recipes import load_recipe, recipe_names, settings_class
 
 _NOTE = (
@@ -39,7 +39,8 @@ def settings_page() -> str:
         "a file of your own may stand in its place. Its first key, `kind`, says what is trained.",
         "\n".join(["| recipe | kind | what it is |", "| --- | --- | --- |", *_recipes()]),
     ]
-    for name, kind in RECIPES.items():
+    groups: dict[str, Any] = {**RECIPES, "Rules of the shared task": SharedTaskRules}
+    for name, kind in groups.items():
         lines = ["| key | meaning | default |", "| --- | --- | --- |", *_rows(kind)]
         sections += [f"## {name}", (kind.__doc__ or "").strip(), "\n".join(lines)]
     return "\n\n".join(sections) + "\n"
