@@ -69,8 +69,7 @@ def test_two_runs_are_scored_on_the_same_rows(
     both = report.comparison["both"]
     assert list(both.models) == ["baseline", first, second]
     assert all(
-        score.value == 0
-        for score in both.differences[f"{second} - {first}"]["overall"].values()
+        score.value == 0 for score in both.differences[f"{second} - {first}"]["overall"].values()
     )
     run = report.runs[0]
     assert set(run.temperatures) == {"image", "caption", "both"}

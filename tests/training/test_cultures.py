@@ -1,0 +1,105 @@
+"""Models that know the culture, against a law that says what knowing it is worth."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from artaffect.config import BranchConfig, TrainConfig
+from artaffect.data.annotations import AnnotationTable
+from artaffect.data.sample.law import CULTURES, best_scores, feelings
+from artaffect.errors import ConfigError, TableError
+from artaffect.inference.rows import FeatureRows
+from artaffect.models.checkpoint import load_model
+from artaffect.training.branches import ImageBranch
+from artaffect.training.cultures import CULTURE_MODELS, train_culture_models
+from tests.conftest import Command
+
+
+def drawn_rows(paintings: int, votes: int, seed: int) -> FeatureRows:
+    """Paintings whose features tell scene and palette, judged by the sample's publics."""
+    rng = np.random.default_rng(seed)
+    kind = np.arange(paintings) % 36
+    felt = feelings().reshape(36, 3, 9)
+    artwork = np.repeat(np.arange(paintings), 3 * votes)
+    culture = np.tile(np.repeat(np.arange(3), votes), paintings)
+    edges = felt[kind[artwork], culture].cumsum(1)
+    emotion = (rng.random((len(artwork), 1)) * edges[:, -1:] > edges).sum(1)
+    return FeatureRows(
+        artworks=np.arange(paintings),
+        image=torch.eye(36)[torch.from_numpy(kind)],
+        pictured=torch.ones(paintings, dtype=torch.bool),
+        artwork=torch.from_numpy(artwork),
+        caption=torch.zeros(len(artwork), 0),
+        emotion=torch.from_numpy(emotion),
+        culture=torch.from_numpy(culture + 1),
+        culture_names=np.array(CULTURES, object)[culture],
+    )
+
+
+@pytest.mark.parametrize(("told_apart", "seen"), [(3, "image and culture"), (0, "image")])
+def test_a_head_for_each_culture_gains_what_the_law_states(told_apart: int, seen: str) -> None:
+    settings = TrainConfig(epochs=60, batch_size=512, learning_rate=2e-2, patience=60)
+    config = BranchConfig("none", penalty=(1e-4,), train=settings)
+    branch = ImageBranch(config, 36, told_apart, 0, "head")
+    val = drawn_rows(720, 6, 1)
+    head = branch.fit(drawn_rows(1440, 12, 0), val)
+    assert branch.log_loss(head, val) == pytest.approx(best_scores()[seen].log_loss, abs=0.03)
+
+
+def test_the_law_makes_the_culture_worth_knowing() -> None:
+    best = best_scores()
+    assert best["image"].log_loss - best["image and culture"].log_loss > 0.1
+
+
+def test_four_ways_are_trained_alike_and_compared_with_the_blind_one(
+    artaffect: Command,
+    sample_table: AnnotationTable,
+    encoder_folders: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    sample_table.save(tmp_path / "t.parquet")
+    settings = [
+        f"image.encoder={encoder_folders['resnet']}",
+        f"caption.encoder={encoder_folders['bert']}",
+        "image.penalty=[0.1]",
+        "image.train.epochs=2",
+        "caption.hidden=[8]",
+        "caption.train.epochs=1",
+        "fusion.logits.epochs=2",
+        "fusion.form=logits",
+        "folds=2",
+    ]
+    sets = [part for setting in settings for part in ("--set", setting)]
+    out = tmp_path / "out"
+    command = ("cultures", "--data", tmp_path / "t.parquet", "--out", out, "--paintings", 0, *sets)
+    code, said, err = artaffect(*command)
+    assert code == 0, err
+    found = json.loads((out / "report.json").read_text("utf-8"))
+    assert [run["name"] for run in found["runs"]] == list(CULTURE_MODELS)
+    for kind in ("image", "caption", "both"):
+        pairs = found["comparison"][kind]["differences"]
+        assert set(pairs) == {f"{name} - blind" for name in ("embedding", "head", "weights")}
+    assert "both: head" in said
+    blind, weights = (load_model(out / "runs" / name) for name in ("blind", "weights"))
+    assert blind.blind and len(blind.fusion.weight) == 1  # type: ignore[union-attr]
+    assert len(weights.fusion.weight) == 4  # type: ignore[union-attr]
+    matrix = found["runs"][0]["heads"]["models"]
+    answers = [matrix[name]["overall"]["metrics"] for name in matrix]
+    assert all(answer == answers[0] for answer in answers), "blind: one answer for all"
+
+    code, _, err = artaffect(*command)
+    assert code == 0 and err.count("already trained") == 4
+    with pytest.raises(ConfigError, match="blind was trained with other settings"):
+        train_culture_models(sample_table, "compact", sets[1::2] + ["seed=1"], out / "runs")
+
+
+def test_one_culture_gives_nothing_to_tell_apart(
+    sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    names, codes = sample_table.codes("culture")
+    english = sample_table.select(names[codes] == "english")
+    with pytest.raises(TableError, match="has one culture only, english"):
+        train_culture_models(english, "compact", [], tmp_path)
