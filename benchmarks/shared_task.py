@@ -18,7 +18,7 @@ from artaffect.data.sample.many_tongues import FILE, write_artemotion28
 PUBLICS = """
 import sys
 from artaffect import AnnotationTable
-from artaffect.evaluation.divergence import compare_publics
+from artaffect.evaluation.culture.divergence import compare_publics
 from artaffect.inference.culture import votes_of
 found = compare_publics(votes_of(AnnotationTable.load(sys.argv[1])))
 print(f"{found.artworks} paintings, {len(found.pairs)} pairs, p = {found.overall.p_value:.3f}")

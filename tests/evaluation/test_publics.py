@@ -7,8 +7,16 @@ import pytest
 
 from artaffect.data.sample.law import CULTURES, best_scores, divergences, feelings
 from artaffect.errors import InputError
-from artaffect.evaluation.agreement import agreement, draw_votes
-from artaffect.evaluation.cultural import gaps
+from artaffect.evaluation.culture.agreement import agreement, draw_votes
+from artaffect.evaluation.culture.distributions import distribution_scores
+from artaffect.evaluation.culture.divergence import compare_publics, rarefied_entropy
+from artaffect.evaluation.culture.permutation import (
+    PermutationNull,
+    false_discovery,
+    mean_pairwise_divergence,
+)
+from artaffect.evaluation.culture.result import gaps
+from artaffect.evaluation.culture.votes import Votes
 from artaffect.evaluation.distances import (
     DISTANCES,
     cross_entropy,
@@ -18,14 +26,6 @@ from artaffect.evaluation.distances import (
     jensen_shannon_divergence,
     manhattan_distance,
 )
-from artaffect.evaluation.distributions import distribution_scores
-from artaffect.evaluation.divergence import compare_publics, rarefied_entropy
-from artaffect.evaluation.permutation import (
-    PermutationNull,
-    false_discovery,
-    mean_pairwise_divergence,
-)
-from artaffect.evaluation.votes import Votes
 from artaffect.labels import EMOTIONS
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from artaffect.data.importers import read_artelingo
 from artaffect.errors import InputError
-from artaffect.evaluation.agreement import agreement
+from artaffect.evaluation.culture.agreement import agreement
+from artaffect.evaluation.culture.divergence import compare_publics
 from artaffect.evaluation.distances import DISTANCES, jensen_shannon_divergence
-from artaffect.evaluation.divergence import compare_publics
 from artaffect.inference.culture import votes_of
 
 

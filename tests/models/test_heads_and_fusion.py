@@ -31,7 +31,7 @@ def logit_fusion(per_culture: bool = False) -> LogitFusion:
 
 def feature_fusion(per_culture: bool = False) -> FeatureFusion:
     torch.manual_seed(1)
-    fusion = FeatureFusion(5, 4, CULTURES, per_culture, latent=8).eval()
+    fusion = FeatureFusion(5, 4, CULTURES, CULTURES * per_culture, latent=8).eval()
     with torch.no_grad():
         fusion.absent.normal_()
     return fusion

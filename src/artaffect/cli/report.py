@@ -47,8 +47,8 @@ def report(
     page for each of the most divisive paintings. The first run is what the others are compared with.
     """
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.evaluation.cultural_page import JSON, PAGE, PAINTINGS, save_cultural_report
-    from artaffect.evaluation.verdicts import verdicts
+    from artaffect.evaluation.culture.page import JSON, PAGE, PAINTINGS, save_cultural_report
+    from artaffect.evaluation.culture.verdicts import verdicts
     from artaffect.inference.culture import ReportOptions, cultural_report, picture_addresses
     from artaffect.runtime import say
 

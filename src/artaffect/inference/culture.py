@@ -15,12 +15,12 @@ import torch
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.preprocessing import open_image
 from artaffect.errors import InputError
-from artaffect.evaluation.agreement import agreement
-from artaffect.evaluation.cultural import CulturalReport, PaintingPage, RunScores, gaps
-from artaffect.evaluation.distributions import distribution_scores
-from artaffect.evaluation.divergence import LEAST, DivisivePainting, compare_publics
+from artaffect.evaluation.culture.agreement import agreement
+from artaffect.evaluation.culture.distributions import distribution_scores
+from artaffect.evaluation.culture.divergence import LEAST, DivisivePainting, compare_publics
+from artaffect.evaluation.culture.result import CulturalReport, PaintingPage, RunScores, gaps
+from artaffect.evaluation.culture.votes import Votes
 from artaffect.evaluation.evaluator import EvaluationResult, evaluate, reliability
-from artaffect.evaluation.votes import Votes
 from artaffect.inference.evaluation import TrainingHabits, answers, ask, evaluate_rows
 from artaffect.inference.predictor import PredictionInput
 from artaffect.inference.rows import FeatureRows, extract_rows

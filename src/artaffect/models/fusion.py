@@ -100,7 +100,7 @@ class FeatureFusion(LinearFusion):
         image_dim: int,
         caption_dim: int,
         cultures: int,
-        per_culture: bool = False,
+        per_culture: int = 0,
         latent: int = 256,
         dropout: float = 0.5,
         hidden: Sequence[int] = (),
@@ -110,8 +110,8 @@ class FeatureFusion(LinearFusion):
         Args:
             image_dim: width of the image features.
             caption_dim: width of the caption features.
-            cultures: how many cultures it knows apart; 0 makes it blind to culture.
-            per_culture: one pair of weights for each culture instead of one for all.
+            cultures: how many cultures its head knows apart; 0 makes it blind to culture.
+            per_culture: how many cultures have a pair of weights of their own; 0: one for all.
             latent: the size that both modalities are projected to.
             dropout: of the latents, while training.
             hidden: widths of the layers behind the sum.
@@ -132,7 +132,7 @@ class FeatureFusion(LinearFusion):
         self.standardise_caption = Standardise(caption_dim)
         self.image_projection = nn.Linear(image_dim, latent)
         self.caption_projection = nn.Linear(caption_dim, latent)
-        self.weight = nn.Parameter(torch.ones(cultures + 1 if per_culture else 1, 2))
+        self.weight = nn.Parameter(torch.ones(per_culture + 1, 2))
         self.bias = nn.Parameter(torch.zeros(1))
         self.absent = nn.Parameter(torch.zeros(2, latent))
         self.inputs = nn.Dropout(dropout / 2)

@@ -11,7 +11,7 @@ import numpy as np
 from artaffect.config import SharedTaskRules
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError, TableError
-from artaffect.evaluation.votes import Votes
+from artaffect.evaluation.culture.votes import Votes
 from artaffect.labels import EMOTIONS
 from artaffect.runtime import atomic_file
 

@@ -20,6 +20,9 @@ CULTURE_MODELS: Mapping[str, Sequence[str]] = {
 ``blind`` comes first: the others are compared with it.
 """
 
+_COMMON = ("fusion.form=logits",)
+"""So that image and caption alone are answered by their own heads, in all four."""
+
 
 def train_culture_models(
     table: AnnotationTable,
@@ -43,6 +46,8 @@ def train_culture_models(
             f"the training split has one culture only, {cultures[0]}: there is nothing to tell apart"
         )
     return [
-        trained_run(table, load_recipe(recipe, Recipe, [*overrides, *settings]), out / name, cache)
+        trained_run(
+            table, load_recipe(recipe, Recipe, [*_COMMON, *overrides, *settings]), out / name, cache
+        )
         for name, settings in CULTURE_MODELS.items()
     ]

@@ -111,7 +111,9 @@ def fit_linear_fusion(
             culture=rows.culture,
             emotion=rows.emotion,
         )
-        task = FusionTask(fusion, config.modality_dropout, fusion.settings()["cultures"])
+        known = fusion.settings()
+        known_apart = max(known["cultures"], known["per_culture"])
+        task = FusionTask(fusion, config.modality_dropout, known_apart)
         settings = config.features
     else:
         raise TypeError(f"unknown fusion {type(fusion).__name__}")
@@ -182,13 +184,13 @@ def _candidates(
             found[f"logits{suffix}"] = LogitFusion(cultures, per_culture)
         if config.form in ("auto", "features"):
             widths = (rows.image.shape[1], rows.caption.shape[1])
-            asked = cultures if per_culture else told_apart
-            found[f"features{suffix}"] = feature_fusion(config, widths, asked, per_culture)
+            weighed = cultures if per_culture else 0
+            found[f"features{suffix}"] = feature_fusion(config, widths, told_apart, weighed)
     return found
 
 
 def feature_fusion(
-    config: FusionConfig, widths: tuple[int, int], cultures: int, per_culture: bool
+    config: FusionConfig, widths: tuple[int, int], cultures: int, per_culture: int
 ) -> FeatureFusion:
     """An untrained fusion of the feature form, for image and caption features of these widths."""
     return FeatureFusion(

@@ -98,8 +98,7 @@ def _fusion(
         fusion.log_prior.copy_(prior if told_apart else prior[:1].expand_as(prior))
         return fusion
     widths = (image.encoder.feature_dim, caption.encoder.feature_dim)
-    asked = cultures if per_culture else told_apart
-    combined = feature_fusion(config.fusion, widths, asked, per_culture)
+    combined = feature_fusion(config.fusion, widths, told_apart, cultures if per_culture else 0)
     combined.standardise_image.load_state_dict(image.head.standardise.state_dict())
     combined.standardise_caption.load_state_dict(caption.head.standardise.state_dict())
     return combined

@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from artaffect.evaluation.cultural import CulturalReport, PaintingPage, RunScores
-from artaffect.evaluation.cultural_figures import divergence_figures, run_figures, votes_figure
-from artaffect.evaluation.cultural_tables import (
+from artaffect.evaluation.culture.figures import divergence_figures, run_figures, votes_figure
+from artaffect.evaluation.culture.result import CulturalReport, PaintingPage, RunScores
+from artaffect.evaluation.culture.tables import (
     agreement_tables,
     comparison_tables,
     divergence_tables,
     run_tables,
 )
+from artaffect.evaluation.culture.verdicts import image_verdict, verdicts
 from artaffect.evaluation.figures import figures_of, scores_figure
 from artaffect.evaluation.page import Section, save_page
 from artaffect.evaluation.report import protocol_line
 from artaffect.evaluation.tables import TextTable, tables_of
-from artaffect.evaluation.verdicts import image_verdict, verdicts
 from artaffect.labels import EMOTIONS
 from artaffect.runtime import atomic_file
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from artaffect.evaluation.agreement import Agreement
-from artaffect.evaluation.divergence import CulturalDivergence
+from artaffect.evaluation.culture.agreement import Agreement
+from artaffect.evaluation.culture.divergence import CulturalDivergence
 from artaffect.evaluation.evaluator import EvaluationResult, Reliability
 from artaffect.evaluation.metrics import (
     SEED,

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from artaffect.evaluation.cultural import RunScores
-from artaffect.evaluation.divergence import CulturalDivergence
+from artaffect.evaluation.culture.divergence import CulturalDivergence
+from artaffect.evaluation.culture.permutation import Divergence
+from artaffect.evaluation.culture.result import RunScores
 from artaffect.evaluation.evaluator import EvaluationResult
 from artaffect.evaluation.figures import COLOURS, intervals, reliability_lines, svg
 from artaffect.evaluation.metrics import Score
-from artaffect.evaluation.permutation import Divergence
 from artaffect.evaluation.tables import shown_groups
 from artaffect.labels import EMOTIONS
 

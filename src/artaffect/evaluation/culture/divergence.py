@@ -1,7 +1,7 @@
 """Do publics read the same painting differently, beyond what a handful of votes would show by chance?
 
 Which pairs of publics, art styles, emotions and paintings divide them most; how chance is told from
-culture is in :mod:`artaffect.evaluation.permutation`.
+culture is in :mod:`artaffect.evaluation.culture.permutation`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,9 @@ from itertools import combinations
 import numpy as np
 
 from artaffect.errors import InputError
+from artaffect.evaluation.culture.permutation import Divergence, PermutationNull, false_discovery
+from artaffect.evaluation.culture.votes import Votes
 from artaffect.evaluation.metrics import Score, ratio_scores
-from artaffect.evaluation.permutation import Divergence, PermutationNull, false_discovery
-from artaffect.evaluation.votes import Votes
 from artaffect.labels import EMOTIONS
 from artaffect.runtime import track
 

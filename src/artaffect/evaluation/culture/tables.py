@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from artaffect.evaluation.agreement import Agreement
-from artaffect.evaluation.cultural import CulturalReport, RunScores
-from artaffect.evaluation.divergence import CulturalDivergence
+from artaffect.evaluation.culture.agreement import Agreement
+from artaffect.evaluation.culture.divergence import CulturalDivergence
+from artaffect.evaluation.culture.permutation import Divergence
+from artaffect.evaluation.culture.result import CulturalReport, RunScores
 from artaffect.evaluation.evaluator import EvaluationResult
 from artaffect.evaluation.metrics import Score
-from artaffect.evaluation.permutation import Divergence
 from artaffect.evaluation.tables import HEADINGS, TextTable, cell, differences, shown_groups
 from artaffect.labels import EMOTIONS
 

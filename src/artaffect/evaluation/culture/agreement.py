@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from artaffect.errors import InputError
+from artaffect.evaluation.culture.votes import Votes
 from artaffect.evaluation.distances import DISTANCES
 from artaffect.evaluation.metrics import Score, ratio_scores
-from artaffect.evaluation.votes import Votes
 from artaffect.runtime import track
 
 _STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)

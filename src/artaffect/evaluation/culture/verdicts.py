@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from artaffect.evaluation.cultural import CulturalReport, RunScores
-from artaffect.evaluation.divergence import CulturalDivergence
+from artaffect.evaluation.culture.divergence import CulturalDivergence
+from artaffect.evaluation.culture.result import CulturalReport, RunScores
 from artaffect.evaluation.evaluator import EvaluationResult
 from artaffect.evaluation.metrics import Score
 from artaffect.evaluation.tables import cell, shown_groups
