@@ -66,7 +66,7 @@ def test_a_report_says_what_its_json_says(
     code, said, err = artaffect("report", tiny_run, "--data", table, "--out", out, "--paintings", 3)
     assert code == 0, err
     assert "Publics read the same paintings differently" in said
-    assert "overall, " in said and "the image" in said
+    assert "Overall, " in said and "the image" in said
     found = json.loads((out / "report.json").read_text("utf-8"))
     page = read(out / "report.html")
     assert all(len({len(row) for row in rows}) == 1 for rows in page.tables.values())

@@ -15,7 +15,7 @@ from artaffect.evaluation.culture.tables import (
     divergence_tables,
     run_tables,
 )
-from artaffect.evaluation.culture.verdicts import image_verdict, verdicts
+from artaffect.evaluation.culture.verdicts import run_verdicts, verdicts
 from artaffect.evaluation.figures import figures_of, scores_figure
 from artaffect.evaluation.page import Section, save_page
 from artaffect.evaluation.report import protocol_line
@@ -125,17 +125,13 @@ def _run(run: RunScores) -> list[Section]:
             f"{run.name}: scores", [intro], figures_of(run.evaluation), tables_of(run.evaluation)
         )
     ]
-    points = []
-    if run.contribution is not None:
-        groups = list(run.contribution.models["both"])
-        points = [image_verdict(run.contribution, group) for group in groups]
+    groups = list(run.evaluation.models["baseline"])
     sections.append(
         Section(
             f"{run.name}: public by public",
-            ["What the image adds:"] if points else [],
-            run_figures(run),
-            run_tables(run),
-            points=points,
+            figures=run_figures(run),
+            tables=run_tables(run),
+            points=run_verdicts(run, groups),
         )
     )
     return sections

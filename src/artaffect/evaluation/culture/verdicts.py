@@ -1,6 +1,6 @@
 """What a cultural report says in words. Every sentence follows from the numbers beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from artaffect.evaluation.culture.divergence import CulturalDivergence
 from artaffect.evaluation.culture.result import CulturalReport, RunScores
@@ -21,12 +21,18 @@ def verdicts(report: CulturalReport) -> list[str]:
     found += _ceilings(report)
     for run in report.runs:
         found.append(_scores(run))
-        if run.contribution is not None:
-            groups = shown_groups(run.contribution)[:1]
-            found += [f"{run.name}: {image_verdict(run.contribution, group)}" for group in groups]
-        found += _fairness(run)
-        found.append(calibration_verdict(run))
+        if len(report.runs) == 1:
+            found += run_verdicts(run, shown_groups(run.evaluation)[:1])
     return found + list(_differences(report))
+
+
+def run_verdicts(run: RunScores, groups: Sequence[str]) -> list[str]:
+    """One run: what the image adds for each group, who is served worst, whether confidence is earned."""
+    found = []
+    if run.contribution is not None:
+        found += [image_verdict(run.contribution, group) for group in groups]
+    found += [*_fairness(run), calibration_verdict(run)]
+    return [f"{text[:1].upper()}{text[1:]}" for text in found]
 
 
 def publics_verdict(found: CulturalDivergence) -> str:
@@ -80,7 +86,7 @@ def calibration_verdict(run: RunScores) -> str:
         f"temperatures {min(warm.values()):.2f} to {max(warm.values()):.2f}, fitted on validation"
     )
     text = (
-        f"{run.name}: the confidence of {last} is off by {cell(before)} as trained and by "
+        f"the confidence of {last} is off by {cell(before)} as trained and by "
         f"{cell(after)} calibrated ({spread})."
     )
     if run.chosen_on_this_split:
@@ -147,7 +153,7 @@ def _fairness(run: RunScores) -> Iterator[str]:
     gap = run.gaps[model]["accuracy"]
     clear = "" if gap.difference.high < 0 else ", which may be chance"
     yield (
-        f"{run.name}: {model} serves {gap.best} readers best and {gap.worst} readers worst, "
+        f"{model} serves {gap.best} readers best and {gap.worst} readers worst, "
         f"accuracy {cell(gap.difference, sign=True)}{clear}."
     )
 
