@@ -57,7 +57,7 @@ def test_the_readers_feel_as_the_law_says(tmp_path: Path) -> None:
     from artaffect.data.sample.write import _plan, _rows
 
     rng = np.random.default_rng(3)
-    rows = _rows(_plan(2160, rng), 1.0, rng)
+    rows = _rows(_plan(2160, rng), 1.0, 4, rng)
     exact = feelings().mean((0, 1))
     for c, culture in enumerate(CULTURES):
         mine = [row[1] for row in rows if row[2] == culture]
