@@ -151,8 +151,12 @@ def baselines(
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """Subtask 2: the divergence of every model that needs no pictures, on a split of a table."""
+    """What is to be beaten on a split of a table.
+
+    Subtask 1: the commonest label of each language. Subtask 2: every model that needs no pictures.
+    """
     from artaffect.data.annotations import AnnotationTable
+    from artaffect.semeval.answers import majority_scores
     from artaffect.semeval.items import PositiveVotes
     from artaffect.semeval.shares import score_baselines
 
@@ -161,9 +165,11 @@ def baselines(
     known = PositiveVotes.of(table.of_split("train"), asked)
     wanted = PositiveVotes.of(table.of_split(split), asked).items(asked)
     found = score_baselines(known, known.items(asked), wanted, asked)
-    rows = [[name, f"{value:.4f}"] for name, value in found.items()]
-    title = f"Subtask 2, {split}: {len(wanted):,} triples"
-    _show(title, ["model", "divergence ↓"], rows, found, as_json)
+    majority = majority_scores(table.of_split("train"), table.of_split(split), asked).mean.macro_f1
+    rows = [["subtask 1, macro-F1 ↑", "majority", f"{majority:.4f}"]]
+    rows += [["subtask 2, divergence ↓", name, f"{value:.4f}"] for name, value in found.items()]
+    answer = {"subtask 1": {"majority": majority}, "subtask 2": found}
+    _show(f"Baselines on {split}", ["score", "model", "value"], rows, answer, as_json)
 
 
 @semeval_app.command("check")

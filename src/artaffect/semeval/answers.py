@@ -1,5 +1,6 @@
 """From files to answers and scores, for both subtasks."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +12,7 @@ from artaffect.errors import InputError, UnknownNameError
 from artaffect.semeval.items import (
     PositiveVotes,
     ShareItems,
+    emotion_items,
     read_emotion_items,
     read_share_items,
 )
@@ -56,6 +58,19 @@ def answer_shares(
         expected = expected_shares(run, pictures, votes.languages, rules, cache)
     fitted = ShareModel(model, votes, expected).fit(learned_from)  # type: ignore[arg-type]
     return fitted.predict(items), fitted.describe()
+
+
+def majority_scores(
+    train: AnnotationTable, asked: AnnotationTable, rules: SharedTaskRules
+) -> EmotionScores:
+    """Subtask 1, answered with the commonest label of each caption's language in training."""
+    known, items = emotion_items(train, rules), emotion_items(asked, rules)
+    counts: dict[str, Counter[str]] = {}
+    for language, label in zip(known.languages, known.labels or (), strict=True):
+        counts.setdefault(language, Counter())[label] += 1
+    whole: Counter[str] = sum(counts.values(), Counter())
+    said = [counts.get(name, whole).most_common(1)[0][0] for name in items.languages]
+    return score_emotions(items.labels or (), said, items.languages, rules)
 
 
 def score_emotion_zip(zip_: Path, items: Path, rules: SharedTaskRules) -> dict[str, EmotionScores]:
