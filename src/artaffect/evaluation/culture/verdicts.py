@@ -118,7 +118,7 @@ def _ceilings(report: CulturalReport) -> Iterator[str]:
 def _scores(run: RunScores) -> str:
     groups = run.evaluation.models
     best = min(
-        (name for name in groups if name != "baseline"),
+        (name for name in ("image", "caption", "both") if name in groups),
         key=lambda name: groups[name]["overall"].metrics["log_loss"].value,
     )
     mine, base = (groups[name]["overall"].metrics for name in (best, "baseline"))
