@@ -97,7 +97,7 @@ def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
 
     def padded(length: int) -> Callable[..., object]:
         def collate(batch: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-            ids, mask = texts.collate([*batch, [texts.pad_id] * length])
+            ids, mask = texts.collate([*batch, [texts.tokens.pad_id] * length])
             return ids[:-1], mask[:-1]
 
         return collate

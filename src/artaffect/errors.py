@@ -46,6 +46,10 @@ class ModelFolderError(ArtAffectError):
     """A model folder lacks a file, was altered, or does not fit this version."""
 
 
+class ExportError(ArtAffectError):
+    """A model cannot be exported so that it answers as before."""
+
+
 class ResourceError(ArtAffectError):
     """The machine has too little of something, of memory for example."""
 

@@ -112,7 +112,7 @@ def test_a_moved_model_predicts_the_same_without_packages_cache_or_encoders(
         PredictionInput(caption="巨浪"),
         PredictionInput(image=picture, cultures=["arabic"]),
     ]
-    here = load_predictor(tiny_run).predict(asked)
+    here = load_predictor(tiny_run).predict_batch(asked)
     moved = tmp_path / "elsewhere"
     shutil.copytree(tiny_run, moved)
     # a bare process in which the packages with the encoders' weights cannot be found
@@ -127,7 +127,7 @@ from artaffect import PredictionInput, load_predictor
 picture = {str(picture)!r}
 asked = [PredictionInput(image=picture, caption='waves'), PredictionInput(caption='巨浪'),
          PredictionInput(image=picture, cultures=['arabic'])]
-answers = load_predictor({str(moved)!r}).predict(asked)
+answers = load_predictor({str(moved)!r}).predict_batch(asked)
 print(json.dumps([[r.emotions.values for r in a.readings] for a in answers]))
 """
     found = subprocess.run(
@@ -146,9 +146,9 @@ def test_predictions_do_not_depend_on_company(tiny_run: Path, picture: Path) -> 
         PredictionInput(caption="black sky over a small boat"),
         PredictionInput(image=picture, caption="waves"),
     ]
-    together = predictor.predict(asked)
+    together = predictor.predict_batch(asked)
     for one, item in zip(together, asked, strict=True):
-        alone = predictor.predict([item])[0]
+        alone = predictor.predict_batch([item])[0]
         for a, b in zip(one.readings, alone.readings, strict=True):
             np.testing.assert_allclose(a.emotions.values, b.emotions.values, atol=1e-5)
     assert together[0].of("arabic").shares == {"image": 1.0, "caption": 0.0}
@@ -156,7 +156,7 @@ def test_predictions_do_not_depend_on_company(tiny_run: Path, picture: Path) -> 
         together[0].of("klingon")
     with pytest.raises(InputError, match="caption is empty"):
         PredictionInput(caption="  ")
-    assert predictor.predict([]) == []
+    assert predictor.predict_batch([]) == []
 
 
 @pytest.mark.parametrize(

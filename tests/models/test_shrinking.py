@@ -45,7 +45,7 @@ def test_a_word_piece_vocabulary_is_pruned_too(encoder_folders: dict[str, Path])
     assert small.tokenizer.get_vocab_size() < encoder.tokenizer.get_vocab_size()
     tokens = small.tokenizer.encode(CAPTIONS[0]).tokens
     assert (tokens[0], tokens[-1]) == ("[CLS]", "[SEP]")
-    assert small.tokenizer.token_to_id("[PAD]") == small.pad_id
+    assert small.tokenizer.token_to_id("[PAD]") == small.tokens.pad_id
 
 
 def test_layers_are_chosen_evenly_with_first_and_last(e5: TextEncoder) -> None:

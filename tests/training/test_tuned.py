@@ -28,8 +28,8 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError, ResourceError, TableError
 from artaffect.inference.evaluation import evaluate_run
 from artaffect.inference.loading import load_predictor
-from artaffect.inference.predictor import PredictionInput
-from artaffect.models.checkpoint import load_model, read_config
+from artaffect.models.checkpoint import load_model
+from artaffect.models.folder import read_config
 from artaffect.training.batches import TensorRows
 from artaffect.training.corpus import Corpus, digest_of, hold_out
 from artaffect.training.run import recipe_of, train_run
@@ -75,10 +75,10 @@ def test_an_image_model_alone(
     assert len(history) == 2 and {"loss", "log_loss", "accuracy", "macro_f1"} <= set(history[0])
     assert ("hamming" in history[0]) == (objective != "soft_label")
     predictor = load_predictor(tmp_path / "run")
-    readings = predictor.predict([PredictionInput(picture, "and a caption")])[0].readings
+    readings = predictor.predict(picture, "and a caption").readings
     assert readings[0].shares == {"image": 1.0, "caption": 0.0}
     with pytest.raises(InputError, match="this model reads image only"):
-        predictor.predict([PredictionInput(caption="words alone")])
+        predictor.predict(caption="words alone")
 
 
 def test_a_caption_model_alone_needs_no_picture(

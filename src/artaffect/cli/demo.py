@@ -9,7 +9,6 @@ from artaffect.data.sample.write import write_new_painting, write_sample
 from artaffect.evaluation.report import print_result, save_metrics, save_report
 from artaffect.inference.evaluation import evaluate_run
 from artaffect.inference.loading import load_predictor
-from artaffect.inference.predictor import PredictionInput
 from artaffect.recipes import load_recipe
 from artaffect.runtime import say
 from artaffect.training.run import train_run
@@ -42,6 +41,6 @@ def run_demo(out: Path, paintings: int, cache: Path | None) -> None:
     picture = write_new_painting(out / "new-painting.jpg")
     caption = "Waves tower over a small boat under a black sky."
     say(f'{picture}: "{caption}"')
-    print_prediction(load_predictor(run).predict([PredictionInput(picture, caption)])[0])
+    print_prediction(load_predictor(run).predict(picture, caption))
     say(f"report: {run / 'test' / 'report.html'}")
     say(f"try: artaffect predict {run} --image {picture} --culture arabic")

@@ -125,20 +125,17 @@ def predict(
     """Say what an artwork evokes, from an image, a caption or both, for each culture side by side."""
     from artaffect.cli.show import print_prediction
     from artaffect.inference.loading import load_predictor
-    from artaffect.inference.predictor import PredictionInput
 
-    asked = PredictionInput(image, caption, language, culture or None)
-    prediction = load_predictor(run).predict([asked])[0]
+    prediction = load_predictor(run).predict(image, caption, language, culture or None)
     if as_json:
-        readings = [reading.to_json() for reading in prediction.readings]
-        typer.echo(json.dumps({"readings": readings}, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(prediction.to_json(), indent=2, ensure_ascii=False))
     else:
         print_prediction(prediction)
 
 
 def encoders(as_json: AsJson = False) -> None:
     """List the encoders that have a name here, and which need no network."""
-    from artaffect.cli.show import list_encoders, print_encoders
+    from artaffect.cli.encoders import list_encoders, print_encoders
 
     found = list_encoders()
     if as_json:

@@ -1,14 +1,10 @@
-"""Print predictions and encoders for people."""
-
-from typing import Any
+"""Print predictions for people."""
 
 from rich.console import Console
 from rich.table import Table
 
 from artaffect.inference.predictor import Prediction
 from artaffect.labels import EMOTIONS
-from artaffect.models.image_encoders import IMAGE_ENCODERS
-from artaffect.models.text_encoders import TEXT_ENCODERS
 
 
 def print_prediction(prediction: Prediction) -> None:
@@ -31,28 +27,3 @@ def print_prediction(prediction: Prediction) -> None:
     console.print(table)
     for note in dict.fromkeys(r.note for r in prediction.readings if r.note):
         console.print(f"note: {note}", soft_wrap=True)
-
-
-def list_encoders() -> list[dict[str, Any]]:
-    """Name, modality, width, and whether the weights came with the installation."""
-    return [
-        {
-            "name": name,
-            "modality": modality,
-            "feature_dim": spec.feature_dim,
-            "offline": spec.offline,
-        }
-        for modality, registry in (("image", IMAGE_ENCODERS), ("text", TEXT_ENCODERS))
-        for name, spec in registry.items()
-    ]
-
-
-def print_encoders(found: list[dict[str, Any]]) -> None:
-    """As a table."""
-    table = Table("name", "modality", "features", "weights")
-    for row in found:
-        weights = "installed" if row["offline"] else "Hugging Face hub, or a folder"
-        table.add_row(row["name"], row["modality"], str(row["feature_dim"]), weights)
-    console = Console()
-    console.print(table)
-    console.print("Every other model of transformers: by its hub name or folder. timm: timm:NAME.")

@@ -1,9 +1,8 @@
-"""Show an evaluation: on the terminal, as one self-contained page, and as a model card."""
+"""Show an evaluation: on the terminal, and as one self-contained page."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -60,41 +59,3 @@ def save_report(result: EvaluationResult, path: Path, title: str) -> None:
     """Write one HTML page that needs no other file and no network."""
     section = Section("", [protocol_line(result)], figures_of(result), tables_of(result))
     save_page(path, title, [section])
-
-
-def model_card(result: EvaluationResult, config: Mapping[str, Any]) -> str:
-    """The README of a model folder, in Markdown."""
-    fusion = config["fusion"]["form"] if config["fusion"] else "none, one modality"
-    encoders = "; ".join(f"{name} encoder: `{value}`" for name, value in config["encoders"].items())
-    source = Path(str(config["data"].get("source", "unknown"))).name
-    scores = "\n".join(table.to_markdown() for table in tables_of(result))
-    return f"""# An artaffect model
-
-Which of nine emotions an artwork evokes, from an image, a caption or both, for readers of these
-cultures: {", ".join(config["cultures"])}.
-
-- {encoders[:1].upper()}{encoders[1:]}; combination: {fusion}.
-- Trained on: `{source}`, {config["rows"]["train"]:,} annotations.
-- artaffect {config["version"]}
-
-```python
-from artaffect import PredictionInput, load_predictor
-
-predictor = load_predictor("path/to/this/folder")
-prediction = predictor.predict([PredictionInput(caption="A storm tears at the mast.")])[0]
-for reading in prediction.readings:
-    print(reading.culture, reading.emotions.top)
-```
-
-## Scores
-
-{protocol_line(result)}
-
-{scores}
-
-## Limits
-
-The model repeats what its annotators said, with their biases. A culture here is the public that wrote
-the captions of one language in the training data, no more. It says what readers report to feel; it does
-not read the feelings of any person.
-"""

@@ -22,12 +22,12 @@ from artaffect.evaluation.culture.result import CulturalReport, PaintingPage, Ru
 from artaffect.evaluation.culture.votes import Votes
 from artaffect.evaluation.evaluator import EvaluationResult, evaluate, reliability
 from artaffect.inference.evaluation import TrainingHabits, answers, ask, evaluate_rows
-from artaffect.inference.predictor import PredictionInput
 from artaffect.inference.rows import FeatureRows, extract_rows
 from artaffect.inference.torch_predictor import TorchPredictor
 from artaffect.labels import ANY_CULTURE
-from artaffect.models.checkpoint import load_model, read_config
+from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.folder import read_config
 from artaffect.runtime import say
 
 T = TypeVar("T")
@@ -350,7 +350,7 @@ def _page(painting: DivisivePainting, table: AnnotationTable, model: EmotionMode
     image = str(table.images / first.image) if first.image and table.images else None
     answered: dict[str, Sequence[float]] = {}
     if image is not None and model.image is not None:
-        seen = TorchPredictor(model).predict([PredictionInput(image=Path(image))])[0]
+        seen = TorchPredictor(model).predict(image=Path(image))
         answered = {reading.culture: reading.emotions.values for reading in seen.readings}
     return PaintingPage(
         artwork=painting.artwork,

@@ -15,8 +15,9 @@ from artaffect.evaluation.evaluator import EvaluationResult, evaluate
 from artaffect.evaluation.metrics import hamming_accuracy
 from artaffect.inference.rows import FeatureRows, extract_rows
 from artaffect.labels import EMOTIONS
-from artaffect.models.checkpoint import load_model, read_config
+from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.folder import read_config
 from artaffect.models.fusion import LinearFusion
 from artaffect.runtime import say
 

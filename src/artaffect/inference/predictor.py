@@ -62,19 +62,38 @@ class Prediction:
                 return reading
         raise KeyError(culture)
 
+    def to_json(self) -> dict[str, Any]:
+        return {"readings": [reading.to_json() for reading in self.readings]}
+
 
 class Predictor(Protocol):
-    """Answers for artworks. Every kind gives the same answers to 1e-5."""
+    """Answers for artworks. Every kind gives the same answers to 1e-4."""
 
     @property
     def cultures(self) -> Sequence[str]:
         """Whose readings it knows apart."""
         ...
 
-    def predict(self, inputs: Sequence[PredictionInput]) -> list[Prediction]:
-        """One prediction for each input, in order.
+    def predict(
+        self,
+        image: ImageSource | None = None,
+        caption: str | None = None,
+        language: str | None = None,
+        cultures: Sequence[str] | None = None,
+    ) -> Prediction:
+        """What one artwork evokes; the arguments are those of :class:`PredictionInput`.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            InputError: nothing is given that the model looks at.
+        """
+        ...
+
+    def predict_batch(self, inputs: Sequence[PredictionInput]) -> list[Prediction]:
+        """One prediction for each input, in order; the same as one by one, and faster.
 
         Raises:
             ImageError: a picture cannot be read.
+            InputError: an input holds nothing that the model looks at.
         """
         ...

@@ -1,96 +1,67 @@
 """Predict with torch."""
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 
-from artaffect.inference.predictor import Prediction, PredictionInput, Reading
-from artaffect.labels import EmotionDistribution
+from artaffect.inference.model_predictor import ModelDescription, ModelPredictor
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 
 
-class TorchPredictor:
-    """A model in memory. Inputs of one call are encoded together."""
+class TorchPredictor(ModelPredictor):
+    """A model in memory; on the GPU where there is one."""
 
-    def __init__(self, model: EmotionModel) -> None:
-        self.model = model.eval()
+    engine = "torch"
 
-    @property
-    def cultures(self) -> Sequence[str]:
-        """Whose readings it knows apart."""
-        return self.model.cultures
+    def __init__(self, model: EmotionModel, folder: Path | None = None) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = model.eval().to(self.device)
+        image, captions = model.encoders
+        super().__init__(
+            ModelDescription(
+                cultures=model.cultures,
+                languages=model.languages,
+                image=image.preprocessing if image else None,
+                captions=captions.tokens if captions else None,
+            ),
+            folder,
+        )
 
     @classmethod
-    def load(cls, path: Path) -> "TorchPredictor":
-        """Open a model folder."""
-        return cls(load_model(path))
+    def load(cls, path: Path) -> Self:
+        """Open a model folder.
 
-    def predict(self, inputs: Sequence[PredictionInput]) -> list[Prediction]:
-        """One prediction for each input, in order."""
-        if not inputs:
-            return []
-        image, caption, present = self._features(inputs)
-        asked = [self._asked(item) for item in inputs]
-        rows = torch.tensor([i for i, cultures in enumerate(asked) for _ in cultures])
-        names = [culture for cultures in asked for culture in cultures]
-        languages = [inputs[row].language for row in rows]
-        codes = torch.tensor([self.model.culture_index(name) for name in names])
-        probabilities, shares = self.model.answer(image[rows], caption[rows], present[rows], codes)
-        readings = iter(
-            Reading(
-                culture=name,
-                emotions=EmotionDistribution.of(p / p.sum()),
-                shares={"image": float(share[0]), "caption": float(share[1])},
-                note=self._note(name, language),
-            )
-            for name, language, p, share in zip(
-                names, languages, probabilities.numpy(), shares.numpy(), strict=True
-            )
-        )
-        return [Prediction(tuple(next(readings) for _ in cultures)) for cultures in asked]
+        Raises:
+            ModelFolderError: it is missing, incomplete or altered.
+        """
+        return cls(load_model(path), path)
 
     @torch.inference_mode()
-    def _features(
-        self, inputs: Sequence[PredictionInput]
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Features of both modalities, zero where one is missing, and which are there."""
-        image_encoder, text_encoder = self.model.encoders
-        pictured = [i for i, item in enumerate(inputs) if item.image is not None and image_encoder]
-        captioned = [
-            i for i, item in enumerate(inputs) if item.caption is not None and text_encoder
-        ]
-        image = torch.zeros(len(inputs), image_encoder.feature_dim if image_encoder else 0)
-        caption = torch.zeros(len(inputs), text_encoder.feature_dim if text_encoder else 0)
-        if image_encoder and pictured:
-            read = image_encoder.preprocessing
-            pixels = np.stack([read(inputs[i].image) for i in pictured])  # type: ignore[arg-type]
-            image[pictured] = image_encoder(torch.from_numpy(pixels))
-        if text_encoder and captioned:
-            tokens = text_encoder.tokenize([str(inputs[i].caption) for i in captioned])
-            caption[captioned] = text_encoder(*text_encoder.collate(tokens))
-        present = torch.zeros(len(inputs), 2, dtype=torch.bool)
-        present[pictured, 0] = True
-        present[captioned, 1] = True
-        return image, caption, present
+    def image_features(self, pixels: np.ndarray) -> np.ndarray:
+        encoder, _ = self.model.encoders
+        if encoder is None or not len(pixels):
+            return np.zeros((0, encoder.feature_dim if encoder else 0), np.float32)
+        features: np.ndarray = encoder(self._tensor(pixels)).cpu().numpy()
+        return features
 
-    def _asked(self, item: PredictionInput) -> list[str]:
-        if item.cultures is None:
-            return list(self.cultures)
-        return [culture.strip().lower() for culture in item.cultures]
+    @torch.inference_mode()
+    def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        _, encoder = self.model.encoders
+        if encoder is None or not len(ids):
+            return np.zeros((0, encoder.feature_dim if encoder else 0), np.float32)
+        features: np.ndarray = encoder(self._tensor(ids), self._tensor(mask)).cpu().numpy()
+        return features
 
-    def _note(self, culture: str, language: str | None) -> str | None:
-        notes = []
-        if culture not in self.cultures:
-            notes.append(
-                f"the culture {culture!r} was not in training (known: {', '.join(self.cultures)}): "
-                "this is the answer of the public as a whole"
-            )
-        if language and language.strip().lower() not in self.model.languages:
-            notes.append(
-                f"no captions in {language!r} were in training "
-                f"(known: {', '.join(self.model.languages)}): trust the caption's part less"
-            )
-        return "; ".join(notes) or None
+    def answer_features(
+        self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, shares = self.model.answer(
+            self._tensor(image), self._tensor(caption), self._tensor(present), self._tensor(culture)
+        )
+        return probabilities.cpu().numpy(), shares.cpu().numpy()
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device)

@@ -128,9 +128,9 @@ class EmotionHead(nn.Module):
         logits: Tensor = self.shared(x)
         if self.deviation is None:
             return logits
-        deviations = self.deviation(x).view(len(x), -1, len(EMOTIONS))
-        mine: Tensor = deviations[torch.arange(len(x), device=x.device), culture]
-        return logits + mine
+        deviations = self.deviation(x).unflatten(1, (-1, len(EMOTIONS)))
+        mine = deviations.gather(1, culture.view(-1, 1, 1).expand(-1, 1, len(EMOTIONS)))
+        return logits + mine.squeeze(1)
 
     def emotion_logits(self, features: Tensor, culture: Tensor) -> Tensor:
         """Logits of one distribution over the emotions [n, 9], whatever the head was trained for.

@@ -90,12 +90,23 @@ class EmotionModel(nn.Module):
         Raises:
             InputError: a row has nothing that this model looks at.
         """
-        usable = torch.tensor([name in self.modalities for name in ("image", "caption")])
-        present = present & usable
-        if not present.any(1).all():
+        usable = present & self._readable(present)
+        if not usable.any(1).all():
             raise InputError(
                 f"this model reads {' and '.join(self.modalities)} only, and a row has none of it"
             )
+        return self.distribution(image, caption, present, culture, calibrated)
+
+    def distribution(
+        self,
+        image: Tensor,
+        caption: Tensor,
+        present: Tensor,
+        culture: Tensor,
+        calibrated: bool = True,
+    ) -> tuple[Tensor, Tensor]:
+        """:meth:`answer` without its check: no step depends on the values, so that it can be exported."""
+        present = present & self._readable(present)
         inputs = self._inputs(image, caption, culture)
         logits = self._combined(inputs, present, culture)
         if calibrated:
@@ -107,6 +118,11 @@ class EmotionModel(nn.Module):
             both = present.all(1, keepdim=True)
             shares = self.fusion.shares(*inputs, present, culture).where(both, shares)
         return log_probabilities(logits).exp(), shares
+
+    def _readable(self, present: Tensor) -> Tensor:
+        """Which of image and caption it looks at: bool [2]."""
+        readable = [name in self.modalities for name in ("image", "caption")]
+        return torch.tensor(readable, device=present.device)
 
     def _combined(self, inputs: tuple[Tensor, Tensor], present: Tensor, culture: Tensor) -> Tensor:
         image, caption = inputs

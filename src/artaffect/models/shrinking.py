@@ -96,7 +96,7 @@ def keep_tokens(encoder: TextEncoder, captions: Sequence[str]) -> TextEncoder:
         )
     used = {i for caption in encoder.tokenize(captions) for i in caption}
     # a shorter caption than was cut is segmented alike, so cutting changes nothing here
-    special = {token["id"] for token in definition["added_tokens"]} | {encoder.pad_id}
+    special = {token["id"] for token in definition["added_tokens"]} | {encoder.tokens.pad_id}
     special |= set(_special_ids(definition["post_processor"]))
     vocabulary = encoder.tokenizer.get_vocab(with_added_tokens=True)
     single = {

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from artaffect.data.preprocessing import TextPreprocessing
+from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.e5_small import load_e5_small
@@ -32,31 +33,31 @@ class TextEncoder(nn.Module):
 
         super().__init__()
         self.architecture = dict(architecture)
-        self.preprocessing = preprocessing
-        self.tokenizer = tokenizer
-        self.tokenizer.no_padding()
-        self.tokenizer.enable_truncation(preprocessing.max_length)
         config = hub.config_of(architecture["config"])
+        self.tokens = CaptionTokenizer(lambda: tokenizer, preprocessing, config.pad_token_id)
         self.network = network if network is not None else AutoModel.from_config(config)
         if hasattr(self.network, "pooler"):
             self.network.pooler = None  # a layer for another task, which only some files hold
         self.feature_dim = int(config.hidden_size)
-        self.pad_id = int(config.pad_token_id or 0)
+
+    @property
+    def preprocessing(self) -> TextPreprocessing:
+        """What is done to a caption before it is cut into tokens."""
+        return self.tokens.preprocessing
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What cuts it."""
+        return self.tokens.tokenizer
 
     def tokenize(self, captions: Sequence[str]) -> list[list[int]]:
         """Token ids of each caption, cut at the preprocessing's length, not padded."""
-        texts = [self.preprocessing(caption) for caption in captions]
-        return [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
+        return self.tokens.tokenize(captions)
 
     def collate(self, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids and attention mask, both int64 [n, longest of these captions]."""
-        longest = max(map(len, tokens))
-        ids = torch.full((len(tokens), longest), self.pad_id)
-        mask = torch.zeros_like(ids)
-        for row, caption in enumerate(tokens):
-            ids[row, : len(caption)] = torch.tensor(caption)
-            mask[row, : len(caption)] = 1
-        return ids, mask
+        ids, mask = self.tokens.collate(tokens)
+        return torch.from_numpy(ids), torch.from_numpy(mask)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Features [n, feature_dim]."""

@@ -16,8 +16,9 @@ from artaffect.evaluation.page import Section, save_page
 from artaffect.evaluation.tables import TextTable, tables_of
 from artaffect.inference.evaluation import TrainingHabits, answers, hamming
 from artaffect.inference.rows import extract_rows
-from artaffect.models.checkpoint import load_model, read_config
+from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.folder import read_config
 from artaffect.recipes import load_recipe
 from artaffect.runtime import atomic_file
 from artaffect.training.run import trained_run

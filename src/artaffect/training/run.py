@@ -11,9 +11,11 @@ from artaffect import __version__
 from artaffect.config import CompactConfig, DistillationConfig, JointConfig, Recipe, TunedConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError
+from artaffect.evaluation.card import model_card
 from artaffect.evaluation.evaluator import EvaluationResult
-from artaffect.evaluation.report import model_card, save_metrics, save_report
-from artaffect.models.checkpoint import SUMS, read_config, save_model, seal
+from artaffect.evaluation.report import save_metrics, save_report
+from artaffect.models.checkpoint import save_model
+from artaffect.models.folder import SUMS, read_config, seal
 from artaffect.runtime import atomic_file, atomic_folder, check_free, is_main_process, say
 from artaffect.training.compact import train_compact
 from artaffect.training.corpus import Corpus, TrainedModel, digest_of

@@ -16,8 +16,8 @@ from artaffect.inference.evaluation import (
     votes_by_artwork,
 )
 from artaffect.inference.rows import FeatureRows, extract_rows
-from artaffect.models.checkpoint import read_config
 from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.folder import read_config
 from artaffect.models.fusion import LinearFusion
 from artaffect.training.corpus import Corpus, TrainedModel, hold_out
 from artaffect.training.fusion import BranchLogits, choose_fusion
