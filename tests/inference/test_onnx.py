@@ -152,19 +152,20 @@ print([reading.culture for reading in prediction.readings])
 
 
 def test_the_command_exports_and_predict_takes_the_folder(
-    artaffect: Command, tiny_run: Path, tmp_path: Path
+    artaffect: Command, encoder_folders: dict[str, Path], tmp_path: Path
 ) -> None:
+    run = saved_model(load_recipe("tiny-text", Recipe), encoder_folders, tmp_path / "run")
     out = tmp_path / "int8"
-    code, _, err = artaffect("export", tiny_run, "--out", out, "--int8")
+    code, _, err = artaffect("export", run, "--out", out, "--int8")
     assert code == 0 and "differ from" in err
     settings = json.loads((out / "config.json").read_text("utf-8"))["export"]
-    assert settings["int8"] is True and settings["average"] <= export.SIMILAR
+    assert settings["int8"] is True and 0 < settings["average"] <= export.SIMILAR
     code, printed, _ = artaffect("predict", out, "--caption", "waves", "--json")
     assert code == 0 and len(json.loads(printed)["readings"]) == 3
-    code, _, err = artaffect("export", tiny_run, "--out", out)
+    code, _, err = artaffect("export", run, "--out", out)
     assert code == 1 and "add --overwrite" in err
     code, _, err = artaffect("export", out, "--out", tmp_path / "again")
-    assert code == 1 and "model.safetensors" in err
+    assert code == 1 and "holds ONNX graphs" in err
 
 
 def test_what_differs_is_noticed(tiny_run: Path, exported: Path) -> None:
@@ -205,20 +206,8 @@ def test_a_model_is_saved_and_found_again(tiny_run: Path, exported: Path, tmp_pa
     assert "dataset" in card and "(arabic)" in card
 
 
-def test_a_graph_that_answers_otherwise_is_not_written(
-    encoder_folders: dict[str, Path], tmp_path: Path
-) -> None:
-    run = saved_model(load_recipe("tiny-text", Recipe), encoder_folders, tmp_path / "run")
-    model = load_model(run)
-    assert model.caption is not None
-    # a weight that is no number: no graph can answer as torch does, for torch does not answer
-    model.caption.head.shared.bias.data[0] = float("nan")
-    broken = tmp_path / "broken"
-    broken.mkdir()
-    save_model(model, broken, {"recipe": {}, "training_habits": {}})
-    for name in ("metrics.json", "README.md"):
-        shutil.copy(run / name, broken / name)
-    seal(broken)
-    with pytest.raises((ExportError, ValueError), match="."):
-        export_onnx(broken, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+def test_graphs_that_answer_otherwise_are_not_written(tiny_run: Path, tmp_path: Path) -> None:
+    # features of an encoder by chance hardly vary: eight bits do not hold what the head lives on
+    with pytest.raises(ExportError, match="answer otherwise .* try without --int8"):
+        export_onnx(tiny_run, tmp_path / "out", int8=True)
+    assert not list(tmp_path.iterdir())

@@ -5,7 +5,7 @@ import sys
 import typer
 
 import artaffect
-from artaffect.cli import data, deploy, models, report, semeval
+from artaffect.cli import data, deploy, explain, models, report, semeval
 from artaffect.errors import ArtAffectError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ app.command(rich_help_panel="Models")(report.report)
 app.command(rich_help_panel="Models")(report.cultures)
 app.command(rich_help_panel="Models")(models.predict)
 app.command(rich_help_panel="Models")(models.encoders)
+app.command(rich_help_panel="In use")(explain.explain)
 app.command(rich_help_panel="In use")(deploy.export)
 app.command(rich_help_panel="In use")(deploy.push)
 app.add_typer(semeval.semeval_app, name="semeval", rich_help_panel="Shared task")

@@ -15,7 +15,14 @@ from artaffect.errors import ModelFolderError
 from artaffect.labels import EMOTIONS
 from artaffect.models.classifier import EmotionClassifier, EmotionHead
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.folder import FORMAT, TOKENIZER, WEIGHTS, check_folder, read_config
+from artaffect.models.folder import (
+    FORMAT,
+    TOKENIZER,
+    WEIGHTS,
+    check_folder,
+    holds_graphs,
+    read_config,
+)
 from artaffect.models.fusion import build_fusion
 from artaffect.models.image_encoders import build_image_encoder
 from artaffect.models.text_encoders import build_text_encoder
@@ -56,6 +63,10 @@ def load_model(folder: Path) -> EmotionModel:
         ModelFolderError: a file is missing, altered or of another version.
     """
     check_folder(folder)
+    if holds_graphs(folder):
+        raise ModelFolderError(
+            f"{folder} holds ONNX graphs, no weights: this needs the folder that it was exported from"
+        )
     config = read_config(folder)
     try:
         model = _build(config, folder)

@@ -130,7 +130,8 @@ class EmotionHead(nn.Module):
             return logits
         deviations = self.deviation(x).unflatten(1, (-1, len(EMOTIONS)))
         mine = deviations.gather(1, culture.view(-1, 1, 1).expand(-1, 1, len(EMOTIONS)))
-        return logits + mine.squeeze(1)
+        result: Tensor = logits + mine.squeeze(1)
+        return result
 
     def emotion_logits(self, features: Tensor, culture: Tensor) -> Tensor:
         """Logits of one distribution over the emotions [n, 9], whatever the head was trained for.

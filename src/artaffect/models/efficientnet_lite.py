@@ -96,6 +96,10 @@ class EfficientNetLite0(nn.Module):
         maps = list(self._stage_maps(pixels))
         return torch.cat([s for x in maps for s in (x.mean((2, 3)), x.std((2, 3)))], 1)
 
+    def stage_layers(self) -> list[nn.Module]:
+        """The layers that give the maps of the six depths."""
+        return [self._blocks[index] for index in _STAGE_ENDS]
+
     def _stage_maps(self, pixels: Tensor) -> Iterator[Tensor]:
         x = F.relu6(self._bn0(self._conv_stem(pixels)))
         for index, block in enumerate(self._blocks):

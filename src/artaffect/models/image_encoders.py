@@ -37,6 +37,13 @@ class ImageEncoder(nn.Module):
         """From pixels float32 [n, 3, size, size] to features [n, feature_dim]."""
         raise NotImplementedError
 
+    def map_layers(self) -> list[nn.Module]:
+        """The layers whose outputs the features are made of, each a map over the picture.
+
+        None where the family does not say: the last one that has places is taken then.
+        """
+        return []
+
     def train(self, mode: bool = True) -> "ImageEncoder":
         """Frozen batch norms keep the statistics that their frozen neighbours were trained with."""
         super().train(mode)
@@ -71,6 +78,10 @@ class EfficientNetLite0Encoder(ImageEncoder):
             return self.network.stage_statistics(pixels)
         return self.network.pooled(pixels)
 
+    def map_layers(self) -> list[nn.Module]:
+        layers = self.network.stage_layers()
+        return layers if self.architecture["features"] == "stages" else layers[-1:]
+
     @classmethod
     def pretrained(cls, features: str) -> "EfficientNetLite0Encoder":
         half, scale = 127 / 255, 128 / 255  # published for bytes: (rgb - 127) / 128
@@ -91,6 +102,8 @@ class EfficientNetLite0Encoder(ImageEncoder):
 class Vgg16Encoder(ImageEncoder):
     """VGG-16 up to its second fully connected layer; weights from the hub or a folder."""
 
+    network: Vgg16
+
     HUB_NAME = "timm/vgg16.tv_in1k"
 
     def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
@@ -101,6 +114,9 @@ class Vgg16Encoder(ImageEncoder):
     def forward(self, pixels: Tensor) -> Tensor:
         features: Tensor = self.network(pixels)
         return features
+
+    def map_layers(self) -> list[nn.Module]:
+        return [self.network.features[-1]]
 
     @classmethod
     def pretrained(cls, name: str) -> "Vgg16Encoder":

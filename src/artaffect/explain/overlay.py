@@ -1,0 +1,51 @@
+"""A heat map as a picture: transparent where nothing speaks, warm where much speaks for the emotion."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from artaffect.data.preprocessing import ImagePreprocessing, ImageSource, open_image
+
+_SIDE = 640
+_COLOUR = (230, 60, 0)
+
+
+def overlay_png(
+    heat: np.ndarray, size: tuple[int, int], preprocessing: ImagePreprocessing
+) -> bytes:
+    """A PNG of a picture's proportions to lay over it.
+
+    Args:
+        heat: [s, s] over what the encoder sees; what speaks against is left clear.
+        size: width and height of the picture.
+
+    Returns:
+        RGBA; what the encoder does not see is shaded grey.
+    """
+    scale = _SIDE / max(size)
+    width, height = (max(1, round(side * scale)) for side in size)
+    left, top, right, bottom = (round(v * scale) for v in preprocessing.visible_box(*size))
+    strength = heat.clip(0)
+    strength = strength / max(float(np.quantile(strength, 0.99)), 1e-12)
+    alpha = Image.fromarray((255 * 0.75 * strength.clip(0, 1)).astype(np.uint8))
+    layer = Image.new("RGBA", (width, height), (90, 90, 90, 120))
+    seen = Image.new("RGBA", (max(1, right - left), max(1, bottom - top)), (*_COLOUR, 0))
+    seen.putalpha(alpha.resize(seen.size, Image.Resampling.BICUBIC))
+    layer.paste(seen, (left, top))
+    buffer = io.BytesIO()
+    layer.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def thumbnail_jpeg(source: ImageSource, side: int = _SIDE) -> bytes:
+    """A small copy of a picture.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    image = open_image(source, smallest_side=side)
+    image.thumbnail((side, side))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
