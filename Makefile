@@ -12,7 +12,7 @@ demo: $(VENV)/ready      ## train on the sample data and write a report
 	$(BIN)/artaffect demo
 
 test: $(VENV)/ready      ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/ready     ## format, lint, types, import layers
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check

@@ -10,6 +10,8 @@ from artaffect.evaluation.evaluator import EvaluationResult
 from artaffect.evaluation.report import protocol_line
 from artaffect.evaluation.tables import tables_of
 
+_SEEN = {"both": "image and caption", "image": "image"}
+"""What the model that is shown looks at; a distilled student reads captions."""
 _PUBLISHED = ("accuracy", "macro_f1", "log_loss")
 
 
@@ -57,11 +59,12 @@ not read the feelings of any person.
 
 
 def _metadata(result: EvaluationResult, source: str) -> ModelCardData:
-    shown = [name for name in ("both", "caption", "image") if name in result.models][0]
+    shown = str(result.protocol["shown"])
+    seen = _SEEN.get(shown, "caption")
     scores = [
         EvalResult(
-            task_type="text-classification" if shown == "caption" else "image-classification",
-            task_name=f"emotion recognition from {shown}",
+            task_type="text-classification" if seen == "caption" else "image-classification",
+            task_name=f"emotion recognition from {seen}",
             dataset_type=Path(source).stem.lower() or "unknown",
             dataset_name=f"{source} ({group})",
             dataset_config=group,
