@@ -44,6 +44,16 @@ class Emotion(StrEnum):
 
 EMOTIONS: tuple[Emotion, ...] = tuple(Emotion)
 
+_ARABIC = ("تسلية", "رهبة", "رضا", "إثارة", "غضب", "اشمئزاز", "خوف", "حزن", "شيء آخر")
+_CHINESE = ("有趣", "敬畏", "满足", "兴奋", "愤怒", "厌恶", "恐惧", "悲伤", "其他")
+
+EMOTION_NAMES: Mapping[str, Mapping[Emotion, str]] = {
+    "english": {emotion: str(emotion) for emotion in EMOTIONS},
+    "arabic": dict(zip(EMOTIONS, _ARABIC, strict=True)),
+    "chinese": dict(zip(EMOTIONS, _CHINESE, strict=True)),
+}
+"""What each emotion is called in the languages of ArtELingo."""
+
 # ArtELingo writes "other" in some releases; two spellings with a joiner occur in derived copies.
 _ALIASES = {
     "other": Emotion.SOMETHING_ELSE,

@@ -5,7 +5,7 @@ import sys
 import typer
 
 import artaffect
-from artaffect.cli import data, deploy, explain, models, report, semeval
+from artaffect.cli import data, deploy, explain, models, report, semeval, serve
 from artaffect.errors import ArtAffectError
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.command(rich_help_panel="Models")(models.encoders)
 app.command(rich_help_panel="In use")(explain.explain)
 app.command(rich_help_panel="In use")(deploy.export)
 app.command(rich_help_panel="In use")(deploy.push)
+app.command(rich_help_panel="In use")(serve.serve)
 app.add_typer(semeval.semeval_app, name="semeval", rich_help_panel="Shared task")
 
 

@@ -4,8 +4,10 @@ Both rules are saved with a model and read back with it: there is one way in, fo
 prediction and for every export.
 """
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +27,21 @@ _RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
 }
 
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
+"""What pictures of artworks come in; Pillow's rarer decoders would only be a risk."""
+
 ImageSource = Path | str | bytes | Image.Image
+
+
+def image_size(source: bytes) -> tuple[int, int]:
+    """Width and height as a file's header says them, before any rotation; nothing is decoded.
+
+    Raises:
+        ImageError: it is no picture, or larger than any that is read.
+    """
+    with _errors_named("the picture"), Image.open(io.BytesIO(source), formats=_FORMATS) as image:
+        _check_size(image, "the picture")
+        return image.size
 
 
 def open_image(source: ImageSource, smallest_side: int | None = None) -> Image.Image:
@@ -40,14 +56,22 @@ def open_image(source: ImageSource, smallest_side: int | None = None) -> Image.I
         ImageError: with the file's name and what is wrong with it.
     """
     name = str(source) if isinstance(source, Path | str) else "the picture"
-    try:
+    with _errors_named(name):
         if isinstance(source, Image.Image):
             return _upright_rgb(source)
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with Image.open(file, formats=_FORMATS) as image:
             _check_size(image, name)
             if smallest_side:
                 image.draft("RGB", (2 * smallest_side, 2 * smallest_side))
             return _upright_rgb(image)
+
+
+@contextlib.contextmanager
+def _errors_named(name: str) -> Iterator[None]:
+    """Say of which picture, and what is wrong with it."""
+    try:
+        yield
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file") from None
     except Image.DecompressionBombError:
