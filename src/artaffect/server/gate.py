@@ -66,6 +66,7 @@ class Gate:
         with self._place(scope):
             try:
                 async with asyncio.timeout(self.service.limits.seconds) as clock:
+                    exchange.clock = clock
                     await self.app(scope, exchange.receive, exchange.send)
             except TimeoutError:
                 if not clock.expired():
@@ -119,7 +120,10 @@ class _Exchange:
         """Whether all of the body is here."""
         self.hurried = "expect" in self._headers
         """Whether nobody has to be waited for when a request is refused."""
+        self.clock: asyncio.Timeout | None = None
+        """Runs until the answer begins."""
         self.received = 0
+        self._tail = b""
         self.status: int | None = None
         """Of the answer, once it has begun."""
 
@@ -133,12 +137,15 @@ class _Exchange:
         message = await self._next()
         if self.received > self.most:
             self._refuse(self.received)
+        self._check_end(message)
         return message
 
     async def send(self, message: Message) -> None:
         """A part of the answer, the last one only when the body has come, or was waited for."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self.clock is not None and not self.clock.expired():
+                self.clock.reschedule(None)
             headers = [*message["headers"], (b"x-request-id", self._id), *SECURITY_HEADERS]
             if not self.arrived:
                 headers.append((b"connection", b"close"))
@@ -161,6 +168,14 @@ class _Exchange:
         else:  # the other side has left
             self.arrived = True
         return message
+
+    def _check_end(self, message: Message) -> None:
+        """Refuse a form that stops in the middle: its parser would drop the last field unseen."""
+        if not self._headers.get("content-type", "").startswith("multipart/form-data"):
+            return
+        self._tail = (self._tail + message.get("body", b""))[-8:]
+        if self.arrived and self.received and not self._tail.rstrip().endswith(b"--"):
+            raise ProblemError("malformed", "the form ends before its last boundary")
 
     def _refuse(self, size: int) -> None:
         raise ProblemError(

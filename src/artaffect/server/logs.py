@@ -24,10 +24,11 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Send the service's and the server's lines to standard error."""
+    """Send every line of the process to standard error: the service's own, and others' warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in (LOGGER.name, "uvicorn"):
-        logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO)
+        logging.getLogger(name).setLevel(logging.INFO)
+    # it quotes from forms that it cannot read; whoever sent one is told
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)

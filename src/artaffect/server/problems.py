@@ -82,7 +82,7 @@ def problem_of(error: Exception) -> ProblemError:
         return error
     if isinstance(error, RequestValidationError):
         errors = [
-            {"field": ".".join(str(part) for part in e["loc"][1:]), "detail": str(e["msg"])}
+            {"field": ".".join(str(part) for part in e["loc"][1:]), "detail": _said(e["msg"])}
             for e in error.errors()
         ]
         named = "; ".join(f"{e['field'] or 'body'}: {e['detail']}" for e in errors)
@@ -99,6 +99,13 @@ def problem_of(error: Exception) -> ProblemError:
     if isinstance(error, ArtAffectError):
         return ProblemError("internal", str(error))
     return ProblemError("internal", "what happened is in the service's log, under this instance")
+
+
+def _said(message: str) -> str:
+    """A message of FastAPI's; the commonest slip gets words that help."""
+    if "UploadFile" in message:
+        return "send it as a file with a name; with curl: -F image=@FILE"
+    return message
 
 
 def install(app: FastAPI) -> None:

@@ -202,7 +202,7 @@ function showAnswer(readings) {
   const notes = new Set(readings.map((reading) => reading.note).filter(Boolean));
   find("notes").replaceChildren(...[...notes].map((note) => make("li", {}, note)));
   find("answer").hidden = false;
-  find("answer").scrollIntoView({ block: "nearest" });
+  find("answer").scrollIntoView();
 }
 
 function showReasons(readings, caption) {
@@ -243,7 +243,7 @@ function partsOf({ parts, words }) {
   if (words) {
     // colours alone would leave out whoever does not see them
     const [first] = [...words].sort((a, b) => b.weight - a.weight);
-    if (first && first.weight > 0) list.append(make("dt", {}, "word that counted most"), make("dd", { dir: "auto" }, first.text));
+    if (first && first.weight > 0) list.append(make("dt", {}, "Word that counted most"), make("dd", { dir: "auto" }, first.text));
   }
   for (const [name, value] of rows) list.append(make("dt", {}, titled(name)), make("dd", {}, signed(value)));
   return make("div", {}, make("p", { className: "small" }, parts.exact ? "What it is made of, in log-odds:" : "What it would lose without, in log-odds:"), list);
@@ -278,7 +278,7 @@ async function showExamples() {
   find("examples").replaceChildren(...list.map((example) => {
     const button = make("button", { type: "button" },
       make("img", { src: example.image.slice(1), alt: "", loading: "lazy" }),
-      make("span", {}, `${titled(example.title)}, ${titled(example.language)}`));
+      make("span", {}, `${titled(example.title)}, in ${titled(example.language)}`));
     button.addEventListener("click", async () => {
       try {
         setPicture(await (await request(example.image.slice(1))).blob(), `${example.title} (example)`);
