@@ -46,6 +46,10 @@ class ModelFolderError(ArtAffectError):
     """A model folder lacks a file, was altered, or does not fit this version."""
 
 
+class IncompleteRunError(ArtAffectError):
+    """A result lost, repeated or invented a row."""
+
+
 class ExportError(ArtAffectError):
     """A model cannot be exported so that it answers as before."""
 

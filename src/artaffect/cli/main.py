@@ -5,7 +5,7 @@ import sys
 import typer
 
 import artaffect
-from artaffect.cli import data, deploy, explain, models, report, semeval, serve
+from artaffect.cli import collection, data, deploy, explain, models, report, semeval, serve
 from artaffect.errors import ArtAffectError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command(rich_help_panel="Models")(report.cultures)
 app.command(rich_help_panel="Models")(models.predict)
 app.command(rich_help_panel="Models")(models.encoders)
 app.command(rich_help_panel="In use")(explain.explain)
+app.command(rich_help_panel="In use")(collection.predict_collection)
 app.command(rich_help_panel="In use")(deploy.export)
 app.command(rich_help_panel="In use")(deploy.push)
 app.command(rich_help_panel="In use")(serve.serve)

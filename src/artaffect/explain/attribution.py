@@ -62,7 +62,7 @@ def occlusion_heat(encoder: ImageEncoder, pixels: Tensor, answer: Answer) -> np.
     """
     side = max(1, encoder.preprocessing.size // _PATCHES)
     with torch.no_grad():
-        heat = Occlusion(lambda x: answer(encoder(x))).attribute(
+        heat = Occlusion(lambda x: answer(encoder.encode(x))).attribute(
             pixels,
             sliding_window_shapes=(3, side, side),
             strides=(3, side, side),

@@ -210,7 +210,7 @@ class _Question:
         """Log-probabilities [n] for pictures [n, 3, size, size]."""
         encoder, _ = self.predictor.model.encoders
         assert encoder is not None
-        return self.of_image(encoder(pixels)).cpu()
+        return self.of_image(encoder.encode(pixels)).cpu()
 
     def of_texts(self, captions: Sequence[str]) -> Tensor:
         """Log-probabilities [n] for captions."""

@@ -183,7 +183,7 @@ def _encode_images(
             if pixels:
                 with torch.inference_mode():
                     tensor = torch.from_numpy(np.stack(pixels)).to(device)
-                    vectors = encoder(tensor).float().cpu().numpy()
+                    vectors = encoder.encode(tensor).float().cpu().numpy()
             yield positions, vectors, faults
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from artaffect.data.preprocessing import ImagePreprocessing, ImageSource
 from artaffect.data.tokens import CaptionTokenizer
-from artaffect.errors import InputError, ModelFolderError
+from artaffect.errors import ArtAffectError, ImageError, InputError, ModelFolderError
 from artaffect.inference.predictor import Prediction, PredictionInput, Reading
 from artaffect.inference.sharing import copy_folder, fetch_folder, push_folder
 from artaffect.labels import EmotionDistribution
@@ -135,6 +135,19 @@ class ModelPredictor(ABC):
         pixels: dict[object, np.ndarray] = {}
         return [self._prepared(item, pixels) for item in inputs]
 
+    def prepare_each(
+        self, inputs: Sequence[PredictionInput]
+    ) -> list[PreparedInput | ArtAffectError]:
+        """As :meth:`prepare`; in the place of an input that cannot be used stands why."""
+        pixels: dict[object, np.ndarray] = {}
+        found: list[PreparedInput | ArtAffectError] = []
+        for item in inputs:
+            try:
+                found.append(self._prepared(item, pixels))
+            except (ImageError, InputError) as error:
+                found.append(error)
+        return found
+
     def _prepared(self, item: PredictionInput, pixels: dict[object, np.ndarray]) -> PreparedInput:
         image, captions = self.description.image, self.description.captions
         key = item.image if isinstance(item.image, str | bytes | Path) else id(item.image)
@@ -178,6 +191,10 @@ class ModelPredictor(ABC):
             for name, row, p, share in zip(names, rows, probabilities, shares, strict=True)
         )
         return [Prediction(tuple(next(readings) for _ in item.cultures)) for item in inputs]
+
+    @abstractmethod
+    def limit_threads(self, count: int) -> None:
+        """Compute with so many threads; before the first question."""
 
     def warm(self) -> None:  # noqa: B027
         """Read everything now, before the first question; needed before many threads ask."""

@@ -55,6 +55,9 @@ class OnnxPredictor(ModelPredictor):
         """``image``, ``caption``, ``present``, ``culture`` → ``probabilities``, ``shares``."""
         return self._open(GRAPHS["answer"])
 
+    def limit_threads(self, count: int) -> None:
+        self.threads = count
+
     def warm(self) -> None:
         """Read everything now, before the first question."""
         if self.description.image:

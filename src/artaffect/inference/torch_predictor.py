@@ -39,12 +39,15 @@ class TorchPredictor(ModelPredictor):
         """
         return cls(load_model(path), path)
 
+    def limit_threads(self, count: int) -> None:
+        torch.set_num_threads(count)
+
     @torch.inference_mode()
     def image_features(self, pixels: np.ndarray) -> np.ndarray:
         encoder, _ = self.model.encoders
         if encoder is None or not len(pixels):
             return np.zeros((0, encoder.feature_dim if encoder else 0), np.float32)
-        features: np.ndarray = encoder(self._tensor(pixels)).cpu().numpy()
+        features: np.ndarray = encoder.encode(self._tensor(pixels)).cpu().numpy()
         return features
 
     @torch.inference_mode()

@@ -16,6 +16,8 @@ from artaffect.models.packages import package_file
 from artaffect.models.vgg import Vgg16, from_published
 from artaffect.models.weights import load_weights
 
+_PICTURES_ON_CPU = 4
+
 
 class ImageEncoder(nn.Module):
     """A network, with the preprocessing that its weights were made for.
@@ -36,6 +38,18 @@ class ImageEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """From pixels float32 [n, 3, size, size] to features [n, feature_dim]."""
         raise NotImplementedError
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """As ``forward``, for answers and not for training.
+
+        On a CPU a few pictures at a time: the maps of 32 are so large that the allocator returns them to
+        the system after each layer, and clearing their pages anew takes longer than the arithmetic.
+        """
+        if pixels.device.type != "cpu":
+            features: Tensor = self(pixels)
+            return features
+        return torch.cat([self(part) for part in torch.split(pixels, _PICTURES_ON_CPU)])
 
     def map_layers(self) -> list[nn.Module]:
         """The layers whose outputs the features are made of, each a map over the picture.

@@ -1,0 +1,138 @@
+"""What a collection holds: a folder of pictures, or a table that names them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from artaffect.data.annotations import AnnotationTable
+from artaffect.data.images import SUFFIXES
+from artaffect.errors import TableError
+
+ITEMS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("image", pa.string()),
+        pa.field("caption", pa.string()),
+        pa.field("language", pa.string()),
+    ]
+)
+"""``image`` is a whole path; what is not known is null."""
+
+_PICTURES = (*SUFFIXES, ".gif", ".tif", ".tiff", ".bmp")
+
+
+def read_items(source: Path, root: Path | None = None) -> pa.Table:
+    """List a collection: a table of ``ITEMS`` in which each id occurs once.
+
+    Args:
+        source: a folder, whose pictures are known by their path in it; or a table: a CSV or Parquet
+            file with the columns ``image`` or ``caption`` or both, and perhaps ``id`` and
+            ``language``; or one that ``artaffect import`` made.
+        root: what a table's images are relative to; its own folder where none is given.
+
+    Raises:
+        TableError: there is nothing, a column is missing, or an id occurs twice.
+    """
+    if source.is_dir():
+        items = _from_folder(source.absolute())
+    elif source.is_file():
+        items = _from_file(source, root)
+    else:
+        raise TableError(f"{source}: no such folder or table")
+    if not items.num_rows:
+        raise TableError(f"{source} holds no pictures and no rows")
+    _check_ids(items, source)
+    # a painting's captions stand together, so that its picture is read once
+    return items.take(pc.sort_indices(items, [("image", "ascending"), ("id", "ascending")]))
+
+
+def _from_folder(folder: Path) -> pa.Table:
+    names = sorted(_pictures(folder))
+    nothing = pa.nulls(len(names), pa.string())
+    images = [str(folder / name) for name in names]
+    return pa.table([names, images, nothing, nothing], schema=ITEMS)
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    for path, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for file in files:
+            if file.lower().endswith(_PICTURES) and not file.startswith("."):
+                yield Path(path, file).relative_to(folder).as_posix()
+
+
+def _from_file(path: Path, root: Path | None) -> pa.Table:
+    rows = _read(path)
+    if {"annotation_id", "artwork_id"} <= set(rows.column_names):
+        table = AnnotationTable.load(path)
+        rows, root = table.rows, root or table.images
+        rows = rows.rename_columns(
+            ["id" if name == "annotation_id" else name for name in rows.column_names]
+        )
+    columns = {
+        name: rows[name].cast(pa.string()).combine_chunks()
+        for name in ITEMS.names
+        if name in rows.column_names
+    }
+    if not {"image", "caption"} & set(columns):
+        raise TableError(
+            f"{path}: expected a column image or caption (and perhaps id, language); "
+            f"found {', '.join(rows.column_names)}"
+        )
+    if "image" in columns:
+        base = str((root or path.parent).absolute())
+        columns["image"] = pa.array(
+            [os.path.join(base, name) if name else None for name in columns["image"].to_pylist()],
+            pa.string(),
+        )
+    if "id" not in columns:
+        if "image" not in columns:
+            raise TableError(f"{path}: rows without images need a column id")
+        columns["id"] = _from_images(rows, path)
+    found = [columns.get(name, pa.nulls(rows.num_rows, pa.string())) for name in ITEMS.names]
+    nothing = pa.scalar(None, pa.string())
+    return pa.table([pc.if_else(pc.equal(c, ""), nothing, c) for c in found], ITEMS.names)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pq.read_table(path)
+        texts = pa.csv.ConvertOptions(column_types={name: pa.string() for name in ITEMS.names})
+        return pa.csv.read_csv(
+            path,
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            convert_options=texts,
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise TableError(f"{path} is neither a CSV nor a Parquet file: {error}") from None
+
+
+def _from_images(rows: pa.Table, path: Path) -> pa.Array:
+    ids = rows["image"].cast(pa.string()).combine_chunks()
+    if pc.count_distinct(ids).as_py() != len(ids):
+        raise TableError(
+            f"{path}: some images occur in several rows, which then need a column id to be told apart"
+        )
+    return ids
+
+
+def _check_ids(items: pa.Table, source: Path) -> None:
+    ids = items["id"].combine_chunks()
+    if ids.null_count:
+        row = pc.index(pc.is_null(ids), True).as_py()
+        raise TableError(f"{source}, row {row + 1}: column id is empty")
+    counts = pc.value_counts(ids)
+    twice = counts.filter(pc.greater(counts.field("counts"), 1))
+    if len(twice):
+        name = twice[0]["values"].as_py()
+        rows = pc.indices_nonzero(pc.equal(ids, name)).to_pylist()
+        raise TableError(
+            f"{source}: column id repeats {len(twice):,} values, {name!r} in rows "
+            f"{', '.join(str(row + 1) for row in rows[:5])}; each row needs its own"
+        )
