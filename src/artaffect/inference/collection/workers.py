@@ -19,6 +19,7 @@ from artaffect.inference.collection.plan import ANSWERS, Plan, Skipped
 from artaffect.inference.loading import load_predictor
 from artaffect.inference.model_predictor import BATCH, ModelPredictor, PreparedInput
 from artaffect.inference.predictor import Prediction, PredictionInput
+from artaffect.labels import EMOTIONS
 
 Row = dict[str, Any]
 
@@ -86,9 +87,8 @@ class ShardWorker:
 
 def _as_table(answered: Sequence[tuple[str, Prediction]]) -> pa.Table:
     rows = [(name, reading) for name, prediction in answered for reading in prediction.readings]
-    probabilities = np.array([r.emotions.values for _, r in rows], np.float32).reshape(
-        len(rows), -1
-    )
+    probabilities = np.array([r.emotions.values for _, r in rows], np.float32)
+    probabilities = probabilities.reshape(len(rows), len(EMOTIONS))
     columns = [
         [name for name, _ in rows],
         [r.culture for _, r in rows],
