@@ -19,6 +19,10 @@ BATCH = 32
 """Artworks that are encoded together."""
 
 
+_CAPTIONS = 16
+"""Captions that go through the encoder at once."""
+
+
 @dataclass(frozen=True)
 class ModelDescription:
     """What has to be known of a model to ask it."""
@@ -239,13 +243,18 @@ class ModelPredictor(ABC):
         self, tokens: Sequence[Sequence[int] | None]
     ) -> tuple[np.ndarray, np.ndarray]:
         distinct, index = _distinct([None if ids is None else tuple(ids) for ids in tokens])
-        empty = np.zeros((0, 1), np.int64)
         captions = self.description.captions
         if captions is None or not distinct:
+            empty = np.zeros((0, 1), np.int64)
             return self.caption_features(empty, empty), index
-        return self.caption_features(
-            *captions.collate([tokens[position] or () for position in distinct])
-        ), index
+        found = [tokens[position] or () for position in distinct]
+        # those of about one length together: what pads them to the longest costs as much as words
+        order = sorted(range(len(found)), key=lambda i: len(found[i]))
+        parts = [order[i : i + _CAPTIONS] for i in range(0, len(order), _CAPTIONS)]
+        features = np.concatenate(
+            [self.caption_features(*captions.collate([found[i] for i in part])) for part in parts]
+        )
+        return features[np.argsort(order)], index
 
     def _note(self, culture: str, language: str | None) -> str | None:
         known, languages = self.description.cultures, self.description.languages

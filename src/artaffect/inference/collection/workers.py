@@ -20,6 +20,7 @@ from artaffect.inference.loading import load_predictor
 from artaffect.inference.model_predictor import BATCH, ModelPredictor, PreparedInput
 from artaffect.inference.predictor import Prediction, PredictionInput
 from artaffect.labels import EMOTIONS
+from artaffect.runtime import keep_freed_memory
 
 Row = dict[str, Any]
 
@@ -33,6 +34,7 @@ class ShardWorker:
         Args:
             threads: that it may compute with.
         """
+        keep_freed_memory()
         self.predictor: ModelPredictor = load_predictor(run)
         self.predictor.limit_threads(threads)
         self.plan, self.cultures, self.threads = plan, tuple(cultures), threads
