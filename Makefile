@@ -1,4 +1,4 @@
-# Two commands do everything from a bare clone: `make demo` and `make test`.
+# Two commands do everything from a bare clone: `make demo` and `make test`; `make docs` builds the site.
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?= all,dev
@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 # uv does not read pip's settings: pass on a local wheel folder where pip has one.
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 demo: $(VENV)/ready      ## train on the sample data and write a report
 	$(BIN)/artaffect demo
 
@@ -16,6 +16,11 @@ test: $(VENV)/ready      ## every test
 
 check: $(VENV)/ready     ## format, lint, types, import layers
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
+
+docs: $(VENV)/ready      ## the documentation as a site, in docs/_build
+	$(BIN)/python -m artaffect.cli.reference docs
+	$(BIN)/python -m sphinx --fail-on-warning --quiet docs docs/_build
+	@echo "docs/_build/index.html"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
     from artaffect.data.importers import read_artelingo, read_artemis, read_parquet
     from artaffect.errors import ArtAffectError
+    from artaffect.explain.explainer import Explainer
+    from artaffect.inference.collection.run import predict_collection
     from artaffect.inference.features import extract_features
     from artaffect.inference.loading import load_predictor
-    from artaffect.inference.predictor import PredictionInput
+    from artaffect.inference.predictor import Prediction, PredictionInput, Reading
     from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution, Sentiment
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.text_encoders import create_text_encoder
@@ -27,12 +29,16 @@ _HOMES = {
     "Emotion": "artaffect.labels",
     "EmotionDistribution": "artaffect.labels",
     "EMOTIONS": "artaffect.labels",
+    "Explainer": "artaffect.explain.explainer",
     "extract_features": "artaffect.inference.features",
     "load_predictor": "artaffect.inference.loading",
+    "predict_collection": "artaffect.inference.collection.run",
+    "Prediction": "artaffect.inference.predictor",
     "PredictionInput": "artaffect.inference.predictor",
     "read_artelingo": "artaffect.data.importers",
     "read_artemis": "artaffect.data.importers",
     "read_parquet": "artaffect.data.importers",
+    "Reading": "artaffect.inference.predictor",
     "Sentiment": "artaffect.labels",
 }
 
@@ -44,12 +50,16 @@ __all__ = [
     "Emotion",
     "EmotionDistribution",
     "EMOTIONS",
+    "Explainer",
     "extract_features",
     "load_predictor",
+    "predict_collection",
+    "Prediction",
     "PredictionInput",
     "read_artelingo",
     "read_artemis",
     "read_parquet",
+    "Reading",
     "Sentiment",
 ]
 

@@ -10,7 +10,7 @@ import typer.main
 
 import artaffect
 from artaffect.cli.main import app
-from artaffect.cli.reference import commands_page, settings_page
+from artaffect.cli.reference import PAGES, commands_page
 from artaffect.config import CompactConfig, Recipe
 from artaffect.errors import ConfigError, UnknownNameError
 from artaffect.recipes import load_recipe, parse_config, recipe_names
@@ -74,8 +74,8 @@ def commands() -> dict[str, object]:
 def test_the_reference_pages_are_what_the_program_says() -> None:
     docs = ROOT / "docs"
     hint = "run `python -m artaffect.cli.reference docs`"
-    assert (docs / "commands.md").read_text("utf-8") == commands_page(), hint
-    assert (docs / "settings.md").read_text("utf-8") == settings_page(), hint
+    for name, page in PAGES.items():
+        assert (docs / name).read_text("utf-8") == page(), f"{name}: {hint}"
     for name in commands():
         assert f"## {name}\n" in commands_page()
 

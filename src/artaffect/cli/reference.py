@@ -1,8 +1,7 @@
 """The reference pages, made from the program itself: ``python -m artaffect.cli.reference docs``."""
 
-import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, get_type_hints
 import typer.main
 
 from artaffect.cli.main import app
+from artaffect.cli.reference_api import field_meanings, python_page, service_page
 from artaffect.config import RECIPES, Recipe, SharedTaskRules
 from artaffect.recipes import load_recipe, recipe_names, settings_class
 
@@ -74,7 +74,7 @@ def _section(name: str, command: Any) -> str:
 
 
 def _rows(kind: Any, prefix: str = "") -> list[str]:
-    meanings, hints = _field_docstrings(kind), get_type_hints(kind)
+    meanings, hints = field_meanings(kind), get_type_hints(kind)
     rows = []
     for f in fields(kind):
         group = settings_class(hints[f.name])
@@ -82,30 +82,22 @@ def _rows(kind: Any, prefix: str = "") -> list[str]:
             rows += _rows(group, f"{prefix}{f.name}.")
             continue
         default = "required" if f.default is MISSING else repr(f.default)
-        meaning = " ".join(meanings[f.name].replace("``", "`").split())
-        rows.append(f"| `{prefix}{f.name}` | {meaning} | `{default}` |")
+        rows.append(f"| `{prefix}{f.name}` | {meanings[f.name]} | `{default}` |")
     return rows
 
 
-def _field_docstrings(kind: type) -> dict[str, str]:
-    """The string under each field, which Python itself does not keep."""
-    source = ast.parse((files("artaffect") / "config.py").read_text("utf-8"))
-    bodies = {node.name: node.body for node in source.body if isinstance(node, ast.ClassDef)}
-    found = {}
-    for body in (bodies.get(base.__name__, []) for base in kind.__mro__):
-        for field, text in zip(body, body[1:], strict=False):
-            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-                name, value = field.target, text.value
-                if isinstance(name, ast.Name) and isinstance(value, ast.Constant):
-                    found[name.id] = str(value.value)
-    return found
+PAGES: Mapping[str, Callable[[], str]] = {
+    "commands.md": commands_page,
+    "settings.md": settings_page,
+    "service.md": lambda: service_page(_NOTE),
+    "python.md": lambda: python_page(_NOTE),
+}
 
 
 def main() -> None:
-    """Write both pages into the folder given."""
-    folder = Path(sys.argv[1])
-    (folder / "commands.md").write_text(commands_page(), "utf-8")
-    (folder / "settings.md").write_text(settings_page(), "utf-8")
+    """Write all pages into the folder given."""
+    for name, page in PAGES.items():
+        (Path(sys.argv[1]) / name).write_text(page(), "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,12 @@
+"""The documentation as a site: `make docs`. The pages read as well where they are."""
+
+import artaffect
+
+project = "artaffect"
+author = copyright = "the artaffect developers"
+version = release = artaffect.__version__
+extensions = ["myst_parser"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"artaffect {release}"
