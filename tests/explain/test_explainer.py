@@ -1,6 +1,8 @@
 """Explanations point at what was planted, add up, and stand the deletion test."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +165,30 @@ def test_an_exported_model_says_that_it_cannot_explain() -> None:
 
     with pytest.raises(InputError, match="answers but does not explain"):
         Explainer(Exported())  # type: ignore[arg-type]
+
+
+def test_a_command_without_its_packages_says_which_extra_brings_them(tiny_run: Path) -> None:
+    code = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('captum', 'uvicorn'):
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+sys.meta_path.insert(0, Absent())
+from artaffect.cli.main import main
+sys.argv = ['artaffect', *sys.argv[1:]]
+main()
+"""
+    for arguments, extra in (
+        (("explain", str(tiny_run), "--caption", "waves", "--json"), "explain"),
+        (("serve", str(tiny_run)), "serve"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True
+        )
+        assert done.returncode == 1
+        assert done.stderr.strip().endswith(f"pip install 'artaffect[{extra}]'")
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_overlay_leaves_clear_what_does_not_speak() -> None:

@@ -63,7 +63,8 @@ def test_a_report_says_what_its_json_says(
     artaffect: Command, tiny_run: Path, table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "report"
-    code, said, err = artaffect("report", tiny_run, "--data", table, "--out", out, "--paintings", 3)
+    shown = ("--paintings", 3, "--explanations", 4)
+    code, said, err = artaffect("report", tiny_run, "--data", table, "--out", out, *shown)
     assert code == 0, err
     assert "Publics read the same paintings differently" in said
     assert "Overall, " in said and "the image" in said
@@ -87,6 +88,16 @@ def test_a_report_says_what_its_json_says(
     warm = run["temperatures"]["both"]["arabic"]
     assert ["both, calibrated, arabic", f"{warm:.2f}"] in [row[:2] for row in calibration]
     assert any("labels of another: accuracy" in title for title in page.tables)
+    tests = next(rows for title, rows in page.tables.items() if title.startswith("Deletion test"))
+    for name, test in run["deletion"].items():
+        row = next(row for row in tests if row[0] == name)
+        assert test["paintings"] == 4 and row[1] == "4"
+        assert row[2].startswith(f"{test['gain']['value']:+.3f}".replace("-", "−"))
+        held = (
+            f"explanations of the {name} {'hold' if test['gain']['low'] > 0 else 'are not shown'}"
+        )
+        assert held in said.lower()
+    assert set(run["deletion"]) == {"image", "caption"}
 
     markdown = (out / "report.md").read_text("utf-8")
     for title in page.tables:

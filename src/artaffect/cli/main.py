@@ -47,12 +47,31 @@ def _options(
         raise typer.Exit
 
 
+_EXTRAS = {
+    "captum": "explain",
+    "fastapi": "serve",
+    "onnx": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
+    "ray": "scale",
+    "uvicorn": "serve",
+}
+"""What brings the packages that only some commands need."""
+
+
 def main() -> None:
     """Run the command; exit with 1 after one clear line where it cannot go on."""
     try:
         app()
     except ArtAffectError as error:
         sys.exit(f"error: {error}")
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(str(error.name).partition(".")[0])
+        if extra is None:
+            raise
+        sys.exit(f"error: this command needs {error.name}: pip install 'artaffect[{extra}]'")
     except KeyboardInterrupt:
         sys.exit("stopped; what was finished is kept, the same command goes on from there")
 

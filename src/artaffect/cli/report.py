@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,13 @@ Least = Annotated[
 ]
 Paintings = Annotated[
     int, typer.Option(min=0, help="Divisive paintings that get a page of their own.")
+]
+Explanations = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Paintings on which explanations are put to the deletion test (with the extra explain).",
+    ),
 ]
 EmbedImages = Annotated[
     bool,
@@ -36,6 +44,7 @@ def report(
     split: Split = "test",
     least: Least = 4,
     paintings: Paintings = 10,
+    explanations: Explanations = 8,
     embed_images: EmbedImages = False,
     cache: Cache = None,
     as_json: AsJson = False,
@@ -43,8 +52,9 @@ def report(
     """Whose emotion? Compare publics, and one or several models public by public.
 
     Do cultures read a painting differently beyond chance, how far do readers agree, what does the
-    image add, who is served worst, is confidence earned: as one HTML page, Markdown and JSON, with a
-    page for each of the most divisive paintings. The first run is what the others are compared with.
+    image add, who is served worst, is confidence earned, do explanations hold: as one HTML page,
+    Markdown and JSON, with a page for each of the most divisive paintings. The first run is what the
+    others are compared with.
     """
     from artaffect.data.annotations import AnnotationTable
     from artaffect.evaluation.culture.page import JSON, PAGE, PAINTINGS, save_cultural_report
@@ -53,7 +63,12 @@ def report(
     from artaffect.runtime import say
 
     options = ReportOptions(split, least, shown=paintings)
-    found = cultural_report(runs, AnnotationTable.load(data), data.stem, options, cache)
+    table = AnnotationTable.load(data)
+    found = cultural_report(runs, table, data.stem, options, cache)
+    if explanations and find_spec("captum"):
+        from artaffect.explain.faithfulness import with_deletion_tests
+
+        found = with_deletion_tests(found, runs, table, explanations)
     save_cultural_report(found, out, picture_addresses(found, out / PAINTINGS, embed_images))
     if as_json:
         typer.echo((out / JSON).read_text("utf-8"))
@@ -76,6 +91,7 @@ def cultures(
     split: Split = "test",
     least: Least = 4,
     paintings: Paintings = 10,
+    explanations: Explanations = 8,
     embed_images: EmbedImages = False,
     cache: Cache = None,
     as_json: AsJson = False,
@@ -89,4 +105,4 @@ def cultures(
     from artaffect.training.cultures import train_culture_models
 
     runs = train_culture_models(AnnotationTable.load(data), recipe, set_ or (), out / "runs", cache)
-    report(runs, data, out, split, least, paintings, embed_images, cache, as_json)
+    report(runs, data, out, split, least, paintings, explanations, embed_images, cache, as_json)

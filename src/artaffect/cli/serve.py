@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from artaffect.cli.models import Run
-from artaffect.errors import InputError
 from artaffect.server.limits import ServiceLimits
 
 _LIMITS = ServiceLimits()
@@ -48,14 +47,9 @@ def serve(
     Requests that come together are answered together. Needs the extra `serve`, and no torch where RUN
     was exported to ONNX.
     """
-    try:
-        from artaffect.server.app import create_app
-        from artaffect.server.app import serve as serve_app
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"the service needs {error.name}: pip install 'artaffect[serve]'"
-        ) from None
     from artaffect.inference.loading import load_predictor
+    from artaffect.server.app import create_app
+    from artaffect.server.app import serve as serve_app
 
     limits = ServiceLimits(
         upload_bytes=upload * 2**20,

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -38,7 +39,7 @@ class Service:
         self.gatherer = Gatherer(predictor.answer, limits.batch, limits.wait_seconds, self._observe)
         self.explainer: Any = None
         """None where the model cannot explain."""
-        if predictor.engine == "torch":
+        if predictor.engine == "torch" and find_spec("captum"):
             from artaffect.explain.explainer import Explainer
 
             self.explainer = Explainer(predictor)
@@ -87,8 +88,8 @@ class Service:
         if self.explainer is None:
             raise ProblemError(
                 "no-explanations",
-                "it was exported to ONNX, which has no gradients: serve the folder it was exported from, "
-                "or leave out explain",
+                "explanations take gradients, which an exported model has not, and the extra explain: "
+                "serve the folder that it was exported from, or leave out explain",
             )
         with self.explaining.hold(1):
             asked = await self._threaded(lambda: self._read(source))

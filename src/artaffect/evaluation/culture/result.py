@@ -1,7 +1,7 @@
 """What a cultural report holds. Figures, tables and pages draw it and compute nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,20 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class DeletionTest:
+    """Whether a model's explanations point at what its answers hang on (Petsiuk et al. 2018)."""
+
+    paintings: int
+    gain: Score
+    """How much lower the answer lies, on average and in log-probability, when what is said to matter is
+    taken away first than when parts are taken away at random; above 0: the explanations hold."""
+    faster: float
+    """Share of paintings of which that is so."""
+    occlusion: float | None
+    """Of heat maps: their mean rank correlation with occlusion."""
+
+
+@dataclass(frozen=True)
 class RunScores:
     """What one model folder is worth, public by public."""
 
@@ -57,6 +71,8 @@ class RunScores:
     """The answers for each culture, scored on the labels of every culture; None with one culture."""
     contribution: EvaluationResult | None
     """What the image adds: None for a model of one modality."""
+    deletion: Mapping[str, DeletionTest] = field(default_factory=dict)
+    """By ``image`` and ``caption``; empty where it was not run."""
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,25 @@ def run_tables(run: RunScores) -> list[TextTable]:
     tables.append(_calibration(run))
     if run.contribution is not None:
         tables += _contribution(run.contribution)
+    if run.deletion:
+        tables.append(_deletion(run))
     return tables
+
+
+def _deletion(run: RunScores) -> TextTable:
+    rows = [
+        [
+            name,
+            f"{test.paintings}",
+            cell(test.gain, sign=True),
+            f"{test.faster:.0%}",
+            "" if test.occlusion is None else f"{test.occlusion:+.2f}",
+        ]
+        for name, test in run.deletion.items()
+    ]
+    header = ["explanations of the", "paintings", "faster fall than at random", "of paintings"]
+    title = "Deletion test: what is said to matter taken away first, in log-probability"
+    return TextTable(title, [*header, "agreement with occlusion"], rows)
 
 
 def _contribution(result: EvaluationResult) -> list[TextTable]:

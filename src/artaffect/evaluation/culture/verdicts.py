@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from artaffect.evaluation.culture.divergence import CulturalDivergence
-from artaffect.evaluation.culture.result import CulturalReport, RunScores
+from artaffect.evaluation.culture.result import CulturalReport, DeletionTest, RunScores
 from artaffect.evaluation.evaluator import EvaluationResult
 from artaffect.evaluation.metrics import Score
 from artaffect.evaluation.tables import cell, shown_groups
@@ -32,6 +32,7 @@ def run_verdicts(run: RunScores, groups: Sequence[str]) -> list[str]:
     if run.contribution is not None:
         found += [image_verdict(run.contribution, group) for group in groups]
     found += [*_fairness(run), calibration_verdict(run)]
+    found += [deletion_verdict(name, test) for name, test in run.deletion.items()]
     return [f"{text[:1].upper()}{text[1:]}" for text in found]
 
 
@@ -92,6 +93,14 @@ def calibration_verdict(run: RunScores) -> str:
     if run.chosen_on_this_split:
         text += " They were fitted on the very rows scored here, which flatters them a little."
     return text
+
+
+def deletion_verdict(name: str, test: DeletionTest) -> str:
+    """Whether explanations of one modality hold."""
+    about = f"{cell(test.gain, sign=True)} in log-probability over {test.paintings} paintings"
+    if test.gain.low > 0:
+        return f"explanations of the {name} hold: the answer falls faster than at random, {about}."
+    return f"explanations of the {name} are not shown to hold: against parts at random {about}."
 
 
 def _few(report: CulturalReport) -> Iterator[str]:

@@ -158,11 +158,9 @@ def work_on_ray(
     All of its machines must see the model folder, the pictures and the result under the same paths.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.data
-    except ModuleNotFoundError:
-        raise InputError("the engine ray needs Ray Data: pip install 'artaffect[scale]'") from None
+    import ray
+    import ray.data
+
     started = not ray.is_initialized()
     if started:
         ray.init(
