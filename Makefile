@@ -12,7 +12,7 @@ demo: $(VENV)/ready      ## train on the sample data and write a report
 	$(BIN)/artaffect demo
 
 test: $(VENV)/ready      ## every test
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/ready     ## format, lint, types, import layers
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
