@@ -29,7 +29,7 @@ def save_explanation(
     """
     sections = [_answers(explanation)]
     for reading in explanation.readings:
-        sections.append(_section(reading, asked, preprocessing))
+        sections += _sections(reading, asked, preprocessing)
     if explanation.neighbours:
         sections.append(_neighbours(explanation))
     save_page(path, "artaffect: why this answer", sections)
@@ -46,9 +46,10 @@ def _answers(explanation: Explanation) -> Section:
     return Section("", notes, tables=[TextTable("What each public would feel", header, rows)])
 
 
-def _section(
+def _sections(
     one: ReadingExplanation, asked: PredictionInput, preprocessing: ImagePreprocessing | None
-) -> Section:
+) -> list[Section]:
+    """Picture and words first, then the figures about them."""
     share = one.reading.emotions.probabilities[one.emotion]
     body, lines = [], []
     if one.heat is not None and preprocessing is not None and asked.image is not None:
@@ -66,12 +67,11 @@ def _section(
         body.append(words_html(one.words))
         if one.cut:
             lines.append("The caption is longer than what the model reads: its end is left out.")
-    return Section(
-        f"{one.reading.culture}: {one.emotion}, {share:.1%}",
-        lines,
-        tables=[_parts_table(one), *_check_tables(one)],
-        body="\n".join(body),
-    )
+    title = f"{one.reading.culture}: {one.emotion}, {share:.1%}"
+    return [
+        Section(title, lines, body="\n".join(body)),
+        Section("", tables=[_parts_table(one), *_check_tables(one)]),
+    ]
 
 
 def _parts_table(one: ReadingExplanation) -> TextTable:
