@@ -95,12 +95,7 @@ find("language").addEventListener("change", (event) => {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (!find("key-field").hidden) {
-    sessionStorage.setItem("key", find("key").value);
-    if (!model) await start();
-    if (!model) return;
-    find("key-field").hidden = true;
-  }
+  if (!find("key-field").hidden) sessionStorage.setItem("key", find("key").value);
   await ask();
 });
 
@@ -110,6 +105,8 @@ async function ask() {
   const { signal } = asking;
   const caption = find("caption").value;
   complain(null);
+  if (!model) await start();
+  if (!model) return;
   if (!picture && !caption.trim()) {
     complain(new Error("Give a picture, write some words, or both."));
     find("picture").focus();
@@ -261,6 +258,7 @@ async function start() {
     return;
   }
   complain(null);
+  find("key-field").hidden = true;
   find("picture-field").hidden = !model.modalities.includes("image");
   find("caption-field").hidden = !model.modalities.includes("caption");
   find("language").replaceChildren(make("option", { value: "" }, "not said"),
