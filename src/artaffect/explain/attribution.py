@@ -69,7 +69,7 @@ def occlusion_heat(encoder: ImageEncoder, pixels: Tensor, answer: Answer) -> np.
             baselines=pixels.mean((2, 3), keepdim=True),
             perturbations_per_eval=16,
         )
-    found: np.ndarray = heat.mean(1)[0].float().numpy()
+    found: np.ndarray = heat.mean(1)[0].float().cpu().numpy()
     return found
 
 
@@ -82,7 +82,8 @@ def token_weights(encoder: TextEncoder, ids: list[int], answer: Answer) -> tuple
     Returns:
         float32 [tokens], and by how much their sum misses the difference that it should be.
     """
-    tokens, mask = encoder.collate([ids])
+    device = next(encoder.parameters()).device
+    tokens, mask = (part.to(device) for part in encoder.collate([ids]))
     empty = torch.full_like(tokens, encoder.tokens.pad_id)
     empty[:, 0], empty[:, -1] = tokens[:, 0], tokens[:, -1]
     network: nn.Module = encoder.network
@@ -100,13 +101,13 @@ def token_weights(encoder: TextEncoder, ids: list[int], answer: Answer) -> tuple
         internal_batch_size=_STEPS,
         return_convergence_delta=True,
     )
-    found: np.ndarray = weights.sum(-1)[0].detach().float().numpy()
+    found: np.ndarray = weights.sum(-1)[0].detach().float().cpu().numpy()
     return found, float(missing.abs().max())
 
 
 def _resized(grid: Tensor, size: int) -> np.ndarray:
     wide = F.interpolate(grid.detach().float(), (size, size), mode="bilinear", align_corners=False)
-    found: np.ndarray = wide.sum(1)[0].numpy()
+    found: np.ndarray = wide.sum(1)[0].cpu().numpy()
     return found
 
 

@@ -37,13 +37,13 @@ def parts_of(
         present: bool [1, 2].
         emotion: index of what is explained.
     """
-    index = torch.tensor([culture])
+    index = torch.tensor([culture], device=present.device)
 
     def centred(seen: Tensor, whose: Tensor = index) -> float:
         logs = model.distribution(image, caption, seen, whose)[0].log()[0]
         return float(logs[emotion] - logs.mean())
 
-    blind = model.distribution(image, caption, present, torch.tensor([0]))[0][0, emotion]
+    blind = model.distribution(image, caption, present, torch.zeros_like(index))[0][0, emotion]
     mine = model.distribution(image, caption, present, index)[0][0, emotion]
     of_culture = float((mine / blind).log()) if model.cultures else 0.0
     if isinstance(model.fusion, LogitFusion) and model.image and model.caption:
@@ -66,7 +66,7 @@ def parts_of(
         name = "image" if present[0, 0] else "caption"
         return Parts({name: whole}, of_culture, True)
     without = {
-        "image": torch.tensor([[False, True]]),
-        "caption": torch.tensor([[True, False]]),
+        "image": present.new_tensor([[False, True]]),
+        "caption": present.new_tensor([[True, False]]),
     }
     return Parts({n: whole - centred(left) for n, left in without.items()}, of_culture, False)
