@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from artaffect.errors import InputError
+from artaffect.explain.explainer import Explanation
 from artaffect.inference.export import export_onnx
 from artaffect.inference.loading import load_predictor
 from artaffect.inference.model_predictor import PreparedInput
-from artaffect.inference.predictor import Prediction
+from artaffect.inference.predictor import Prediction, PredictionInput
 from artaffect.server.app import create_app
 from artaffect.server.gathering import Gatherer, Places
 from artaffect.server.limits import ServiceLimits
@@ -243,6 +245,35 @@ def test_requests_that_come_together_are_answered_together() -> None:
             assert batches[-1] == [8], "nobody computes for whoever has left"
 
     asyncio.run(run())
+
+
+def test_an_answer_does_not_wait_for_all_explanations(tiny_run: Path) -> None:
+    app = create_app(load_predictor(tiny_run), LIMITS)
+    service = app.state.service
+    order: list[str] = []
+
+    class Slow:
+        """An explainer that notes what it is asked, and takes its time."""
+
+        def explain(self, asked: PredictionInput) -> Explanation:
+            time.sleep(0.05)
+            order.append(f"explained {asked.cultures}")
+            return Explanation([], [])
+
+    service.explainer = Slow()
+
+    async def run() -> None:
+        async with service.gatherer.running():
+            asked = PredictionInput(caption="waves", cultures=["arabic", "chinese", "english"])
+            slow = [asyncio.create_task(service.explain(lambda: asked)) for _ in range(3)]
+            await asyncio.sleep(0.02)
+            await service.predict(lambda: PredictionInput(caption="a black sky"))
+            order.append("answered")
+            await asyncio.gather(*slow)
+
+    asyncio.run(run())
+    service.close()
+    assert len(order) == 10 and order.index("answered") <= 3, order
 
 
 def test_places_are_given_back_whatever_happens() -> None:
