@@ -130,7 +130,9 @@ def bad_requests(folder: Path) -> dict[str, tuple[dict[str, object], int, str, s
         "nothing": ({"data": {}}, 422, "invalid", "give an image, a caption, or both"),
         "blank": ({"data": {"caption": "  "}}, 422, "invalid", "give an image"),
         "text as picture": ({"files": {"image": b"words"}}, 422, "image", "not a picture"),
-        "empty picture": ({"files": {"image": b""}}, 422, "invalid", "give an image"),
+        "empty picture": (
+            {"files": {"image": b""}, "data": {"caption": "a"}}, 422, "image", "the file is empty",
+        ),
         "path as picture": ({"data": {"image": "/etc/passwd"}}, 422, "invalid", "as a file"),
         "bomb": ({"files": {"image": bomb.getvalue()}}, 422, "image", "more than the allowed"),
         "large": ({"files": {"image": large.getvalue()}}, 422, "image", "120,000|400 x 300"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
 
-from artaffect.errors import InputError
+from artaffect.errors import ImageError, InputError
 from artaffect.inference.predictor import PredictionInput
 from artaffect.server.examples import EXAMPLES
 from artaffect.server.problems import PROBLEMS, ProblemError, problem_of
@@ -70,8 +70,11 @@ async def predict(
     asked = [name for name in culture or [] if name.strip()]
 
     def read() -> PredictionInput:
+        content = image.file.read() if image else b""
+        if image and image.filename and not content:  # without a name: a form's field left empty
+            raise ImageError("the picture: the file is empty")
         return PredictionInput(
-            (image.file.read() or None) if image else None,
+            content or None,
             caption if caption and caption.strip() else None,
             language or None,
             asked or None,
