@@ -24,6 +24,7 @@ FLAGS = [
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 ARABIC = "تعلو الأمواج فوق قارب صغير تحت سماء سوداء."
 ANSWER_MS = 60_000
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")
