@@ -108,6 +108,10 @@ def test_picture_in_answer_out_with_reasons(page: Page, picture: Path) -> None:
 def test_a_text_file_named_jpg_gets_a_clear_error(page: Page, tmp_path: Path) -> None:
     wrong = tmp_path / "notes.jpg"
     wrong.write_text("no picture at all")
+    page.get_by_label("What do you see, or feel?").fill("a black sky")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.locator("#answer")).to_be_visible(timeout=ANSWER_MS)
+    page.get_by_label("What do you see, or feel?").fill("")
     page.set_input_files("#picture", wrong)
     page.get_by_role("button", name="Ask").click()
     alert = page.get_by_role("alert")

@@ -129,9 +129,11 @@ async function ask() {
   find("ask").disabled = true;
   find("status").textContent = "Looking …";
   find("why").hidden = true;
+  let answered = false;
   try {
     const { readings } = await question(false);
     showAnswer(readings);
+    answered = true;
     find("ask").disabled = false;
     if (model.explains) {
       find("status").textContent = "The answer is below. Finding out why …";
@@ -142,6 +144,7 @@ async function ask() {
   } catch (error) {
     if (error.name === "AbortError") return;
     find("status").textContent = "";
+    if (!answered) find("answer").hidden = true; // an older one, to another question
     complain(error);
   } finally {
     if (signal === asking.signal) find("ask").disabled = false;
