@@ -50,14 +50,22 @@ async def predict(
         UploadFile | None, File(description="The picture: JPEG, PNG, WebP, GIF, TIFF or BMP.")
     ] = None,
     caption: Annotated[
-        str | None, Form(description="What was written of it, in any language.")
+        str | None,
+        Form(
+            description="What was written of it, in any language.",
+            examples=["تعلو الأمواج فوق قارب صغير."],
+        ),
     ] = None,
     language: Annotated[
-        str | None, Form(description="What the caption is written in, such as `arabic`.")
+        str | None,
+        Form(description="What the caption is written in, such as `arabic`.", examples=["arabic"]),
     ] = None,
     culture: Annotated[
         list[str] | None,
-        Form(description="Whose reading; repeat it for several. Every culture without it."),
+        Form(
+            description="Whose reading; repeat it for several. Every culture without it.",
+            examples=[["arabic", "english"]],
+        ),
     ] = None,
     explain: Annotated[
         bool, Form(description="Also say why, for each culture's likeliest emotion.")
