@@ -52,7 +52,7 @@ def head(length: int, *more: str) -> bytes:
 
 
 @pytest.mark.parametrize("form", [False, True], ids=["all else", "the form"])
-def test_schemathesis_finds_no_fault(running: Running, form: bool) -> None:
+def test_schemathesis_finds_no_fault(running: Running, form: bool, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "st"), "run", running.address + "openapi.json"]
     command += ["--checks", "all", "--phases", "examples,coverage,fuzzing"]
     command += ["--max-examples", "30", "--seed", "1", "--no-color"]
@@ -61,7 +61,7 @@ def test_schemathesis_finds_no_fault(running: Running, form: bool) -> None:
         form
     ):  # a form holds texts, whatever their type; and most bytes are no picture, rightly refused
         command += ["--exclude-checks", "positive_data_acceptance,negative_data_rejection"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-4000:]
     assert "Test cases:" in done.stdout
     assert ask(running).status_code == 200
