@@ -1,8 +1,6 @@
 """Explanations point at what was planted, add up, and stand the deletion test."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from artaffect.inference.torch_predictor import TorchPredictor
 from artaffect.labels import EMOTIONS, Emotion
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
+from tests.absent import run_without
 from tests.conftest import Command
 
 FAMILIES = [
@@ -169,12 +168,6 @@ def test_an_exported_model_says_that_it_cannot_explain() -> None:
 
 def test_a_command_without_its_packages_says_which_extra_brings_them(tiny_run: Path) -> None:
     code = """
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('captum', 'uvicorn'):
-            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
-sys.meta_path.insert(0, Absent())
 from artaffect.cli.main import main
 sys.argv = ['artaffect', *sys.argv[1:]]
 main()
@@ -183,9 +176,7 @@ main()
         (("explain", str(tiny_run), "--caption", "waves", "--json"), "explain"),
         (("serve", str(tiny_run)), "serve"),
     ):
-        done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], capture_output=True, text=True
-        )
+        done = run_without(("captum", "uvicorn"), code, *arguments)
         assert done.returncode == 1
         assert done.stderr.strip().endswith(f"pip install 'artaffect[{extra}]'")
         assert len(done.stderr.splitlines()) == 1

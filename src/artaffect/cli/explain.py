@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from artaffect.cli.models import AsJson, Cache, Run
+from artaffect.cli.models import AsJson, Cache, Culture, Run
 
 
 def explain(
@@ -21,10 +21,7 @@ def explain(
     language: Annotated[
         str | None, typer.Option("--language", help="What the caption is written in.")
     ] = None,
-    culture: Annotated[
-        list[str] | None,
-        typer.Option("--culture", help="Whose reading; repeatable. Default: every culture."),
-    ] = None,
+    culture: Culture = None,
     emotion: Annotated[
         str | None,
         typer.Option("--emotion", help="What to explain; default: each culture's likeliest."),

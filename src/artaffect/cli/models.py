@@ -18,6 +18,10 @@ Cache = Annotated[
     Path | None,
     typer.Option("--cache", help="Where features are kept; default: the user's cache folder."),
 ]
+Culture = Annotated[
+    list[str] | None,
+    typer.Option("--culture", help="Whose reading; repeatable. Default: every culture."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older result.")]
 
 
@@ -116,10 +120,7 @@ def predict(
     language: Annotated[
         str | None, typer.Option("--language", help="What the caption is written in.")
     ] = None,
-    culture: Annotated[
-        list[str] | None,
-        typer.Option("--culture", help="Whose reading; repeatable. Default: every culture."),
-    ] = None,
+    culture: Culture = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what an artwork evokes, from an image, a caption or both, for each culture side by side."""

@@ -9,7 +9,7 @@ import numpy as np
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ImageError
 from artaffect.evaluation.culture.result import CulturalReport, DeletionTest
-from artaffect.evaluation.metrics import Score
+from artaffect.evaluation.metrics import ratio_scores
 from artaffect.explain.explainer import Check, Explainer
 from artaffect.inference.predictor import PredictionInput
 from artaffect.inference.torch_predictor import TorchPredictor
@@ -51,7 +51,7 @@ def deletion_tests(
         for reading in explained.readings:
             for name, check in reading.checks.items():
                 checks.setdefault(name, []).append(check)
-    return {name: _summary(found, seed) for name, found in checks.items()}
+    return {name: _summary(found) for name, found in checks.items()}
 
 
 def _one_for_each_painting(
@@ -62,22 +62,22 @@ def _one_for_each_painting(
     images, artworks = table.strings("image"), table.strings("artwork_id")
     order = rng.permutation(len(table)).tolist()
     usable = [row for row in order if root is None or images[row] is not None]
-    first = {artworks[row]: row for row in reversed(usable)}
-    chosen = [row for row in usable if first[artworks[row]] == row][:count]
+    first: dict[str, int] = {}
+    for row in usable:
+        first.setdefault(artworks[row], row)
     captions, cultures = table.strings("caption"), table.strings("culture")
     return [
         PredictionInput(root / images[row] if root else None, captions[row], None, [cultures[row]])
-        for row in chosen
+        for row in list(first.values())[:count]
     ]
 
 
-def _summary(checks: Sequence[Check], seed: int, draws: int = 1000) -> DeletionTest:
+def _summary(checks: Sequence[Check]) -> DeletionTest:
     gains = np.array([check.deletion.gain for check in checks])
-    drawn = np.random.default_rng(seed).integers(0, len(gains), (draws, len(gains)))
     agreements = [check.occlusion for check in checks if check.occlusion is not None]
     return DeletionTest(
         paintings=len(gains),
-        gain=Score.of(gains.mean(), gains[drawn].mean(1)),
+        gain=ratio_scores(gains[:, None], np.ones((len(gains), 1)))[0],
         faster=float((gains > 0).mean()),
         occlusion=float(np.mean(agreements)) if agreements else None,
     )

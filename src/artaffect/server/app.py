@@ -32,9 +32,6 @@ def create_app(
 
     Args:
         key: what callers of ``/v1`` must send as ``Authorization: Bearer KEY``; None: nothing.
-
-    Raises:
-        ValueError: a request for a whole batch could never find room.
     """
     service = Service(predictor, limits or ServiceLimits(), key)
 

@@ -107,9 +107,7 @@ class Service:
                     found = await self.gatherer.alone(lambda one=one: self.explainer.explain(one))  # type: ignore[misc]
                     readings += found.readings
             self.metrics.explanations.inc(len(readings))
-            return await self._threaded(
-                lambda: {"readings": [self._drawn(one, asked) for one in readings]}
-            )
+            return await self._threaded(lambda: {"readings": self._drawn(readings, asked)})
 
     def describe(self) -> dict[str, Any]:
         """What has to be known to ask."""
@@ -158,25 +156,30 @@ class Service:
             raise InputError(f"more than {limits.cultures} cultures are asked for")
         return asked
 
-    def _drawn(self, one: Any, asked: PredictionInput) -> dict[str, Any]:
-        """A reading with its explanation, and the heat as a picture."""
+    def _drawn(self, readings: Sequence[Any], asked: PredictionInput) -> list[dict[str, Any]]:
+        """Readings with their explanations, and the heat of each as a picture."""
         from artaffect.explain.overlay import overlay_png
 
-        said = one.to_json()
-        heat = None
-        if one.heat is not None and asked.image is not None and self.predictor.description.image:
+        rules, size = self.predictor.description.image, None
+        if asked.image is not None and rules is not None:
             size = open_image(asked.image, smallest_side=256).size  # its proportions are enough
-            png = overlay_png(one.heat, size, self.predictor.description.image)
-            heat = "data:image/png;base64," + b64encode(png).decode("ascii")
-        explanation = {
-            "emotion": said.pop("explained"),
-            "parts": said.pop("parts"),
-            "words": said.pop("words"),
-            "caption_cut": said.pop("caption_cut"),
-            "heat": heat,
-        }
-        said.pop("checks")
-        return {**said, "explanation": explanation}
+        found = []
+        for one in readings:
+            said = one.to_json()
+            heat = None
+            if one.heat is not None and rules is not None and size is not None:
+                png = b64encode(overlay_png(one.heat, size, rules))
+                heat = "data:image/png;base64," + png.decode("ascii")
+            explanation = {
+                "emotion": said.pop("explained"),
+                "parts": said.pop("parts"),
+                "words": said.pop("words"),
+                "caption_cut": said.pop("caption_cut"),
+                "heat": heat,
+            }
+            said.pop("checks")
+            found.append({**said, "explanation": explanation})
+        return found
 
     async def _threaded(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

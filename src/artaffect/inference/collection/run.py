@@ -63,8 +63,8 @@ def predict_collection(  # noqa: PLR0913 - what the command takes
     if out.exists() and not overwrite:
         raise OutputExistsError(f"{out} exists: choose another name, or add --overwrite")
     items = read_items(source, root)
-    settings = {"model": file_digest(run / SUMS), "cultures": wanted}
-    plan.begin(items, settings, shard_rows, overwrite)
+    digest = file_digest(run / SUMS)
+    plan.begin(items, {"model": digest, "cultures": wanted}, shard_rows, overwrite)
     sizes, left = plan.shards(), plan.left()
     done = items.num_rows - sum(sizes[i] for i in left)
     if done:
@@ -82,7 +82,7 @@ def predict_collection(  # noqa: PLR0913 - what the command takes
         {
             "artaffect": artaffect.__version__,
             "model": run.resolve().name,
-            "model_digest": file_digest(run / SUMS),
+            "model_digest": digest,
             "source": str(source),
             "cultures": wanted,
         },

@@ -138,7 +138,7 @@ async function ask() {
     if (model.explains) {
       find("status").textContent = "The answer is below. Finding out why …";
       const explained = await question(true);
-      showReasons(explained.readings, caption);
+      showReasons(explained.readings);
     }
     find("status").textContent = model.explains ? "The answer and its reasons are below." : "The answer is below.";
   } catch (error) {
@@ -205,14 +205,14 @@ function showAnswer(readings) {
   find("answer").scrollIntoView();
 }
 
-function showReasons(readings, caption) {
+function showReasons(readings) {
   find("reasons").replaceChildren(...readings.map((reading) => {
     const { explanation } = reading;
     const card = make("article", {}, make("h3", {}, `Why ${explanation.emotion}, for ${titled(reading.culture)} readers`));
     if (explanation.heat) card.append(make("figure", {},
       make("img", { src: find("preview").src, alt: `The picture; warm places speak for ${explanation.emotion}` }),
       make("img", { src: explanation.heat, alt: "", className: "heat" })));
-    if (explanation.words) card.append(wordsOf(explanation, caption));
+    if (explanation.words) card.append(wordsOf(explanation));
     if (explanation.caption_cut) card.append(make("p", { className: "small" }, "The text is longer than what the model reads: its end is left out."));
     card.append(partsOf(explanation));
     return card;
@@ -220,7 +220,7 @@ function showReasons(readings, caption) {
   find("why").hidden = false;
 }
 
-function wordsOf(explanation, caption) {
+function wordsOf(explanation) {
   const most = Math.max(...explanation.words.map((word) => Math.abs(word.weight))) || 1;
   const line = make("p", { className: "words", dir: "auto", lang: find("caption").lang });
   if (!line.lang) line.removeAttribute("lang");
