@@ -18,7 +18,7 @@ check: $(VENV)/ready     ## format, lint, types, import layers
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
 
 docs: $(VENV)/ready      ## the documentation as a site, in docs/_build
-	$(BIN)/python -m artaffect.cli.reference docs
+	$(BIN)/python -m docs.tools.reference docs
 	$(BIN)/python -m sphinx --fail-on-warning --quiet docs docs/_build
 	@echo "docs/_build/index.html"
 

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 import torch
 from extraction import pictures
 
-from artaffect.inference.collection.plan import Plan
-from artaffect.inference.loading import load_predictor
-from artaffect.inference.torch_predictor import TorchPredictor
+from artaffect.prediction.collection.plan import Plan
+from artaffect.prediction.predictor import load_predictor
+from artaffect.prediction.torch import TorchPredictor
 
 
 def command(run: Path, images: Path, out: Path, engine: str, workers: int) -> list[str]:

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from artaffect.data.sample.manners import MANNERS, PALETTES, paint
+from artaffect.data.sample.painting_styles import MANNERS, PALETTES, paint
 from artaffect.data.sample.scenes import SCENES
-from artaffect.inference.features import extract_features
+from artaffect.features import extract_features
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 

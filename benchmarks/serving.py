@@ -37,9 +37,7 @@ import numpy as np
 from extraction import captions, pictures
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.inference.loading import load_predictor
-from artaffect.inference.model_predictor import ModelPredictor
-from artaffect.inference.predictor import PredictionInput
+from artaffect.prediction.predictor import ModelPredictor, PredictionInput, load_predictor
 
 COMMAND = [sys.executable, "-m", "artaffect.cli.main"]
 

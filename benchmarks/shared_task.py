@@ -13,13 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from artaffect.data.sample.many_tongues import FILE, write_artemotion28
+from artaffect.shared_task.sample import FILE, write_artemotion28
 
 PUBLICS = """
 import sys
 from artaffect import AnnotationTable
-from artaffect.evaluation.culture.divergence import compare_publics
-from artaffect.inference.culture import votes_of
+from artaffect.metrics.divergence import compare_publics
+from artaffect.report.culture import votes_of
 found = compare_publics(votes_of(AnnotationTable.load(sys.argv[1])))
 print(f"{found.artworks} paintings, {len(found.pairs)} pairs, p = {found.overall.p_value:.3f}")
 """

@@ -26,16 +26,16 @@ from extraction import captions, pictures
 from torch import nn
 
 from artaffect.config import TrainConfig
-from artaffect.data.decoded import PictureViews
+from artaffect.data.image_cache import ImageViews
 from artaffect.data.preprocessing import ImagePreprocessing
-from artaffect.models.classifier import EmotionClassifier, EmotionHead
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import LogitFusion
+from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.image_encoders import build_image_encoder, create_image_encoder
-from artaffect.models.shrinking import keep_tokens
+from artaffect.models.pruning import prune_vocabulary
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
-from artaffect.training.batches import Batch, CaptionRows, JointRows, PaintingRows, Rows, Tokens
-from artaffect.training.tasks import ClassificationTask, JointTask, MultiLabelTask
+from artaffect.training.batches import ArtworkRows, Batch, CaptionRows, JointRows, Rows, Tokens
+from artaffect.training.objectives import ClassificationTask, JointTask, MultiLabelTask
 from artaffect.training.trainer import Trainer
 
 CAPTIONS = 15
@@ -79,7 +79,7 @@ def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
     count = paintings * CAPTIONS
     written = captions(count)
     # as the recipes train it: the table of token vectors, three quarters of the model, stays as it is
-    texts = keep_tokens(create_text_encoder("e5_small"), written)
+    texts = prune_vocabulary(create_text_encoder("e5_small"), written)
     texts.network.get_input_embeddings().requires_grad_(False)
     tokens = Tokens.of(texts.tokenize(written))
     config = TrainConfig(epochs=1, batch_size=options.paintings, precision=options.precision)
@@ -92,7 +92,7 @@ def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
             "emotion": torch.randint(9, (count,), generator=rng),
         }
         made = CaptionRows(tokens, collate, **columns)  # type: ignore[arg-type]
-        views = PictureViews(files[:paintings], ImagePreprocessing())
+        views = ImageViews(files[:paintings], ImagePreprocessing())
         return kind(views, made, list(owners), CAPTIONS, groups=4)
 
     def padded(length: int) -> Callable[..., object]:
@@ -160,7 +160,7 @@ def paper(options: argparse.Namespace, files: Sequence[Path]) -> None:
         encoder.to(memory_format=torch.channels_last)
         votes = torch.ones(count, 1, 9)
         workers = 0 if device.type == "cpu" else 12
-        rows = PaintingRows(PictureViews(files[:count], encoder.preprocessing), votes, workers)
+        rows = ArtworkRows(ImageViews(files[:count], encoder.preprocessing), votes, workers)
         hours += compare(name, "pictures", task, rows, config, device) * 80_000 * 50
     texts = distilbert(create_text_encoder("e5_small"))
     made = CaptionRows(

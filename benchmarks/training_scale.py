@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from artaffect.config import BranchConfig, CompactConfig
-from artaffect.inference.rows import FeatureRows
+from artaffect.features import FeatureRows
 from artaffect.models.fusion import LogitFusion
 from artaffect.recipes import load_recipe
 from artaffect.training.branches import CaptionBranch, ImageBranch

@@ -17,7 +17,7 @@ from PIL import Image
 from artaffect.cli.main import main
 from artaffect.config import CompactConfig
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.importers import read_artelingo
+from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.data.sample.write import write_sample
 from artaffect.recipes import load_recipe
 from artaffect.training.run import train_run

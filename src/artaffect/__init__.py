@@ -10,35 +10,43 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.data.importers import read_artelingo, read_artemis, read_parquet
+    from artaffect.data.readers.artelingo import (
+        read_artelingo,
+        read_artemis,
+        read_hf_parquet,
+    )
     from artaffect.errors import ArtAffectError
     from artaffect.explain.explainer import Explainer
-    from artaffect.inference.collection.run import predict_collection
-    from artaffect.inference.features import extract_features
-    from artaffect.inference.loading import load_predictor
-    from artaffect.inference.predictor import Prediction, PredictionInput, Reading
+    from artaffect.features import extract_features
     from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution, Sentiment
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.text_encoders import create_text_encoder
+    from artaffect.prediction.collection.run import predict_collection
+    from artaffect.prediction.predictor import (
+        CulturePrediction,
+        Prediction,
+        PredictionInput,
+        load_predictor,
+    )
 
 _HOMES = {
     "AnnotationTable": "artaffect.data.annotations",
     "ArtAffectError": "artaffect.errors",
     "create_image_encoder": "artaffect.models.image_encoders",
     "create_text_encoder": "artaffect.models.text_encoders",
+    "CulturePrediction": "artaffect.prediction.predictor",
     "Emotion": "artaffect.labels",
     "EmotionDistribution": "artaffect.labels",
     "EMOTIONS": "artaffect.labels",
     "Explainer": "artaffect.explain.explainer",
-    "extract_features": "artaffect.inference.features",
-    "load_predictor": "artaffect.inference.loading",
-    "predict_collection": "artaffect.inference.collection.run",
-    "Prediction": "artaffect.inference.predictor",
-    "PredictionInput": "artaffect.inference.predictor",
-    "read_artelingo": "artaffect.data.importers",
-    "read_artemis": "artaffect.data.importers",
-    "read_parquet": "artaffect.data.importers",
-    "Reading": "artaffect.inference.predictor",
+    "extract_features": "artaffect.features",
+    "load_predictor": "artaffect.prediction.predictor",
+    "predict_collection": "artaffect.prediction.collection.run",
+    "Prediction": "artaffect.prediction.predictor",
+    "PredictionInput": "artaffect.prediction.predictor",
+    "read_artelingo": "artaffect.data.readers.artelingo",
+    "read_artemis": "artaffect.data.readers.artelingo",
+    "read_hf_parquet": "artaffect.data.readers.artelingo",
     "Sentiment": "artaffect.labels",
 }
 
@@ -47,6 +55,7 @@ __all__ = [
     "ArtAffectError",
     "create_image_encoder",
     "create_text_encoder",
+    "CulturePrediction",
     "Emotion",
     "EmotionDistribution",
     "EMOTIONS",
@@ -58,8 +67,7 @@ __all__ = [
     "PredictionInput",
     "read_artelingo",
     "read_artemis",
-    "read_parquet",
-    "Reading",
+    "read_hf_parquet",
     "Sentiment",
 ]
 

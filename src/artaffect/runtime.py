@@ -29,7 +29,7 @@ console = Console(stderr=True, highlight=False)
 
 
 def progress_bar(transient: bool = False) -> Progress:
-    """A bar with counts and the time left; draws nothing where standard error is no terminal.
+    """A bar with counts and the time left; n_resamples nothing where standard error is no terminal.
 
     Args:
         transient: wipe the bar when the work is done.

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.importers import read_artemotion28
 from artaffect.data.overlap import shared_artworks
-from artaffect.data.regions import LANGUAGES, REGIONS, region_of
-from artaffect.data.sample.many_tongues import COLUMNS, FILE, publics, write_artemotion28
 from artaffect.errors import TableError
+from artaffect.shared_task.reader import read_artemotion28
+from artaffect.shared_task.regions import LANGUAGES, REGIONS, region_of
+from artaffect.shared_task.sample import COLUMNS, FILE, publics, write_artemotion28
 from tests.conftest import Command
 
 

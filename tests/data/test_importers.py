@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from artaffect.data.annotations import SCHEMA
-from artaffect.data.importers import read_artelingo, read_artemis, read_parquet
+from artaffect.data.readers.artelingo import read_artelingo, read_artemis, read_hf_parquet
 from artaffect.errors import TableError
 from artaffect.labels import EMOTIONS
 
@@ -183,7 +183,7 @@ def hugging_face_file(path: Path, tmp_path: Path, integer_labels: bool = False) 
 @pytest.mark.parametrize("integer_labels", [False, True])
 def test_parquet_writes_each_picture_once(tmp_path: Path, integer_labels: bool) -> None:
     file = hugging_face_file(tmp_path / "f.parquet", tmp_path, integer_labels)
-    table, report = read_parquet(file, tmp_path / "images")
+    table, report = read_hf_parquet(file, tmp_path / "images")
     assert table.strings("emotion") == ["awe", "fear"]
     assert report.dropped == {"unsafe painting name": 1}
     written = sorted(p.relative_to(tmp_path / "images") for p in (tmp_path / "images").rglob("*.*"))
@@ -198,7 +198,7 @@ def test_a_file_of_another_shape_is_refused_with_expected_and_found(tmp_path: Pa
     other = tmp_path / "x.parquet"
     pq.write_table(pa.table({"text": ["a"]}), other)
     with pytest.raises(TableError, match="missing image, art_style"):
-        read_parquet(other, tmp_path / "i")
+        read_hf_parquet(other, tmp_path / "i")
     with pytest.raises(TableError, match="not a text file.*artaffect import parquet"):
         read_artelingo(other, tmp_path)
     (tmp_path / "empty.csv").write_text("")

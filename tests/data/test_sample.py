@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.importers import read_artelingo
-from artaffect.data.sample.law import CULTURES, best_scores, cues, feelings
-from artaffect.data.sample.manners import MANNERS, PALETTES, paint
+from artaffect.data.readers.artelingo import read_artelingo
+from artaffect.data.sample.generative_model import CULTURES, best_scores, cues, feelings
+from artaffect.data.sample.painting_styles import MANNERS, PALETTES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.data.sample.write import write_sample
 from artaffect.errors import OutputExistsError

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.splits import split_by_artwork, split_table
-from artaffect.data.statistics import describe_table
+from artaffect.data.summary import describe_table
 from artaffect.errors import TableError
 from artaffect.labels import EMOTIONS
 

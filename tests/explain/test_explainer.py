@@ -12,17 +12,16 @@ from torch import Tensor
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError
-from artaffect.explain.attribution import gradient_heat, occlusion_heat, token_weights
+from artaffect.explain.attribution import gradient_heatmap, occlusion_heatmap, token_weights
 from artaffect.explain.deletion import delete_patches, delete_words
 from artaffect.explain.explainer import Explainer
-from artaffect.explain.neighbours import NearestPaintings
+from artaffect.explain.neighbours import NearestArtworks
 from artaffect.explain.overlay import overlay_png
-from artaffect.inference.loading import load_predictor
-from artaffect.inference.predictor import PredictionInput
-from artaffect.inference.torch_predictor import TorchPredictor
 from artaffect.labels import EMOTIONS, Emotion
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
+from artaffect.prediction.predictor import PredictionInput, load_predictor
+from artaffect.prediction.torch import TorchPredictor
 from tests.absent import run_without
 from tests.conftest import Command
 
@@ -53,13 +52,15 @@ def test_heat_finds_the_patch_that_the_answer_depends_on(name: str) -> None:
     def answer(features: Tensor) -> Tensor:
         return features @ direction[0] / direction.norm()
 
-    for heat in (
-        gradient_heat(encoder, pixels, answer),
-        occlusion_heat(encoder, pixels, answer),
+    for heatmap in (
+        gradient_heatmap(encoder, pixels, answer),
+        occlusion_heatmap(encoder, pixels, answer),
     ):
-        assert heat.shape == (size, size) and np.isfinite(heat).all()
+        assert heatmap.shape == (size, size) and np.isfinite(heatmap).all()
         half = size // 2
-        quarters = [heat[a : a + half, b : b + half].mean() for a in (0, half) for b in (0, half)]
+        quarters = [
+            heatmap[a : a + half, b : b + half].mean() for a in (0, half) for b in (0, half)
+        ]
         assert int(np.argmax(quarters)) == 0, (name, quarters)
 
 
@@ -89,9 +90,9 @@ def test_deletion_tells_a_good_order_from_a_bad_one() -> None:
     def answer(pictures: Tensor) -> Tensor:
         return (pictures[:, 0, :4, :4].mean((1, 2)) - 2).double()
 
-    heat = np.zeros((14, 14), np.float32)
-    heat[:4, :4] = 1
-    good, bad = (delete_patches(pixels, sign * heat, answer) for sign in (1, -1))
+    heatmap = np.zeros((14, 14), np.float32)
+    heatmap[:4, :4] = 1
+    good, bad = (delete_patches(pixels, sign * heatmap, answer) for sign in (1, -1))
     assert good.gain > 0 > bad.gain
     assert good.removed[0] == 0 and good.by_weight[0] == good.at_random[0]
     said = delete_words(
@@ -110,17 +111,17 @@ def test_parts_add_up_to_the_answer(tiny_run: Path, picture: Path) -> None:
         PredictionInput(caption="waves over a boat"),
     ):
         for emotion in (None, Emotion.FEAR):
-            for one in explainer.explain(asked, emotion).readings:
-                values = np.log(np.array(one.reading.emotions.values))
+            for one in explainer.explain(asked, emotion).by_culture:
+                values = np.log(np.array(one.prediction.distribution.values))
                 wanted = values[EMOTIONS.index(one.emotion)] - values.mean()
                 assert one.parts.exact
                 assert sum(one.parts.terms.values()) == pytest.approx(wanted, abs=1e-4)
-                assert (one.heat is None) == (asked.image is None)
+                assert (one.heatmap is None) == (asked.image is None)
                 assert (one.words is None) == (asked.caption is None)
                 if emotion is not None:
                     assert one.emotion is emotion
     unknown = explainer.explain(PredictionInput(caption="waves", cultures=["atlantic"]))
-    assert unknown.readings[0].parts.culture == pytest.approx(0, abs=1e-6)
+    assert unknown.by_culture[0].parts.culture == pytest.approx(0, abs=1e-6)
 
 
 def test_the_nearest_painting_of_a_training_picture_is_itself(
@@ -129,7 +130,7 @@ def test_the_nearest_painting_of_a_training_picture_is_itself(
     predictor = load_predictor(tiny_run)
     assert isinstance(predictor, TorchPredictor) and predictor.model.image is not None
     branch = predictor.model.image
-    paintings = NearestPaintings(sample_table, branch.encoder, branch.head)
+    paintings = NearestArtworks(sample_table, branch.encoder, branch.head)
     row = next(row for row in sample_table.of_split("train") if row.image)
     assert sample_table.images is not None
     asked = PredictionInput(image=sample_table.images / str(row.image))
@@ -145,7 +146,7 @@ def test_a_page_and_the_same_as_json(
     page = tmp_path / "why.html"
     given = ("--image", picture, "--caption", "<b>موجة</b> عالية", "--culture", "arabic")
     code, out, _ = artaffect("explain", tiny_run, *given, "--out", page, "--json")
-    reading = json.loads(out)["readings"][0]
+    reading = json.loads(out)["predictions"][0]
     assert code == 0 and reading["culture"] == "arabic"
     assert "".join(word["text"] for word in reading["words"]) == "<b>موجة</b> عالية"
     for name in ("image", "caption"):
@@ -187,14 +188,14 @@ def test_the_overlay_leaves_clear_what_does_not_speak() -> None:
 
     from artaffect.data.preprocessing import ImagePreprocessing
 
-    heat = np.zeros((32, 32), np.float32)
-    heat[:, 16:] = 1
+    heatmap = np.zeros((32, 32), np.float32)
+    heatmap[:, 16:] = 1
     layer = np.asarray(
-        Image.open(io.BytesIO(overlay_png(heat, (800, 400), ImagePreprocessing(fit="stretch"))))
+        Image.open(io.BytesIO(overlay_png(heatmap, (800, 400), ImagePreprocessing(fit="stretch"))))
     )
     assert layer.shape == (320, 640, 4)
     assert layer[:, :300, 3].max() == 0 and layer[:, 350:, 3].min() > 150
     cropped = np.asarray(
-        Image.open(io.BytesIO(overlay_png(heat, (800, 400), ImagePreprocessing(fit="crop"))))
+        Image.open(io.BytesIO(overlay_png(heatmap, (800, 400), ImagePreprocessing(fit="crop"))))
     )
     assert (cropped[:, :100] == (90, 90, 90, 120)).all()  # the encoder does not see the margins

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from artaffect.cli.demo import run_demo
-from artaffect.data.sample.law import best_scores
+from artaffect.data.sample.generative_model import best_scores
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,7 @@ from PIL import Image
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError, ModelFolderError
-from artaffect.inference.loading import load_predictor
-from artaffect.inference.predictor import PredictionInput
+from artaffect.prediction.predictor import PredictionInput, load_predictor
 from tests.absent import run_without
 from tests.conftest import Command
 
@@ -76,11 +75,11 @@ def test_from_a_csv_to_a_report_and_a_prediction(
         ["--image", picture, "--caption", "waves"],
     ):
         code, out, _ = artaffect("predict", run, *given, "--json")
-        readings = json.loads(out)["readings"]
+        readings = json.loads(out)["predictions"]
         assert code == 0 and [r["culture"] for r in readings] == ["arabic", "chinese", "english"]
         for reading in readings:
-            assert sum(reading["emotions"].values()) == pytest.approx(1, abs=1e-4)
-            assert sum(reading["shares"].values()) == pytest.approx(1)
+            assert sum(reading["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+            assert sum(reading["modality_shares"].values()) == pytest.approx(1)
     code, out, _ = artaffect("predict", run, "--caption", "waves", "--culture", "klingon")
     assert code == 0 and "the culture 'klingon' was not in training" in out
     code, out, _ = artaffect("predict", run, "--caption", "vagues", "--language", "french")
@@ -125,13 +124,13 @@ picture = {str(picture)!r}
 asked = [PredictionInput(image=picture, caption='waves'), PredictionInput(caption='巨浪'),
          PredictionInput(image=picture, cultures=['arabic'])]
 answers = load_predictor({str(moved)!r}).predict_batch(asked)
-print(json.dumps([[r.emotions.values for r in a.readings] for a in answers]))
+print(json.dumps([[r.distribution.values for r in a.by_culture] for a in answers]))
 """
     found = run_without(packages, code, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     there = json.loads(found.stdout.splitlines()[-1])
     for mine, theirs in zip(here, there, strict=True):
-        values = [reading.emotions.values for reading in mine.readings]
+        values = [reading.distribution.values for reading in mine.by_culture]
         np.testing.assert_allclose(values, theirs, atol=1e-5)
 
 
@@ -145,9 +144,9 @@ def test_predictions_do_not_depend_on_company(tiny_run: Path, picture: Path) -> 
     together = predictor.predict_batch(asked)
     for one, item in zip(together, asked, strict=True):
         alone = predictor.predict_batch([item])[0]
-        for a, b in zip(one.readings, alone.readings, strict=True):
-            np.testing.assert_allclose(a.emotions.values, b.emotions.values, atol=1e-5)
-    assert together[0].of("arabic").shares == {"image": 1.0, "caption": 0.0}
+        for a, b in zip(one.by_culture, alone.by_culture, strict=True):
+            np.testing.assert_allclose(a.distribution.values, b.distribution.values, atol=1e-5)
+    assert together[0]["arabic"].modality_shares == {"image": 1.0, "caption": 0.0}
     with pytest.raises(KeyError, match="klingon"):
         together[0].of("klingon")
     with pytest.raises(InputError, match="caption is empty"):

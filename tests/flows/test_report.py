@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.importers import read_artelingo
+from artaffect.data.readers.artelingo import read_artelingo
 from tests.conftest import Command
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from artaffect.data.sample.many_tongues import FILE, write_artemotion28
+from artaffect.shared_task.sample import FILE, write_artemotion28
 from tests.conftest import Command
 
 

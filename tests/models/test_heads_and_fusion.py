@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from artaffect.errors import ModelFolderError
-from artaffect.models.classifier import EmotionHead, log_probabilities
 from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion, build_fusion
+from artaffect.models.heads import EmotionHead, log_probabilities
 from artaffect.models.weights import load_weights
 
 N, CULTURES = 6, 3
@@ -123,9 +123,9 @@ def test_weights_that_do_not_fit_are_listed() -> None:
     head = EmotionHead(4, 0)
     weights = head.state_dict() | {"extra": torch.zeros(1)}
     weights["shared.bias"] = torch.zeros(3)
-    del weights["standardise.mean"]
+    del weights["scaler.mean"]
     with pytest.raises(
         ModelFolderError,
-        match=r"1 missing \['standardise.mean'\], 1 unexpected \['extra'\], 1 of other shape",
+        match=r"1 missing \['scaler.mean'\], 1 unexpected \['extra'\], 1 of other shape",
     ):
         load_weights(head, weights, "file")

@@ -7,7 +7,7 @@ import torch
 
 from artaffect.errors import ConfigError
 from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
-from artaffect.models.shrinking import blocks_of, keep_layers, keep_tokens, train_only
+from artaffect.models.pruning import blocks_of, prune_layers, prune_vocabulary, train_only
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 
 CAPTIONS = [
@@ -28,7 +28,7 @@ def features(encoder: TextEncoder, captions: list[str]) -> torch.Tensor:
 
 
 def test_a_pruned_vocabulary_changes_no_caption_it_was_made_for(e5: TextEncoder) -> None:
-    small = keep_tokens(e5, CAPTIONS)
+    small = prune_vocabulary(e5, CAPTIONS)
     torch.testing.assert_close(features(small, CAPTIONS), features(e5, CAPTIONS))
     size = small.tokenizer.get_vocab_size()
     assert size < 30_000 < e5.tokenizer.get_vocab_size()
@@ -40,7 +40,7 @@ def test_a_pruned_vocabulary_changes_no_caption_it_was_made_for(e5: TextEncoder)
 
 def test_a_word_piece_vocabulary_is_pruned_too(encoder_folders: dict[str, Path]) -> None:
     encoder = create_text_encoder(str(encoder_folders["bert"]))
-    small = keep_tokens(encoder, CAPTIONS[:1])
+    small = prune_vocabulary(encoder, CAPTIONS[:1])
     torch.testing.assert_close(features(small, CAPTIONS[:1]), features(encoder, CAPTIONS[:1]))
     assert small.tokenizer.get_vocab_size() < encoder.tokenizer.get_vocab_size()
     tokens = small.tokenizer.encode(CAPTIONS[0]).tokens
@@ -49,7 +49,7 @@ def test_a_word_piece_vocabulary_is_pruned_too(encoder_folders: dict[str, Path])
 
 
 def test_layers_are_chosen_evenly_with_first_and_last(e5: TextEncoder) -> None:
-    half = keep_layers(e5, 6)
+    half = prune_layers(e5, 6)
     _, mine = blocks_of(half.network)
     _, theirs = blocks_of(e5.network)
     assert len(mine) == 6
@@ -57,9 +57,9 @@ def test_layers_are_chosen_evenly_with_first_and_last(e5: TextEncoder) -> None:
         for a, b in zip(mine[new].parameters(), theirs[old].parameters(), strict=True):
             assert torch.equal(a, b)
     assert features(half, CAPTIONS).shape == (3, 384)
-    torch.testing.assert_close(features(keep_layers(e5, 12), CAPTIONS), features(e5, CAPTIONS))
+    torch.testing.assert_close(features(prune_layers(e5, 12), CAPTIONS), features(e5, CAPTIONS))
     with pytest.raises(ConfigError, match="depth = 13, but the encoder has 12 layers"):
-        keep_layers(e5, 13)
+        prune_layers(e5, 13)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import typer.main
 
 import artaffect
 from artaffect.cli.main import app
-from artaffect.cli.reference import PAGES, commands_page
 from artaffect.config import CompactConfig, Recipe
 from artaffect.errors import ConfigError, UnknownNameError
 from artaffect.recipes import load_recipe, parse_config, recipe_names
+from docs.tools.reference import PAGES, commands_page
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "src" / "artaffect").rglob("*.py"))
@@ -73,7 +73,7 @@ def commands() -> dict[str, object]:
 
 def test_the_reference_pages_are_what_the_program_says() -> None:
     docs = ROOT / "docs"
-    hint = "run `python -m artaffect.cli.reference docs`"
+    hint = "run `python -m docs.tools.reference docs`"
     for name, page in PAGES.items():
         assert (docs / name).read_text("utf-8") == page(), f"{name}: {hint}"
     for name in commands():

@@ -82,9 +82,9 @@ def test_picture_in_answer_out_with_reasons(page: Page, picture: Path) -> None:
     reasons = page.locator("#reasons article")
     expect(reasons).to_have_count(3, timeout=ANSWER_MS)
     for article in reasons.all():
-        heat = article.locator("img.heat")
-        expect(heat).to_be_visible()
-        box, below = heat.bounding_box(), article.locator("figure img").first.bounding_box()
+        heatmap = article.locator("img.heatmap")
+        expect(heatmap).to_be_visible()
+        box, below = heatmap.bounding_box(), article.locator("figure img").first.bounding_box()
         assert box and below and box == pytest.approx(below, abs=1)
         words = article.locator(".words")
         expect(words).to_have_text(ARABIC)
@@ -99,7 +99,7 @@ def test_picture_in_answer_out_with_reasons(page: Page, picture: Path) -> None:
     assert typed.evaluate("node => getComputedStyle(node).direction") == "rtl"
     assert typed.get_attribute("lang") == "ar"
     page.get_by_label("Show where in the picture").uncheck()
-    expect(reasons.first.locator("img.heat")).to_be_hidden()
+    expect(reasons.first.locator("img.heatmap")).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
         "wider than the screen"
     )

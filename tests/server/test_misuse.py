@@ -111,7 +111,7 @@ def test_connections_that_break_hurt_nobody(running: Running) -> None:
     places = next(
         line
         for line in httpx.get(running.address + "metrics").text.splitlines()
-        if line.startswith("artaffect_places_taken ")
+        if line.startswith("artaffect_queue_depth ")
     )
     assert float(places.split()[-1]) == 0, "whoever leaves frees his place"
 
@@ -159,6 +159,6 @@ def test_what_is_under_way_is_answered_before_it_stops(tiny_run: Path, tmp_path:
         time.sleep(0.7)  # half of the request is there
         code = running.stop()
         slow.join()
-    assert b" 200 " in found[0].splitlines()[0] and b"readings" in found[0]
+    assert b" 200 " in found[0].splitlines()[0] and b"predictions" in found[0]
     assert code in (0, -15)  # uvicorn raises the signal again once all is done
     assert "finished" in running.log.read_text("utf-8").lower()

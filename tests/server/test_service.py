@@ -15,12 +15,15 @@ from PIL import Image
 
 from artaffect.errors import InputError
 from artaffect.explain.explainer import Explanation
-from artaffect.inference.export import export_onnx
-from artaffect.inference.loading import load_predictor
-from artaffect.inference.model_predictor import PreparedInput
-from artaffect.inference.predictor import Prediction, PredictionInput
+from artaffect.prediction.export import export_onnx
+from artaffect.prediction.predictor import (
+    Prediction,
+    PredictionInput,
+    PreparedInput,
+    load_predictor,
+)
 from artaffect.server.app import create_app
-from artaffect.server.gathering import Gatherer, Places
+from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher
 from artaffect.server.limits import ServiceLimits
 from artaffect.server.problems import ProblemError
 from tests.absent import run_without
@@ -56,11 +59,11 @@ def test_answers_are_the_predictors(client: TestClient, tiny_run: Path, picture:
     answer = client.post(PREDICT, data=given, files={"image": picture.read_bytes()})
     assert answer.status_code == 200
     wanted = predictor.predict(picture, given["caption"], "chinese", given["culture"]).to_json()  # type: ignore[arg-type]
-    for mine, theirs in zip(answer.json()["readings"], wanted["readings"], strict=True):
+    for mine, theirs in zip(answer.json()["predictions"], wanted["predictions"], strict=True):
         assert (mine["culture"], mine["note"]) == (theirs["culture"], theirs["note"])
-        assert mine["emotions"] == pytest.approx(theirs["emotions"], abs=1e-4)
-        assert mine["shares"] == pytest.approx(theirs["shares"], abs=1e-3)
-    alone = client.post(PREDICT, files={"image": picture.read_bytes()}).json()["readings"]
+        assert mine["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-4)
+        assert mine["modality_shares"] == pytest.approx(theirs["modality_shares"], abs=1e-3)
+    alone = client.post(PREDICT, files={"image": picture.read_bytes()}).json()["predictions"]
     assert [reading["culture"] for reading in alone] == ["arabic", "chinese", "english"]
 
 
@@ -77,26 +80,26 @@ def test_a_batch_is_answered_item_by_item(client: TestClient, picture: Path) -> 
     assert problems == [None, "image", None, "invalid", "invalid"]
     assert [one["prediction"] is None for one in results] == [False, True, False, True, True]
     alone = client.post(PREDICT, data={"caption": "waves", "culture": "english"}).json()
-    mine = results[0]["prediction"]["readings"][0]["emotions"]
-    assert mine == pytest.approx(alone["readings"][0]["emotions"], abs=1e-4)
+    mine = results[0]["prediction"]["predictions"][0]["probabilities"]
+    assert mine == pytest.approx(alone["predictions"][0]["probabilities"], abs=1e-4)
 
 
 def test_an_explanation_comes_with_the_answer(client: TestClient, picture: Path) -> None:
     said = {"caption": "موجة عالية", "culture": "arabic", "explain": "true"}
     answer = client.post(PREDICT, data=said, files={"image": picture.read_bytes()})
-    (reading,) = answer.json()["readings"]
+    (reading,) = answer.json()["predictions"]
     why = reading["explanation"]
     assert why["emotion"] == reading["top"]
     assert "".join(word["text"] for word in why["words"]) == "موجة عالية"
     assert set(why["parts"]["terms"]) >= {"image", "caption"}
-    heat = Image.open(io.BytesIO(base64.b64decode(why["heat"].partition(",")[2])))
+    heatmap = Image.open(io.BytesIO(base64.b64decode(why["heatmap"].partition(",")[2])))
     with Image.open(picture) as original:
         width, height = original.size
-    assert heat.mode == "RGBA" and heat.width / heat.height == pytest.approx(
+    assert heatmap.mode == "RGBA" and heatmap.width / heatmap.height == pytest.approx(
         width / height, abs=0.01
     )
     plain = client.post(PREDICT, data={k: said[k] for k in ("caption", "culture")})
-    assert "explanation" not in plain.json()["readings"][0]
+    assert "explanation" not in plain.json()["predictions"][0]
 
 
 def test_what_is_served_is_described(client: TestClient) -> None:
@@ -207,7 +210,7 @@ def test_it_counts_what_it_does(client: TestClient) -> None:
     client.post(PREDICT, data={"caption": "waves"})
     assert count(label) == before[0] + 1
     assert count("artaffect_batch_artworks_sum") == before[1] + 1
-    assert count("artaffect_places_taken") == 0
+    assert count("artaffect_queue_depth") == 0
     client.get("/wp-login.php")
     assert "wp-login" not in client.get("/metrics").text
 
@@ -227,14 +230,14 @@ def test_requests_that_come_together_are_answered_together() -> None:
         return [Prediction((item.tokens[0],)) for item in items]  # type: ignore[index,arg-type]
 
     async def run() -> None:
-        gatherer = Gatherer(answer, batch=4, wait=5.0)
+        gatherer = DynamicBatcher(answer, batch=4, wait=5.0)
         async with gatherer.running():
             with gatherer.expecting(1):
                 asks = [asyncio.create_task(gatherer.ask([prepared(i)])) for i in range(6)]
                 await asyncio.sleep(0.05)
                 assert batches == [[0, 1, 2, 3]]  # full; the rest waits for whoever is coming
             found = await asyncio.gather(*asks)
-            assert [one[0].readings[0] for one in found] == list(range(6))
+            assert [one[0].by_culture[0] for one in found] == list(range(6))
             assert batches == [[0, 1, 2, 3], [4, 5]]
             with pytest.raises(InputError, match="unlucky"):
                 await gatherer.ask([prepared(13)])
@@ -279,7 +282,7 @@ def test_an_answer_does_not_wait_for_all_explanations(tiny_run: Path) -> None:
 
 def test_places_are_given_back_whatever_happens() -> None:
     taken: list[int] = []
-    places = Places(2, taken.append)
+    places = ConcurrencyLimiter(2, taken.append)
     with pytest.raises(ZeroDivisionError, match="division"), places.hold(2):
         with pytest.raises(ProblemError, match="2 of 2 places"), places.hold(1):
             pass
@@ -310,9 +313,9 @@ print(json.dumps([said, why, examples]))
     assert done.returncode == 0, done.stderr
     said, why, examples = json.loads(done.stdout.splitlines()[-1])
     wanted = load_predictor(tiny_run).predict(picture, "waves")
-    for mine, theirs in zip(said["readings"], wanted.readings, strict=True):
+    for mine, theirs in zip(said["predictions"], wanted.by_culture, strict=True):
         np.testing.assert_allclose(
-            list(mine["emotions"].values()), theirs.emotions.values, atol=1e-4
+            list(mine["probabilities"].values()), theirs.distribution.values, atol=1e-4
         )
     assert why["type"] == "urn:artaffect:problem:no-explanations"
     assert examples == 200

@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from artaffect.data.decoded import DecodedPictures, PictureViews
+from artaffect.data.image_cache import ImageCache, ImageViews
 from artaffect.data.preprocessing import ImagePreprocessing
 from artaffect.training.batches import (
+    ArtworkRows,
     BatchOrder,
     CaptionRows,
     JointRows,
-    PaintingRows,
     TensorRows,
     Tokens,
 )
@@ -87,7 +87,7 @@ def test_a_painting_is_read_once_for_all_who_voted(pictures: list[Path]) -> None
     votes[:, 0, 4] = 2
     votes[1, 1, 4] = votes[1, 2, 4] = 1
     votes[2, 2, 4] = 2
-    batch = PaintingRows(PictureViews(pictures, RULES), votes).__getitems__([2, 1])
+    batch = ArtworkRows(ImageViews(pictures, RULES), votes).__getitems__([2, 1])
     assert batch["pixels"].shape == (2, 3, 8, 8)
     assert list(zip(batch["artwork"].tolist(), batch["culture"].tolist(), strict=True)) == [
         (0, 0),
@@ -103,7 +103,7 @@ def test_a_joint_batch_joins_each_caption_with_its_picture(pictures: list[Path])
     owner = np.arange(230) % 6
     rows = captions(owner=torch.from_numpy(owner))
     joint = JointRows(
-        PictureViews(pictures, RULES), rows, [np.flatnonzero(owner == i) for i in range(6)], 10, 3
+        ImageViews(pictures, RULES), rows, [np.flatnonzero(owner == i) for i in range(6)], 10, 3
     )
     batch = joint.__getitems__([4, 0])
     assert batch["pixels"].shape[0] == 2 and len(batch["captions"]) == 3
@@ -126,10 +126,10 @@ def test_columns_of_other_lengths_are_refused() -> None:
 
 
 def test_views_follow_from_seed_epoch_and_picture(pictures: list[Path]) -> None:
-    views = PictureViews(pictures, RULES, crop=0.6, flip=True)
+    views = ImageViews(pictures, RULES, crop=0.6, flip=True)
     first, again, other = views.read(1, 0), views.read(1, 0), views.read(1, 1)
     assert (first == again).all() and not np.array_equal(first, other)
-    plain = PictureViews(pictures, RULES)
+    plain = ImageViews(pictures, RULES)
     np.testing.assert_array_equal(plain.read(2, 5), RULES(pictures[2]))
 
 
@@ -137,7 +137,7 @@ def test_views_keep_colours_and_mirror_half_of_the_time(pictures: list[Path]) ->
     plain = RULES(pictures[0])
     colours = {round(float(c), 3) for c in plain[0, :, (0, -1)].ravel()}
     mirrored = 0
-    views = PictureViews(pictures, RULES, crop=0.9, flip=True)
+    views = ImageViews(pictures, RULES, crop=0.9, flip=True)
     for epoch in range(60):
         seen = views.read(0, epoch)[0]
         assert {round(float(c), 3) for c in seen[:, (0, -1)].ravel()} == colours
@@ -147,7 +147,7 @@ def test_views_keep_colours_and_mirror_half_of_the_time(pictures: list[Path]) ->
 
 def test_a_decoded_picture_is_not_opened_again(pictures: list[Path], tmp_path: Path) -> None:
     rules = ImagePreprocessing(size=14, fit="stretch")
-    store = DecodedPictures(pictures, rules, tmp_path / "decoded")
+    store = ImageCache(pictures, rules, tmp_path / "decoded")
     assert store.side == 16
     first = np.asarray(store.read(3))
     direct = np.asarray(Image.open(pictures[3]).resize((16, 16), Image.Resampling.BICUBIC))
@@ -158,15 +158,15 @@ def test_a_decoded_picture_is_not_opened_again(pictures: list[Path], tmp_path: P
     import os
 
     os.utime(pictures[3], ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    again = DecodedPictures(pictures, rules, tmp_path / "decoded")
+    again = ImageCache(pictures, rules, tmp_path / "decoded")
     np.testing.assert_array_equal(np.asarray(again.read(3)), first)
-    views = PictureViews(pictures, rules, crop=0.9, store=again)
+    views = ImageViews(pictures, rules, crop=0.9, store=again)
     assert views.read(3, 0).shape == (3, 14, 14)
 
 
 def test_a_changed_picture_is_decoded_anew(pictures: list[Path], tmp_path: Path) -> None:
-    store = DecodedPictures(pictures, RULES, tmp_path / "decoded")
+    store = ImageCache(pictures, RULES, tmp_path / "decoded")
     before = np.asarray(store.read(0))
     Image.new("RGB", (40, 40), "red").save(pictures[0])
-    after = np.asarray(DecodedPictures(pictures, RULES, tmp_path / "decoded").read(0))
+    after = np.asarray(ImageCache(pictures, RULES, tmp_path / "decoded").read(0))
     assert not np.array_equal(before, after)

@@ -9,9 +9,9 @@ import torch
 
 from artaffect.config import BranchConfig, TrainConfig
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.sample.law import CULTURES, best_scores, feelings
+from artaffect.data.sample.generative_model import CULTURES, best_scores, feelings
 from artaffect.errors import ConfigError, TableError
-from artaffect.inference.rows import FeatureRows
+from artaffect.features import FeatureRows
 from artaffect.models.checkpoint import load_model
 from artaffect.training.branches import ImageBranch
 from artaffect.training.cultures import CULTURE_MODELS, train_culture_models
@@ -39,11 +39,11 @@ def drawn_rows(paintings: int, votes: int, seed: int) -> FeatureRows:
     )
 
 
-@pytest.mark.parametrize(("told_apart", "seen"), [(3, "image and culture"), (0, "image")])
-def test_a_head_for_each_culture_gains_what_the_law_states(told_apart: int, seen: str) -> None:
+@pytest.mark.parametrize(("n_cultures", "seen"), [(3, "image and culture"), (0, "image")])
+def test_a_head_for_each_culture_gains_what_the_law_states(n_cultures: int, seen: str) -> None:
     settings = TrainConfig(epochs=60, batch_size=512, learning_rate=2e-2, patience=60)
     config = BranchConfig("none", penalty=(1e-4,), train=settings)
-    branch = ImageBranch(config, 36, told_apart, 0, "head")
+    branch = ImageBranch(config, 36, n_cultures, 0, "head")
     val = drawn_rows(720, 6, 1)
     head = branch.fit(drawn_rows(1440, 12, 0), val)
     assert branch.log_loss(head, val) == pytest.approx(best_scores()[seen].log_loss, abs=0.03)

@@ -11,13 +11,13 @@ import torch
 from artaffect.config import CompactConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import NotFittedError, OutputExistsError, TableError
-from artaffect.inference.rows import FeatureRows, extract_rows
+from artaffect.features import FeatureRows, extract_rows
 from artaffect.models.checkpoint import load_model
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
 from artaffect.training.branches import CaptionBranch, ImageBranch, soft_labels
 from artaffect.training.compact import train_compact
-from artaffect.training.corpus import Corpus
+from artaffect.training.data import TrainingData
 from artaffect.training.fusion import fold_of_artwork, out_of_fold_logits
 from artaffect.training.run import train_run
 
@@ -38,7 +38,8 @@ def test_the_test_split_has_no_influence(
     splits = np.array(sample_table.strings("split"))
     without = sample_table.select(splits != "test")
     whole, part = (
-        train_compact(Corpus.of(t), tiny_config, draws=5) for t in (sample_table, without)
+        train_compact(TrainingData.of(t), tiny_config, n_resamples=5)
+        for t in (sample_table, without)
     )
     assert whole.evaluation == part.evaluation
     for a, b in zip(whole.model.parameters(), part.model.parameters(), strict=True):
@@ -96,7 +97,7 @@ def test_rows_without_a_picture_still_teach_the_caption(
         pa.array(images, pa.string()).dictionary_encode(),
     )
     table = AnnotationTable(rows, sample_table.provenance)
-    trained = train_compact(Corpus.of(table), tiny_config, draws=5)
+    trained = train_compact(TrainingData.of(table), tiny_config, n_resamples=5)
     val = table.of_split("val")
     left_out = val.strings("image").count(None)
     protocol = trained.evaluation.protocol
@@ -108,7 +109,7 @@ def test_one_culture_needs_no_culture_head(
     sample_table: AnnotationTable, tiny_config: CompactConfig
 ) -> None:
     english = sample_table.select(np.array(sample_table.strings("culture")) == "english")
-    trained = train_compact(Corpus.of(english), tiny_config, draws=5)
+    trained = train_compact(TrainingData.of(english), tiny_config, n_resamples=5)
     assert trained.model.cultures == ("english",)
     assert trained.model.image.head.deviation is None
     assert "both, culture not told" not in trained.evaluation.models
@@ -118,14 +119,14 @@ def test_what_cannot_be_trained_is_refused_before_the_work(
     sample_table: AnnotationTable, tiny_config: CompactConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(TableError, match="no rows in split 'val'"):
-        train_compact(Corpus.of(sample_table.of_split("train")), tiny_config)
+        train_compact(TrainingData.of(sample_table.of_split("train")), tiny_config)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").write_text("x")
     with pytest.raises(OutputExistsError, match="holds no SHA256SUMS"):
         train_run(sample_table, tiny_config, tmp_path / "taken", overwrite=True)
     moved = AnnotationTable(sample_table.rows, {"images": str(tmp_path / "gone")})
     with pytest.raises(TableError, match="which is not there"):
-        train_compact(Corpus.of(moved), tiny_config)
+        train_compact(TrainingData.of(moved), tiny_config)
 
 
 def test_a_branch_must_choose_before_it_refits(

@@ -14,9 +14,9 @@ from torch import nn
 
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
-from artaffect.models.classifier import EmotionHead
+from artaffect.models.heads import EmotionHead
 from artaffect.training.batches import Batch, TensorRows
-from artaffect.training.tasks import ClassificationTask
+from artaffect.training.objectives import ClassificationTask
 from artaffect.training.trainer import StepOutput, Trainer
 
 CONFIG = TrainConfig(epochs=4, batch_size=16, learning_rate=0.02)

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from artaffect.models.classifier import EmotionHead
-from artaffect.training.tasks import (
+from artaffect.models.heads import EmotionHead
+from artaffect.training.objectives import (
     ClassificationTask,
     DistillationTask,
     MultiLabelTask,

@@ -8,9 +8,14 @@ from torch.nn import functional as F
 
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
-from artaffect.models.classifier import EmotionHead
+from artaffect.models.heads import EmotionHead
 from artaffect.training.batches import TensorRows
-from artaffect.training.tasks import ClassificationTask, FusionTask, SoftLabelTask, forget_culture
+from artaffect.training.objectives import (
+    ClassificationTask,
+    FusionTask,
+    SoftLabelTask,
+    forget_culture,
+)
 from artaffect.training.trainer import Trainer, _rate
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from artaffect.cli.models import AsJson, Culture, Run
+from artaffect.cli.options import AsJson, Culture, Run
 
 
 class Engine(StrEnum):
@@ -54,8 +54,8 @@ def predict_collection(
     What is finished is kept, so the same command goes on after a kill. Whatever cannot be read is
     listed beside the result, with the reason; every other item is in it, once.
     """
-    from artaffect.inference.collection.plan import skipped_list
-    from artaffect.inference.collection.run import predict_collection as predict_all
+    from artaffect.prediction.collection.plan import skipped_list
+    from artaffect.prediction.collection.run import predict_collection as predict_all
     from artaffect.runtime import say
 
     done = predict_all(

@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.data.cleaning import ImportReport
+    from artaffect.data.filtering import ImportReport
 
 import_app = typer.Typer(
     help="Read a data set of the field into a table that the other commands take.",
@@ -48,7 +48,7 @@ def import_artelingo(
     as_json: AsJson = False,
 ) -> None:
     """Read artelingo_release.csv or artelingo_release_lite.csv."""
-    from artaffect.data.importers import read_artelingo
+    from artaffect.data.readers.artelingo import read_artelingo
 
     _import(lambda: read_artelingo(file, images, keep_unpictured), out, as_json)
 
@@ -62,7 +62,7 @@ def import_artemis(
     as_json: AsJson = False,
 ) -> None:
     """Read artemis_dataset_release_v0.csv. It has no splits: make them with artaffect split."""
-    from artaffect.data.importers import read_artemis
+    from artaffect.data.readers.artelingo import read_artemis
 
     _import(lambda: read_artemis(file, images, keep_unpictured), out, as_json)
 
@@ -87,7 +87,7 @@ def import_artemotion28(
     as_json: AsJson = False,
 ) -> None:
     """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
-    from artaffect.data.importers import read_artemotion28
+    from artaffect.shared_task.reader import read_artemotion28
 
     _import(
         lambda: read_artemotion28(file, images, keep_unpictured, by_region, merge_other),
@@ -109,15 +109,15 @@ def import_parquet(
     as_json: AsJson = False,
 ) -> None:
     """Read the Hugging Face layout of ArtELingo, with its embedded pictures."""
-    from artaffect.data.importers import read_parquet
+    from artaffect.data.readers.artelingo import read_hf_parquet
 
-    _import(lambda: read_parquet(file, images, keep_unpictured), out, as_json)
+    _import(lambda: read_hf_parquet(file, images, keep_unpictured), out, as_json)
 
 
 def _import(
     read: Callable[[], tuple[AnnotationTable, ImportReport]], out: Path, as_json: bool
 ) -> None:
-    from artaffect.data.importers import describe
+    from artaffect.data.readers.artelingo import describe
     from artaffect.runtime import say
 
     table, report = read()
@@ -158,7 +158,7 @@ def stats(table: TableFile, as_json: AsJson = False) -> None:
 
 
 def _show_stats(table: AnnotationTable, as_json: bool) -> None:
-    from artaffect.data.statistics import describe_table, print_statistics
+    from artaffect.data.summary import describe_table, print_statistics
 
     found = describe_table(table)
     if as_json:
@@ -224,10 +224,10 @@ def sample(
     ] = False,
 ) -> None:
     """Draw a synthetic data set, laid out like a real one, whose truth is known."""
-    from artaffect.data.sample.many_tongues import write_artemotion28
     from artaffect.data.sample.write import write_sample
     from artaffect.errors import UnknownNameError
     from artaffect.runtime import say
+    from artaffect.shared_task.sample import write_artemotion28
 
     if layout == "artemotion28":
         csv = write_artemotion28(out, paintings or 1658, rows, seed, overwrite)

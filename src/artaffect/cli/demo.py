@@ -4,12 +4,12 @@ from pathlib import Path
 
 from artaffect.cli.show import print_prediction
 from artaffect.config import CompactConfig
-from artaffect.data.importers import describe, read_artelingo
+from artaffect.data.readers.artelingo import describe, read_artelingo
 from artaffect.data.sample.write import write_new_painting, write_sample
-from artaffect.evaluation.report import print_result, save_metrics, save_report
-from artaffect.inference.evaluation import evaluate_run
-from artaffect.inference.loading import load_predictor
+from artaffect.prediction.evaluation import evaluate_run
+from artaffect.prediction.predictor import load_predictor
 from artaffect.recipes import load_recipe
+from artaffect.report.evaluation import print_result, save_metrics, save_report
 from artaffect.runtime import say
 from artaffect.training.run import train_run
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from artaffect.cli.models import Overwrite, Run
+from artaffect.cli.options import Overwrite, Run
 
 
 def export(
@@ -24,7 +24,7 @@ def export(
     Every command that takes a RUN to predict takes the new folder. It is checked against the old one
     before it is written, with pictures and captions of many sizes.
     """
-    from artaffect.inference.export import export_onnx
+    from artaffect.prediction.export import export_onnx
     from artaffect.runtime import say
 
     difference = export_onnx(run, out, int8, overwrite)
@@ -40,7 +40,7 @@ def push(
 
     Log in first, with `hf auth login` or HF_TOKEN. Afterwards OWNER/MODEL stands wherever a RUN does.
     """
-    from artaffect.inference.sharing import push_folder
+    from artaffect.models.hub import push_folder
     from artaffect.runtime import say
 
     say(push_folder(run, repository, private))

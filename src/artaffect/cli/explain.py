@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from artaffect.cli.models import AsJson, Cache, Culture, Run
+from artaffect.cli.options import AsJson, Cache, Culture, Run
 
 
 def explain(
@@ -43,11 +43,10 @@ def explain(
     from artaffect.data.annotations import AnnotationTable
     from artaffect.errors import InputError
     from artaffect.explain.explainer import Explainer
-    from artaffect.explain.neighbours import NearestPaintings
-    from artaffect.explain.page import save_explanation
-    from artaffect.inference.loading import load_predictor
-    from artaffect.inference.predictor import PredictionInput
+    from artaffect.explain.neighbours import NearestArtworks
     from artaffect.labels import parse_emotion
+    from artaffect.prediction.predictor import PredictionInput, load_predictor
+    from artaffect.report.explanation import save_explanation
     from artaffect.runtime import say
 
     if out is None and not as_json:
@@ -59,7 +58,7 @@ def explain(
     branch = explainer.model.image
     if data is not None and image is not None and branch is not None:
         table = AnnotationTable.load(data)
-        explainer.paintings = NearestPaintings(table, branch.encoder, branch.head, cache)
+        explainer.paintings = NearestArtworks(table, branch.encoder, branch.head, cache)
     explanation = explainer.explain(asked, explained, check=True)
     if out is not None:
         save_explanation(explanation, asked, out, predictor.description.image)

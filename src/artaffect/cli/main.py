@@ -1,12 +1,15 @@
 """The command ``artaffect``: its groups, and the one place where errors become a line and an exit code."""
 
+import logging
 import sys
 
 import typer
 
 import artaffect
-from artaffect.cli import collection, data, deploy, explain, models, report, semeval, serve
+from artaffect.cli import collection, data, deploy, explain, models, report, serve
 from artaffect.errors import ArtAffectError
+from artaffect.runtime import console
+from artaffect.shared_task.commands import semeval_app
 
 app = typer.Typer(
     name="artaffect",
@@ -35,7 +38,7 @@ app.command(rich_help_panel="In use")(collection.predict_collection)
 app.command(rich_help_panel="In use")(deploy.export)
 app.command(rich_help_panel="In use")(deploy.push)
 app.command(rich_help_panel="In use")(serve.serve)
-app.add_typer(semeval.semeval_app, name="semeval", rich_help_panel="Shared task")
+app.add_typer(semeval_app, name="semeval", rich_help_panel="Shared task")
 
 
 @app.callback(invoke_without_command=True)
@@ -61,8 +64,24 @@ _EXTRAS = {
 """What brings the packages that only some commands need."""
 
 
+class _TerminalHandler(logging.Handler):
+    """Show the library's messages on standard error, as they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        console.print(record.getMessage(), markup=False, soft_wrap=True)
+
+
+def _show_messages() -> None:
+    logger = logging.getLogger("artaffect")
+    if not any(isinstance(handler, _TerminalHandler) for handler in logger.handlers):
+        logger.addHandler(_TerminalHandler())
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
 def main() -> None:
     """Run the command; exit with 1 after one clear line where it cannot go on."""
+    _show_messages()
     try:
         app()
     except ArtAffectError as error:

@@ -8,21 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from artaffect.evaluation.evaluator import EvaluationResult
+from artaffect.cli.options import AsJson, Cache, Culture, Data, Overwrite, Run
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A model folder made by artaffect train.")]
-Data = Annotated[Path, typer.Option("--data", help="A table made by artaffect import.")]
-Cache = Annotated[
-    Path | None,
-    typer.Option("--cache", help="Where features are kept; default: the user's cache folder."),
-]
-Culture = Annotated[
-    list[str] | None,
-    typer.Option("--culture", help="Whose reading; repeatable. Default: every culture."),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an older result.")]
+if TYPE_CHECKING:
+    from artaffect.metrics.evaluation import EvaluationResult
 
 
 def demo(
@@ -101,8 +90,8 @@ def evaluate(
 ) -> None:
     """Score a model folder on one split, overall and per culture, beside the baseline."""
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.evaluation.report import save_metrics, save_report
-    from artaffect.inference.evaluation import evaluate_run
+    from artaffect.prediction.evaluation import evaluate_run
+    from artaffect.report.evaluation import save_metrics, save_report
 
     result = evaluate_run(run, AnnotationTable.load(data), split, cache)
     folder = out or run / f"evaluation-{data.stem}-{split}"
@@ -125,7 +114,7 @@ def predict(
 ) -> None:
     """Say what an artwork evokes, from an image, a caption or both, for each culture side by side."""
     from artaffect.cli.show import print_prediction
-    from artaffect.inference.loading import load_predictor
+    from artaffect.prediction.predictor import load_predictor
 
     prediction = load_predictor(run).predict(image, caption, language, culture or None)
     if as_json:
@@ -146,7 +135,7 @@ def encoders(as_json: AsJson = False) -> None:
 
 
 def _show(result: EvaluationResult, as_json: bool, where: str) -> None:
-    from artaffect.evaluation.report import print_result
+    from artaffect.report.evaluation import print_result
     from artaffect.runtime import say
 
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from artaffect.cli.models import AsJson, Cache, Data
+from artaffect.cli.options import AsJson, Cache, Data
 
 Split = Annotated[str, typer.Option(help="Scored on: train, val or test.")]
 Least = Annotated[
@@ -57,23 +57,23 @@ def report(
     others are compared with.
     """
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.evaluation.culture.page import JSON, PAGE, PAINTINGS, save_cultural_report
-    from artaffect.evaluation.culture.verdicts import verdicts
-    from artaffect.inference.culture import ReportOptions, cultural_report, picture_addresses
+    from artaffect.report.culture import ReportOptions, cultural_report, picture_addresses
+    from artaffect.report.culture_page import JSON, PAGE, PAINTINGS, save_cultural_report
+    from artaffect.report.findings import findings
     from artaffect.runtime import say
 
     options = ReportOptions(split, least, shown=paintings)
     table = AnnotationTable.load(data)
     found = cultural_report(runs, table, data.stem, options, cache)
     if explanations and find_spec("captum"):
-        from artaffect.explain.faithfulness import with_deletion_tests
+        from artaffect.report.deletion_tests import with_deletion_tests
 
         found = with_deletion_tests(found, runs, table, explanations)
     save_cultural_report(found, out, picture_addresses(found, out / PAINTINGS, embed_images))
     if as_json:
         typer.echo((out / JSON).read_text("utf-8"))
     else:
-        for line in (*found.notes, *verdicts(found)):
+        for line in (*found.notes, *findings(found)):
             typer.echo(f"- {line}")
     say(f"report: {out / PAGE}")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import typer
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.importers import read_artelingo
+from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.data.sample.write import write_sample
 from artaffect.errors import InputError
-from artaffect.evaluation.report import print_tables
+from artaffect.report.evaluation import print_tables
 from artaffect.runtime import say
 from artaffect.training.reproduction import reproduce
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from artaffect.cli.models import Run
+from artaffect.cli.options import Run
 from artaffect.server.limits import ServiceLimits
 
 _LIMITS = ServiceLimits()
@@ -47,7 +47,7 @@ def serve(
     Requests that come together are answered together. Needs the extra `serve`, and no torch where RUN
     was exported to ONNX.
     """
-    from artaffect.inference.loading import load_predictor
+    from artaffect.prediction.predictor import load_predictor
     from artaffect.server.app import create_app
     from artaffect.server.app import serve as serve_app
 

@@ -25,7 +25,7 @@ _PATCHES = 7
 """Patches a side that occlusion covers one by one."""
 
 
-def gradient_heat(encoder: ImageEncoder, pixels: Tensor, answer: Answer) -> np.ndarray:
+def gradient_heatmap(encoder: ImageEncoder, pixels: Tensor, answer: Answer) -> np.ndarray:
     """How much each place of a picture speaks for the answer.
 
     Grad-CAM (Selvaraju et al. 2017) on the layers that the features are made of, summed over them; for
@@ -38,7 +38,7 @@ def gradient_heat(encoder: ImageEncoder, pixels: Tensor, answer: Answer) -> np.n
         float32 [size, size]; positive speaks for, negative against.
     """
     size = encoder.preprocessing.size
-    layers = encoder.map_layers()
+    layers = encoder.target_layers()
 
     def forward(x: Tensor) -> Tensor:
         return answer(encoder(x))
@@ -51,25 +51,25 @@ def gradient_heat(encoder: ImageEncoder, pixels: Tensor, answer: Answer) -> np.n
             return _resized(grid, size)
         layers = [layer]
     maps = [_resized(LayerGradCam(forward, one).attribute(pixels), size) for one in layers]
-    heat: np.ndarray = np.stack(maps).sum(0)
-    return heat
+    heatmap: np.ndarray = np.stack(maps).sum(0)
+    return heatmap
 
 
-def occlusion_heat(encoder: ImageEncoder, pixels: Tensor, answer: Answer) -> np.ndarray:
+def occlusion_heatmap(encoder: ImageEncoder, pixels: Tensor, answer: Answer) -> np.ndarray:
     """How far the answer falls where a patch of the picture is covered with its mean colour.
 
-    The slow check of :func:`gradient_heat` (Zeiler and Fergus 2014), with the same arguments and result.
+    The slow check of :func:`gradient_heatmap` (Zeiler and Fergus 2014), with the same arguments and result.
     """
     side = max(1, encoder.preprocessing.size // _PATCHES)
     with torch.no_grad():
-        heat = Occlusion(lambda x: answer(encoder.encode(x))).attribute(
+        heatmap = Occlusion(lambda x: answer(encoder.encode(x))).attribute(
             pixels,
             sliding_window_shapes=(3, side, side),
             strides=(3, side, side),
             baselines=pixels.mean((2, 3), keepdim=True),
             perturbations_per_eval=16,
         )
-    found: np.ndarray = heat.mean(1)[0].float().cpu().numpy()
+    found: np.ndarray = heatmap.mean(1)[0].float().cpu().numpy()
     return found
 
 

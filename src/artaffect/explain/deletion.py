@@ -33,13 +33,13 @@ class Deletion:
 
 
 def delete_patches(
-    pixels: Tensor, heat: np.ndarray, answer: Callable[[Tensor], Tensor], patches: int = 7
+    pixels: Tensor, heatmap: np.ndarray, answer: Callable[[Tensor], Tensor], patches: int = 7
 ) -> Deletion:
     """Cover patches of a picture with its mean colour.
 
     Args:
         pixels: float32 [1, 3, size, size].
-        heat: float32 [size, size].
+        heatmap: float32 [size, size].
         answer: log-probabilities [n] of pictures [n, 3, size, size].
     """
     size = pixels.shape[-1]
@@ -49,7 +49,7 @@ def delete_patches(
         for top, bottom in zip(edges, edges[1:], strict=False)
         for left, right in zip(edges, edges[1:], strict=False)
     ]
-    weights = np.array([heat[a:b, c:d].mean() for a, b, c, d in boxes])
+    weights = np.array([heatmap[a:b, c:d].mean() for a, b, c, d in boxes])
     mean = pixels.mean((2, 3))[0][:, None, None]
 
     def without(gone: Sequence[int]) -> Tensor:

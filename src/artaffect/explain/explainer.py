@@ -9,15 +9,19 @@ import torch
 from torch import Tensor
 
 from artaffect.errors import InputError
-from artaffect.explain.attribution import gradient_heat, occlusion_heat, token_weights
+from artaffect.explain.attribution import gradient_heatmap, occlusion_heatmap, token_weights
+from artaffect.explain.contributions import Parts, log_odds_contributions
 from artaffect.explain.deletion import Deletion, delete_patches, delete_words
-from artaffect.explain.neighbours import NearestPaintings, Neighbour
-from artaffect.explain.parts import Parts, parts_of
+from artaffect.explain.neighbours import NearestArtworks, Neighbour
 from artaffect.explain.words import Word, weigh_words
-from artaffect.inference.model_predictor import ModelPredictor, PreparedInput
-from artaffect.inference.predictor import PredictionInput, Reading
-from artaffect.inference.torch_predictor import TorchPredictor
 from artaffect.labels import EMOTIONS, Emotion
+from artaffect.prediction.predictor import (
+    CulturePrediction,
+    ModelPredictor,
+    PredictionInput,
+    PreparedInput,
+)
+from artaffect.prediction.torch import TorchPredictor
 
 
 @dataclass(frozen=True)
@@ -26,17 +30,17 @@ class Check:
 
     deletion: Deletion
     occlusion: float | None = None
-    """Of a heat map: Spearman's correlation with occlusion over patches."""
+    """Of a heatmap map: Spearman's correlation with occlusion over patches."""
 
 
 @dataclass(frozen=True)
-class ReadingExplanation:
+class CultureExplanation:
     """Why one culture's answer gives an emotion the probability that it does."""
 
-    reading: Reading
+    prediction: CulturePrediction
     emotion: Emotion
     parts: Parts
-    heat: np.ndarray | None
+    heatmap: np.ndarray | None
     """float32 [size, size] over what the encoder sees; positive speaks for the emotion."""
     words: Sequence[Word] | None
     """The whole caption as read."""
@@ -46,9 +50,9 @@ class ReadingExplanation:
     """By ``image`` and ``caption``, where they were asked for."""
 
     def to_json(self) -> dict[str, Any]:
-        """All but the heat map."""
+        """All but the heatmap map."""
         return {
-            **self.reading.to_json(),
+            **self.prediction.to_json(),
             "explained": str(self.emotion),
             "parts": asdict(self.parts),
             "words": None if self.words is None else [asdict(word) for word in self.words],
@@ -61,12 +65,12 @@ class ReadingExplanation:
 class Explanation:
     """The answers for one artwork, explained."""
 
-    readings: Sequence[ReadingExplanation]
+    by_culture: Sequence[CultureExplanation]
     neighbours: Sequence[Neighbour]
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "readings": [reading.to_json() for reading in self.readings],
+            "predictions": [reading.to_json() for reading in self.by_culture],
             "neighbours": [{**asdict(n), "image": str(n.image)} for n in self.neighbours],
         }
 
@@ -74,9 +78,7 @@ class Explanation:
 class Explainer:
     """Explains what a predictor answers. It needs gradients, and so the torch model."""
 
-    def __init__(
-        self, predictor: ModelPredictor, paintings: NearestPaintings | None = None
-    ) -> None:
+    def __init__(self, predictor: ModelPredictor, paintings: NearestArtworks | None = None) -> None:
         """Make an explainer.
 
         Args:
@@ -110,8 +112,8 @@ class Explainer:
         prediction = self.predictor.answer([given])[0]
         features = _Features.of(self.predictor, given)
         explained = [
-            self._one(asked, given, features, reading, emotion or reading.emotions.top, check)
-            for reading in prediction.readings
+            self._one(asked, given, features, reading, emotion or reading.top, check)
+            for reading in prediction.by_culture
         ]
         near = []
         if self.paintings is not None and given.pixels is not None:
@@ -123,24 +125,24 @@ class Explainer:
         asked: PredictionInput,
         given: PreparedInput,
         features: "_Features",
-        reading: Reading,
+        reading: CulturePrediction,
         emotion: Emotion,
         check: bool,
-    ) -> ReadingExplanation:
+    ) -> CultureExplanation:
         index = EMOTIONS.index(emotion)
         culture = self.predictor.description.culture_index(reading.culture)
         ask = _Question(self.predictor, features, culture, index)
-        heat = words = None
+        heatmap = words = None
         cut = False
         checks: dict[str, Check] = {}
         image_encoder, text_encoder = self.model.encoders
         if given.pixels is not None and image_encoder is not None:
             pixels = torch.from_numpy(given.pixels)[None].to(self.predictor.device)
-            heat = gradient_heat(image_encoder, pixels, ask.of_image)
+            heatmap = gradient_heatmap(image_encoder, pixels, ask.of_image)
             if check:
-                slow = occlusion_heat(image_encoder, pixels, ask.of_image)
-                falls = delete_patches(pixels, heat, ask.of_pixels)
-                checks["image"] = Check(falls, _rank_correlation(heat, slow))
+                slow = occlusion_heatmap(image_encoder, pixels, ask.of_image)
+                falls = delete_patches(pixels, heatmap, ask.of_pixels)
+                checks["image"] = Check(falls, _rank_correlation(heatmap, slow))
         if given.tokens is not None and text_encoder is not None:
             tokens = text_encoder.tokens
             shown = " ".join(str(asked.caption).split())
@@ -152,13 +154,13 @@ class Explainer:
             cut = bool(encoding.overflowing)
             if check:
                 checks["caption"] = Check(_delete(words, ask))
-        return ReadingExplanation(
-            reading=reading,
+        return CultureExplanation(
+            prediction=reading,
             emotion=emotion,
-            parts=parts_of(
+            parts=log_odds_contributions(
                 self.model, features.image, features.caption, features.present, culture, index
             ),
-            heat=heat,
+            heatmap=heatmap,
             words=words,
             cut=cut,
             checks=checks,
@@ -245,8 +247,8 @@ def _rank_correlation(one: np.ndarray, other: np.ndarray, patches: int = 7) -> f
     """Spearman's, over patches."""
     size = len(one) - len(one) % patches
     cells = [
-        heat[:size, :size].reshape(patches, size // patches, patches, -1).mean((1, 3)).ravel()
-        for heat in (one, other)
+        heatmap[:size, :size].reshape(patches, size // patches, patches, -1).mean((1, 3)).ravel()
+        for heatmap in (one, other)
     ]
     ranks = [np.argsort(np.argsort(cell)).astype(float) for cell in cells]
     if any(cell.std() == 0 for cell in cells):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.inference.rows import encode_pictures, picture_files
+from artaffect.features import encode_images, image_files
 from artaffect.labels import EMOTIONS
-from artaffect.models.classifier import EmotionHead
+from artaffect.models.heads import EmotionHead
 from artaffect.models.image_encoders import ImageEncoder
 
 
@@ -25,7 +25,7 @@ class Neighbour:
     """Culture → emotion → votes, commonest first."""
 
 
-class NearestPaintings:
+class NearestArtworks:
     """The training paintings of a table, by their features."""
 
     def __init__(
@@ -43,8 +43,8 @@ class NearestPaintings:
         self.table = table.of_split("train")
         names, codes = self.table.codes("artwork_id")
         present, rows = np.unique(codes, return_inverse=True)
-        files = picture_files(self.table, rows, len(present))
-        values, pictured, _ = encode_pictures(files, encoder, cache)
+        files = image_files(self.table, rows, len(present))
+        values, pictured, _ = encode_images(files, encoder, cache)
         self._head = head
         keep = np.flatnonzero(pictured)
         self._directions = self._direction(values[keep])
@@ -78,8 +78,8 @@ class NearestPaintings:
         return felt
 
     def _direction(self, features: np.ndarray) -> np.ndarray:
-        mean = self._head.standardise.mean.cpu().numpy()
-        scale = self._head.standardise.scale.cpu().numpy()
+        mean = self._head.scaler.mean.cpu().numpy()
+        scale = self._head.scaler.scale.cpu().numpy()
         centred = (features - mean) / scale
         found: np.ndarray = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-9)
         return found

@@ -1,4 +1,4 @@
-"""A heat map as a picture: transparent where nothing speaks, warm where much speaks for the emotion."""
+"""A heatmap map as a picture: transparent where nothing speaks, warm where much speaks for the emotion."""
 
 import io
 
@@ -12,12 +12,12 @@ _COLOUR = (230, 60, 0)
 
 
 def overlay_png(
-    heat: np.ndarray, size: tuple[int, int], preprocessing: ImagePreprocessing
+    heatmap: np.ndarray, size: tuple[int, int], preprocessing: ImagePreprocessing
 ) -> bytes:
     """A PNG of a picture's proportions to lay over it.
 
     Args:
-        heat: [s, s] over what the encoder sees; what speaks against is left clear.
+        heatmap: [s, s] over what the encoder sees; what speaks against is left clear.
         size: width and height of the picture.
 
     Returns:
@@ -26,7 +26,7 @@ def overlay_png(
     scale = _SIDE / max(size)
     width, height = (max(1, round(side * scale)) for side in size)
     left, top, right, bottom = (round(v * scale) for v in preprocessing.visible_box(*size))
-    strength = heat.clip(0)
+    strength = heatmap.clip(0)
     strength = strength / max(float(np.quantile(strength, 0.99)), 1e-12)
     alpha = Image.fromarray((255 * 0.75 * strength.clip(0, 1)).astype(np.uint8))
     layer = Image.new("RGBA", (width, height), (90, 90, 90, 120))

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from artaffect.errors import ModelFolderError
 from artaffect.labels import EMOTIONS
-from artaffect.models.classifier import EmotionClassifier, EmotionHead
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import (
     FORMAT,
@@ -24,6 +23,7 @@ from artaffect.models.folder import (
     read_config,
 )
 from artaffect.models.fusion import build_fusion
+from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.image_encoders import build_image_encoder
 from artaffect.models.text_encoders import build_text_encoder
 from artaffect.models.weights import load_weights

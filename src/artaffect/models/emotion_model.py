@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from artaffect.errors import InputError
 from artaffect.labels import ANY_CULTURE
-from artaffect.models.classifier import EmotionClassifier, log_probabilities
 from artaffect.models.fusion import LinearFusion, LogitFusion
+from artaffect.models.heads import EmotionClassifier, log_probabilities
 from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 
@@ -110,8 +110,8 @@ class EmotionModel(nn.Module):
         inputs = self._inputs(image, caption, culture)
         logits = self._combined(inputs, present, culture)
         if calibrated:
-            inputs_seen = present[:, 0].long() + 2 * present[:, 1].long() - 1
-            logits = logits / self.temperature[inputs_seen, culture].unsqueeze(1)
+            modality_index = present[:, 0].long() + 2 * present[:, 1].long() - 1
+            logits = logits / self.temperature[modality_index, culture].unsqueeze(1)
         shares = present.to(logits.dtype)
         if self.fusion is not None:
             # the feature form also feels the stand-in of what is missing, no share of anything

@@ -17,7 +17,7 @@ from artaffect.runtime import file_digest
 FORMAT = 1
 """Raised when older versions could not read the folder."""
 
-SUMS = "SHA256SUMS"
+CHECKSUMS = "SHA256SUMS"
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 GRAPHS = {"image": "image.onnx", "caption": "caption.onnx", "answer": "answer.onnx"}
@@ -31,12 +31,12 @@ def holds_graphs(folder: Path) -> bool:
     return (folder / GRAPHS["answer"]).is_file()
 
 
-def seal(folder: Path) -> None:
+def write_checksums(folder: Path) -> None:
     """Write the digests of the folder's files, once all of them are there."""
     parts = (WEIGHTS, TOKENIZER, *GRAPHS.values())
     names = sorted((*_NEEDED, *(name for name in parts if (folder / name).is_file())))
     lines = [f"{file_digest(folder / name)}  {name}\n" for name in names]
-    (folder / SUMS).write_text("".join(lines), "utf-8")
+    (folder / CHECKSUMS).write_text("".join(lines), "utf-8")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -68,9 +68,9 @@ def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise ModelFolderError(f"{folder}: no such model folder; `artaffect train` makes one")
     try:
-        lines = (folder / SUMS).read_text("utf-8").splitlines()
+        lines = (folder / CHECKSUMS).read_text("utf-8").splitlines()
     except OSError:
-        raise ModelFolderError(f"{folder} is no model folder: it has no {SUMS}") from None
+        raise ModelFolderError(f"{folder} is no model folder: it has no {CHECKSUMS}") from None
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     weights = GRAPHS["answer"] if GRAPHS["answer"] in sums else WEIGHTS
     for name in sorted({*_NEEDED, weights, *sums}):
@@ -78,6 +78,6 @@ def check_folder(folder: Path) -> None:
             raise ModelFolderError(f"{folder} is incomplete: {name} is missing")
         if file_digest(folder / name) != sums[name]:
             raise ModelFolderError(
-                f"{folder}: {name} is not the file that was saved (its SHA-256 differs from {SUMS}); "
+                f"{folder}: {name} is not the file that was saved (its SHA-256 differs from {CHECKSUMS}); "
                 "copy the folder again, or train anew"
             )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artaffect.labels import EMOTIONS
-from artaffect.models.classifier import EmotionHead, Standardise
+from artaffect.models.heads import EmotionHead, FeatureScaler
 
 
 class LinearFusion(nn.Module):
@@ -128,8 +128,8 @@ class FeatureFusion(LinearFusion):
             "hidden": list(hidden),
         }
         self.per_culture = per_culture
-        self.standardise_image = Standardise(image_dim)
-        self.standardise_caption = Standardise(caption_dim)
+        self.image_scaler = FeatureScaler(image_dim)
+        self.caption_scaler = FeatureScaler(caption_dim)
         self.image_projection = nn.Linear(image_dim, latent)
         self.caption_projection = nn.Linear(caption_dim, latent)
         self.weight = nn.Parameter(torch.ones(per_culture + 1, 2))
@@ -150,8 +150,8 @@ class FeatureFusion(LinearFusion):
         """The weighed latents: [n, 2, latent]. Their sizes say little more than who spoke louder."""
         latents = torch.stack(
             [
-                self.image_projection(self.inputs(self.standardise_image(image))),
-                self.caption_projection(self.inputs(self.standardise_caption(caption))),
+                self.image_projection(self.inputs(self.image_scaler(image))),
+                self.caption_projection(self.inputs(self.caption_scaler(caption))),
             ],
             1,
         )

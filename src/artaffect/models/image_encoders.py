@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from artaffect.data.preprocessing import ImagePreprocessing
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
-from artaffect.models.efficientnet_lite import EfficientNetLite0
-from artaffect.models.packages import package_file
+from artaffect.models.bundled.efficientnet_lite0 import EfficientNetLite0
+from artaffect.models.bundled.packages import package_file
 from artaffect.models.vgg import Vgg16, from_published
 from artaffect.models.weights import load_weights
 
@@ -51,7 +51,7 @@ class ImageEncoder(nn.Module):
             return features
         return torch.cat([self(part) for part in torch.split(pixels, _PICTURES_ON_CPU)])
 
-    def map_layers(self) -> list[nn.Module]:
+    def target_layers(self) -> list[nn.Module]:
         """The layers whose outputs the features are made of, each a map over the picture.
 
         None where the family does not say: the last one that has places is taken then.
@@ -92,7 +92,7 @@ class EfficientNetLite0Encoder(ImageEncoder):
             return self.network.stage_statistics(pixels)
         return self.network.pooled(pixels)
 
-    def map_layers(self) -> list[nn.Module]:
+    def target_layers(self) -> list[nn.Module]:
         layers = self.network.stage_layers()
         return layers if self.architecture["features"] == "stages" else layers[-1:]
 
@@ -129,7 +129,7 @@ class Vgg16Encoder(ImageEncoder):
         features: Tensor = self.network(pixels)
         return features
 
-    def map_layers(self) -> list[nn.Module]:
+    def target_layers(self) -> list[nn.Module]:
         return [self.network.features[-1]]
 
     @classmethod

@@ -12,7 +12,7 @@ from artaffect.data.preprocessing import TextPreprocessing
 from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
-from artaffect.models.e5_small import load_e5_small
+from artaffect.models.bundled.e5_small import load_e5_small
 
 
 class TextEncoder(nn.Module):

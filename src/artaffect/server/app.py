@@ -13,10 +13,10 @@ from fastapi.security import HTTPBearer
 from starlette.staticfiles import StaticFiles
 
 import artaffect
-from artaffect.inference.model_predictor import ModelPredictor
-from artaffect.server.gate import Gate
+from artaffect.prediction.predictor import ModelPredictor
 from artaffect.server.limits import ServiceLimits
 from artaffect.server.logs import LOGGER, log_to_stderr
+from artaffect.server.middleware import RequestMiddleware
 from artaffect.server.problems import PROBLEMS, ProblemError, install
 from artaffect.server.routes import plain, v1
 from artaffect.server.schemas import problem_json
@@ -63,7 +63,9 @@ def create_app(
     app.include_router(plain)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE))
-    app.add_middleware(Gate, service=service, paths=frozenset([*app.openapi()["paths"], "/"]))
+    app.add_middleware(
+        RequestMiddleware, service=service, paths=frozenset([*app.openapi()["paths"], "/"])
+    )
     return app
 
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from artaffect.data.sample.manners import paint
+from artaffect.data.sample.painting_styles import paint
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    library = logging.getLogger("artaffect")  # the command line shows its messages as plain lines
+    library.handlers.clear()
+    library.propagate = True
     for name in (LOGGER.name, "uvicorn"):
         logging.getLogger(name).setLevel(logging.INFO)
     # it quotes from forms that it cannot read; whoever sent one is told

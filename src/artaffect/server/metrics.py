@@ -40,7 +40,7 @@ class Metrics:
             "artaffect_explanations", "Readings explained.", registry=self.registry
         )
         self.places = Gauge(
-            "artaffect_places_taken",
+            "artaffect_queue_depth",
             "Artworks that wait or are being answered.",
             registry=self.registry,
         )

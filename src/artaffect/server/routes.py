@@ -9,7 +9,7 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, Response
 
 from artaffect.errors import ImageError, InputError
-from artaffect.inference.predictor import PredictionInput
+from artaffect.prediction.predictor import PredictionInput
 from artaffect.server.examples import EXAMPLES
 from artaffect.server.problems import PROBLEMS, ProblemError, problem_of
 from artaffect.server.schemas import (

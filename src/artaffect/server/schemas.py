@@ -41,21 +41,21 @@ class Explanation(BaseModel):
     parts: Parts
     words: list[Word] | None = Field(description="The whole caption, in order; null without one.")
     caption_cut: bool = Field(description="Whether the caption is longer than what is read.")
-    heat: str | None = Field(
+    heatmap: str | None = Field(
         description="A PNG as a data URL, to be laid over the picture; null without a picture."
     )
 
 
-class Reading(BaseModel):
+class CulturePrediction(BaseModel):
     """What one public would feel."""
 
     culture: str = Field(examples=["arabic"])
     top: EmotionName = Field(description="The likeliest emotion.")
-    emotions: dict[EmotionName, Probability] = Field(
+    probabilities: dict[EmotionName, Probability] = Field(
         description="All nine; they sum to 1.", examples=[_EMOTIONS]
     )
     entropy_bits: float = Field(ge=0, le=3.17, description="0: certain; 3.17: no idea.")
-    shares: dict[Literal["image", "caption"], Probability] = Field(
+    modality_shares: dict[Literal["image", "caption"], Probability] = Field(
         description="How much each moved the answer.", examples=[{"image": 0.4, "caption": 0.6}]
     )
     note: str | None = Field(description="What to know, such as a culture that was not trained on.")
@@ -65,7 +65,7 @@ class Reading(BaseModel):
 class Prediction(BaseModel):
     """One artwork's readings, in the order in which the cultures were asked for."""
 
-    readings: list[Reading]
+    predictions: list[CulturePrediction]
 
 
 class FieldError(BaseModel):

@@ -13,10 +13,9 @@ from PIL import Image
 
 from artaffect.data.preprocessing import image_size, open_image
 from artaffect.errors import ImageError, InputError
-from artaffect.inference.model_predictor import ModelPredictor, PreparedInput
-from artaffect.inference.predictor import PredictionInput
 from artaffect.labels import EMOTION_NAMES, EMOTIONS
-from artaffect.server.gathering import Gatherer, Places
+from artaffect.prediction.predictor import ModelPredictor, PredictionInput, PreparedInput
+from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher
 from artaffect.server.limits import ServiceLimits
 from artaffect.server.metrics import Metrics
 from artaffect.server.problems import ProblemError
@@ -34,10 +33,12 @@ class Service:
     ) -> None:
         self.predictor, self.limits, self.key = predictor, limits, key
         self.metrics = Metrics()
-        self.places = Places(limits.places, self.metrics.places.set)
-        self.explaining = Places(limits.explanations)
+        self.places = ConcurrencyLimiter(limits.places, self.metrics.places.set)
+        self.explaining = ConcurrencyLimiter(limits.explanations)
         self._one_explanation = asyncio.Lock()
-        self.gatherer = Gatherer(predictor.answer, limits.batch, limits.wait_seconds, self._observe)
+        self.gatherer = DynamicBatcher(
+            predictor.answer, limits.batch, limits.wait_seconds, self._observe
+        )
         self.explainer: Any = None
         """None where the model cannot explain."""
         if predictor.engine == "torch" and find_spec("captum"):
@@ -105,9 +106,9 @@ class Service:
                 for culture in cultures:  # answers that take no time get their turn in between
                     one = replace(asked, cultures=[culture])
                     found = await self.gatherer.alone(lambda one=one: self.explainer.explain(one))  # type: ignore[misc]
-                    readings += found.readings
+                    readings += found.by_culture
             self.metrics.explanations.inc(len(readings))
-            return await self._threaded(lambda: {"readings": self._drawn(readings, asked)})
+            return await self._threaded(lambda: {"predictions": self._drawn(readings, asked)})
 
     def describe(self) -> dict[str, Any]:
         """What has to be known to ask."""
@@ -157,7 +158,7 @@ class Service:
         return asked
 
     def _drawn(self, readings: Sequence[Any], asked: PredictionInput) -> list[dict[str, Any]]:
-        """Readings with their explanations, and the heat of each as a picture."""
+        """Readings with their explanations, and the heatmap of each as a picture."""
         from artaffect.explain.overlay import overlay_png
 
         rules, size = self.predictor.description.image, None
@@ -166,16 +167,16 @@ class Service:
         found = []
         for one in readings:
             said = one.to_json()
-            heat = None
-            if one.heat is not None and rules is not None and size is not None:
-                png = b64encode(overlay_png(one.heat, size, rules))
-                heat = "data:image/png;base64," + png.decode("ascii")
+            heatmap = None
+            if one.heatmap is not None and rules is not None and size is not None:
+                png = b64encode(overlay_png(one.heatmap, size, rules))
+                heatmap = "data:image/png;base64," + png.decode("ascii")
             explanation = {
                 "emotion": said.pop("explained"),
                 "parts": said.pop("parts"),
                 "words": said.pop("words"),
                 "caption_cut": said.pop("caption_cut"),
-                "heat": heat,
+                "heatmap": heatmap,
             }
             said.pop("checks")
             found.append({**said, "explanation": explanation})

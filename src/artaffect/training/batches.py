@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from artaffect.data.decoded import PictureViews
+from artaffect.data.image_cache import ImageViews
 
 Batch = Mapping[str, Any]
 """Tensors by name; ``captions`` alone is a list of (ids, mask)."""
@@ -106,14 +106,14 @@ class CaptionRows(Rows):
         return found
 
 
-class PaintingRows(Rows):
+class ArtworkRows(Rows):
     """Paintings with their readers' votes: one picture is read once for all its readers.
 
     A batch holds ``pixels`` [p, 3, s, s], and for each painting and culture that voted ``artwork``
     (an index into the pixels) [m], ``culture`` [m] and ``votes`` [m, 9].
     """
 
-    def __init__(self, views: PictureViews, votes: Tensor, workers: int = 0) -> None:
+    def __init__(self, views: ImageViews, votes: Tensor, workers: int = 0) -> None:
         """Prepare the rows.
 
         Args:
@@ -148,7 +148,7 @@ class JointRows(Rows):
 
     def __init__(
         self,
-        views: PictureViews,
+        views: ImageViews,
         captions: CaptionRows,
         of_artwork: Sequence[np.ndarray],
         most: int,
@@ -241,7 +241,7 @@ class BatchOrder(Sampler[list[int]]):
         return -(-len(self.rows) // self.batch_size)
 
 
-def read_pixels(views: PictureViews, indices: Sequence[int], epoch: int) -> Tensor:
+def read_pixels(views: ImageViews, indices: Sequence[int], epoch: int) -> Tensor:
     """Training views of these pictures, channels last in memory: float32 [n, 3, s, s]."""
     pixels = torch.from_numpy(np.stack([views.read(i, epoch) for i in indices]))
     return pixels.contiguous(memory_format=torch.channels_last)

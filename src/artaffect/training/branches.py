@@ -9,12 +9,12 @@ from torch.nn import functional as F
 
 from artaffect.config import BranchConfig
 from artaffect.errors import NotFittedError
-from artaffect.inference.evaluation import votes_by_artwork
-from artaffect.inference.rows import FeatureRows
+from artaffect.features import FeatureRows
 from artaffect.labels import EMOTIONS
-from artaffect.models.classifier import EmotionHead
+from artaffect.models.heads import EmotionHead
+from artaffect.prediction.evaluation import votes_by_artwork
 from artaffect.training.batches import TensorRows
-from artaffect.training.tasks import ClassificationTask, SoftLabelTask
+from artaffect.training.objectives import ClassificationTask, SoftLabelTask
 from artaffect.training.trainer import FitResult, Trainer
 
 _CHUNK = 65_536

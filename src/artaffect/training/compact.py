@@ -1,28 +1,33 @@
 """The recipe ``compact``: heads and their combination on the features of frozen encoders."""
 
+import logging
+
 import torch
 
 from artaffect.config import CompactConfig
 from artaffect.errors import TableError
-from artaffect.inference.calibration import calibrate
-from artaffect.inference.evaluation import (
-    TrainingHabits,
+from artaffect.features import FeatureRows, extract_rows
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.heads import EmotionClassifier
+from artaffect.models.image_encoders import create_image_encoder
+from artaffect.models.text_encoders import create_text_encoder
+from artaffect.prediction.evaluation import (
+    TrainingPriors,
     evaluate_rows,
     fit_readers,
     votes_by_artwork,
 )
-from artaffect.inference.rows import FeatureRows, extract_rows
-from artaffect.models.classifier import EmotionClassifier
-from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.image_encoders import create_image_encoder
-from artaffect.models.text_encoders import create_text_encoder
-from artaffect.runtime import say
 from artaffect.training.branches import CaptionBranch, ImageBranch
-from artaffect.training.corpus import Corpus, TrainedModel
+from artaffect.training.calibration import calibrate
+from artaffect.training.data import TrainedModel, TrainingData
 from artaffect.training.fusion import BranchLogits, choose_fusion, out_of_fold_logits
 
+_logger = logging.getLogger(__name__)
 
-def train_compact(corpus: Corpus, config: CompactConfig, draws: int = 1000) -> TrainedModel:
+
+def train_compact(
+    corpus: TrainingData, config: CompactConfig, n_resamples: int = 1000
+) -> TrainedModel:
     """Train image, caption and fusion on frozen features; choose on the validation split.
 
     Raises:
@@ -38,19 +43,21 @@ def train_compact(corpus: Corpus, config: CompactConfig, draws: int = 1000) -> T
     }
     for name, part in rows.items():
         for fault in part.broken:
-            say(f"trained without a picture that cannot be read: {fault}")
+            _logger.info(f"trained without a picture that cannot be read: {fault}")
         if not part.has_image.any():
             raise TableError(f"no row of split {name!r} has a picture")
 
-    asked = (corpus.told_apart(config.culture), config.seed, config.culture)
+    asked = (corpus.n_cultures(config.culture), config.seed, config.culture)
     image = ImageBranch(config.image, image_encoder.feature_dim, *asked)
     caption = CaptionBranch(config.caption, text_encoder.feature_dim, *asked)
     train, val = rows["train"], rows["val"]
     pictured, pictured_val = train.select(train.has_image), val.select(val.has_image)
     image_head = image.fit(pictured, pictured_val)
-    say(f"image: log-loss {image.result_.best_score:.4f} on validation, penalty {image.penalty_}")
+    _logger.info(
+        f"image: log-loss {image.result_.best_score:.4f} on validation, penalty {image.penalty_}"
+    )
     caption_head = caption.fit(train, val)
-    say(f"caption: log-loss {caption.result_.best_score:.4f} on validation")
+    _logger.info(f"caption: log-loss {caption.result_.best_score:.4f} on validation")
     logits = out_of_fold_logits(image, caption, train, config.folds, config.seed)
     val_logits = BranchLogits(
         image.logits(image_head, pictured_val), caption.logits(caption_head, pictured_val)
@@ -71,12 +78,12 @@ def train_compact(corpus: Corpus, config: CompactConfig, draws: int = 1000) -> T
         corpus.languages,
     ).eval()
     calibrate(model, val)
-    habits = TrainingHabits.of(train, _readers(pictured, logits))
+    priors = TrainingPriors.of(train, _readers(pictured, logits))
     return TrainedModel(
         model=model,
-        habits=habits,
+        priors=priors,
         chosen={"image": image.chosen(), "caption": caption.chosen(), "fusion": fusion_chosen},
-        evaluation=evaluate_rows(model, val, habits, "val", draws),
+        evaluation=evaluate_rows(model, val, priors, "val", n_resamples),
     )
 
 

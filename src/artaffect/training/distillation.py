@@ -1,5 +1,6 @@
 """The recipes of the kind ``distillation``: a text model, and a smaller one that learns from it."""
 
+import logging
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -10,18 +11,14 @@ from torch import nn
 
 from artaffect.config import CaptionConfig, DistillationConfig
 from artaffect.errors import ConfigError
-from artaffect.evaluation.evaluator import EvaluationResult, evaluate
-from artaffect.inference.evaluation import answers
-from artaffect.inference.features import extract_features
-from artaffect.inference.rows import extract_rows
+from artaffect.features import extract_features, extract_rows
+from artaffect.metrics.evaluation import EvaluationResult, evaluate
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.shrinking import keep_layers
+from artaffect.models.pruning import prune_layers
 from artaffect.models.text_encoders import TextEncoder
-from artaffect.runtime import say
-from artaffect.training.corpus import Corpus, Part, TrainedModel
-from artaffect.training.tasks import ClassificationTask, DistillationTask
-from artaffect.training.tuned import score
-from artaffect.training.tuning import (
+from artaffect.prediction.evaluation import predict_all_inputs
+from artaffect.training.data import Part, TrainedModel, TrainingData
+from artaffect.training.encoders import (
     CaptionModel,
     Choice,
     caption_encoder,
@@ -33,13 +30,17 @@ from artaffect.training.tuning import (
     trainable,
     tune_caption,
 )
+from artaffect.training.objectives import ClassificationTask, DistillationTask
+from artaffect.training.tuned import score
+
+_logger = logging.getLogger(__name__)
 
 _TIMED = 512
 """Captions on which speed is measured."""
 
 
 def train_distillation(
-    corpus: Corpus, config: DistillationConfig, draws: int = 1000
+    corpus: TrainingData, config: DistillationConfig, n_resamples: int = 1000
 ) -> TrainedModel:
     """Train a teacher, then a student with and without it; the student with it is the model.
 
@@ -58,27 +59,27 @@ def train_distillation(
     if config.alone:
         encoder = _own_encoder(config, parts[0])
         alone = start_caption(
-            encoder, config.student, parts[0], choice, corpus.told_apart(config.culture)
+            encoder, config.student, parts[0], choice, corpus.n_cultures(config.culture)
         )
-        say(f"student without the teacher: training ({trainable(encoder)})")
+        _logger.info(f"student without the teacher: training ({trainable(encoder)})")
         rows = caption_rows(encoder, parts[0])
         folder = corpus.folder("student-alone")
         found = tune_caption(alone, config.student, rows, parts[1], choice, folder)
         chosen["student, not distilled"] = course(found)
         models["student, not distilled"] = alone
     model = EmotionModel(None, student, None, corpus.cultures, corpus.languages).eval()
-    habits, result = score(corpus, model, draws)
-    compared = _compare(corpus, models, habits.baseline.predict, draws)
+    priors, result = score(corpus, model, n_resamples)
+    compared = _compare(corpus, models, priors.baseline.predict_proba, n_resamples)
     compared = replace(
         compared,
         protocol={**result.protocol, "shown": "student"},
         extra={"size_and_speed": _sizes(models, corpus)},
     )
-    return TrainedModel(model, habits, chosen, compared)
+    return TrainedModel(model, priors, chosen, compared)
 
 
 def _distil(
-    corpus: Corpus,
+    corpus: TrainingData,
     config: DistillationConfig,
     teacher: CaptionModel,
     parts: tuple[Part, Part],
@@ -86,9 +87,9 @@ def _distil(
 ) -> tuple[CaptionModel, dict[str, Any]]:
     settings = config.student
     encoder = _student_encoder(settings, teacher.encoder, parts[0])
-    cultures = corpus.told_apart(config.culture)
+    cultures = corpus.n_cultures(config.culture)
     student = start_caption(encoder, settings, parts[0], choice, cultures)
-    say(f"student: learning from the teacher ({trainable(encoder)})")
+    _logger.info(f"student: learning from the teacher ({trainable(encoder)})")
     # the teacher reads each caption once: its features are kept, its logits follow from them
     captions = parts[0].table.strings("caption")
     features = extract_features(teacher.encoder, captions, corpus.cache).values
@@ -110,7 +111,7 @@ def _student_encoder(settings: CaptionConfig, teacher: TextEncoder, part: Part) 
         return caption_encoder(settings, part.table)
     if not settings.depth:
         raise ConfigError("student.encoder = 'teacher' needs student.depth: how many of its layers")
-    return keep_layers(teacher, settings.depth)
+    return prune_layers(teacher, settings.depth)
 
 
 def _own_encoder(config: DistillationConfig, part: Part) -> TextEncoder:
@@ -122,7 +123,7 @@ def _own_encoder(config: DistillationConfig, part: Part) -> TextEncoder:
 
 
 def _compare(
-    corpus: Corpus, models: dict[str, CaptionModel], baseline: Any, draws: int
+    corpus: TrainingData, models: dict[str, CaptionModel], baseline: Any, n_resamples: int
 ) -> EvaluationResult:
     said: dict[str, np.ndarray] = {}
     for name, branch in models.items():
@@ -130,20 +131,20 @@ def _compare(
         if not said:
             said["baseline"] = baseline(rows.culture_names)
         alone = EmotionModel(None, branch, None, corpus.cultures, corpus.languages)
-        said[name] = answers(alone, rows)["caption"]
+        said[name] = predict_all_inputs(alone, rows)["caption"]
     pairs = [("student", name) for name in models if name != "student"]
     return evaluate(
         said,
         rows.emotion.numpy(),
         rows.culture_names,
         rows.artwork.numpy(),
-        draws,
+        n_resamples,
         pairs=pairs,
         shown="student",
     )
 
 
-def _sizes(models: dict[str, CaptionModel], corpus: Corpus) -> dict[str, dict[str, float]]:
+def _sizes(models: dict[str, CaptionModel], corpus: TrainingData) -> dict[str, dict[str, float]]:
     """Weights, and time per caption in turns on the same captions: the best of three rounds."""
     captions = corpus.val.strings("caption")[:_TIMED]
     times: dict[str, list[float]] = {name: [] for name in models}

@@ -5,6 +5,7 @@ harm. Here every training painting is answered by branches that never saw it (st
 1992), and the weights are fitted on those answers.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +16,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from artaffect.config import FusionConfig
-from artaffect.inference.rows import FeatureRows
+from artaffect.features import FeatureRows
 from artaffect.labels import EMOTIONS
 from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion
-from artaffect.runtime import say
 from artaffect.training.batches import TensorRows
 from artaffect.training.branches import CaptionBranch, ImageBranch
-from artaffect.training.tasks import FusionTask
+from artaffect.training.objectives import FusionTask
 from artaffect.training.trainer import Trainer
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,8 @@ def fit_linear_fusion(
         task = FusionTask(fusion, modality_dropout=0.0, cultures=0)
         settings = config.logits
     elif isinstance(fusion, FeatureFusion):
-        fusion.standardise_image.fit(rows.image[rows.pictured])
-        fusion.standardise_caption.fit(rows.caption)
+        fusion.image_scaler.fit(rows.image[rows.pictured])
+        fusion.caption_scaler.fit(rows.caption)
         data = TensorRows(
             shared={"image": (rows.image, rows.artwork)},
             caption=rows.caption,
@@ -125,7 +127,7 @@ def choose_fusion(
     training: tuple[FeatureRows, BranchLogits],
     validation: tuple[FeatureRows, BranchLogits],
     cultures: int,
-    told_apart: int,
+    n_cultures: int,
     seed: int,
 ) -> tuple[LinearFusion, dict[str, Any]]:
     """Fit every form that the settings allow; the best on validation stays.
@@ -134,14 +136,14 @@ def choose_fusion(
         training: pictured rows, and what branches that have not seen them say of them.
         validation: likewise.
         cultures: how many there are.
-        told_apart: how many the heads tell apart; weights per culture are tried where they do.
+        n_cultures: how many the heads tell apart; weights per culture are tried where they do.
 
     Returns:
         The fusion, and each form's validation score as plain JSON.
     """
     (train, logits), (val, val_logits) = training, validation
     prior = log_prior(train.emotion, train.culture, cultures)
-    if not told_apart:  # what is blind to culture does not know its habit either
+    if not n_cultures:  # what is blind to culture does not know its habit either
         prior = prior[:1].repeat(cultures + 1, 1)
     present = torch.ones(len(val), 2, dtype=torch.bool)
     said = (val_logits.image[0], val_logits.caption[0])
@@ -154,7 +156,7 @@ def choose_fusion(
         return {"log_loss": float(found)}
 
     torch.manual_seed(seed)
-    candidates = _candidates(config, train, cultures, told_apart)
+    candidates = _candidates(config, train, cultures, n_cultures)
     tried = {
         name: fit_linear_fusion(
             fusion,
@@ -169,14 +171,14 @@ def choose_fusion(
     }
     chosen = min(tried, key=lambda name: tried[name])
     scores = ", ".join(f"{name} {score:.4f}" for name, score in tried.items())
-    say(f"both: log-loss on validation {scores}")
+    _logger.info(f"both: log-loss on validation {scores}")
     return candidates[chosen], {"chosen": chosen, "validation_log_loss": tried}
 
 
 def _candidates(
-    config: FusionConfig, rows: FeatureRows, cultures: int, told_apart: int
+    config: FusionConfig, rows: FeatureRows, cultures: int, n_cultures: int
 ) -> dict[str, LinearFusion]:
-    weights = {"on": (True,), "off": (False,), "auto": (False, True) if told_apart else (False,)}
+    weights = {"on": (True,), "off": (False,), "auto": (False, True) if n_cultures else (False,)}
     found: dict[str, LinearFusion] = {}
     for per_culture in weights[config.per_culture]:
         suffix = ", weights per culture" if per_culture else ""
@@ -185,7 +187,7 @@ def _candidates(
         if config.form in ("auto", "features"):
             widths = (rows.image.shape[1], rows.caption.shape[1])
             weighed = cultures if per_culture else 0
-            found[f"features{suffix}"] = feature_fusion(config, widths, told_apart, weighed)
+            found[f"features{suffix}"] = feature_fusion(config, widths, n_cultures, weighed)
     return found
 
 

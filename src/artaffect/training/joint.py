@@ -1,5 +1,6 @@
 """The recipes of the kind ``joint``: both encoders and their combination, trained by painting."""
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,14 +10,9 @@ from artaffect.config import JointConfig
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import LinearFusion, LogitFusion
 from artaffect.models.image_encoders import create_image_encoder
-from artaffect.runtime import say
 from artaffect.training.batches import JointRows
-from artaffect.training.corpus import Corpus, Part, TrainedModel
-from artaffect.training.fusion import feature_fusion, log_prior
-from artaffect.training.tasks import JointTask
-from artaffect.training.trainer import Trainer
-from artaffect.training.tuned import score
-from artaffect.training.tuning import (
+from artaffect.training.data import Part, TrainedModel, TrainingData
+from artaffect.training.encoders import (
     CaptionModel,
     Choice,
     ImageModel,
@@ -30,16 +26,22 @@ from artaffect.training.tuning import (
     start_image,
     trainable,
 )
+from artaffect.training.fusion import feature_fusion, log_prior
+from artaffect.training.objectives import JointTask
+from artaffect.training.trainer import Trainer
+from artaffect.training.tuned import score
+
+_logger = logging.getLogger(__name__)
 
 
-def train_joint(corpus: Corpus, config: JointConfig, draws: int = 1000) -> TrainedModel:
+def train_joint(corpus: TrainingData, config: JointConfig, n_resamples: int = 1000) -> TrainedModel:
     """Train image, caption and combination at once, on the paintings that have a picture.
 
     Raises:
         TableError: a split has no picture.
     """
     choice = Choice(config.culture, config.seed)
-    cultures = corpus.told_apart(config.culture)
+    cultures = corpus.n_cultures(config.culture)
     train, val = (_pictured(corpus.part(table)) for table in (corpus.train, corpus.val))
     image_encoder = create_image_encoder(config.image.encoder)
     text_encoder = caption_encoder(config.caption, train.table)
@@ -48,7 +50,7 @@ def train_joint(corpus: Corpus, config: JointConfig, draws: int = 1000) -> Train
     torch.manual_seed(config.seed)
     fusion = _fusion(config, image, caption, corpus, train)
     model = EmotionModel(image, caption, fusion, corpus.cultures, corpus.languages)
-    say(f"joint: image {trainable(image_encoder)}, caption {trainable(text_encoder)}")
+    _logger.info(f"joint: image {trainable(image_encoder)}, caption {trainable(text_encoder)}")
 
     captions = caption_rows(text_encoder, train)
     by_artwork = np.argsort(train.artwork, kind="stable")
@@ -66,8 +68,8 @@ def train_joint(corpus: Corpus, config: JointConfig, draws: int = 1000) -> Train
         task, rows, lambda: _scores(model, val)
     )
     model.eval()
-    habits, evaluation = score(corpus, model, draws)
-    return TrainedModel(model, habits, {"joint": course(result)}, evaluation)
+    priors, evaluation = score(corpus, model, n_resamples)
+    return TrainedModel(model, priors, {"joint": course(result)}, evaluation)
 
 
 def _pictured(part: Part) -> Part:
@@ -86,21 +88,21 @@ def _pictured(part: Part) -> Part:
 
 
 def _fusion(
-    config: JointConfig, image: ImageModel, caption: CaptionModel, corpus: Corpus, train: Part
+    config: JointConfig, image: ImageModel, caption: CaptionModel, corpus: TrainingData, train: Part
 ) -> LinearFusion:
     cultures = len(corpus.cultures)
-    told_apart = corpus.told_apart(config.culture)
+    n_cultures = corpus.n_cultures(config.culture)
     per_culture = config.fusion.per_culture == "on"
     if config.fusion.form == "logits":
         fusion = LogitFusion(cultures, per_culture)
         emotion, culture = torch.from_numpy(train.emotion), torch.from_numpy(train.culture)
         prior = log_prior(emotion, culture, cultures)
-        fusion.log_prior.copy_(prior if told_apart else prior[:1].expand_as(prior))
+        fusion.log_prior.copy_(prior if n_cultures else prior[:1].expand_as(prior))
         return fusion
     widths = (image.encoder.feature_dim, caption.encoder.feature_dim)
-    combined = feature_fusion(config.fusion, widths, told_apart, cultures if per_culture else 0)
-    combined.standardise_image.load_state_dict(image.head.standardise.state_dict())
-    combined.standardise_caption.load_state_dict(caption.head.standardise.state_dict())
+    combined = feature_fusion(config.fusion, widths, n_cultures, cultures if per_culture else 0)
+    combined.image_scaler.load_state_dict(image.head.scaler.state_dict())
+    combined.caption_scaler.load_state_dict(caption.head.scaler.state_dict())
     return combined
 
 

@@ -10,16 +10,16 @@ import numpy as np
 
 from artaffect.config import Recipe
 from artaffect.data.annotations import AnnotationTable
-from artaffect.evaluation.evaluator import EvaluationResult, evaluate
-from artaffect.evaluation.figures import curves
-from artaffect.evaluation.page import Section, save_page
-from artaffect.evaluation.tables import TextTable, tables_of
-from artaffect.inference.evaluation import TrainingHabits, answers, hamming
-from artaffect.inference.rows import extract_rows
+from artaffect.features import extract_rows
+from artaffect.metrics.evaluation import EvaluationResult, evaluate
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
+from artaffect.prediction.evaluation import TrainingPriors, hamming, predict_all_inputs
 from artaffect.recipes import load_recipe
+from artaffect.report.figures import curves
+from artaffect.report.page import Section, save_page
+from artaffect.report.tables import TextTable, tables_of
 from artaffect.runtime import atomic_file
 from artaffect.training.run import trained_run
 
@@ -137,12 +137,12 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
     splits = {name: table.of_split(name) for name in ("train", "val")}
     for name, run in runs.items():
         model, config = load_model(run), read_config(run)
-        habits = TrainingHabits.from_json(config["training_habits"])
+        priors = TrainingPriors.from_json(config["training_priors"])
         rows = extract_rows(splits["val"], *model.encoders, model.cultures, cache)
         rows = rows.select(rows.has_image)
         if not said:
-            said["baseline"] = habits.baseline.predict(rows.culture_names)
-        for part, answer in answers(model, rows).items():
+            said["baseline"] = priors.baseline.predict_proba(rows.culture_names)
+        for part, answer in predict_all_inputs(model, rows).items():
             label = _label(name, part)
             if label:
                 said[label] = answer
@@ -153,7 +153,7 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
             label, train, val = IMAGE_MODELS[name]
             bits[label] = {"paper, train": train, "paper, val": val}
             for split, part_table in splits.items():
-                scores = _bits(model, part_table, habits, cache)
+                scores = _bits(model, part_table, priors, cache)
                 bits[label] |= {
                     split: scores["image"],
                     f"constant baseline, {split}": scores["constant_baseline"],
@@ -171,10 +171,10 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
 
 
 def _bits(
-    model: EmotionModel, table: AnnotationTable, habits: TrainingHabits, cache: Path | None
+    model: EmotionModel, table: AnnotationTable, priors: TrainingPriors, cache: Path | None
 ) -> dict[str, float]:
     rows = extract_rows(table, model.encoders[0], None, model.cultures, cache)
-    return hamming(model, rows.select(rows.has_image), habits)
+    return hamming(model, rows.select(rows.has_image), priors)
 
 
 def _label(recipe: str, part: str) -> str | None:

@@ -1,6 +1,7 @@
 """Train a recipe and leave a model folder, whole or not at all."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -11,19 +12,21 @@ from artaffect import __version__
 from artaffect.config import CompactConfig, DistillationConfig, JointConfig, Recipe, TunedConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError
-from artaffect.evaluation.card import model_card
-from artaffect.evaluation.evaluator import EvaluationResult
-from artaffect.evaluation.report import save_metrics, save_report
+from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
-from artaffect.models.folder import SUMS, read_config, seal
-from artaffect.runtime import atomic_file, atomic_folder, check_free, is_main_process, say
+from artaffect.models.folder import CHECKSUMS, read_config, write_checksums
+from artaffect.report.evaluation import save_metrics, save_report
+from artaffect.report.model_card import model_card
+from artaffect.runtime import atomic_file, atomic_folder, check_free, is_main_process
 from artaffect.training.compact import train_compact
-from artaffect.training.corpus import Corpus, TrainedModel, digest_of
+from artaffect.training.data import TrainedModel, TrainingData, digest_of
 from artaffect.training.distillation import train_distillation
 from artaffect.training.joint import train_joint
 from artaffect.training.tuned import train_tuned
 
-TRAINERS: Mapping[type[Recipe], Callable[[Corpus, Any], TrainedModel]] = {
+_logger = logging.getLogger(__name__)
+
+TRAINERS: Mapping[type[Recipe], Callable[[TrainingData, Any], TrainedModel]] = {
     CompactConfig: train_compact,
     TunedConfig: train_tuned,
     DistillationConfig: train_distillation,
@@ -48,11 +51,11 @@ def train_run(
         TableError: the table lacks what training needs.
         ConfigError: ``<out>.training`` belongs to other settings or another table.
     """
-    check_free(out, SUMS, overwrite)
+    check_free(out, CHECKSUMS, overwrite)
     work = out.with_name(f"{out.name}.training")
     _claim(work, recipe_of(config), digest_of(table))
     try:
-        trained = TRAINERS[type(config)](Corpus.of(table, cache, work), config)
+        trained = TRAINERS[type(config)](TrainingData.of(table, cache, work), config)
     finally:
         if not _has_checkpoint(work):  # a start that failed is no training under way
             shutil.rmtree(work, ignore_errors=True)
@@ -70,15 +73,15 @@ def train_run(
         "recipe": recipe_of(config),
         "data": dict(table.provenance),
         "rows": {name: len(table.of_split(name)) for name in ("train", "val")},
-        "training_habits": trained.habits.to_json(),
+        "training_priors": trained.priors.to_json(),
         "chosen": trained.chosen,
     }
-    with atomic_folder(out, SUMS, overwrite) as folder:
+    with atomic_folder(out, CHECKSUMS, overwrite) as folder:
         save_model(model, folder, description)
         save_metrics(result, folder / "metrics.json")
         (folder / "README.md").write_text(model_card(result, description), "utf-8")
         save_report(result, folder / "report.html", f"artaffect: {out.name}")
-        seal(folder)
+        write_checksums(folder)
     shutil.rmtree(work, ignore_errors=True)
     return result
 
@@ -90,12 +93,12 @@ def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path |
         ConfigError: ``out`` holds a run of other settings.
         TableError: the table lacks what training needs.
     """
-    if (out / SUMS).is_file():
+    if (out / CHECKSUMS).is_file():
         if read_config(out)["recipe"] != json.loads(json.dumps(recipe_of(config))):
             raise ConfigError(f"{out} was trained with other settings: choose another --out")
-        say(f"{out.name}: already trained")
+        _logger.info(f"{out.name}: already trained")
     else:
-        say(f"{out.name}: training")
+        _logger.info(f"{out.name}: training")
         train_run(table, config, out, cache)
     return out
 

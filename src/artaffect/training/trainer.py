@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,8 +19,10 @@ from torch.utils.data import DataLoader
 
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError, ResourceError
-from artaffect.runtime import atomic_file, progress_bar, say
+from artaffect.runtime import atomic_file, progress_bar
 from artaffect.training.batches import Batch, BatchOrder, Rows, as_is
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,7 @@ class _Run:
         self.save()
         if self.trainer.folder is not None and self.accelerator.is_main_process:
             shown = ", ".join(f"{name} {value:.4f}" for name, value in self.history[-1].items())
-            say(f"epoch {self.epoch} of {self.config.epochs}: {shown}")
+            _logger.info(f"epoch {self.epoch} of {self.config.epochs}: {shown}")
 
     def _is_better(self, score: float) -> bool:
         if not math.isfinite(score):

@@ -7,30 +7,30 @@ import torch
 from artaffect.config import TunedConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError
-from artaffect.evaluation.evaluator import EvaluationResult
-from artaffect.inference.calibration import calibrate
-from artaffect.inference.evaluation import (
-    TrainingHabits,
+from artaffect.features import FeatureRows, extract_rows
+from artaffect.metrics.evaluation import EvaluationResult
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.folder import read_config
+from artaffect.models.fusion import LinearFusion
+from artaffect.prediction.evaluation import (
+    TrainingPriors,
     evaluate_rows,
     fit_readers,
     votes_by_artwork,
 )
-from artaffect.inference.rows import FeatureRows, extract_rows
-from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.folder import read_config
-from artaffect.models.fusion import LinearFusion
-from artaffect.training.corpus import Corpus, TrainedModel, hold_out
-from artaffect.training.fusion import BranchLogits, choose_fusion
-from artaffect.training.tuning import (
+from artaffect.training.calibration import calibrate
+from artaffect.training.data import TrainedModel, TrainingData, hold_out
+from artaffect.training.encoders import (
     CaptionModel,
     Choice,
     ImageModel,
     create_trained_caption,
     create_trained_image,
 )
+from artaffect.training.fusion import BranchLogits, choose_fusion
 
 
-def train_tuned(corpus: Corpus, config: TunedConfig, draws: int = 1000) -> TrainedModel:
+def train_tuned(corpus: TrainingData, config: TunedConfig, n_resamples: int = 1000) -> TrainedModel:
     """Train what the recipe has: an image model, a caption model, or both and their combination.
 
     Raises:
@@ -57,8 +57,8 @@ def train_tuned(corpus: Corpus, config: TunedConfig, draws: int = 1000) -> Train
     if image is not None and caption is not None:
         fusion, chosen["fusion"] = combine(corpus, config, image, caption, held_out)
     model = EmotionModel(image, caption, fusion, corpus.cultures, corpus.languages).eval()
-    habits, evaluation = score(corpus, model, draws)
-    return TrainedModel(model, habits, chosen, evaluation)
+    priors, evaluation = score(corpus, model, n_resamples)
+    return TrainedModel(model, priors, chosen, evaluation)
 
 
 def _check_held_out(run: str, config: TunedConfig) -> None:
@@ -73,7 +73,7 @@ def _check_held_out(run: str, config: TunedConfig) -> None:
 
 
 def combine(
-    corpus: Corpus,
+    corpus: TrainingData,
     config: TunedConfig,
     image: ImageModel,
     caption: CaptionModel,
@@ -91,13 +91,13 @@ def combine(
         pictured = found.select(found.has_image)
         rows.append((pictured, _said(image, caption, pictured)))
     cultures = len(corpus.cultures)
-    told_apart = corpus.told_apart(config.culture)
-    return choose_fusion(config.fusion, rows[0], rows[1], cultures, told_apart, config.seed)
+    n_cultures = corpus.n_cultures(config.culture)
+    return choose_fusion(config.fusion, rows[0], rows[1], cultures, n_cultures, config.seed)
 
 
 def score(
-    corpus: Corpus, model: EmotionModel, draws: int
-) -> tuple[TrainingHabits, EvaluationResult]:
+    corpus: TrainingData, model: EmotionModel, n_resamples: int
+) -> tuple[TrainingPriors, EvaluationResult]:
     """What constant answers need to know, and the model's scores on validation.
 
     The temperatures, and how many independent readers a painting's readers are worth, are fitted on
@@ -109,8 +109,8 @@ def score(
     readers = None
     if model.image is not None and not model.image.head.multi_label:
         readers = _readers(model.image, val.select(val.has_image))
-    habits = TrainingHabits.of(train, readers)
-    return habits, evaluate_rows(model, val, habits, "val", draws)
+    priors = TrainingPriors.of(train, readers)
+    return priors, evaluate_rows(model, val, priors, "val", n_resamples)
 
 
 @torch.no_grad()

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from artaffect.data.sample.law import (
-    CANDOUR,
+from artaffect.data.sample.generative_model import (
     CAPTION_KINDS,
     CULTURES,
+    P_HONEST,
     BestScore,
     best_scores,
     cues,
     divergences,
     feelings,
 )
-from artaffect.data.sample.manners import MANNERS, PALETTES, paint
+from artaffect.data.sample.painting_styles import MANNERS, PALETTES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.labels import EMOTIONS
 from artaffect.runtime import atomic_folder, track
@@ -52,7 +52,7 @@ def write_sample(
 
     Args:
         paintings: how many; at least 36, so that each scene comes in each palette.
-        culture_strength: see :func:`artaffect.data.sample.law.feelings`.
+        culture_strength: see :func:`artaffect.data.sample.generative_model.feelings`.
         captions: of each culture for each painting, at most 20.
 
     Returns:
@@ -184,7 +184,7 @@ the same way, and it says nothing about real art, real people or real cultures.
 
 A reader's emotion depends on the scene, the palette and the culture (differences between cultures
 scaled by {culture_strength:g}); the manner has no influence. Captions: {kinds}.
-A caption that names a feeling names the felt one in {CANDOUR:.0%} of the cases. The tables are in
+A caption that names a feeling names the felt one in {P_HONEST:.0%} of the cases. The tables are in
 `artaffect/data/sample/law.py`.
 
 ## Best possible

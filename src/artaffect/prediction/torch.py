@@ -1,0 +1,70 @@
+"""Predict with torch."""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+
+from artaffect.models.checkpoint import load_model
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.prediction.predictor import ModelDescription, ModelPredictor
+
+
+class TorchPredictor(ModelPredictor):
+    """A model in memory; on the GPU where there is one."""
+
+    engine = "torch"
+
+    def __init__(self, model: EmotionModel, folder: Path | None = None) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = model.eval().to(self.device)
+        image, captions = model.encoders
+        super().__init__(
+            ModelDescription(
+                cultures=model.cultures,
+                languages=model.languages,
+                image=image.preprocessing if image else None,
+                captions=captions.tokens if captions else None,
+            ),
+            folder,
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Open a model folder.
+
+        Raises:
+            ModelFolderError: it is missing, incomplete or altered.
+        """
+        return cls(load_model(path), path)
+
+    def limit_threads(self, count: int) -> None:
+        torch.set_num_threads(count)
+
+    @torch.inference_mode()
+    def image_features(self, pixels: np.ndarray) -> np.ndarray:
+        encoder, _ = self.model.encoders
+        if encoder is None or not len(pixels):
+            return np.zeros((0, encoder.feature_dim if encoder else 0), np.float32)
+        features: np.ndarray = encoder.encode(self._tensor(pixels)).cpu().numpy()
+        return features
+
+    @torch.inference_mode()
+    def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        _, encoder = self.model.encoders
+        if encoder is None or not len(ids):
+            return np.zeros((0, encoder.feature_dim if encoder else 0), np.float32)
+        features: np.ndarray = encoder(self._tensor(ids), self._tensor(mask)).cpu().numpy()
+        return features
+
+    def answer_features(
+        self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        probabilities, shares = self.model.answer(
+            self._tensor(image), self._tensor(caption), self._tensor(present), self._tensor(culture)
+        )
+        return probabilities.cpu().numpy(), shares.cpu().numpy()
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device)

@@ -1,0 +1,229 @@
+"""Publics compared: against values worked out by hand, and against a law whose truth is known."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from artaffect.data.sample.generative_model import CULTURES, best_scores, divergences, feelings
+from artaffect.errors import InputError
+from artaffect.labels import EMOTIONS
+from artaffect.metrics.agreement import agreement, draw_votes
+from artaffect.metrics.distances import (
+    DISTANCES,
+    cross_entropy,
+    earth_movers_distance,
+    entropy,
+    jensen_shannon_distance,
+    jensen_shannon_divergence,
+    manhattan_distance,
+)
+from artaffect.metrics.divergence import compare_publics, rarefied_entropy
+from artaffect.metrics.histograms import distribution_scores
+from artaffect.metrics.permutation import (
+    PermutationNull,
+    false_discovery,
+    mean_pairwise_divergence,
+)
+from artaffect.metrics.votes import Votes
+from artaffect.report.results import gaps
+
+
+def drawn_votes(votes: int, paintings: int, strength: float = 1.0, seed: int = 0) -> Votes:
+    """Votes by the sample's law: ``paintings`` of each scene in each palette."""
+    felt = np.tile(feelings(strength).reshape(36, 3, 9), (paintings, 1, 1))
+    counts = np.random.default_rng(seed).multinomial(votes, felt)
+    names = np.array([f"style/painting {i}" for i in range(len(felt))], object)
+    return Votes(names, np.array(["a", "b"] * (len(felt) // 2), object), CULTURES, counts)
+
+
+def emotions(**shares: float) -> np.ndarray:
+    found = np.zeros(9)
+    for name, share in shares.items():
+        found[EMOTIONS.index(name.replace("_", " "))] = share  # type: ignore[arg-type]
+    return found
+
+
+def test_distances_by_hand() -> None:
+    p, q = np.array([0.5, 0.5, 0.0]), np.array([0.5, 0.0, 0.5])
+    # the middle is (1/2, 1/4, 1/4): 1.5 bits, and each has 1
+    assert entropy(p) == 1
+    assert jensen_shannon_divergence(p, q) == pytest.approx(0.5)
+    assert jensen_shannon_distance(p, q) == pytest.approx(np.sqrt(0.5))
+    assert cross_entropy(np.array([0.25, 0.75]), np.array([0.5, 0.5])) == pytest.approx(np.log(2))
+    assert manhattan_distance(p, q) == 1
+    assert jensen_shannon_divergence(np.array([1.0, 0]), np.array([0, 1.0])) == 1
+
+
+def test_moving_within_a_valence_costs_nothing_and_across_the_whole_scale_one() -> None:
+    assert earth_movers_distance(emotions(awe=1), emotions(excitement=1)) == 0
+    assert earth_movers_distance(emotions(awe=1), emotions(fear=1)) == 1
+    assert earth_movers_distance(emotions(awe=1), emotions(something_else=1)) == 0.5
+    half = emotions(awe=0.5, sadness=0.5)
+    assert earth_movers_distance(half, emotions(sadness=1)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_distances_are_least_for_the_truth_and_keep_the_leading_axes(name: str) -> None:
+    rng = np.random.default_rng(0)
+    p, q = rng.dirichlet(np.ones(9), (5, 7)), rng.dirichlet(np.ones(9), (5, 7))
+    distance = DISTANCES[name]
+    assert distance(p, q).shape == (5, 7)
+    assert (distance(p, p) <= distance(p, q) + 1e-12).all()
+
+
+def test_votes_are_counted_for_each_painting_and_culture() -> None:
+    artworks = (np.array(["s/a", "s/unused", "t/b"], object), np.array([2, 0, 2, 2]))
+    cultures = (np.array(["x", "y"], object), np.array([1, 0, 1, 0]))
+    styles = (np.array(["s", "t"], object), np.array([1, 0, 1, 1]))
+    votes = Votes.count(artworks, cultures, np.array([3, 8, 3, 0]), styles)
+    assert votes.artworks.tolist() == ["s/a", "t/b"] and votes.styles.tolist() == ["s", "t"]
+    assert votes.cultures == ("x", "y")
+    assert votes.sizes.tolist() == [[1, 0], [1, 2]]
+    assert votes.counts[1, 1, 3] == 2 and votes.counts.sum() == 4
+
+
+def test_a_null_does_not_depend_on_the_order_of_emotions_or_publics() -> None:
+    counts = np.array([[[3, 1, 0, 0], [0, 2, 2, 0]], [[2, 0, 2, 0], [0, 3, 1, 0]]])
+    null = PermutationNull(200, 0).of(counts)
+    assert null.kind.tolist() == [0, 0], "totals 3 3 2 and 3 3 2, four votes each"
+    assert null.observed == pytest.approx(mean_pairwise_divergence(counts))
+
+
+def test_a_p_value_is_the_share_of_deals_as_far_apart() -> None:
+    # three against three, wholly apart: 2 of the 20 ways to deal six votes
+    votes = np.zeros((1, 2, 9), int)
+    votes[0, 0, 0] = votes[0, 1, 1] = 3
+    p = PermutationNull(20_000, 1).of(votes).p_values()
+    assert p[0] == pytest.approx(0.1, abs=0.01)
+
+
+def test_equal_publics_are_found_different_in_about_one_of_twenty_draws() -> None:
+    rejected = 0
+    for seed in range(200):
+        found = compare_publics(drawn_votes(4, 1, 0.0, seed), n_resamples=199, seed=seed)
+        rejected += found.overall.p_value <= 0.05
+    assert 4 <= rejected <= 17, "the 98 % interval around 10"
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_the_divergence_found_is_the_stated_one(strength: float) -> None:
+    stated = divergences(strength)
+    covered = []
+    for seed in range(10):
+        found = compare_publics(drawn_votes(10, 4, strength, seed), n_resamples=200)
+        assert {pair.name for pair in found.pairs} == set(stated)
+        for pair in found.pairs:
+            covered.append(pair.beyond_chance.low <= stated[pair.name] <= pair.beyond_chance.high)
+            assert pair.observed > pair.beyond_chance.value + 0.05, (
+                "the plain figure is mostly noise"
+            )
+        assert found.overall.p_value < 0.01
+        assert found.overall.distance == pytest.approx(found.overall.beyond_chance.value**0.5)
+    assert np.mean(covered) >= 0.85, "95 % intervals, 30 of them"
+
+
+def test_divisive_paintings_are_those_that_differ() -> None:
+    votes = drawn_votes(8, 4, 0.0)
+    counts = votes.counts.copy()
+    counts[5] = 0
+    for c, emotion in enumerate((1, 3, 6)):
+        counts[5, c, emotion] = 8
+    found = compare_publics(
+        Votes(votes.artworks, votes.styles, votes.cultures, counts), n_resamples=1000, shown=3
+    )
+    first = found.paintings[0]
+    assert first.artwork == "style/painting 5" and first.q_value < 0.2
+    assert first.votes["english"][1] == 8 and len(found.paintings) == 3
+    assert [style.name for style in found.styles] in (["a", "b"], ["b", "a"])
+
+
+def test_emotions_of_equal_publics_differ_by_nothing() -> None:
+    equal = compare_publics(drawn_votes(6, 12, 0.0), n_resamples=50)
+    apart = compare_publics(drawn_votes(6, 12, 1.0), n_resamples=50)
+    assert all(gap.differs_by.low == 0 for gap in equal.emotions[4:])
+    assert apart.emotions[0].differs_by.low > 0.1
+    felt = feelings().reshape(36, 3, 9)
+    squares = [np.square(felt[:, a] - felt[:, b]).mean(0) for a, b in combinations(range(3), 2)]
+    true = dict(zip(map(str, EMOTIONS), np.sqrt(np.mean(squares, 0)), strict=True))
+    for gap in apart.emotions:
+        assert gap.differs_by.low - 0.02 <= true[gap.emotion] <= gap.differs_by.high + 0.02
+
+
+def test_entropy_at_one_number_of_votes_is_the_mean_over_all_samples() -> None:
+    ballots = [0, 0, 0, 1, 1, 2]
+    counts = np.bincount(ballots, minlength=9)[None]
+    samples = [np.bincount(picked, minlength=9) / 4 for picked in combinations(ballots, 4)]
+    assert rarefied_entropy(counts, 4)[0] == pytest.approx(np.mean([entropy(s) for s in samples]))
+
+
+def test_too_few_votes_are_said() -> None:
+    votes = drawn_votes(3, 1)
+    with pytest.raises(InputError, match=r"no painting has 4 votes .* the most is 3; lower"):
+        compare_publics(votes)
+    with pytest.raises(InputError, match="the table has one public only"):
+        compare_publics(votes.of_cultures([0]), least=2)
+    with pytest.raises(InputError, match="no painting has 4 votes of one culture"):
+        agreement(votes, 4)
+
+
+def test_false_discovery_by_hand() -> None:
+    # 0.01 * 4 / 1, 0.02 * 4 / 2, 0.04 * 4 / 3, 0.9
+    q = false_discovery(np.array([0.04, 0.01, 0.9, 0.02]))
+    assert q.tolist() == pytest.approx([0.16 / 3, 0.04, 0.9, 0.04])
+
+
+def test_the_ceiling_lies_around_the_best_possible() -> None:
+    best = best_scores()["image and culture"]
+    for votes in (4, 40):
+        found = agreement(drawn_votes(votes, 10), 4).ceilings
+
+        def mean(side: str, metric: str, found: dict = found) -> float:  # type: ignore[type-arg]
+            return float(np.mean([getattr(c, side)[metric].value for c in found.values()]))
+
+        low, high = mean("votes_left_out", "accuracy"), mean("votes_known", "accuracy")
+        assert low < best.accuracy < high
+        assert mean("votes_known", "log_loss") < best.log_loss < mean("votes_left_out", "log_loss")
+    assert high - low < 0.02, "with many votes both close in on it"
+
+
+def test_readers_of_another_public_predict_worse_where_publics_differ() -> None:
+    apart, equal = (agreement(drawn_votes(10, 4, s), 4).halves for s in (1.0, 0.0))
+    metric = "jensen_shannon_divergence"
+    own = apart["english"]["english"][metric].value
+    assert own < apart["arabic"]["english"][metric].low
+    same = equal["english"]["english"][metric]
+    assert same.low <= equal["arabic"]["english"][metric].value <= same.high
+
+
+def test_draws_without_replacement_keep_the_votes() -> None:
+    counts = np.array([[3, 0, 2], [1, 1, 5]])
+    drawn = draw_votes(counts, np.array([2, 7]), np.random.default_rng(0))
+    assert drawn.sum(1).tolist() == [2, 7]
+    assert (drawn <= counts).all() and drawn[1].tolist() == [1, 1, 5]
+
+
+def test_a_models_answer_is_set_against_the_whole_histogram() -> None:
+    labels = np.array([1, 1, 6, 1, 0])
+    said = np.tile(emotions(awe=0.5, fear=0.5), (5, 1))
+    said[0], said[1] = emotions(awe=1), emotions(awe=1)
+    cultures = np.array(["x", "x", "x", "x", "y"], object)
+    artworks = np.array([7, 7, 7, 7, 7])
+    found = distribution_scores({"m": said}, labels, cultures, artworks, least=4)["m"]
+    # votes: awe 3/4, fear 1/4; the mean answer is the same
+    assert set(found) == {"overall", "x"}, "one vote of y is no histogram"
+    assert found["x"]["jensen_shannon_divergence"].value == pytest.approx(0, abs=1e-9)
+    assert found["x"]["manhattan_distance"].value == pytest.approx(0)
+    assert not distribution_scores({"m": said}, labels, cultures, artworks, least=5)
+
+
+def test_the_gap_names_the_best_and_the_worst_served() -> None:
+    labels = np.tile([0, 1], 60)
+    cultures = np.repeat(np.array(["x", "y", "z"], object), 40)
+    said = np.tile(np.eye(9)[0] * 0.9 + 0.1 / 9, (120, 1))
+    said[cultures == "y"] = np.eye(9)[labels[cultures == "y"]] * 0.9 + 0.1 / 9
+    found = gaps({"m": said}, labels, cultures, np.arange(120) % 20)["m"]
+    assert found["accuracy"].best == "y" == found["log_loss"].best
+    assert found["accuracy"].difference.value == pytest.approx(-0.5)
+    assert found["log_loss"].difference.value > 0
+    assert gaps({"m": said}, labels, np.full(120, "x", object), np.arange(120)) == {}

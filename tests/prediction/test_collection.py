@@ -1,0 +1,238 @@
+"""A collection is answered whole: each row once, whatever is broken and whoever is killed."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from artaffect.data.annotations import AnnotationTable
+from artaffect.errors import IncompleteRunError, OutputExistsError, TableError
+from artaffect.labels import EMOTIONS
+from artaffect.prediction.collection.items import read_items
+from artaffect.prediction.collection.plan import Plan, skipped_list
+from artaffect.prediction.collection.run import predict_collection
+from artaffect.prediction.predictor import PredictionInput, load_predictor
+from tests.conftest import Command
+
+CULTURES = ["arabic", "chinese", "english"]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Nested pictures, one of them broken, and what is no picture."""
+    folder = tmp_path / "pictures"
+    for number in range(7):
+        path = folder / "deep" / f"{number}.jpg" if number > 3 else folder / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(number)
+        Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(path)
+    (folder / "notes.txt").write_text("not a picture")
+    (folder / "broken.jpg").write_text("not a picture either")
+    return folder
+
+
+def rows_of(path: Path) -> dict[tuple[str, str], dict[str, object]]:
+    rows = pq.read_table(path).to_pylist()
+    found = {(row["id"], row["culture"]): row for row in rows}
+    assert len(found) == len(rows), "each item and culture once"
+    return found
+
+
+def test_a_folder_is_answered_as_one_by_one(
+    artaffect: Command, tiny_run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "answers.parquet"
+    code, said, err = artaffect(
+        "predict-collection", tiny_run, "--images", pictures, "--out", out, "--json"
+    )
+    assert code == 0, err
+    assert json.loads(said) == {"items": 8, "answered": 7, "skipped": 1, "cultures": CULTURES}
+    found = rows_of(out)
+    names = [f"{i}.png" for i in range(4)] + [f"deep/{i}.jpg" for i in range(4, 7)]
+    assert set(found) == {(name, culture) for name in names for culture in CULTURES}
+    predictor = load_predictor(tiny_run)
+    for name in names:
+        for reading in predictor.predict(pictures / name).by_culture:
+            row = found[name, reading.culture]
+            values = [row[str(emotion)] for emotion in EMOTIONS]
+            np.testing.assert_allclose(values, reading.distribution.values, atol=1e-5)  # type: ignore[arg-type]
+            assert row["top"] == reading.top and row["image_share"] == 1
+    with skipped_list(out).open(newline="") as file:
+        listed = list(csv.DictReader(file))
+    assert [row["id"] for row in listed] == ["broken.jpg"] and "not a picture" in listed[0][
+        "reason"
+    ]
+    assert not Plan.of(out).folder.exists()
+    provenance = json.loads(pq.read_schema(out).metadata[b"artaffect"])
+    assert provenance["cultures"] == CULTURES and len(provenance["model_digest"]) == 64
+    code, _, err = artaffect("predict-collection", tiny_run, "--images", pictures, "--out", out)
+    assert code == 1 and "add --overwrite" in err
+
+
+def test_a_table_may_hold_pictures_captions_or_both(
+    tiny_run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.csv"
+    with table.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(
+            [
+                ("id", "image", "caption", "language", "shelf"),
+                ("007", "pictures/0.png", "", "", "3"),
+                ("8", "", "تعلو الأمواج\nفوق قارب", "arabic", "4"),
+                ("9", "pictures/0.png", "waves", "french", "5"),
+                ("10", "", "", "", "6"),
+                ("11", "pictures/none.png", "waves", "", "7"),
+            ]
+        )
+    out = tmp_path / "out.parquet"
+    done = predict_collection(tiny_run, table, out, ["Arabic", "atlantic"], workers=1, shard_rows=2)
+    assert (done.answered, done.skipped) == (3, 2)
+    found = rows_of(out)
+    assert {name for name, _ in found} == {"007", "8", "9"}
+    asked = PredictionInput(pictures / "0.png", "waves", "french", ["arabic", "atlantic"])
+    for reading in load_predictor(tiny_run).predict_batch([asked])[0].by_culture:
+        row = found["9", reading.culture]
+        assert row["note"] == reading.note and row["note"] is not None
+        assert row["caption_share"] == pytest.approx(reading.modality_shares["caption"], abs=1e-5)
+    with skipped_list(out).open(newline="") as file:
+        reasons = {row["id"]: row["reason"] for row in csv.DictReader(file)}
+    assert set(reasons) == {"10", "11"}
+    assert "nothing to predict from" in reasons["10"] and "no such file" in reasons["11"]
+
+
+def test_what_cannot_be_listed_is_refused(tmp_path: Path, pictures: Path) -> None:
+    def written(text: str) -> Path:
+        path = tmp_path / "t.csv"
+        path.write_text(text)
+        return path
+
+    with pytest.raises(TableError, match="no such folder or table"):
+        read_items(tmp_path / "none")
+    with pytest.raises(TableError, match=r"expected a column image or caption .* found a, b"):
+        read_items(written("a,b\n1,2\n"))
+    with pytest.raises(TableError, match=r"repeats 1 values, 'x' in rows 1, 3"):
+        read_items(written("id,image\nx,1.jpg\ny,2.jpg\nx,3.jpg\n"))
+    with pytest.raises(TableError, match=r"row 2: column id is empty"):
+        read_items(written("id,image\nx,1.jpg\n,2.jpg\n"))
+    with pytest.raises(TableError, match="need a column id to be told apart"):
+        read_items(written("image,caption\n1.jpg,a\n1.jpg,b\n"))
+    with pytest.raises(TableError, match="need a column id"):
+        read_items(written("caption\na\n"))
+    with pytest.raises(TableError, match="holds no pictures"):
+        (tmp_path / "empty").mkdir()
+        read_items(tmp_path / "empty")
+    (tmp_path / "t.parquet").write_text("no table")
+    with pytest.raises(TableError, match="neither a CSV nor a Parquet file"):
+        read_items(tmp_path / "t.parquet")
+    pq.write_table(pa.table({"image": ["0.png", "1.png"]}), tmp_path / "t.parquet")
+    assert read_items(tmp_path / "t.parquet", pictures)["id"].to_pylist() == ["0.png", "1.png"]
+
+
+def command(run: Path, source: Path, out: Path, *more: str) -> list[str]:
+    start = [sys.executable, "-m", "artaffect.cli.main", "predict-collection", str(run)]
+    return [*start, "--images", str(source), "--out", str(out), *more]
+
+
+def alive(pid: str) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().split()[2] != "Z"
+
+
+def test_after_a_kill_it_goes_on_and_every_row_is_there_once(
+    tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    table, out = tmp_path / "annotations.parquet", tmp_path / "out.parquet"
+    sample_table.save(table)
+    process = subprocess.Popen(command(tiny_run, table, out), stderr=subprocess.DEVNULL)
+    plan = Plan.of(out)
+    deadline = time.monotonic() + 120
+    while not list(plan.folder.glob("part-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    while any(alive(pid) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert children and not any(alive(pid) for pid in children), "workers leave with their parent"
+    before = {part: part.stat().st_mtime_ns for part in plan.folder.glob("part-*")}
+    assert 0 < len(before) < len(plan.shards()), "killed in the middle"
+    with pytest.raises(OutputExistsError, match=r"work of another run \(with other cultures"):
+        predict_collection(tiny_run, table, out, ["english"])
+    done = subprocess.run(command(tiny_run, table, out), capture_output=True, text=True, check=True)
+    assert "are done already" in done.stderr
+    found = rows_of(out)
+    assert len(found) == len(sample_table) * len(CULTURES)
+    assert {name for name, _ in found} == set(sample_table.strings("annotation_id"))
+
+
+def test_lost_and_foreign_rows_are_noticed(tiny_run: Path, pictures: Path, tmp_path: Path) -> None:
+    plan = Plan.of(tmp_path / "out.parquet")
+    items = read_items(pictures)
+    plan.begin(items, {"cultures": ["x"]}, 4, overwrite=False)
+    assert plan.shards() == [4, 4] and plan.left() == [0, 1]
+    predict_collection(tiny_run, pictures, tmp_path / "whole.parquet", ["x"], workers=1)
+    whole = pq.read_table(tmp_path / "whole.parquet")
+    skipped = [("broken.jpg", "", "no picture")]
+
+    def merge(first: pa.Table, second: pa.Table) -> int:
+        for number, part in enumerate((first, second)):
+            names = plan.items(number)["id"].to_pylist()
+            plan.save(number, part, [one for one in skipped if one[0] in names])
+        return plan.merge(tmp_path / "out.parquet", 1, {})
+
+    of = [
+        whole.filter(pa.compute.is_in(whole["id"], plan.items(i)["id"].combine_chunks()))
+        for i in (0, 1)
+    ]
+    for first, second in (
+        (of[0].slice(1), of[1]),
+        (pa.concat_tables([of[0], of[0]]), of[1]),
+        (pa.concat_tables([of[0], of[1]]), of[1]),
+    ):
+        with pytest.raises(IncompleteRunError, match="missing, repeated or unknown"):
+            merge(first, second)
+        assert not (tmp_path / "out.parquet").exists()
+    assert merge(*of) == 1
+    assert rows_of(tmp_path / "out.parquet") == rows_of(tmp_path / "whole.parquet")
+
+
+def test_other_work_begun_there_is_replaced_when_asked(
+    tiny_run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    Plan.of(out).begin(read_items(pictures).slice(2), {"cultures": []}, 4, overwrite=False)
+    with pytest.raises(OutputExistsError, match="add --overwrite to begin anew"):
+        predict_collection(tiny_run, pictures, out, workers=1)
+    assert predict_collection(tiny_run, pictures, out, workers=1, overwrite=True).answered == 7
+
+
+def test_ray_answers_the_same(tiny_run: Path, pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    mine, rays = tmp_path / "mine.parquet", tmp_path / "rays.parquet"
+    predict_collection(tiny_run, pictures, mine, workers=1)
+    environment = os.environ | {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    environment.pop("RAY_ADDRESS", None)
+    subprocess.run(
+        command(tiny_run, pictures, rays, "--engine", "ray", "--workers", "2"),
+        check=True,
+        capture_output=True,
+        timeout=180,
+        env=environment,
+    )
+    ours, theirs = rows_of(mine), rows_of(rays)
+    assert set(ours) == set(theirs)
+    for key, row in ours.items():
+        values = [[r[str(e)] for e in EMOTIONS] for r in (row, theirs[key])]
+        np.testing.assert_allclose(*values, atol=1e-5)  # type: ignore[arg-type]
+    assert skipped_list(mine).read_text() == skipped_list(rays).read_text()

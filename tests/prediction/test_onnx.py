@@ -1,0 +1,207 @@
+"""One model, two engines, the same answers."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from artaffect.config import CompactConfig, DistillationConfig, JointConfig, Recipe, TunedConfig
+from artaffect.errors import ExportError, ModelFolderError, OutputExistsError
+from artaffect.models.checkpoint import load_model, save_model
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.folder import write_checksums
+from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion
+from artaffect.models.heads import EmotionClassifier, EmotionHead
+from artaffect.models.image_encoders import create_image_encoder
+from artaffect.models.text_encoders import create_text_encoder
+from artaffect.prediction import export
+from artaffect.prediction.export import compare, export_onnx
+from artaffect.prediction.onnx import OnnxPredictor
+from artaffect.prediction.predictor import PredictionInput, load_predictor
+from artaffect.prediction.torch import TorchPredictor
+from artaffect.recipes import load_recipe, recipe_names
+from tests.absent import run_without
+from tests.conftest import Command
+
+CULTURES = ("arabic", "chinese", "english")
+SMALL = {
+    "resnet50": "tiny_resnet",
+    "vgg16": "tiny_vgg",
+    "vit_base_patch16_224": "tiny_vit",
+    "efficientnet_lite0": "tiny_resnet",  # the form with stages is exported as it is
+}
+
+
+def saved_model(recipe: Recipe, folders: Mapping[str, Path], out: Path) -> Path:
+    """A folder of the recipe's structure, with small encoders and weights by chance."""
+    torch.manual_seed(0)
+    image = caption = None
+    fusion: LinearFusion | None = None
+    branch: Any = getattr(recipe, "image", None)
+    if branch is not None:
+        encoder = create_image_encoder(SMALL.get(branch.encoder, branch.encoder))
+        image = classifier(encoder, recipe, branch)
+    branch = getattr(recipe, "caption", None)
+    if isinstance(recipe, DistillationConfig):
+        branch = recipe.student
+    if branch is not None:
+        caption = classifier(create_text_encoder(str(folders["bert"])), recipe, branch)
+    if image is not None and caption is not None:
+        assert isinstance(recipe, CompactConfig | TunedConfig | JointConfig)
+        fusion = fusion_of(recipe, image.encoder.feature_dim, caption.encoder.feature_dim)
+    model = EmotionModel(image, caption, fusion, CULTURES, CULTURES).eval()
+    for parameter in model.parameters():
+        if parameter.dim() > 1 and parameter.abs().max() < 1e-6:  # untrained heads start at zero
+            torch.nn.init.normal_(parameter, std=0.3)
+    model.temperature.uniform_(0.5, 2.0)
+    out.mkdir()
+    save_model(model, out, {"recipe": {}, "training_priors": {}})
+    (out / "metrics.json").write_text("{}")
+    (out / "README.md").write_text("# A model\n")
+    write_checksums(out)
+    return out
+
+
+def classifier(encoder: Any, recipe: Recipe, branch: Any) -> Any:
+    cultures = 0 if recipe.culture == "off" else len(CULTURES)
+    culture_input = "embedding" if recipe.culture == "embedding" else "head"
+    multi_label = getattr(branch, "objective", "").startswith("multi_label")
+    head = EmotionHead(
+        encoder.feature_dim, cultures, (8,), culture_input=culture_input, multi_label=multi_label
+    )
+    return EmotionClassifier(encoder, head)
+
+
+def fusion_of(recipe: Any, image_dim: int, caption_dim: int) -> LinearFusion:
+    if recipe.fusion.form == "features":
+        return FeatureFusion(image_dim, caption_dim, len(CULTURES), latent=8, hidden=(6,))
+    fusion = LogitFusion(len(CULTURES), per_culture=recipe.fusion.per_culture != "off")
+    fusion.log_prior.copy_(torch.randn_like(fusion.log_prior).log_softmax(-1))
+    return fusion
+
+
+def structures() -> dict[str, list[str]]:
+    """Recipes that lead to graphs of one structure, under the first of their names."""
+    found: dict[object, list[str]] = {}
+    for name in recipe_names():
+        recipe: Any = load_recipe(name, Recipe)
+        image, fusion = getattr(recipe, "image", None), getattr(recipe, "fusion", None)
+        reads = isinstance(recipe, DistillationConfig) or getattr(recipe, "caption", None)
+        structure = (
+            image and (SMALL.get(image.encoder, image.encoder), getattr(image, "objective", "")),
+            bool(reads),
+            fusion and image and reads and (fusion.form, fusion.per_culture),
+            recipe.culture,
+        )
+        found.setdefault(structure, []).append(name)
+    return {names[0]: names for names in found.values()}
+
+
+@pytest.mark.parametrize("name", structures())
+def test_every_recipe_answers_the_same_from_onnx(
+    name: str, encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    run = saved_model(load_recipe(name, Recipe), encoder_folders, tmp_path / "run")
+    difference = export_onnx(run, tmp_path / "onnx")
+    here, there = load_predictor(run), load_predictor(tmp_path / "onnx")
+    assert isinstance(here, TorchPredictor) and isinstance(there, OnnxPredictor)
+    assert difference.largest <= 1e-4
+    assert here.description.modalities == there.description.modalities
+    captions = ["waves", "a black sky over a small boat", "巨浪高过一条小船"]
+    picture = Image.effect_noise((90, 70), 80)
+    reads = here.description.modalities
+    asked = [PredictionInput(picture, caption) for caption in captions]
+    asked += [PredictionInput(caption=c) for c in captions if "caption" in reads]
+    asked += [PredictionInput(image=picture, cultures=["arabic", "atlantic"])] * ("image" in reads)
+    for one, other in zip(here.predict_batch(asked), there.predict_batch(asked), strict=True):
+        for a, b in zip(one.by_culture, other.by_culture, strict=True):
+            assert (a.culture, a.note) == (b.culture, b.note)
+            np.testing.assert_allclose(a.distribution.values, b.distribution.values, atol=1e-4)
+            assert a.modality_shares == pytest.approx(b.modality_shares, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "onnx"
+    export_onnx(tiny_run, out)
+    return out
+
+
+def test_an_exported_folder_needs_no_torch(exported: Path, picture: Path) -> None:
+    packages = ("torch", "transformers", "safetensors", "accelerate", "pyarrow")
+    code = f"""
+from artaffect import load_predictor
+prediction = load_predictor({str(exported)!r}).predict({str(picture)!r}, 'waves')
+print([reading.culture for reading in prediction.by_culture])
+"""
+    done = run_without(packages, code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['arabic', 'chinese', 'english']"
+
+
+def test_the_command_exports_and_predict_takes_the_folder(
+    artaffect: Command, encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    run = saved_model(load_recipe("tiny-text", Recipe), encoder_folders, tmp_path / "run")
+    out = tmp_path / "int8"
+    code, _, err = artaffect("export", run, "--out", out, "--int8")
+    assert code == 0 and "differ from" in err
+    settings = json.loads((out / "config.json").read_text("utf-8"))["export"]
+    assert settings["int8"] is True and 0 < settings["average"] <= export.SIMILAR
+    code, printed, _ = artaffect("predict", out, "--caption", "waves", "--json")
+    assert code == 0 and len(json.loads(printed)["predictions"]) == 3
+    code, _, err = artaffect("export", run, "--out", out)
+    assert code == 1 and "add --overwrite" in err
+    code, _, err = artaffect("export", out, "--out", tmp_path / "again")
+    assert code == 1 and "holds ONNX graphs" in err
+
+
+def test_what_differs_is_noticed(tiny_run: Path, exported: Path) -> None:
+    one = load_predictor(tiny_run)
+    assert compare(one, load_predictor(exported)).largest < 1e-4
+    other = TorchPredictor(load_model(tiny_run))
+    assert other.model.fusion is not None
+    other.model.fusion.weight.data += 0.5
+    assert compare(one, other).largest > 1e-2
+
+
+def test_an_altered_graph_is_refused(exported: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(exported, broken)
+    (broken / "answer.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelFolderError, match=r"answer\.onnx is not the file that was saved"):
+        load_predictor(broken)
+    (broken / "caption.onnx").unlink()
+    with pytest.raises(ModelFolderError, match=r"is missing|is not the file"):
+        load_predictor(broken)
+
+
+def test_a_model_is_saved_and_found_again(tiny_run: Path, exported: Path, tmp_path: Path) -> None:
+    for number, folder in enumerate((tiny_run, exported)):
+        predictor = load_predictor(folder)
+        copy = tmp_path / f"copy{number}"
+        predictor.save_pretrained(copy)
+        again = type(predictor).from_pretrained(copy)
+        assert compare(predictor, again).largest < 1e-6
+        with pytest.raises(OutputExistsError, match="exists"):
+            predictor.save_pretrained(copy)
+    with pytest.raises(ModelFolderError, match="was not read from a folder"):
+        TorchPredictor(load_model(tiny_run)).save_pretrained(tmp_path / "none")
+    with pytest.raises(ModelFolderError, match="the hub has none to give"):
+        load_predictor("nobody/nothing")
+    card = (tiny_run / "README.md").read_text("utf-8")
+    assert card.startswith("---\n") and "library_name: artaffect" in card
+    assert "dataset" in card and "(arabic)" in card
+
+
+def test_graphs_that_answer_otherwise_are_not_written(tiny_run: Path, tmp_path: Path) -> None:
+    # features of an encoder by chance hardly vary: eight bits do not hold what the head lives on
+    with pytest.raises(ExportError, match="answer otherwise .*try without --int8"):
+        export_onnx(tiny_run, tmp_path / "out", int8=True)
+    assert not list(tmp_path.iterdir())

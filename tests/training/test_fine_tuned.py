@@ -1,0 +1,368 @@
+"""Encoders trained end to end: every kind of recipe trains, saves, loads, and goes on after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from artaffect.config import (
+    CaptionConfig,
+    DistillationConfig,
+    FusionConfig,
+    ImageConfig,
+    JointConfig,
+    Recipe,
+    TrainConfig,
+    TunedConfig,
+)
+from artaffect.data.annotations import AnnotationTable
+from artaffect.errors import ConfigError, InputError, ResourceError, TableError
+from artaffect.models.checkpoint import load_model
+from artaffect.models.folder import read_config
+from artaffect.prediction.evaluation import evaluate_run
+from artaffect.prediction.predictor import load_predictor
+from artaffect.training.batches import TensorRows
+from artaffect.training.data import TrainingData, digest_of, hold_out
+from artaffect.training.run import recipe_of, train_run
+from artaffect.training.trainer import StepOutput, Trainer
+
+TRAIN = TrainConfig(epochs=2, batch_size=16, learning_rate=2e-3)
+
+
+@pytest.fixture(scope="module")
+def caption(encoder_folders: dict[str, Path]) -> CaptionConfig:
+    return CaptionConfig(encoder=str(encoder_folders["bert"]), train=TRAIN)
+
+
+@pytest.fixture(scope="module")
+def image(encoder_folders: dict[str, Path]) -> ImageConfig:
+    return ImageConfig(encoder=str(encoder_folders["resnet"]), workers=0, train=TRAIN)
+
+
+FUSION = FusionConfig(
+    form="logits", per_culture="off", latent=8, logits=TRAIN, features=TRAIN, hidden=(6,)
+)
+
+
+def trained(table: AnnotationTable, config: Recipe, out: Path) -> dict[str, float]:
+    return {
+        name: groups["overall"].metrics["log_loss"].value
+        for name, groups in train_run(table, config, out).models.items()
+    }
+
+
+@pytest.mark.parametrize("objective", ["soft_label", "multi_label_l1", "multi_label_bce"])
+def test_an_image_model_alone(
+    sample_table: AnnotationTable, image: ImageConfig, tmp_path: Path, objective: str, picture: Path
+) -> None:
+    settings = replace(image, objective=objective, workers=1, decoded=True, hidden=(12, 6))
+    scores = trained(sample_table, TunedConfig(image=settings), tmp_path / "run")
+    assert set(scores) == {"baseline", "image"}
+    assert not (tmp_path / "run.training").exists()
+    again = evaluate_run(tmp_path / "run", sample_table, "val")
+    assert again.primary["image"] == pytest.approx(scores["image"], abs=1e-6)
+    assert 0 < again.extra["hamming"]["image"] < 1
+    history = read_config(tmp_path / "run")["chosen"]["image"]["history"]
+    assert len(history) == 2 and {"loss", "log_loss", "accuracy", "macro_f1"} <= set(history[0])
+    assert ("hamming" in history[0]) == (objective != "soft_label")
+    predictor = load_predictor(tmp_path / "run")
+    readings = predictor.predict(picture, "and a caption").by_culture
+    assert readings[0].modality_shares == {"image": 1.0, "caption": 0.0}
+    with pytest.raises(InputError, match="this model reads image only"):
+        predictor.predict(caption="words alone")
+
+
+def test_a_caption_model_alone_needs_no_picture(
+    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+) -> None:
+    scores = trained(sample_table, TunedConfig(caption=caption), tmp_path / "run")
+    assert set(scores) == {"baseline", "caption"}
+    model = load_model(tmp_path / "run")
+    assert model.image is None and model.modalities == ("caption",)
+    assert len(list((tmp_path / "run").iterdir())) == 7
+
+
+def test_training_changes_what_it_should(
+    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+) -> None:
+    from artaffect.models.text_encoders import create_text_encoder
+
+    before = create_text_encoder(caption.encoder).state_dict()
+    for layers, frozen in (("all", True), ("none", False)):
+        out = tmp_path / layers
+        settings = replace(caption, layers=layers, freeze_embeddings=frozen)
+        train_run(sample_table, TunedConfig(caption=settings), out)
+        model = load_model(out).caption
+        assert model is not None
+        after = model.encoder.state_dict()
+        moved = {name for name, w in after.items() if not torch.equal(w, before[name])}
+        assert not any("embeddings" in name for name in moved)
+        assert bool(moved) == (layers == "all")
+
+
+@pytest.mark.parametrize("form", ["logits", "features"])
+def test_both_are_combined_on_paintings_that_neither_saw(
+    sample_table: AnnotationTable,
+    image: ImageConfig,
+    caption: CaptionConfig,
+    tmp_path: Path,
+    form: str,
+) -> None:
+    config = TunedConfig(
+        image=image,
+        caption=caption,
+        fusion=replace(FUSION, form=form),
+        held_out=0.2,
+        culture="embedding",
+    )
+    scores = trained(sample_table, config, tmp_path / "run")
+    assert {"image", "caption", "both", "both, culture not told"} < set(scores)
+    model = load_model(tmp_path / "run")
+    assert model.fusion is not None and model.fusion.form == form
+    assert model.image is not None and model.image.head.embedding is not None
+
+
+def test_paintings_held_out_are_whole_and_a_stated_share(sample_table: AnnotationTable) -> None:
+    train = sample_table.of_split("train")
+    rest, held = hold_out(train, 0.25, seed=1)
+    mine, theirs = set(rest.strings("artwork_id")), set(held.strings("artwork_id"))
+    assert not mine & theirs and len(rest) + len(held) == len(train)
+    assert len(theirs) == round(0.25 * len(mine | theirs))
+    shuffled = train.select(np.random.default_rng(0).permutation(len(train)))
+    assert set(hold_out(shuffled, 0.25, seed=1)[1].strings("artwork_id")) == theirs
+
+
+def test_a_combination_builds_on_trained_runs(
+    sample_table: AnnotationTable, image: ImageConfig, caption: CaptionConfig, tmp_path: Path
+) -> None:
+    train_run(sample_table, TunedConfig(image=image, culture="off"), tmp_path / "image")
+    train_run(sample_table, TunedConfig(caption=caption, culture="off"), tmp_path / "caption")
+    config = TunedConfig(
+        image=replace(image, run=str(tmp_path / "image")),
+        caption=replace(caption, run=str(tmp_path / "caption")),
+        fusion=replace(FUSION, form="features"),
+        held_out=0.0,
+        culture="off",
+    )
+    train_run(sample_table, config, tmp_path / "both")
+    both, alone = load_model(tmp_path / "both"), load_model(tmp_path / "image")
+    assert both.image is not None and alone.image is not None
+    for a, b in zip(both.image.parameters(), alone.image.parameters(), strict=True):
+        assert torch.equal(a, b)
+    unseen = replace(config, held_out=0.2)
+    with pytest.raises(ConfigError, match="has seen the paintings that held_out = 0.2 keeps"):
+        train_run(sample_table, unseen, tmp_path / "unseen")
+    wrong = replace(config, image=replace(image, run=str(tmp_path / "caption")))
+    with pytest.raises(ConfigError, match="has no image model for the cultures"):
+        train_run(sample_table, wrong, tmp_path / "wrong")
+
+
+def test_a_student_learns_from_its_teacher(
+    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+) -> None:
+    student = CaptionConfig(encoder="teacher", depth=1, train=TRAIN)
+    config = DistillationConfig(teacher=caption, student=student)
+    result = train_run(sample_table, config, tmp_path / "run")
+    assert set(result.models) == {"baseline", "teacher", "student", "student, not distilled"}
+    assert set(result.differences) == {"student - teacher", "student - student, not distilled"}
+    sizes = result.extra["size_and_speed"]
+    assert sizes["student"]["million_weights"] == sizes["student, not distilled"]["million_weights"]
+    assert all(entry["milliseconds_per_caption"] > 0 for entry in sizes.values())
+    history = read_config(tmp_path / "run")["chosen"]["student"]["history"]
+    assert {"hard", "soft", "hidden"} <= set(history[0])
+    assert load_model(tmp_path / "run").modalities == ("caption",)
+    with pytest.raises(ConfigError, match="needs student.depth"):
+        train_run(sample_table, replace(config, student=replace(student, depth=0)), tmp_path / "n")
+
+
+@pytest.mark.parametrize(("form", "per_culture"), [("logits", "on"), ("features", "off")])
+def test_joint_training(
+    sample_table: AnnotationTable,
+    image: ImageConfig,
+    caption: CaptionConfig,
+    tmp_path: Path,
+    form: str,
+    per_culture: str,
+) -> None:
+    fusion = replace(FUSION, form=form, per_culture=per_culture)
+    config = JointConfig(image=image, caption=caption, fusion=fusion, captions=6, train=TRAIN)
+    scores = trained(sample_table, config, tmp_path / "run")
+    assert {"image", "caption", "both"} < set(scores)
+    model = load_model(tmp_path / "run")
+    assert model.fusion is not None
+    assert len(model.fusion.weight) == (4 if per_culture == "on" else 1)
+    start = torch.tensor([0.25, 1.0]) if form == "logits" else torch.ones(2)
+    assert not torch.equal(model.fusion.weight[-1].detach(), start)
+
+
+def test_tiny_encoders_learn_what_the_drawn_paintings_show(sample_table: AnnotationTable) -> None:
+    from artaffect.training.tuned import train_tuned
+
+    settings = ImageConfig(
+        encoder="tiny_resnet",
+        workers=0,
+        crop=1.0,
+        flip=False,
+        train=TrainConfig(epochs=10, batch_size=16, learning_rate=2e-3, patience=10),
+    )
+    found = train_tuned(TrainingData.of(sample_table), TunedConfig(image=settings), n_resamples=20)
+    history = found.chosen["image"]["history"]
+    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+    assert found.evaluation.primary["image"] < found.evaluation.primary["baseline"]
+
+
+def test_a_table_without_pictures_or_split_is_refused(
+    sample_table: AnnotationTable, image: ImageConfig, tmp_path: Path
+) -> None:
+    config = TunedConfig(image=image)
+    with pytest.raises(TableError, match="no rows in split 'val'"):
+        train_run(sample_table.of_split("train"), config, tmp_path / "a")
+    index = sample_table.rows.schema.get_field_index("image")
+    column = sample_table.rows.schema.field("image")
+    nothing = pa.nulls(len(sample_table)).cast(column.type)
+    rows = sample_table.rows.set_column(index, column, nothing)
+    blank = AnnotationTable(rows, sample_table.provenance)
+    with pytest.raises(TableError, match="no row of split 'train' has a picture"):
+        train_run(blank, config, tmp_path / "b")
+
+
+def test_checkpoints_of_another_training_are_refused(
+    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+) -> None:
+    config = TunedConfig(caption=caption)
+    work = tmp_path / "run.training"
+    (work / "caption").mkdir(parents=True)
+    (work / "caption" / "checkpoint.pt").touch()
+    recipe = json.loads(json.dumps(recipe_of(config)))
+    recipe["caption"]["dropout"] = 0.5
+    mine = {"settings": recipe, "data": digest_of(sample_table)}
+    (work / "recipe.json").write_text(json.dumps(mine))
+    with pytest.raises(ConfigError, match=r"another training \(caption.dropout was 0.5, is 0.0\)"):
+        train_run(sample_table, config, tmp_path / "run")
+    (work / "recipe.json").write_text(json.dumps({**mine, "data": "else"}))
+    with pytest.raises(ConfigError, match="belongs to a training on another table: delete it"):
+        train_run(sample_table, config, tmp_path / "run")
+
+
+def test_a_start_that_failed_does_not_stand_in_the_way(
+    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+) -> None:
+    wrong = TunedConfig(caption=replace(caption, depth=9))
+    with pytest.raises(ConfigError, match="depth = 9, but the encoder has 1 layers"):
+        train_run(sample_table, wrong, tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+    train_run(sample_table, TunedConfig(caption=caption), tmp_path / "run")
+
+
+def test_too_little_memory_says_which_batch_and_what_to_lower() -> None:
+    class Hungry(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, batch: dict[str, torch.Tensor]) -> StepOutput:
+            return StepOutput(self.weight.sum() + torch.empty(2**60).sum())
+
+    rows = TensorRows(features=torch.zeros(40, 3))
+    with pytest.raises(
+        ResourceError, match=r"batch 1 of epoch 1 \(features \(16, 3\)\): lower bat"
+    ):
+        Trainer(TRAIN).fit(Hungry(), rows)
+
+
+COMMAND = [sys.executable, "-m", "artaffect.cli.main", "train"]
+
+
+def train_by_command(
+    recipe: Path, table: Path, out: Path, kill_at: Path | None = None, *launch: str
+) -> None:
+    start = [*launch, *COMMAND[1:]] if launch else COMMAND
+    process = subprocess.Popen(
+        [*start, str(recipe), "--data", str(table), "--out", str(out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    if kill_at is not None:
+        deadline = time.monotonic() + 120
+        while not kill_at.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        return
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors.decode()[-3000:]
+
+
+@pytest.fixture(scope="module")
+def small_joint(
+    sample_table: AnnotationTable,
+    encoder_folders: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, Path]:
+    """A recipe of the kind joint in a file, and the table."""
+    folder = tmp_path_factory.mktemp("joint")
+    sample_table.save(folder / "table.parquet")
+    (folder / "recipe.toml").write_text(
+        f'''
+kind = "joint"
+captions = 6
+[image]
+encoder = "{encoder_folders["vit"]}"
+workers = 1
+dropout = 0.2
+[caption]
+encoder = "{encoder_folders["bert"]}"
+[fusion]
+form = "logits"
+per_culture = "off"
+[train]
+epochs = 4
+batch_size = 8
+learning_rate = 1e-3
+patience = 4
+'''
+    )
+    return folder / "recipe.toml", folder / "table.parquet"
+
+
+def test_kill_minus_nine_in_an_epoch_then_the_same_command(
+    small_joint: tuple[Path, Path], tmp_path: Path
+) -> None:
+    train_by_command(*small_joint, tmp_path / "whole")
+    broken = tmp_path / "broken"
+    checkpoint = tmp_path / "broken.training" / "joint" / "checkpoint.pt"
+    train_by_command(*small_joint, broken, checkpoint)
+    assert not broken.exists() and checkpoint.exists()
+    train_by_command(*small_joint, broken)
+    assert (broken / "metrics.json").read_text() == (
+        tmp_path / "whole" / "metrics.json"
+    ).read_text()
+    a, b = load_model(broken).state_dict(), load_model(tmp_path / "whole").state_dict()
+    assert all(torch.equal(a[name], b[name]) for name in b)
+
+
+def test_two_processes_train_a_recipe_together(
+    small_joint: tuple[Path, Path], tmp_path: Path
+) -> None:
+    recipe, table = small_joint
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
+    train_by_command(recipe, table, tmp_path / "two", None, *launch)
+    train_by_command(recipe, table, tmp_path / "one")
+    scores = [
+        json.loads((tmp_path / name / "metrics.json").read_text())["models"]["both"]["overall"][
+            "metrics"
+        ]["log_loss"]["value"]
+        for name in ("one", "two")
+    ]
+    assert scores[0] == pytest.approx(scores[1], rel=0.1)
+    assert not (tmp_path / "two.training").exists()
