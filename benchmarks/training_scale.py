@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from artaffect.config import BranchConfig, CompactConfig
-from artaffect.features import FeatureRows
+from artaffect.features import AnnotationArrays
 from artaffect.models.fusion import LogitFusion
 from artaffect.recipes import load_recipe
 from artaffect.training.branches import CaptionBranch, ImageBranch
@@ -42,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     config = load_recipe("compact", CompactConfig)
-    rows = FeatureRows(
+    rows = AnnotationArrays(
         artworks=np.arange(options.paintings),
         image=torch.randn(options.paintings, 1536),
         pictured=torch.ones(options.paintings, dtype=torch.bool),

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ImageError, TableError
+from artaffect.labels import EMOTIONS
 from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.models.weights import fingerprint
@@ -231,14 +232,14 @@ def _digest(data: bytes) -> bytes:
 
 
 @dataclass(frozen=True)
-class FeatureRows:
+class AnnotationArrays:
     """Annotations with their features."""
 
-    artworks: np.ndarray
+    artwork_ids: np.ndarray
     """Ids of the distinct artworks [p]."""
     image: Tensor
     """float32 [p, d]; zero where an artwork has no picture, [p, 0] where no encoder looks at it."""
-    pictured: Tensor
+    artwork_has_image: Tensor
     """bool [p]."""
     artwork: Tensor
     """Each row's artwork as an index [n]."""
@@ -250,8 +251,8 @@ class FeatureRows:
     """int64 [n]: the model's index of the row's culture, 0 for one it does not know."""
     culture_names: np.ndarray
     """object [n]."""
-    broken: Sequence[str] = ()
-    """One line for each picture that could not be read."""
+    unreadable: Sequence[str] = ()
+    """One line for each image that could not be read."""
 
     def __len__(self) -> int:
         return len(self.emotion)
@@ -259,30 +260,45 @@ class FeatureRows:
     @property
     def has_image(self) -> Tensor:
         """bool [n]: whether the row's artwork has a picture."""
-        return self.pictured[self.artwork]
+        return self.artwork_has_image[self.artwork]
 
-    def select(self, keep: Tensor) -> "FeatureRows":
+    def votes(self, n_cultures: int = 0) -> Tensor:
+        """Count the votes for each artwork: float32 [p, n_cultures + 1, 9].
+
+        Row 0 of an artwork counts the votes of all cultures; the others those of one culture each.
+        """
+        counts = torch.zeros(len(self.artwork_ids), n_cultures + 1, len(EMOTIONS))
+        one = torch.ones(())
+        everyone = torch.zeros_like(self.artwork)
+        counts.index_put_((self.artwork, everyone, self.emotion), one, accumulate=True)
+        if n_cultures:
+            known = self.culture > 0
+            target = (self.artwork[known], self.culture[known], self.emotion[known])
+            counts.index_put_(target, one, accumulate=True)
+        return counts
+
+    def select(self, keep: Tensor) -> "AnnotationArrays":
         """The rows where ``keep`` (bool [n]) is true; all artworks stay."""
-        return FeatureRows(
-            self.artworks,
+        return AnnotationArrays(
+            self.artwork_ids,
             self.image,
-            self.pictured,
+            self.artwork_has_image,
             self.artwork[keep],
             self.caption[keep],
             self.emotion[keep],
             self.culture[keep],
             self.culture_names[keep.numpy()],
-            self.broken,
+            self.unreadable,
         )
 
 
-def extract_rows(
+def extract_arrays(
     table: AnnotationTable,
     image_encoder: ImageEncoder | None,
     text_encoder: TextEncoder | None,
     cultures: Sequence[str],
     cache: Path | None = None,
-) -> FeatureRows:
+) -> AnnotationArrays:
     """Encode what a table names.
 
     Args:
@@ -295,21 +311,21 @@ def extract_rows(
     artworks, artwork = np.unique(table.codes("artwork_id")[1], return_inverse=True)
     ids = table.codes("artwork_id")[0][artworks]
     files = image_files(table, artwork, len(ids))
-    image, pictured, broken = encode_images(files, image_encoder, cache)
+    image, has_image, broken = encode_images(files, image_encoder, cache)
     caption = np.zeros((len(table), 0), np.float32)
     if text_encoder is not None:
         caption = extract_features(text_encoder, table.strings("caption"), cache).values
     names, codes = table.codes("culture")
-    return FeatureRows(
-        artworks=ids,
+    return AnnotationArrays(
+        artwork_ids=ids,
         image=torch.from_numpy(image),
-        pictured=torch.from_numpy(pictured),
+        artwork_has_image=torch.from_numpy(has_image),
         artwork=torch.from_numpy(artwork.astype(np.int64)),
         caption=torch.from_numpy(caption),
         emotion=torch.from_numpy(table.emotion_codes()),
         culture=torch.from_numpy(culture_indices(table, cultures)),
         culture_names=names[codes],
-        broken=broken,
+        unreadable=broken,
     )
 
 

@@ -148,7 +148,7 @@ def test_predictions_do_not_depend_on_company(tiny_run: Path, picture: Path) -> 
             np.testing.assert_allclose(a.distribution.values, b.distribution.values, atol=1e-5)
     assert together[0]["arabic"].modality_shares == {"image": 1.0, "caption": 0.0}
     with pytest.raises(KeyError, match="klingon"):
-        together[0].of("klingon")
+        together[0]["klingon"]
     with pytest.raises(InputError, match="caption is empty"):
         PredictionInput(caption="  ")
     assert predictor.predict_batch([]) == []

@@ -9,7 +9,7 @@ import torch
 
 from artaffect.config import CompactConfig
 from artaffect.data.annotations import AnnotationTable
-from artaffect.features import extract_rows
+from artaffect.features import extract_arrays
 from artaffect.metrics.classification import log_loss
 from artaffect.models.checkpoint import load_model
 from artaffect.prediction.evaluation import predict_proba
@@ -29,7 +29,7 @@ def test_the_temperature_that_made_the_labels_is_found(true: float) -> None:
 def test_a_saved_model_answers_calibrated(tiny_run: Path, sample_table: AnnotationTable) -> None:
     model = load_model(tiny_run)
     assert not torch.equal(model.temperature, torch.ones_like(model.temperature))
-    rows = extract_rows(sample_table.of_split("val"), *model.encoders, model.cultures)
+    rows = extract_arrays(sample_table.of_split("val"), *model.encoders, model.cultures)
     labels = rows.emotion.numpy()
     for shown in (("image",), ("caption",), ("image", "caption")):
         raw, warm = (
@@ -46,7 +46,7 @@ def test_a_culture_with_few_captions_takes_the_temperature_of_all(
     tiny_run: Path, sample_table: AnnotationTable
 ) -> None:
     model = load_model(tiny_run)
-    rows = extract_rows(sample_table, *model.encoders, model.cultures)
+    rows = extract_arrays(sample_table, *model.encoders, model.cultures)
     keep = (rows.culture != 1) | (torch.cumsum(rows.culture == 1, 0) < FEWEST)
     calibrate(model, rows.select(keep))
     together = fit_temperature(
@@ -65,7 +65,7 @@ def test_a_model_that_is_blind_to_culture_stays_blind(
     )
     model = trained.model
     assert model.blind
-    rows = extract_rows(sample_table.of_split("val"), *model.encoders, model.cultures)
+    rows = extract_arrays(sample_table.of_split("val"), *model.encoders, model.cultures)
     answers = [predict_proba(model, rows, culture=c) for c in range(len(model.cultures) + 1)]
     for shown in (("image",), ("caption",)):
         answers += [

@@ -9,7 +9,7 @@ import torch
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError
-from artaffect.features import extract_rows
+from artaffect.features import extract_arrays
 from artaffect.models.checkpoint import load_model
 from artaffect.report.culture import (
     ReportOptions,
@@ -33,7 +33,7 @@ def test_the_image_left_out_leaves_the_caption_model(
     tiny_run: Path, sample_table: AnnotationTable
 ) -> None:
     model = load_model(tiny_run)
-    rows = extract_rows(sample_table.of_split("test"), *model.encoders, model.cultures)
+    rows = extract_arrays(sample_table.of_split("test"), *model.encoders, model.cultures)
     found = image_contribution(model, rows, QUICK)
     assert found is not None
     left_out = found.differences["both, image left out - caption"]["overall"]["log_loss"]
@@ -50,11 +50,11 @@ def test_shuffling_gives_every_painting_another_ones_picture(
     tiny_run: Path, sample_table: AnnotationTable
 ) -> None:
     model = load_model(tiny_run)
-    rows = extract_rows(sample_table.of_split("test"), *model.encoders, model.cultures)
+    rows = extract_arrays(sample_table.of_split("test"), *model.encoders, model.cultures)
     mixed = shuffled_pictures(rows, 0)
     assert not torch.isclose(mixed.image, rows.image).all(1).any()
     order = torch.cdist(mixed.image, rows.image).argmin(1)
-    assert sorted(order.tolist()) == list(range(len(rows.artworks))), "each is used once"
+    assert sorted(order.tolist()) == list(range(len(rows.artwork_ids))), "each is used once"
     assert mixed.caption is rows.caption
 
 

@@ -11,14 +11,14 @@ from artaffect.config import BranchConfig, TrainConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.sample.generative_model import CULTURES, best_scores, feelings
 from artaffect.errors import ConfigError, TableError
-from artaffect.features import FeatureRows
+from artaffect.features import AnnotationArrays
 from artaffect.models.checkpoint import load_model
 from artaffect.training.branches import ImageBranch
 from artaffect.training.cultures import CULTURE_MODELS, train_culture_models
 from tests.conftest import Command
 
 
-def drawn_rows(paintings: int, votes: int, seed: int) -> FeatureRows:
+def drawn_rows(paintings: int, votes: int, seed: int) -> AnnotationArrays:
     """Paintings whose features tell scene and palette, judged by the sample's publics."""
     rng = np.random.default_rng(seed)
     kind = np.arange(paintings) % 36
@@ -27,10 +27,10 @@ def drawn_rows(paintings: int, votes: int, seed: int) -> FeatureRows:
     culture = np.tile(np.repeat(np.arange(3), votes), paintings)
     edges = felt[kind[artwork], culture].cumsum(1)
     emotion = (rng.random((len(artwork), 1)) * edges[:, -1:] > edges).sum(1)
-    return FeatureRows(
-        artworks=np.arange(paintings),
+    return AnnotationArrays(
+        artwork_ids=np.arange(paintings),
         image=torch.eye(36)[torch.from_numpy(kind)],
-        pictured=torch.ones(paintings, dtype=torch.bool),
+        artwork_has_image=torch.ones(paintings, dtype=torch.bool),
         artwork=torch.from_numpy(artwork),
         caption=torch.zeros(len(artwork), 0),
         emotion=torch.from_numpy(emotion),

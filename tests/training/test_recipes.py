@@ -11,7 +11,7 @@ import torch
 from artaffect.config import CompactConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import NotFittedError, OutputExistsError, TableError
-from artaffect.features import FeatureRows, extract_rows
+from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.models.checkpoint import load_model
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
@@ -22,9 +22,9 @@ from artaffect.training.fusion import fold_of_artwork, out_of_fold_logits
 from artaffect.training.run import train_run
 
 
-def tiny_rows(table: AnnotationTable, encoders: dict[str, Path], split: str) -> FeatureRows:
+def tiny_rows(table: AnnotationTable, encoders: dict[str, Path], split: str) -> AnnotationArrays:
     """The rows of a split with their features by the tiny encoders."""
-    return extract_rows(
+    return extract_arrays(
         table.of_split(split),
         create_image_encoder(str(encoders["resnet"])),
         create_text_encoder(str(encoders["bert"])),
@@ -58,7 +58,7 @@ def test_soft_labels_hold_every_vote_once_per_culture_and_once_for_all(
     data = soft_labels(rows, 3).columns
     by_culture = [data["votes"][data["culture"] == c].sum() for c in range(4)]
     assert by_culture[0] == sum(by_culture[1:]) == len(rows)
-    assert len(data["votes"]) == 4 * len(rows.artworks)
+    assert len(data["votes"]) == 4 * len(rows.artwork_ids)
 
 
 @pytest.mark.parametrize("form", ["logits", "features"])

@@ -11,7 +11,7 @@ import torch
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError
-from artaffect.features import FeatureRows, extract_rows
+from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.baseline import PriorBaseline
 from artaffect.metrics.classification import hamming_accuracy
@@ -42,19 +42,19 @@ def evaluate_run(
     """
     model = load_model(run)
     priors = TrainingPriors.from_json(read_config(run)["training_priors"])
-    rows = extract_rows(table.of_split(split), *model.encoders, model.cultures, cache)
+    rows = extract_arrays(table.of_split(split), *model.encoders, model.cultures, cache)
     return evaluate_rows(model, rows, priors, split, n_resamples)
 
 
 def evaluate_rows(
     model: EmotionModel,
-    rows: FeatureRows,
+    rows: AnnotationArrays,
     priors: "TrainingPriors",
     split: str,
     n_resamples: int = 1000,
 ) -> EvaluationResult:
     """Score a model on the rows that have a picture; on all of them where it reads captions only."""
-    for fault in rows.broken:
+    for fault in rows.unreadable:
         _logger.info(f"left out, picture cannot be read: {fault}")
     compared = rows if model.image is None else rows.select(rows.has_image)
     if not len(compared):
@@ -72,7 +72,7 @@ def evaluate_rows(
         "split": split,
         **result.protocol,
         "rows_without_picture_left_out": len(rows) - len(compared),
-        "unreadable_pictures": len(rows.broken),
+        "unreadable_pictures": len(rows.unreadable),
         "baseline": "each culture's distribution in the training split",
     }
     extra: dict[str, Any] = {}
@@ -83,7 +83,7 @@ def evaluate_rows(
     return replace(result, protocol=protocol, extra=extra)
 
 
-def predict_all_inputs(model: EmotionModel, rows: FeatureRows) -> dict[str, np.ndarray]:
+def predict_all_inputs(model: EmotionModel, rows: AnnotationArrays) -> dict[str, np.ndarray]:
     """Distributions of image, caption and both, and of both when the culture is not told: [n, 9].
 
     A model of one modality gives that one.
@@ -98,7 +98,7 @@ def predict_all_inputs(model: EmotionModel, rows: FeatureRows) -> dict[str, np.n
 
 def predict_proba(
     model: EmotionModel,
-    rows: FeatureRows,
+    rows: AnnotationArrays,
     modalities: Sequence[str] = ("image", "caption"),
     culture: int | None = None,
     calibrated: bool = True,
@@ -134,7 +134,7 @@ class TrainingPriors:
         """Share of paintings for which anyone chose the emotion [9]."""
 
     @classmethod
-    def of(cls, rows: FeatureRows, readers: float | None) -> "TrainingPriors":
+    def of(cls, rows: AnnotationArrays, readers: float | None) -> "TrainingPriors":
         """Count the training rows."""
         votes = votes_by_artwork(rows).numpy()
         seen = votes[votes.sum(1) > 0]
@@ -157,14 +157,16 @@ class TrainingPriors:
         return cls(baseline, data["readers"], np.array(data["felt"]))
 
 
-def votes_by_artwork(rows: FeatureRows) -> torch.Tensor:
+def votes_by_artwork(rows: AnnotationArrays) -> torch.Tensor:
     """How often each emotion was chosen for each artwork: float32 [p, 9]."""
     cells = rows.artwork * len(EMOTIONS) + rows.emotion
-    counts = torch.bincount(cells, minlength=len(rows.artworks) * len(EMOTIONS))
-    return counts.view(len(rows.artworks), len(EMOTIONS)).float()
+    counts = torch.bincount(cells, minlength=len(rows.artwork_ids) * len(EMOTIONS))
+    return counts.view(len(rows.artwork_ids), len(EMOTIONS)).float()
 
 
-def hamming(model: EmotionModel, rows: FeatureRows, priors: TrainingPriors) -> dict[str, float]:
+def hamming(
+    model: EmotionModel, rows: AnnotationArrays, priors: TrainingPriors
+) -> dict[str, float]:
     """The paper's metric: the share of right bits in "did anyone feel it?"."""
     if model.image is None:
         raise ValueError("the paper's metric is about models that look at pictures")

@@ -16,7 +16,7 @@ import torch
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.preprocessing import open_image
 from artaffect.errors import InputError
-from artaffect.features import FeatureRows, extract_rows
+from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.labels import ANY_CULTURE
 from artaffect.metrics.agreement import agreement
 from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_publics
@@ -65,7 +65,7 @@ class _Run:
     name: str
     path: Path
     model: EmotionModel
-    rows: FeatureRows
+    rows: AnnotationArrays
 
 
 def cultural_report(
@@ -165,9 +165,9 @@ def picture_addresses(report: CulturalReport, folder: Path, embed: bool = False)
     return found
 
 
-def shuffled_pictures(rows: FeatureRows, seed: int) -> FeatureRows:
+def shuffled_pictures(rows: AnnotationArrays, seed: int) -> AnnotationArrays:
     """The same captions, each painting with another painting's picture."""
-    pictured = torch.nonzero(rows.pictured).squeeze(1)
+    pictured = torch.nonzero(rows.artwork_has_image).squeeze(1)
     order = pictured[torch.from_numpy(np.random.default_rng(seed).permutation(len(pictured)))]
     image = rows.image.clone()
     # a cycle through a random order: no painting keeps its own
@@ -176,7 +176,7 @@ def shuffled_pictures(rows: FeatureRows, seed: int) -> FeatureRows:
 
 
 def image_contribution(
-    model: EmotionModel, rows: FeatureRows, options: ReportOptions
+    model: EmotionModel, rows: AnnotationArrays, options: ReportOptions
 ) -> EvaluationResult | None:
     """What the image adds to the caption, public by public; None for a model of one modality.
 
@@ -208,8 +208,8 @@ def _load(
     loaded = []
     for name, path in zip(names, runs, strict=True):
         model = load_model(path)
-        rows = extract_rows(part, *model.encoders, model.cultures, cache)
-        for fault in rows.broken:
+        rows = extract_arrays(part, *model.encoders, model.cultures, cache)
+        for fault in rows.unreadable:
             _logger.info(f"left out, picture cannot be read: {fault}")
         loaded.append(_Run(name, path, model, rows))
     keep = torch.ones(len(part), dtype=torch.bool)
@@ -312,7 +312,7 @@ def _pieces(model: EmotionModel) -> dict[str, tuple[str, ...]]:
 
 
 def _heads(
-    model: EmotionModel, rows: FeatureRows, options: ReportOptions
+    model: EmotionModel, rows: AnnotationArrays, options: ReportOptions
 ) -> EvaluationResult | None:
     """Each culture's answers on the labels of all cultures."""
     if len(model.cultures) < 2:
@@ -326,7 +326,7 @@ def _heads(
 
 def _evaluate(
     said: Mapping[str, np.ndarray],
-    rows: FeatureRows,
+    rows: AnnotationArrays,
     options: ReportOptions,
     pairs: Sequence[tuple[str, str]],
     shown: str,

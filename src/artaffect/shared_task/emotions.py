@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from artaffect.errors import InputError, TableError
-from artaffect.features import FeatureRows, encode_images, extract_features
+from artaffect.features import AnnotationArrays, encode_images, extract_features
 from artaffect.labels import EMOTIONS
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
@@ -60,9 +60,9 @@ def answer_emotions(
     rows = rows_of(model, items, images, cache)
     if not bool(rows.has_image.all()):
         position = int(torch.nonzero(~rows.has_image)[0])
-        faults = [fault for fault in rows.broken if items.images[position] in fault]
+        faults = [fault for fault in rows.unreadable if items.images[position] in fault]
         why = faults[0] if faults else f"{images / items.images[position]}: no such file"
-        missing = int((~rows.pictured).sum())
+        missing = int((~rows.artwork_has_image).sum())
         raise TableError(f"{missing:,} pictures cannot be used (first: {why})")
     multimodal = _labels(predict_proba(model, rows), rules)
     reader, read = model, rows
@@ -76,26 +76,26 @@ def answer_emotions(
 
 def rows_of(
     model: EmotionModel, items: EmotionItems, images: Path | None, cache: Path | None
-) -> FeatureRows:
+) -> AnnotationArrays:
     """The items' features; each picture and each caption is encoded once."""
     image_encoder, text_encoder = model.encoders
     names, artwork = np.unique(np.array(items.images, object).astype(str), return_inverse=True)
     files: list[Path | None] = [None] * len(names)
     if images is not None:
         files = [images / name if (images / name).is_file() else None for name in names]
-    image, pictured, broken = encode_images(files, image_encoder, cache)
+    image, has_image, broken = encode_images(files, image_encoder, cache)
     assert text_encoder is not None
     caption = extract_features(text_encoder, list(items.captions), cache).values
-    return FeatureRows(
-        artworks=names,
+    return AnnotationArrays(
+        artwork_ids=names,
         image=torch.from_numpy(image),
-        pictured=torch.from_numpy(pictured),
+        artwork_has_image=torch.from_numpy(has_image),
         artwork=torch.from_numpy(artwork.astype(np.int64)),
         caption=torch.from_numpy(caption),
         emotion=torch.zeros(len(items.ids), dtype=torch.int64),
         culture=torch.tensor(culture_codes(model, items.languages)),
         culture_names=np.array(items.languages, object),
-        broken=broken,
+        unreadable=broken,
     )
 
 

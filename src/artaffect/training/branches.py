@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from artaffect.config import BranchConfig
 from artaffect.errors import NotFittedError
-from artaffect.features import FeatureRows
+from artaffect.features import AnnotationArrays
 from artaffect.labels import EMOTIONS
 from artaffect.models.heads import EmotionHead
 from artaffect.prediction.evaluation import votes_by_artwork
@@ -49,11 +49,11 @@ class Branch:
         }
         """What :class:`EmotionHead` is made with."""
 
-    def features(self, rows: FeatureRows) -> Tensor:
+    def features(self, rows: AnnotationArrays) -> Tensor:
         """The branch's features of each row: [n, feature_dim]."""
         raise NotImplementedError
 
-    def training_data(self, rows: FeatureRows) -> TensorRows:
+    def training_data(self, rows: AnnotationArrays) -> TensorRows:
         """What the head learns from; holds ``features`` among others."""
         raise NotImplementedError
 
@@ -61,7 +61,7 @@ class Branch:
         """The head with its loss."""
         raise NotImplementedError
 
-    def fit(self, train: FeatureRows, val: FeatureRows) -> EmotionHead:
+    def fit(self, train: AnnotationArrays, val: AnnotationArrays) -> EmotionHead:
         """Train with every penalty; keep the penalty and the epoch that score best on validation."""
         found = [self._train(train, penalty, val) for penalty in self.config.penalty]
         best = min(range(len(found)), key=lambda i: found[i][1].best_score)
@@ -69,7 +69,7 @@ class Branch:
         self.penalty_ = self.config.penalty[best]
         return head
 
-    def refit(self, rows: FeatureRows) -> EmotionHead:
+    def refit(self, rows: AnnotationArrays) -> EmotionHead:
         """Train on other rows, with the penalty and for the epochs that :meth:`fit` chose.
 
         Raises:
@@ -80,12 +80,12 @@ class Branch:
         return self._train(rows, self.penalty_)[0]
 
     @torch.no_grad()
-    def log_loss(self, head: EmotionHead, rows: FeatureRows) -> float:
+    def log_loss(self, head: EmotionHead, rows: AnnotationArrays) -> float:
         """Mean cross-entropy of the rows' emotions, each asked of its own culture."""
         return float(F.cross_entropy(head(self.features(rows), rows.culture), rows.emotion))
 
     @torch.no_grad()
-    def logits(self, head: EmotionHead, rows: FeatureRows) -> Tensor:
+    def logits(self, head: EmotionHead, rows: AnnotationArrays) -> Tensor:
         """What the head says of each row for its culture, and for culture 0: [2, n, 9]."""
         found = torch.zeros(2, len(rows), len(EMOTIONS))
         for start in range(0, len(rows), _CHUNK):  # features of a million rows are not copied
@@ -107,7 +107,7 @@ class Branch:
         }
 
     def _train(
-        self, rows: FeatureRows, penalty: float, val: FeatureRows | None = None
+        self, rows: AnnotationArrays, penalty: float, val: AnnotationArrays | None = None
     ) -> tuple[EmotionHead, FitResult]:
         torch.manual_seed(self.seed)
         head = EmotionHead(**self.arguments)
@@ -125,10 +125,10 @@ class Branch:
 class ImageBranch(Branch):
     """Learns one soft label per painting and culture: the histogram of its readers' votes."""
 
-    def features(self, rows: FeatureRows) -> Tensor:
+    def features(self, rows: AnnotationArrays) -> Tensor:
         return rows.image[rows.artwork]
 
-    def training_data(self, rows: FeatureRows) -> TensorRows:
+    def training_data(self, rows: AnnotationArrays) -> TensorRows:
         return soft_labels(rows, self.cultures)
 
     def task(self, head: EmotionHead, penalty: float) -> nn.Module:
@@ -138,17 +138,17 @@ class ImageBranch(Branch):
 class CaptionBranch(Branch):
     """Learns each caption's own emotion."""
 
-    def features(self, rows: FeatureRows) -> Tensor:
+    def features(self, rows: AnnotationArrays) -> Tensor:
         return rows.caption
 
-    def training_data(self, rows: FeatureRows) -> TensorRows:
+    def training_data(self, rows: AnnotationArrays) -> TensorRows:
         return TensorRows(features=rows.caption, culture=rows.culture, emotion=rows.emotion)
 
     def task(self, head: EmotionHead, penalty: float) -> nn.Module:
         return ClassificationTask(head, penalty, self.cultures)
 
 
-def soft_labels(rows: FeatureRows, cultures: int) -> TensorRows:
+def soft_labels(rows: AnnotationArrays, cultures: int) -> TensorRows:
     """One row for each painting and culture with its votes; culture 0 collects all of them."""
     parts = []
     for culture in range(cultures + 1):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from artaffect.features import FeatureRows
+from artaffect.features import AnnotationArrays
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.prediction.evaluation import predict_proba
 
@@ -15,7 +15,7 @@ _INPUTS = (("image",), ("caption",), ("image", "caption"))
 """In the order of :attr:`EmotionModel.temperature`."""
 
 
-def calibrate(model: EmotionModel, rows: FeatureRows) -> None:
+def calibrate(model: EmotionModel, rows: AnnotationArrays) -> None:
     """Fit the temperatures of a model on validation rows; the model keeps them.
 
     Each kind of input has its own: the image alone, the caption alone, both. A model that is blind
@@ -60,7 +60,7 @@ def fit_temperature(logits: Tensor, emotions: Tensor) -> float:
 
 
 def _logits(
-    model: EmotionModel, rows: FeatureRows, modalities: tuple[str, ...], culture: int | None
+    model: EmotionModel, rows: AnnotationArrays, modalities: tuple[str, ...], culture: int | None
 ) -> Tensor:
     said = predict_proba(model, rows, modalities, culture, calibrated=False)
     return torch.from_numpy(said).clamp_min(1e-12).log()

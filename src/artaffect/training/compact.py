@@ -6,7 +6,7 @@ import torch
 
 from artaffect.config import CompactConfig
 from artaffect.errors import TableError
-from artaffect.features import FeatureRows, extract_rows
+from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.heads import EmotionClassifier
 from artaffect.models.image_encoders import create_image_encoder
@@ -38,11 +38,11 @@ def train_compact(
     image_encoder = create_image_encoder(config.image.encoder)
     text_encoder = create_text_encoder(config.caption.encoder)
     rows = {
-        name: extract_rows(part, image_encoder, text_encoder, cultures, corpus.cache)
+        name: extract_arrays(part, image_encoder, text_encoder, cultures, corpus.cache)
         for name, part in splits.items()
     }
     for name, part in rows.items():
-        for fault in part.broken:
+        for fault in part.unreadable:
             _logger.info(f"trained without a picture that cannot be read: {fault}")
         if not part.has_image.any():
             raise TableError(f"no row of split {name!r} has a picture")
@@ -87,9 +87,9 @@ def train_compact(
     )
 
 
-def _readers(rows: FeatureRows, logits: BranchLogits) -> float:
+def _readers(rows: AnnotationArrays, logits: BranchLogits) -> float:
     """See :func:`fit_readers`; the answers are those for the public as a whole."""
-    answers = torch.zeros(len(rows.artworks), logits.image.shape[-1])
+    answers = torch.zeros(len(rows.artwork_ids), logits.image.shape[-1])
     answers[rows.artwork] = logits.image[1].softmax(-1)  # alike for all rows of a painting
     votes = votes_by_artwork(rows)
     seen = votes.sum(1) > 0

@@ -11,7 +11,7 @@ from torch import nn
 
 from artaffect.config import CaptionConfig, DistillationConfig
 from artaffect.errors import ConfigError
-from artaffect.features import extract_features, extract_rows
+from artaffect.features import extract_arrays, extract_features
 from artaffect.metrics.evaluation import EvaluationResult, evaluate
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.pruning import prune_layers
@@ -127,7 +127,7 @@ def _compare(
 ) -> EvaluationResult:
     said: dict[str, np.ndarray] = {}
     for name, branch in models.items():
-        rows = extract_rows(corpus.val, None, branch.encoder, corpus.cultures, corpus.cache)
+        rows = extract_arrays(corpus.val, None, branch.encoder, corpus.cultures, corpus.cache)
         if not said:
             said["baseline"] = baseline(rows.culture_names)
         alone = EmotionModel(None, branch, None, corpus.cultures, corpus.languages)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from artaffect.config import FusionConfig
-from artaffect.features import FeatureRows
+from artaffect.features import AnnotationArrays
 from artaffect.labels import EMOTIONS
 from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion
 from artaffect.training.batches import TensorRows
@@ -44,10 +44,10 @@ def fold_of_artwork(artworks: np.ndarray, folds: int, seed: int) -> Tensor:
 
 
 def out_of_fold_logits(
-    image: ImageBranch, caption: CaptionBranch, train: FeatureRows, folds: int, seed: int
+    image: ImageBranch, caption: CaptionBranch, train: AnnotationArrays, folds: int, seed: int
 ) -> BranchLogits:
     """Answers for each pictured training row, by branches that never saw its painting."""
-    fold = fold_of_artwork(train.artworks, folds, seed)
+    fold = fold_of_artwork(train.artwork_ids, folds, seed)
     pictured = train.select(train.has_image)
     size = (2, len(pictured), len(EMOTIONS))
     found = BranchLogits(torch.zeros(size), torch.zeros(size))
@@ -76,7 +76,7 @@ def log_prior(emotion: Tensor, culture: Tensor, cultures: int) -> Tensor:
 def fit_linear_fusion(
     fusion: LinearFusion,
     config: FusionConfig,
-    rows: FeatureRows,
+    rows: AnnotationArrays,
     logits: BranchLogits,
     prior: Tensor,
     validate: Callable[[], Mapping[str, float]],
@@ -105,7 +105,7 @@ def fit_linear_fusion(
         task = FusionTask(fusion, modality_dropout=0.0, cultures=0)
         settings = config.logits
     elif isinstance(fusion, FeatureFusion):
-        fusion.image_scaler.fit(rows.image[rows.pictured])
+        fusion.image_scaler.fit(rows.image[rows.artwork_has_image])
         fusion.caption_scaler.fit(rows.caption)
         data = TensorRows(
             shared={"image": (rows.image, rows.artwork)},
@@ -124,8 +124,8 @@ def fit_linear_fusion(
 
 def choose_fusion(
     config: FusionConfig,
-    training: tuple[FeatureRows, BranchLogits],
-    validation: tuple[FeatureRows, BranchLogits],
+    training: tuple[AnnotationArrays, BranchLogits],
+    validation: tuple[AnnotationArrays, BranchLogits],
     cultures: int,
     n_cultures: int,
     seed: int,
@@ -176,7 +176,7 @@ def choose_fusion(
 
 
 def _candidates(
-    config: FusionConfig, rows: FeatureRows, cultures: int, n_cultures: int
+    config: FusionConfig, rows: AnnotationArrays, cultures: int, n_cultures: int
 ) -> dict[str, LinearFusion]:
     weights = {"on": (True,), "off": (False,), "auto": (False, True) if n_cultures else (False,)}
     found: dict[str, LinearFusion] = {}

@@ -10,7 +10,7 @@ import numpy as np
 
 from artaffect.config import Recipe
 from artaffect.data.annotations import AnnotationTable
-from artaffect.features import extract_rows
+from artaffect.features import extract_arrays
 from artaffect.metrics.evaluation import EvaluationResult, evaluate
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
@@ -138,7 +138,7 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
     for name, run in runs.items():
         model, config = load_model(run), read_config(run)
         priors = TrainingPriors.from_json(config["training_priors"])
-        rows = extract_rows(splits["val"], *model.encoders, model.cultures, cache)
+        rows = extract_arrays(splits["val"], *model.encoders, model.cultures, cache)
         rows = rows.select(rows.has_image)
         if not said:
             said["baseline"] = priors.baseline.predict_proba(rows.culture_names)
@@ -173,7 +173,7 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
 def _bits(
     model: EmotionModel, table: AnnotationTable, priors: TrainingPriors, cache: Path | None
 ) -> dict[str, float]:
-    rows = extract_rows(table, model.encoders[0], None, model.cultures, cache)
+    rows = extract_arrays(table, model.encoders[0], None, model.cultures, cache)
     return hamming(model, rows.select(rows.has_image), priors)
 
 

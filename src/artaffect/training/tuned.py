@@ -7,7 +7,7 @@ import torch
 from artaffect.config import TunedConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError
-from artaffect.features import FeatureRows, extract_rows
+from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
@@ -87,7 +87,7 @@ def combine(
     rows = []
     for table in (asked, corpus.val):
         encoders = (image.encoder, caption.encoder)
-        found = extract_rows(table, *encoders, corpus.cultures, corpus.cache)
+        found = extract_arrays(table, *encoders, corpus.cultures, corpus.cache)
         pictured = found.select(found.has_image)
         rows.append((pictured, _said(image, caption, pictured)))
     cultures = len(corpus.cultures)
@@ -103,9 +103,9 @@ def score(
     The temperatures, and how many independent readers a painting's readers are worth, are fitted on
     validation too.
     """
-    val = extract_rows(corpus.val, *model.encoders, corpus.cultures, corpus.cache)
+    val = extract_arrays(corpus.val, *model.encoders, corpus.cultures, corpus.cache)
     calibrate(model, val)
-    train = extract_rows(corpus.train, None, None, corpus.cultures)
+    train = extract_arrays(corpus.train, None, None, corpus.cultures)
     readers = None
     if model.image is not None and not model.image.head.multi_label:
         readers = _readers(model.image, val.select(val.has_image))
@@ -114,7 +114,7 @@ def score(
 
 
 @torch.no_grad()
-def _said(image: ImageModel, caption: CaptionModel, rows: FeatureRows) -> BranchLogits:
+def _said(image: ImageModel, caption: CaptionModel, rows: AnnotationArrays) -> BranchLogits:
     blind = torch.zeros_like(rows.culture)
     seen = rows.image[rows.artwork]
     return BranchLogits(
@@ -124,7 +124,7 @@ def _said(image: ImageModel, caption: CaptionModel, rows: FeatureRows) -> Branch
 
 
 @torch.no_grad()
-def _readers(image: ImageModel, rows: FeatureRows) -> float:
+def _readers(image: ImageModel, rows: AnnotationArrays) -> float:
     votes = votes_by_artwork(rows)
     seen = votes.sum(1) > 0
     blind = torch.zeros(int(seen.sum()), dtype=torch.int64)
