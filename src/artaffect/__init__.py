@@ -1,4 +1,4 @@
-"""artaffect: which emotion an artwork evokes, and in whom.
+"""artaffect predicts which emotion an artwork evokes, and in whom.
 
 Public names are loaded on first use, so that ``import artaffect`` imports neither torch nor pyarrow.
 """
@@ -6,76 +6,81 @@ Public names are loaded on first use, so that ``import artaffect`` imports neith
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
-    from artaffect.data.annotations import AnnotationTable
-    from artaffect.data.readers.artelingo import (
-        read_artelingo,
-        read_artemis,
-        read_hf_parquet,
+    from artaffect.api import (
+        compare_cultures,
+        evaluate,
+        explain_prediction,
+        export_onnx,
+        find_overlap,
+        list_encoders,
+        load_predictor,
+        predict_collection,
+        push_to_hub,
+        report,
+        reproduce,
+        train,
+        train_culture_models,
+        write_sample,
     )
+    from artaffect.data.annotations import AnnotationTable
+    from artaffect.data.readers.artelingo import read_artelingo, read_artemis
+    from artaffect.data.readers.hf_parquet import read_hf_parquet
     from artaffect.errors import ArtAffectError
-    from artaffect.explain.explainer import Explainer
+    from artaffect.explain.explainer import Explanation
     from artaffect.features import extract_features
     from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution, Sentiment
+    from artaffect.metrics.evaluation import EvaluationResult
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.text_encoders import create_text_encoder
-    from artaffect.prediction.collection.run import predict_collection
-    from artaffect.prediction.predictor import (
-        CulturePrediction,
-        Prediction,
-        PredictionInput,
-        load_predictor,
-    )
+    from artaffect.prediction.predictor import CulturePrediction, Prediction, PredictionInput
 
-_HOMES = {
-    "AnnotationTable": "artaffect.data.annotations",
-    "ArtAffectError": "artaffect.errors",
-    "create_image_encoder": "artaffect.models.image_encoders",
-    "create_text_encoder": "artaffect.models.text_encoders",
-    "CulturePrediction": "artaffect.prediction.predictor",
-    "Emotion": "artaffect.labels",
-    "EmotionDistribution": "artaffect.labels",
-    "EMOTIONS": "artaffect.labels",
-    "Explainer": "artaffect.explain.explainer",
-    "extract_features": "artaffect.features",
-    "load_predictor": "artaffect.prediction.predictor",
-    "predict_collection": "artaffect.prediction.collection.run",
-    "Prediction": "artaffect.prediction.predictor",
-    "PredictionInput": "artaffect.prediction.predictor",
-    "read_artelingo": "artaffect.data.readers.artelingo",
-    "read_artemis": "artaffect.data.readers.artelingo",
-    "read_hf_parquet": "artaffect.data.readers.artelingo",
-    "Sentiment": "artaffect.labels",
+_MODULES = {
+    "AnnotationTable": "data.annotations",
+    "ArtAffectError": "errors",
+    "compare_cultures": "api",
+    "create_image_encoder": "models.image_encoders",
+    "create_text_encoder": "models.text_encoders",
+    "CulturePrediction": "prediction.predictor",
+    "Emotion": "labels",
+    "EmotionDistribution": "labels",
+    "EMOTIONS": "labels",
+    "evaluate": "api",
+    "EvaluationResult": "metrics.evaluation",
+    "explain_prediction": "api",
+    "Explanation": "explain.explainer",
+    "export_onnx": "api",
+    "extract_features": "features",
+    "find_overlap": "api",
+    "list_encoders": "api",
+    "load_predictor": "api",
+    "predict_collection": "api",
+    "Prediction": "prediction.predictor",
+    "PredictionInput": "prediction.predictor",
+    "push_to_hub": "api",
+    "read_artelingo": "data.readers.artelingo",
+    "read_artemis": "data.readers.artelingo",
+    "read_artemotion28": "shared_task.reader",
+    "read_hf_parquet": "data.readers.hf_parquet",
+    "report": "api",
+    "reproduce": "api",
+    "Sentiment": "labels",
+    "train": "api",
+    "train_culture_models": "api",
+    "write_sample": "api",
 }
 
-__all__ = [
-    "AnnotationTable",
-    "ArtAffectError",
-    "create_image_encoder",
-    "create_text_encoder",
-    "CulturePrediction",
-    "Emotion",
-    "EmotionDistribution",
-    "EMOTIONS",
-    "Explainer",
-    "extract_features",
-    "load_predictor",
-    "predict_collection",
-    "Prediction",
-    "PredictionInput",
-    "read_artelingo",
-    "read_artemis",
-    "read_hf_parquet",
-    "Sentiment",
-]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("artaffect")
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"artaffect.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

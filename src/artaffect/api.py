@@ -1,0 +1,458 @@
+"""What a user does with artaffect, one function for each task. The command line calls these functions."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from artaffect.data.annotations import AnnotationTable
+from artaffect.errors import InputError
+from artaffect.runtime import as_path
+
+if TYPE_CHECKING:
+    from artaffect.config import Recipe
+    from artaffect.data.preprocessing import ImageSource
+    from artaffect.data.splits import Overlap
+    from artaffect.explain.explainer import Explanation
+    from artaffect.labels import Emotion
+    from artaffect.metrics.divergence import CulturalDivergence
+    from artaffect.metrics.evaluation import EvaluationResult
+    from artaffect.prediction.collection.run import CollectionSummary
+    from artaffect.prediction.predictor import ModelPredictor
+    from artaffect.reports.results import CulturalReport
+    from artaffect.training.reproduction import Reproduction
+
+PathLike = str | os.PathLike[str]
+Table = AnnotationTable | PathLike
+"""A table, or the Parquet file that holds one."""
+
+
+def train(
+    table: Table,
+    out: PathLike,
+    recipe: "str | os.PathLike[str] | Recipe" = "compact",
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
+    *,
+    cache: PathLike | None = None,
+    overwrite: bool = False,
+) -> "ModelPredictor":
+    """Train a recipe on the splits ``train`` and ``val``, and write a model folder.
+
+    An interrupted training resumes: call the function again with the same arguments.
+
+    Args:
+        out: the model folder to write.
+        recipe: the name of a recipe, the path of a TOML file, or a recipe object.
+        settings: changes to the recipe, such as ``{"seed": 1, "image.train.epochs": 20}``.
+        cache: the folder of the feature cache; the user's cache folder by default.
+        overwrite: replace an older model folder.
+
+    Returns:
+        The predictor of the new folder; its scores on the validation split are its ``evaluation``.
+
+    Raises:
+        TableError: the table lacks a split or images that the recipe needs.
+        ConfigError: a setting is unknown or out of range, or ``out`` holds another training.
+        OutputExistsError: ``out`` exists.
+    """
+    from artaffect.training.run import train_run
+
+    folder = as_path(out, "out")
+    config = _recipe(recipe, settings)
+    train_run(_table(table), config, folder, _optional_path(cache, "cache"), overwrite)
+    return load_predictor(folder)
+
+
+def evaluate(
+    run: PathLike,
+    table: Table,
+    split: str = "test",
+    *,
+    out: PathLike | None = None,
+    cache: PathLike | None = None,
+) -> "EvaluationResult":
+    """Score a model folder on one split, overall and per culture, beside the prior baseline.
+
+    Args:
+        run: a model folder or ``hf:OWNER/MODEL``.
+        out: also write ``metrics.json`` and ``report.html`` to this folder.
+
+    Raises:
+        ModelFolderError: the folder is missing, incomplete or altered.
+        TableError: the table has no rows in this split.
+        InputError: the model needs images and no row has one.
+    """
+    from artaffect.models.hub import resolve_run
+    from artaffect.prediction.evaluation import evaluate_run
+    from artaffect.reports.evaluation import save_metrics, save_report
+
+    folder = resolve_run(run)
+    result = evaluate_run(folder, _table(table), split, _optional_path(cache, "cache"))
+    if out is not None:
+        target = as_path(out, "out")
+        save_metrics(result, target / "metrics.json")
+        save_report(result, target / "report.html", f"artaffect: {folder.name}, {split} split")
+    return result
+
+
+def report(
+    runs: PathLike | Sequence[PathLike],
+    table: Table,
+    out: PathLike = "artaffect-report",
+    split: str = "test",
+    *,
+    min_votes: int = 4,
+    artwork_pages: int = 10,
+    explanations: int = 8,
+    embed_images: bool = False,
+    cache: PathLike | None = None,
+) -> "CulturalReport":
+    """Compare cultures, and one or several models culture by culture; write HTML, Markdown and JSON.
+
+    Args:
+        runs: model folders or ``hf:OWNER/MODEL``; the others are compared with the first.
+        out: the folder to write.
+        min_votes: votes that a culture needs on an artwork to be counted.
+        artwork_pages: how many of the most divisive artworks get a page.
+        explanations: how many artworks the deletion test explains; 0 leaves it out, as does a
+            missing captum.
+        embed_images: copy the images into the pages. Check that their licence allows it.
+
+    Raises:
+        InputError: the runs share no row that all of them can score.
+        ModelFolderError: a folder is missing, incomplete or altered.
+        TableError: the table has no rows in this split.
+    """
+    from artaffect.models.hub import resolve_run
+    from artaffect.reports.culture import ReportOptions, cultural_report
+    from artaffect.reports.culture_page import save_cultural_report
+
+    annotations, source = _table(table), _name(table)
+    folders = [resolve_run(run) for run in _several(runs, "runs")]
+    options = ReportOptions(
+        split=split,
+        min_votes=min_votes,
+        top_k=artwork_pages,
+        explanations=explanations if find_spec("captum") else 0,
+    )
+    result = cultural_report(folders, annotations, source, options, _optional_path(cache, "cache"))
+    save_cultural_report(result, as_path(out, "out"), embed_images)
+    return result
+
+
+def compare_cultures(
+    table: Table, min_votes: int = 4, n_permutations: int = 1000, seed: int = 0, top_k: int = 20
+) -> "CulturalDivergence":
+    """Test whether cultures read the same artworks differently, beyond what chance explains.
+
+    Args:
+        min_votes: votes that a culture needs on an artwork to be counted.
+        n_permutations: permutations behind each p-value.
+        top_k: how many of the most divisive artworks are listed.
+
+    Raises:
+        InputError: no artwork has enough votes of two cultures.
+    """
+    from artaffect.metrics import divergence
+    from artaffect.reports.culture import votes_of
+
+    return divergence.compare_cultures(votes_of(_table(table)), min_votes, n_permutations, seed, top_k)
+
+
+def train_culture_models(
+    table: Table,
+    out: PathLike,
+    recipe: str = "compact",
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
+    *,
+    cache: PathLike | None = None,
+) -> list[Path]:
+    """Train a recipe in four ways of using the culture, so that :func:`report` can compare them.
+
+    Without culture, with an embedding for each culture, with a head for each, and with fusion
+    weights for each. Finished runs in ``out`` are kept.
+
+    Returns:
+        The four model folders, the one without culture first.
+    """
+    from artaffect.training import cultures
+
+    return cultures.train_culture_models(
+        _table(table), recipe, _overrides(settings), as_path(out, "out"), _optional_path(cache, "cache")
+    )
+
+
+def reproduce(
+    table: Table | None, out: PathLike, quick: bool = False, *, cache: PathLike | None = None
+) -> "Reproduction":
+    """Train and score the models of the MVIP 2024 paper beside the recipe ``compact``.
+
+    Args:
+        table: the annotations; with ``quick`` it may be None, and synthetic data are used.
+        quick: small encoders and few epochs, to see the whole in minutes.
+
+    Raises:
+        InputError: neither a table nor ``quick`` was given.
+        ConfigError: ``out`` holds runs of other settings.
+    """
+    from artaffect.training import reproduction
+
+    folder = as_path(out, "out")
+    if table is None and not quick:
+        raise InputError("reproduce needs a table; with quick it can use synthetic data")
+    annotations = _synthetic_table(folder / "data") if table is None else _table(table)
+    return reproduction.reproduce(annotations, folder, quick, _optional_path(cache, "cache"))
+
+
+def load_predictor(run: PathLike, revision: str | None = None) -> "ModelPredictor":
+    """Open a model for prediction: with ONNX Runtime if it was exported, otherwise with torch.
+
+    Args:
+        run: a model folder, or ``hf:OWNER/MODEL`` for a model on the Hugging Face hub.
+        revision: a branch, tag or commit of the model on the hub.
+
+    Raises:
+        ModelFolderError: the folder is missing, incomplete or altered.
+    """
+    from artaffect.models.folder import holds_graphs
+    from artaffect.models.hub import resolve_run
+
+    folder = resolve_run(run, revision)
+    if holds_graphs(folder):
+        from artaffect.prediction.onnx import OnnxPredictor
+
+        return OnnxPredictor.load(folder)
+    from artaffect.explain.explainer import ExplainingPredictor
+
+    return ExplainingPredictor.load(folder)
+
+
+def explain_prediction(
+    run: "PathLike | ModelPredictor",
+    image: "ImageSource | None" = None,
+    caption: str | None = None,
+    language: str | None = None,
+    cultures: str | Sequence[str] | None = None,
+    *,
+    emotion: "str | Emotion | None" = None,
+    table: Table | None = None,
+    out: PathLike | None = None,
+    cache: PathLike | None = None,
+) -> "Explanation":
+    """Explain a prediction: image regions, words, the part of each input, and similar artworks.
+
+    Every explanation is put to the deletion test.
+
+    Args:
+        run: a model folder, ``hf:OWNER/MODEL``, or an open predictor.
+        emotion: the emotion to explain; the most likely one of each culture by default.
+        table: the table the model was trained on, to show the most similar training artworks.
+        out: write the explanation to this HTML page.
+
+    Raises:
+        InputError: the model was exported to ONNX, or nothing was given that it uses.
+        ImageError: the image cannot be read.
+    """
+    from artaffect.explain.explainer import Explainer
+    from artaffect.explain.neighbours import NearestArtworks
+    from artaffect.labels import parse_emotion
+    from artaffect.prediction.predictor import ModelPredictor, PredictionInput
+    from artaffect.reports.explanation import save_explanation
+
+    predictor = run if isinstance(run, ModelPredictor) else load_predictor(run)
+    item = PredictionInput(image, caption, language, cultures)
+    explainer = Explainer(predictor)
+    source = explainer.model.image
+    if table is not None and image is not None and source is not None:
+        explainer.artworks = NearestArtworks(
+            _table(table), source.encoder, source.head, _optional_path(cache, "cache")
+        )
+    explained = parse_emotion(emotion) if emotion else None
+    explanation = explainer.explain(item, explained, check=True)
+    if out is not None:
+        save_explanation(explanation, item, as_path(out, "out"), predictor.description.image)
+    return explanation
+
+
+def predict_collection(
+    run: PathLike,
+    items: PathLike,
+    out: PathLike,
+    cultures: str | Sequence[str] | None = None,
+    *,
+    root: PathLike | None = None,
+    workers: int = 0,
+    engine: Literal["local", "ray"] = "local",
+    overwrite: bool = False,
+) -> "CollectionSummary":
+    """Predict for every item of a collection and write a Parquet file, one row per item and culture.
+
+    An interrupted job resumes: call the function again with the same arguments. Items that cannot be
+    used are listed in ``<out>.skipped.csv`` with the reason.
+
+    Args:
+        items: a folder of images, or a CSV or Parquet table with a column ``image`` or ``caption``
+            or both, and optionally ``id`` and ``language``.
+        cultures: the cultures to predict for; all cultures of the model by default.
+        root: the folder that the table's image paths are relative to; the table's own by default.
+        workers: processes; 0 means one per processor, or a single one with a GPU.
+        engine: processes of this machine, or a Ray cluster.
+
+    Raises:
+        TableError: the collection cannot be listed.
+        OutputExistsError: ``out`` exists, or other work was begun beside it.
+    """
+    from artaffect.prediction.collection import run as collection
+
+    return collection.predict_collection(
+        run,
+        items,
+        out,
+        () if cultures is None else _several(cultures, "cultures"),
+        root=root,
+        workers=workers,
+        engine=engine,
+        overwrite=overwrite,
+    )
+
+
+def export_onnx(
+    run: PathLike, out: PathLike, int8: bool = False, *, overwrite: bool = False
+) -> "ModelPredictor":
+    """Export a model to ONNX, so that it predicts without torch. The result is checked before saving.
+
+    Args:
+        int8: quantise the text encoder to eight bits: smaller and faster, slightly inexact.
+
+    Returns:
+        The predictor of the new folder.
+
+    Raises:
+        ExportError: the exported model does not predict as the original does.
+        OutputExistsError: ``out`` exists.
+    """
+    from artaffect.prediction import export
+
+    export.export_onnx(run, out, int8, overwrite)
+    return load_predictor(out)
+
+
+def push_to_hub(run: PathLike, repository: str, private: bool = False) -> str:
+    """Upload a model folder to the Hugging Face hub as ``OWNER/MODEL``; returns its address.
+
+    Raises:
+        ModelFolderError: the folder is incomplete, or the hub refuses it.
+    """
+    from artaffect.models.hub import push_folder, resolve_run
+
+    return push_folder(resolve_run(run), repository, private)
+
+
+def write_sample(
+    out: PathLike,
+    artworks: int = 480,
+    seed: int = 0,
+    *,
+    captions_per_culture: int = 4,
+    overwrite: bool = False,
+) -> Path:
+    """Write a synthetic data set in ArtELingo's layout, whose best possible scores are known.
+
+    Returns:
+        The CSV file, for :func:`artaffect.read_artelingo`; the images are in ``wikiart`` beside it.
+
+    Raises:
+        OutputExistsError: ``out`` exists.
+    """
+    from artaffect.data.sample import write
+
+    folder = as_path(out, "out")
+    return write.write_sample(folder, artworks, seed, overwrite, captions=captions_per_culture)
+
+
+def find_overlap(table: Table, other: Table) -> "Overlap":
+    """Find the artworks that two tables share, so that no model is tested on what it was trained on."""
+    from artaffect.data.splits import shared_artworks
+
+    return shared_artworks(_table(table), _table(other))
+
+
+def list_encoders() -> list[dict[str, Any]]:
+    """The encoders that have a name here: name, modality, feature width, and whether they need the hub."""
+    from artaffect.models.image_encoders import IMAGE_ENCODERS
+    from artaffect.models.text_encoders import TEXT_ENCODERS
+
+    return [
+        {
+            "name": name,
+            "modality": modality,
+            "feature_dim": spec.feature_dim,
+            "offline": spec.offline,
+        }
+        for modality, registry in (("image", IMAGE_ENCODERS), ("text", TEXT_ENCODERS))
+        for name, spec in registry.items()
+    ]
+
+
+def _table(table: Table) -> AnnotationTable:
+    return table if isinstance(table, AnnotationTable) else AnnotationTable.load(as_path(table, "table"))
+
+
+def _name(table: Table) -> str:
+    if not isinstance(table, AnnotationTable):
+        return as_path(table, "table").stem
+    return Path(str(table.provenance.get("source", "table"))).stem
+
+
+def _optional_path(value: PathLike | None, name: str) -> Path | None:
+    return None if value is None else as_path(value, name)
+
+
+def _several(values: Any, name: str) -> list[Any]:
+    """A list of paths or names; a single one counts as a list of one."""
+    if isinstance(values, str | os.PathLike):
+        return [values]
+    items = list(values)
+    if not items:
+        raise InputError(f"{name} is empty: give at least one, or leave it out")
+    return items
+
+
+def _recipe(recipe: Any, settings: Mapping[str, Any] | Sequence[str] | None) -> "Recipe":
+    from artaffect.config import Recipe
+    from artaffect.recipes import load_recipe
+
+    if not isinstance(recipe, Recipe):
+        return load_recipe(os.fspath(recipe), Recipe, _overrides(settings))
+    if settings:
+        raise InputError("settings change a recipe given by name or file; change the object itself")
+    return recipe
+
+
+def _overrides(settings: Mapping[str, Any] | Sequence[str] | None) -> list[str]:
+    """Settings as ``key.path=value``, whose values are TOML."""
+    if settings is None or not isinstance(settings, Mapping):
+        return list(settings or ())
+    return [f"{key}={value}" for key, value in _flat(settings)]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:  # strings, numbers, booleans and lists are written alike in JSON and TOML
+            plain = list(value) if isinstance(value, tuple) else value
+            yield f"{prefix}{key}", json.dumps(plain, default=os.fspath)
+
+
+def _synthetic_table(folder: Path) -> AnnotationTable:
+    """The same artworks and captions each time, so that an interrupted reproduction resumes."""
+    from artaffect.data.readers.artelingo import read_artelingo
+
+    saved = folder / "annotations.parquet"
+    if not saved.is_file():
+        csv = write_sample(folder, 240, overwrite=True)
+        read_artelingo(csv, folder / "wikiart").save(saved)
+    return AnnotationTable.load(saved)
