@@ -1,4 +1,4 @@
-"""The documentation as a site: `make docs`. The pages read as well where they are."""
+"""Sphinx configuration for `make docs`. The pages are also readable as plain Markdown files."""
 
 import artaffect
 
