@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from artaffect.data.sample.painting_styles import MANNERS, PALETTES, paint
+from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.features import extract_features
 from artaffect.models.image_encoders import create_image_encoder
@@ -46,7 +46,7 @@ def pictures(folder: Path, count: int) -> list[Path]:
     for number in range(count):
         rng = np.random.default_rng(number)
         scene, palette = list(SCENES)[number % 12], PALETTES[number % 3]
-        image = paint(scene, palette, list(MANNERS)[number % 4], rng).resize((640, 500))
+        image = paint(scene, palette, list(STYLES)[number % 4], rng).resize((640, 500))
         paths.append(folder / f"{number}.jpg")
         image.save(paths[-1], quality=88)
     return paths

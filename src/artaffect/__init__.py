@@ -10,11 +10,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.data.readers.artelingo import (
-        read_artelingo,
-        read_artemis,
-        read_hf_parquet,
-    )
+    from artaffect.data.readers.artelingo import read_artelingo, read_artemis
+    from artaffect.data.readers.hf_parquet import read_hf_parquet
     from artaffect.errors import ArtAffectError
     from artaffect.explain.explainer import Explainer
     from artaffect.features import extract_features
@@ -46,7 +43,7 @@ _HOMES = {
     "PredictionInput": "artaffect.prediction.predictor",
     "read_artelingo": "artaffect.data.readers.artelingo",
     "read_artemis": "artaffect.data.readers.artelingo",
-    "read_hf_parquet": "artaffect.data.readers.artelingo",
+    "read_hf_parquet": "artaffect.data.readers.hf_parquet",
     "Sentiment": "artaffect.labels",
 }
 

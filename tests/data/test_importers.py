@@ -12,12 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from artaffect.data.annotations import SCHEMA
-from artaffect.data.readers.artelingo import read_artelingo, read_artemis, read_hf_parquet
+from artaffect.data.annotations import SCHEMA, AnnotationTable, ImportReport
+from artaffect.data.readers.artelingo import read_artelingo, read_artemis
+from artaffect.data.readers.hf_parquet import read_hf_parquet
 from artaffect.errors import TableError
 from artaffect.labels import EMOTIONS
 
 LITE = ["art_style", "emotion", "language", "painting", "split", "utterance"]
+
+
+def report_of(table: AnnotationTable) -> ImportReport:
+    assert table.report is not None
+    return table.report
 
 
 def write_picture(path: Path, size: tuple[int, int] = (40, 30)) -> None:
@@ -74,7 +80,8 @@ def test_each_bad_row_is_dropped_for_its_own_reason(tmp_path: Path, images: Path
             row(),
         ],
     )
-    table, report = read_artelingo(file, images)
+    table = read_artelingo(file, images)
+    report = report_of(table)
     assert (report.read, report.kept, len(table)) == (13, 2, 2)
     assert report.dropped == {
         "unknown emotion": 1,
@@ -87,11 +94,11 @@ def test_each_bad_row_is_dropped_for_its_own_reason(tmp_path: Path, images: Path
         "image unreadable": 2,
         "duplicate": 1,
     }
-    assert report.rows is not None
-    lines = {r["line"]: r["reason"] for r in report.rows.to_pylist()}
+    assert report.dropped_rows is not None
+    lines = {r["line"]: r["reason"] for r in report.dropped_rows.to_pylist()}
     assert lines[5] == "unknown emotion"  # one line further down, for the caption of two lines
     assert lines[15] == "duplicate"
-    details = {r["line"]: r["detail"] for r in report.rows.to_pylist()}
+    details = {r["line"]: r["detail"] for r in report.dropped_rows.to_pylist()}
     assert details[5] == "joy" and details[8] == "Baroque/../a"
     assert "not a picture" in details[14]
 
@@ -100,10 +107,11 @@ def test_malformed_and_empty_lines_are_named_by_line(tmp_path: Path, images: Pat
     file = tmp_path / "rows.csv"
     text = ",".join(LITE) + '\nBaroque,awe,english,a,train,"one\ntwo"\n\nBaroque,awe\n'
     file.write_text(text + "Baroque,fear,english,a,train,x\n", "utf-8")
-    table, report = read_artelingo(file, images)
+    table = read_artelingo(file, images)
+    report = report_of(table)
     assert table.strings("annotation_id") == ["rows.csv:2", "rows.csv:6"]
-    assert report.rows is not None
-    assert [(r["line"], r["reason"]) for r in report.rows.to_pylist()] == [
+    assert report.dropped_rows is not None
+    assert [(r["line"], r["reason"]) for r in report.dropped_rows.to_pylist()] == [
         (4, "malformed row"),
         (5, "malformed row"),
     ]
@@ -111,7 +119,7 @@ def test_malformed_and_empty_lines_are_named_by_line(tmp_path: Path, images: Pat
 
 def test_the_same_caption_may_carry_two_emotions(tmp_path: Path, images: Path) -> None:
     file = write_csv(tmp_path / "rows.csv", [row(), row(emotion="fear")])
-    assert len(read_artelingo(file, images)[0]) == 2
+    assert len(read_artelingo(file, images)) == 2
 
 
 def test_the_full_layout_and_other_is_something_else(tmp_path: Path, images: Path) -> None:
@@ -121,7 +129,7 @@ def test_the_full_layout_and_other_is_something_else(tmp_path: Path, images: Pat
         [[*row(emotion="other"), "0", "8", "[1, 2]", "x/y.jpg"]],
         LITE + extra,
     )
-    table, _ = read_artelingo(file, images)
+    table = read_artelingo(file, images)
     assert table.strings("emotion") == ["something else"]
     assert table.rows.schema == SCHEMA
 
@@ -133,24 +141,26 @@ def test_names_match_across_unicode_forms_and_never_by_similarity(tmp_path: Path
         images = tmp_path / f"w{len(on_disk)}"
         write_picture(images / "Baroque" / f"{on_disk}.jpg")
         file = write_csv(tmp_path / "r.csv", [row(painting=in_file), row(painting="joaquin(1).x")])
-        table, report = read_artelingo(file, images)
+        table = read_artelingo(file, images)
+        report = report_of(table)
         assert table.strings("artwork_id") == [f"Baroque/{composed}"]
         assert report.dropped == {"image missing": 1}
 
 
 def test_unpictured_rows_are_kept_on_demand(tmp_path: Path, images: Path) -> None:
     file = write_csv(tmp_path / "rows.csv", [row(), row(painting="missing")])
-    table, report = read_artelingo(file, images, keep_unpictured=True)
+    table = read_artelingo(file, images, keep_unpictured=True)
+    report = report_of(table)
     assert table.strings("image") == ["Baroque/a.jpg", None]
     assert (report.unpictured_rows, report.unpictured_artworks) == (1, 1)
-    without, _ = read_artelingo(file, None, keep_unpictured=True)
+    without = read_artelingo(file, None, keep_unpictured=True)
     assert without.strings("image") == [None, None]
 
 
 def test_artemis_has_no_split_and_is_english(tmp_path: Path, images: Path) -> None:
     header = ["art_style", "painting", "emotion", "utterance", "repetition"]
     file = write_csv(tmp_path / "artemis.csv", [["Baroque", "a", "awe", "words", "1"]], header)
-    table, _ = read_artemis(file, images)
+    table = read_artemis(file, images)
     assert table.strings("split") == [None]
     assert table.strings("culture") == ["english"]
 
@@ -183,7 +193,8 @@ def hugging_face_file(path: Path, tmp_path: Path, integer_labels: bool = False) 
 @pytest.mark.parametrize("integer_labels", [False, True])
 def test_parquet_writes_each_picture_once(tmp_path: Path, integer_labels: bool) -> None:
     file = hugging_face_file(tmp_path / "f.parquet", tmp_path, integer_labels)
-    table, report = read_hf_parquet(file, tmp_path / "images")
+    table = read_hf_parquet(file, tmp_path / "images")
+    report = report_of(table)
     assert table.strings("emotion") == ["awe", "fear"]
     assert report.dropped == {"unsafe painting name": 1}
     written = sorted(p.relative_to(tmp_path / "images") for p in (tmp_path / "images").rglob("*.*"))
@@ -217,7 +228,7 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path: Path, images: Path) 
     file = write_csv(tmp_path / "rows.csv", [row(emotion="joy")])
     with pytest.raises(TableError, match=r"none of its 1 rows.*unknown emotion 1"):
         read_artelingo(file, images)
-    with pytest.raises(TableError, match="no folder of pictures given"):
+    with pytest.raises(TableError, match="no folder of images given"):
         read_artelingo(file)
 
 
@@ -226,28 +237,31 @@ def test_the_side_file_lists_dropped_rows_and_goes_when_there_are_none(
 ) -> None:
     side = tmp_path / "dropped.csv"
     file = write_csv(tmp_path / "rows.csv", [row(), row(emotion="joy")])
-    read_artelingo(file, images)[1].save_dropped(side)
+    report_of(read_artelingo(file, images)).save_dropped(side)
     listed = pa_csv.read_csv(side).to_pylist()
     assert listed == [{"file": "rows.csv", "line": 3, "reason": "unknown emotion", "detail": "joy"}]
-    read_artelingo(write_csv(tmp_path / "rows.csv", [row()]), images)[1].save_dropped(side)
+    clean = read_artelingo(write_csv(tmp_path / "rows.csv", [row()]), images)
+    report_of(clean).save_dropped(side)
     assert not side.exists()
 
 
 def test_paintings_in_two_splits_are_counted(tmp_path: Path, images: Path) -> None:
     file = write_csv(tmp_path / "rows.csv", [row(), row(split="val", utterance="more")])
-    assert read_artelingo(file, images)[1].leaking_artworks == 1
+    assert report_of(read_artelingo(file, images)).leaking_artworks == 1
 
 
 def test_real_artelingo_rows_import(real_data: Path) -> None:
     folder = real_data / "artelingo"
-    table, report = read_artelingo(folder / "artelingo_release.csv", folder / "wikiart")
+    table = read_artelingo(folder / "artelingo_release.csv", folder / "wikiart")
+    report = report_of(table)
     assert (report.read, report.kept) == (48, 48)
     assert set(table.cultures) == {"english", "arabic", "chinese"}
 
 
 def test_real_artemis_rows_import_and_missing_pictures_are_listed(real_data: Path) -> None:
     folder = real_data / "artemis"
-    table, report = read_artelingo(folder / "annotations.csv", folder / "wikiart")
+    table = read_artelingo(folder / "annotations.csv", folder / "wikiart")
+    report = report_of(table)
     assert report.read == 45_786
     assert report.kept + report.dropped["image missing"] == 45_786
     assert report.kept == len(table) > 16_000

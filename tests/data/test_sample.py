@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.data.sample.generative_model import CULTURES, best_scores, cues, feelings
-from artaffect.data.sample.painting_styles import MANNERS, PALETTES, paint
+from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.data.sample.write import write_sample
 from artaffect.errors import OutputExistsError
@@ -71,9 +70,8 @@ def test_the_layout_is_artelingos_and_nothing_is_dropped(
 ) -> None:
     header = (sample_folder / "artelingo_release_lite.csv").read_text("utf-8").splitlines()[0]
     assert header == "art_style,emotion,language,painting,split,utterance"
-    _, report = read_artelingo(
-        sample_folder / "artelingo_release_lite.csv", sample_folder / "wikiart"
-    )
+    report = sample_table.report
+    assert report is not None
     assert report.read == report.kept == 72 * 12
     assert report.leaking_artworks == 0
     assert set(sample_table.strings("split")) == {"train", "val", "test"}
@@ -109,17 +107,17 @@ def test_an_older_sample_is_replaced_only_on_demand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_palettes_and_manners_change_a_scene(scene: str) -> None:
+def test_palettes_and_styles_change_a_scene(scene: str) -> None:
     def light(palette: str) -> float:
         image = paint(scene, palette, "Synthetic_Glazes", np.random.default_rng(0))
         return float(np.asarray(image).mean())
 
     assert light("dark") < light("bright")
     shown = {
-        np.asarray(paint(scene, "bright", manner, np.random.default_rng(0))).tobytes()
-        for manner in MANNERS
+        np.asarray(paint(scene, "bright", style, np.random.default_rng(0))).tobytes()
+        for style in STYLES
     }
-    assert len(shown) == len(MANNERS)
+    assert len(shown) == len(STYLES)
 
 
 def test_every_scene_and_feeling_has_words_in_every_language() -> None:

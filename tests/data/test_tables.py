@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.splits import split_by_artwork, split_table
+from artaffect.data.splits import split_by_artwork
 from artaffect.data.summary import describe_table
 from artaffect.errors import TableError
 from artaffect.labels import EMOTIONS
@@ -89,13 +89,16 @@ def test_shares_come_out_as_asked_and_seeds_differ() -> None:
 
 
 def test_wrong_fractions_are_refused(sample_table: AnnotationTable) -> None:
+    artworks = sample_table.codes("artwork_id")[0]
     for wrong in (
         {"train": 0.5, "val": 0.2},
         {"train": 1.0, "dev": 0.0},
         {"train": 1.1, "val": -0.1},
     ):
         with pytest.raises(TableError, match="sum to 1"):
-            split_table(sample_table, wrong)
+            split_by_artwork(artworks, wrong)
+    with pytest.raises(TableError, match="sum to 1"):
+        sample_table.split(train=0.5, val=0.2, test=0.2)
 
 
 def test_counts_match_a_direct_count(sample_table: AnnotationTable) -> None:

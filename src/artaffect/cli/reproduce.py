@@ -46,5 +46,5 @@ def _drawn(folder: Path) -> AnnotationTable:
     if not saved.is_file():
         say(f"drawing {_PAINTINGS} paintings with captions (synthetic data)")
         csv = write_sample(folder, _PAINTINGS, seed=0, overwrite=True)
-        read_artelingo(csv, folder / "wikiart")[0].save(saved)
+        read_artelingo(csv, folder / "wikiart").save(saved)
     return AnnotationTable.load(saved)

@@ -1,4 +1,4 @@
-"""From captions to token ids, the same way for every engine. No torch here."""
+"""From captions to token ids, for PyTorch and ONNX alike. No torch here."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -10,15 +10,14 @@ from artaffect.data.preprocessing import TextPreprocessing
 
 
 class CaptionTokenizer:
-    """A tokenizer with the preprocessing and the padding that its encoder expects."""
+    """A tokenizer with the preprocessing and padding that its encoder expects."""
 
     def __init__(
         self, load: Callable[[], Tokenizer], preprocessing: TextPreprocessing, pad_id: int | None
     ) -> None:
-        """Describe a tokenizer.
+        """Prepare a tokenizer that ``load`` returns.
 
-        Args:
-            load: called when the first caption comes: a vocabulary of many languages takes a second.
+        It is loaded with the first caption, because a vocabulary of many languages takes a second.
         """
         self._load = load
         self.preprocessing = preprocessing
@@ -26,25 +25,22 @@ class CaptionTokenizer:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """What cuts a text into tokens."""
+        """The tokenizer, loaded on first use."""
         tokenizer = self._load()
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.preprocessing.max_length)
         return tokenizer
 
     def encodings(self, captions: Sequence[str]) -> list[Encoding]:
-        """Tokens with their places in the preprocessed text."""
-        found: list[Encoding] = self.tokenizer.encode_batch(
-            [self.preprocessing(c) for c in captions]
-        )
-        return found
+        """Tokens with their positions in the preprocessed text."""
+        return self.tokenizer.encode_batch([self.preprocessing(c) for c in captions])
 
     def tokenize(self, captions: Sequence[str]) -> list[list[int]]:
-        """Token ids of each caption, cut at the preprocessing's length, not padded."""
+        """Token ids of each caption, cut at the maximum length and not padded."""
         return [encoding.ids for encoding in self.encodings(captions)]
 
     def collate(self, tokens: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and attention mask, both int64 [n, longest of these captions]."""
+        """Padded ids and attention mask, both int64 [n, length of the longest caption]."""
         longest = max(map(len, tokens))
         ids = np.full((len(tokens), longest), self.pad_id, np.int64)
         mask = np.zeros_like(ids)
