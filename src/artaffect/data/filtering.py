@@ -6,7 +6,7 @@ step that drops it.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -87,7 +87,7 @@ def import_rows(
     keep_unpictured: bool,
     drop_other: bool = False,
     keep_duplicates: bool = False,
-    culture_of: Callable[[str], str] | None = None,
+    culture_of: Callable[[str], str] = str,
 ) -> AnnotationTable:
     """Turn the rows of a data set into a table; every reader ends here.
 
@@ -107,9 +107,19 @@ def import_rows(
             "an image with keep_unpictured (--keep-unpictured)"
         )
     store = None if images is None else ImageStore(as_path(images, "images"))
+    steps: list[Step | None] = [
+        set_other_aside if drop_other else None,
+        clean_emotions,
+        check_captions,
+        partial(clean_languages, culture_of=culture_of),
+        name_artworks,
+        clean_splits if "split" in source.columns else None,
+        partial(match_images, store=store, keep_unpictured=keep_unpictured) if store else None,
+        None if keep_duplicates else drop_duplicates,
+    ]
     columns = Columns(source, pc.utf8_trim_whitespace(source.columns["utterance"]))
     reasons = np.full(source.size, -1, np.int8)
-    for step in _steps(source, store, keep_unpictured, drop_other, keep_duplicates, culture_of):
+    for step in filter(None, steps):
         columns, reasons = step(columns, reasons)
     provenance = {
         "source": str(path.resolve()),
@@ -124,24 +134,6 @@ def import_rows(
             f"{path}: none of its {report.read:,} rows can be used ({counts or 'empty'})"
         )
     return replace(table, report=report)
-
-
-def _steps(
-    source: SourceRows,
-    store: ImageStore | None,
-    keep_unpictured: bool,
-    drop_other: bool,
-    keep_duplicates: bool,
-    culture_of: Callable[[str], str] | None,
-) -> Sequence[Step]:
-    steps: list[Step] = [set_other_aside] if drop_other else []
-    steps += [clean_emotions, check_captions, clean_languages]
-    steps += [partial(name_cultures, culture_of=culture_of), name_artworks]
-    if "split" in source.columns:
-        steps.append(clean_splits)
-    if store is not None:
-        steps.append(partial(match_images, store=store, keep_unpictured=keep_unpictured))
-    return steps if keep_duplicates else [*steps, drop_duplicates]
 
 
 def _drop(reasons: np.ndarray, reason: str, rows: np.ndarray) -> np.ndarray:
@@ -168,24 +160,14 @@ def check_captions(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.n
     return columns, _drop(reasons, "empty caption", is_empty)
 
 
-def clean_languages(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
-    """Add the column ``language``."""
-    language = columns.clean("language", lambda text: _key(text) or None)
-    return columns.adding(language=language), _drop(reasons, "empty language", language.codes < 0)
-
-
-def name_cultures(
-    columns: Columns, reasons: np.ndarray, culture_of: Callable[[str], str] | None
+def clean_languages(
+    columns: Columns, reasons: np.ndarray, culture_of: Callable[[str], str]
 ) -> tuple[Columns, np.ndarray]:
-    """Add the column ``culture``, which is the language unless a rule names the culture."""
-    language = columns["language"]
-    if culture_of is None:
-        return columns.adding(culture=language), reasons
-    cultures = [culture_of(str(name)) for name in language.names]
-    names = sorted(set(cultures))
-    lookup = np.array([*(names.index(culture) for culture in cultures), -1], np.int64)
-    culture = Labels(np.array(names, object), lookup[language.codes])
-    return columns.adding(culture=culture), reasons
+    """Add the columns ``language`` and ``culture``."""
+    language = columns.clean("language", lambda text: _key(text) or None)
+    culture = columns.clean("language", lambda text: culture_of(_key(text)) if _key(text) else None)
+    columns = columns.adding(language=language, culture=culture)
+    return columns, _drop(reasons, "empty language", language.codes < 0)
 
 
 def name_artworks(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
@@ -255,18 +237,16 @@ def _to_rows(columns: Columns, keep: np.ndarray) -> pa.Table:
     """The kept rows in the columns of a table."""
     pairs, codes = columns["artwork"]
     ids = np.array([pair and "/".join(pair) for pair in pairs], object)
-    absent = Labels(np.array([], object), np.full(len(codes), -1))
-    labels = {**columns.labels, "artwork_id": Labels(ids, codes)}
-    source = columns.source
-    line = source.line.take(keep).cast(pa.string())
+    empty = Labels(np.array([], object), np.full(len(codes), -1))
+    labels = {"split": empty, "image": empty, **columns.labels, "artwork_id": Labels(ids, codes)}
+    files, lines = columns.source.file.take(keep), columns.source.line.take(keep)
     values = {
-        "annotation_id": pc.binary_join_element_wise(source.file.take(keep), line, ":"),
+        "annotation_id": pc.binary_join_element_wise(files, lines.cast(pa.string()), ":"),
         "caption": columns.caption.take(keep),
     }
-    for name in SCHEMA.names:
-        if name not in values:
-            values[name] = _dictionary_column(labels.get(name, absent), keep)
-    return pa.table({name: values[name] for name in SCHEMA.names}, schema=SCHEMA)
+    for name in set(SCHEMA.names) - set(values):
+        values[name] = _dictionary_column(labels[name], keep)
+    return pa.table(values).select(SCHEMA.names).cast(SCHEMA)
 
 
 def _dictionary_column(labels: Labels, keep: np.ndarray) -> pa.Array:

@@ -50,7 +50,7 @@ def read_artemotion28(
         keep_unpictured,
         drop_other=not merge_other,
         keep_duplicates=True,
-        culture_of=region_of if by_region else None,
+        culture_of=region_of if by_region else str,
     )
 
 
