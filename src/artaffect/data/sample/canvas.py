@@ -23,6 +23,10 @@ class Canvas:
         """A random number."""
         return float(self.rng.uniform(low, high))
 
+    def choice(self, colours: Sequence[Colour]) -> Colour:
+        """A random one of the colours."""
+        return colours[int(self.rng.integers(len(colours)))]
+
     def sky(self, top: Colour, bottom: Colour, horizon: float = 1.0) -> None:
         """A vertical gradient from the upper edge to the horizon."""
         height = round(horizon * SIZE[1])
@@ -34,6 +38,10 @@ class Canvas:
     def polygon(self, points: Sequence[Point], colour: Colour) -> None:
         """A filled polygon."""
         self.pen.polygon([self._at(p) for p in points], fill=colour)
+
+    def peak(self, x: float, top: float, half_width: float, base: float, colour: Colour) -> None:
+        """A filled triangle that points upwards."""
+        self.polygon([(x - half_width, base), (x, top), (x + half_width, base)], colour)
 
     def ellipse(self, centre: Point, width: float, height: float, colour: Colour) -> None:
         """A filled ellipse; ``width`` and ``height`` are radii."""

@@ -11,7 +11,9 @@ Everything is discrete, so the best possible score of any predictor is a finite 
 sampling.
 """
 
+import tomllib
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import combinations, product
 
 import numpy as np
@@ -27,55 +29,7 @@ P_HONEST = 0.6
 
 CAPTION_KINDS = {"describes": 0.35, "names and describes": 0.20, "names": 0.45}
 
-_E = Emotion
-
-_SCENE: dict[str, dict[Emotion, float]] = {
-    "waterfall": {_E.AWE: 1.6, _E.CONTENTMENT: 1.6, _E.EXCITEMENT: 1.6},
-    "storm at sea": {_E.FEAR: 2.2, _E.AWE: 1.8, _E.EXCITEMENT: 1.2},
-    "feast": {_E.AMUSEMENT: 1.8, _E.EXCITEMENT: 1.6, _E.CONTENTMENT: 1.6},
-    "night forest": {_E.FEAR: 2.2, _E.AWE: 1.4, _E.SOMETHING_ELSE: 0.8},
-    "mourning": {_E.SADNESS: 3.0, _E.ANGER: 0.8, _E.AWE: 0.8},
-    "garden": {_E.CONTENTMENT: 2.6, _E.AMUSEMENT: 1.0, _E.AWE: 1.0},
-    "mountain dawn": {_E.AWE: 2.2, _E.CONTENTMENT: 2.0, _E.EXCITEMENT: 0.8},
-    "carnival": {_E.EXCITEMENT: 2.0, _E.AMUSEMENT: 2.0, _E.DISGUST: 0.4},
-    "burning city": {_E.FEAR: 1.8, _E.ANGER: 1.8, _E.SADNESS: 1.6},
-    "rotten still life": {_E.DISGUST: 2.8, _E.SADNESS: 0.8, _E.SOMETHING_ELSE: 0.8},
-    "coloured squares": {_E.SOMETHING_ELSE: 2.2, _E.AMUSEMENT: 1.2, _E.CONTENTMENT: 1.0},
-    "snowy village": {_E.CONTENTMENT: 2.0, _E.SADNESS: 1.4, _E.AMUSEMENT: 0.8},
-}
-
-_PALETTE: dict[str, dict[Emotion, float]] = {
-    "bright": {_E.EXCITEMENT: 0.8, _E.AMUSEMENT: 0.8, _E.AWE: 0.4},
-    "muted": {_E.CONTENTMENT: 0.6, _E.SADNESS: 0.6, _E.SOMETHING_ELSE: 0.4},
-    "dark": {_E.FEAR: 1.0, _E.SADNESS: 0.8, _E.DISGUST: 0.6, _E.ANGER: 0.6},
-}
-
-# The paper opens with a waterfall that evokes excitement in an Arabic annotator, awe in an English one
-# and contentment in a Chinese one. The other differences are invented.
-_CULTURE: dict[tuple[str, str], dict[Emotion, float]] = {
-    ("waterfall", "arabic"): {_E.EXCITEMENT: 1.8},
-    ("waterfall", "english"): {_E.AWE: 1.8},
-    ("waterfall", "chinese"): {_E.CONTENTMENT: 1.8},
-    ("storm at sea", "english"): {_E.AWE: 1.6},
-    ("storm at sea", "chinese"): {_E.EXCITEMENT: 1.8},
-    ("feast", "arabic"): {_E.CONTENTMENT: 1.6},
-    ("feast", "english"): {_E.AMUSEMENT: 1.4},
-    ("feast", "chinese"): {_E.EXCITEMENT: 1.6},
-    ("night forest", "chinese"): {_E.AWE: 1.8},
-    ("mourning", "arabic"): {_E.AWE: 1.6},
-    ("mourning", "chinese"): {_E.ANGER: 1.0},
-    ("garden", "english"): {_E.AMUSEMENT: 1.2},
-    ("garden", "arabic"): {_E.AWE: 1.8},
-    ("mountain dawn", "chinese"): {_E.CONTENTMENT: 1.4},
-    ("carnival", "arabic"): {_E.DISGUST: 2.2},
-    ("carnival", "chinese"): {_E.AMUSEMENT: 1.2},
-    ("burning city", "arabic"): {_E.ANGER: 1.6},
-    ("burning city", "chinese"): {_E.SADNESS: 1.6},
-    ("coloured squares", "chinese"): {_E.CONTENTMENT: 1.4},
-    ("coloured squares", "arabic"): {_E.AMUSEMENT: 1.6},
-    ("snowy village", "arabic"): {_E.AWE: 1.8},
-    ("snowy village", "english"): {_E.CONTENTMENT: 0.8},
-}
+_LOGITS = tomllib.loads((files(__package__) / "generative_model.toml").read_text("utf-8"))
 
 
 def feelings(culture_strength: float = 1.0) -> np.ndarray:
@@ -89,12 +43,12 @@ def feelings(culture_strength: float = 1.0) -> np.ndarray:
         enumerate(SCENES), enumerate(PALETTES), enumerate(CULTURES)
     ):
         for terms, scale in (
-            (_SCENE[scene], 1.0),
-            (_PALETTE[palette], 1.0),
-            (_CULTURE.get((scene, culture), {}), culture_strength),
+            (_LOGITS["scene"][scene], 1.0),
+            (_LOGITS["palette"][palette], 1.0),
+            (_LOGITS["culture"][culture].get(scene, {}), culture_strength),
         ):
             for emotion, value in terms.items():
-                logits[s, p, c, EMOTIONS.index(emotion)] += scale * value
+                logits[s, p, c, EMOTIONS.index(Emotion(emotion))] += scale * value
     weights = np.exp(1.3 * logits)
     return weights / weights.sum(-1, keepdims=True)
 

@@ -171,7 +171,7 @@ The paintings are split into {", ".join(f"{name} {share:.0%}" for name, share in
 An annotator's emotion depends on the scene, the palette and the culture. Differences between cultures are
 scaled by {culture_strength:g}. The style has no influence. Captions: {kinds}.
 A caption that names a feeling names the felt emotion in {P_HONEST:.0%} of the cases. The tables are in
-`artaffect/data/sample/generative_model.py`.
+`artaffect/data/sample/generative_model.toml`.
 
 ## Best possible
 
