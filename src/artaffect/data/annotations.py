@@ -283,12 +283,8 @@ class AnnotationTable:
         """
         artworks, codes = self.codes("artwork_id")
         splits = split_by_artwork(artworks, {"train": train, "val": val, "test": test}, seed)
-        return self.with_split(pa.array(splits[codes], pa.string()))
-
-    def with_split(self, split: pa.Array) -> "AnnotationTable":
-        """The same rows with another split column."""
+        column = pa.array(splits[codes], pa.string()).dictionary_encode()
         index = SCHEMA.get_field_index("split")
-        column = split.cast(pa.string()).dictionary_encode()
         return replace(self, rows=self.rows.set_column(index, SCHEMA.field("split"), column))
 
 

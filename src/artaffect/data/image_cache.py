@@ -31,11 +31,7 @@ class ImageViews:
     """Where decoded images are kept."""
 
     def read(self, index: int, epoch: int) -> np.ndarray:
-        """The view of one image in one epoch: float32 [3, size, size].
-
-        Raises:
-            ImageError: the image cannot be read.
-        """
+        """The view of one image in one epoch: float32 [3, size, size]."""
         if self.crop == 1 and not self.flip and self.cache is None:
             return self.preprocessing(self.files[index])
         source = self.files[index] if self.cache is None else self.cache.read(index)
@@ -66,11 +62,7 @@ class ImageCache:
         return round(self.preprocessing.size / min(self.preprocessing.crop_fraction, 0.875))
 
     def read(self, index: int) -> Image.Image:
-        """The image as a square.
-
-        Raises:
-            ImageError: the image cannot be read.
-        """
+        """The image as a square."""
         if not self._arrays:
             self._open()
         pixels, is_cached = self._arrays["pixels"], self._arrays["is_cached"]

@@ -36,11 +36,7 @@ class ImageStore:
             raise TableError(f"{self.root}: no such folder of images")
 
     def find(self, art_style: str, painting: str) -> str | None:
-        """The path of an image relative to the root, or None if there is no image.
-
-        Raises:
-            ValueError: a name leads outside the folder.
-        """
+        """The path of an image relative to the root, or None if there is no image."""
         if not (is_plain_name(art_style) and is_plain_name(painting)):
             raise ValueError(f"unsafe name {art_style!r}/{painting!r}")
         for folder in _unicode_forms(art_style):

@@ -185,11 +185,7 @@ class ImagePreprocessing:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
 
     def __call__(self, source: ImageSource) -> np.ndarray:
-        """Prepare an image for prediction: float32 [3, size, size].
-
-        Raises:
-            ImageError: the image cannot be read.
-        """
+        """Prepare an image for prediction: float32 [3, size, size]."""
         image = open_image(source, smallest_side=round(self.size / self.crop_fraction))
         # resizing only the visible box avoids a huge intermediate image for a long frieze
         box = self.visible_box(image.width, image.height)
@@ -203,9 +199,6 @@ class ImagePreprocessing:
         Args:
             fraction: the fraction of each side that is visible.
             position: the position of the part from left and top, each from 0 to 1.
-
-        Raises:
-            ImageError: the image cannot be read.
         """
         image = open_image(source, smallest_side=round(self.size / fraction))
         return self._normalise(self.square(image, self.size, fraction, position))

@@ -70,19 +70,13 @@ def read_csv(path: Path, expected: tuple[str, ...], layout: str) -> SourceRows:
     for name in expected:
         is_blank &= pc.equal(columns[name], "").to_numpy(zero_copy_only=False)
     keep = np.flatnonzero(~is_blank)
-    cells = [f"{row.actual_columns} cells instead of {row.expected_columns}" for row in invalid]
-    return SourceRows(
-        columns={name: column.take(keep) for name, column in columns.items()},
-        file=pa.repeat(path.name, len(keep)),
-        line=pa.array(lines[keep]),
-        malformed=[
-            *((path.name, int(line), "empty line") for line in lines[is_blank]),
-            *(
-                (path.name, line, f"{count}: {row.text}")
-                for line, count, row in zip(invalid_lines, cells, invalid, strict=True)
-            ),
-        ],
-    )
+    malformed = [(path.name, int(line), "empty line") for line in lines[is_blank]]
+    for line, row in zip(invalid_lines, invalid, strict=True):
+        cells = f"{row.actual_columns} cells instead of {row.expected_columns}"
+        malformed.append((path.name, line, f"{cells}: {row.text}"))
+    columns = {name: column.take(keep) for name, column in columns.items()}
+    files = pa.repeat(path.name, len(keep))
+    return SourceRows(columns, files, pa.array(lines[keep]), malformed)
 
 
 def _header(path: Path, expected: tuple[str, ...], layout: str) -> list[str]:
@@ -120,7 +114,9 @@ def _first_lines(
     is_valid = np.ones(records + 1, bool)
     is_valid[[0, 1, *numbers]] = False
     rows = np.flatnonzero(is_valid)
-    if _count_lines(path) <= records:  # usually no cell contains a line break
+    with path.open("rb") as file:
+        n_lines = sum(1 for _ in file)
+    if n_lines <= records:  # usually no cell contains a line break
         return rows, numbers.tolist()
     breaks = np.zeros(records + 2, np.int64)
     for column in table.columns:
@@ -128,14 +124,6 @@ def _first_lines(
     breaks[numbers] = [row.text.count("\n") for row in invalid]
     first_line = np.arange(records + 2) + np.concatenate([[0], np.cumsum(breaks)[:-1]])
     return first_line[rows], first_line[numbers].tolist()
-
-
-def _count_lines(path: Path) -> int:
-    with path.open("rb") as file:
-        count, last = 0, b"\n"
-        while block := file.read(1 << 24):
-            count, last = count + block.count(b"\n"), block[-1:]
-    return count + (last != b"\n")
 
 
 def _describe_error(path: Path, message: str) -> str:

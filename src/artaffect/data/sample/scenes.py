@@ -278,17 +278,9 @@ def snowy_village(c: Canvas) -> None:
         c.ellipse((c.between(0, 1), c.between(0, 1)), 0.003, 0.004, (255, 255, 255))
 
 
-SCENES: dict[str, Callable[[Canvas], None]] = {
-    "waterfall": waterfall,
-    "storm at sea": storm_at_sea,
-    "feast": feast,
-    "night forest": night_forest,
-    "mourning": mourning,
-    "garden": garden,
-    "mountain dawn": mountain_dawn,
-    "carnival": carnival,
-    "burning city": burning_city,
-    "rotten still life": rotten_still_life,
-    "coloured squares": coloured_squares,
-    "snowy village": snowy_village,
-}
+_PAINTERS: list[Callable[[Canvas], None]] = [
+    *(waterfall, storm_at_sea, feast, night_forest, mourning, garden, mountain_dawn, carnival),
+    *(burning_city, rotten_still_life, coloured_squares, snowy_village),
+]
+SCENES = {painter.__name__.replace("_", " "): painter for painter in _PAINTERS}
+"""By name."""

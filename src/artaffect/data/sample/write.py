@@ -148,50 +148,29 @@ def _captions(texts: dict[str, Any], scene: str, cue: str, kind: str) -> list[st
 
 
 def _explanation(paintings: int, seed: int, culture_strength: float, captions: int) -> str:
-    best = "\n".join(
-        f"| {inputs} | {score.accuracy:.3f} | {score.log_loss:.3f} |"
-        for inputs, score in best_scores(culture_strength).items()
+    """The description of a sample, with the best scores that its generative model allows."""
+    best = best_scores(culture_strength).items()
+    differences = divergences(culture_strength).items()
+    return (
+        (files(__package__) / "description.md")
+        .read_text("utf-8")
+        .format(
+            paintings=paintings,
+            seed=seed,
+            scenes=len(SCENES),
+            palettes=len(PALETTES),
+            styles=len(STYLES),
+            captions=captions,
+            cultures=", ".join(CULTURES),
+            splits=_shares(_SPLITS),
+            culture_strength=culture_strength,
+            caption_kinds=_shares(CAPTION_KINDS),
+            p_honest=P_HONEST,
+            best="\n".join(f"| {name} | {s.accuracy:.3f} | {s.log_loss:.3f} |" for name, s in best),
+            differences="\n".join(f"| {pair} | {value:.3f} |" for pair, value in differences),
+        )
     )
-    pairs = "\n".join(
-        f"| {pair} | {value:.3f} |" for pair, value in divergences(culture_strength).items()
-    )
-    kinds = ", ".join(f"{name} {share:.0%}" for name, share in CAPTION_KINDS.items())
-    return f"""# Synthetic data
 
-`artaffect sample` made everything in this folder: code draws the paintings and composes the captions from
-phrases, and the annotators do not exist. The data has the layout of ArtELingo, so that every step treats
-it in the same way. It says nothing about real art, real people or real cultures.
 
-{paintings} paintings, seed {seed}: {len(SCENES)} scenes in {len(PALETTES)} palettes and
-{len(STYLES)} styles, with {captions} captions for each of the cultures {", ".join(CULTURES)}.
-The paintings are split into {", ".join(f"{name} {share:.0%}" for name, share in _SPLITS.items())}.
-
-## Generative model
-
-An annotator's emotion depends on the scene, the palette and the culture. Differences between cultures are
-scaled by {culture_strength:g}. The style has no influence. Captions: {kinds}.
-A caption that names a feeling names the felt emotion in {P_HONEST:.0%} of the cases. The tables are in
-`artaffect/data/sample/generative_model.toml`.
-
-## Best possible
-
-The scores that no predictor can exceed in the long run, computed exactly from the generative model. The
-culture is that of the caption's author, which the language of the caption reveals.
-
-| inputs | accuracy | log-loss |
-| --- | --- | --- |
-{best}
-
-## Differences between cultures
-
-The exact mean Jensen-Shannon divergence (base 2) between two cultures on the same painting:
-
-| cultures | divergence |
-| --- | --- |
-{pairs}
-
-## Files
-
-- `artelingo_release_lite.csv`: art_style, emotion, language, painting, split, utterance
-- `wikiart/<art_style>/<painting>.jpg`
-"""
+def _shares(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
