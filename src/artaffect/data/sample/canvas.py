@@ -1,6 +1,6 @@
 """Drawing in relative coordinates: (0, 0) is the upper left corner of the image, (1, 1) the lower right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -22,6 +22,10 @@ class Canvas:
     def between(self, low: float, high: float) -> float:
         """A random number."""
         return float(self.rng.uniform(low, high))
+
+    def scatter(self, count: int, xs: Point, ys: Point) -> Iterator[Point]:
+        """Random points whose coordinates lie between the given bounds."""
+        return ((self.between(*xs), self.between(*ys)) for _ in range(count))
 
     def choice(self, colours: Sequence[Colour]) -> Colour:
         """A random one of the colours."""

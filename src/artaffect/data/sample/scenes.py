@@ -68,8 +68,7 @@ def feast(c: Canvas) -> None:
     c.polygon([(0.02, 0.62), (0.98, 0.62), (1, 0.86), (0, 0.86)], (238, 228, 208))
     c.box(0.03, 0.86, 0.97, 0.96, (120, 74, 44))
     foods = ((196, 60, 40), (226, 160, 50), (120, 150, 60), (150, 90, 50))
-    for _ in range(26):
-        x, y = c.between(0.06, 0.94), c.between(0.65, 0.82)
+    for x, y in c.scatter(26, (0.06, 0.94), (0.65, 0.82)):
         c.ellipse((x, y), 0.035, 0.018, (250, 248, 240))
         food = c.choice(foods)
         c.ellipse((x, y - 0.012), 0.022, 0.018, c.shade(food))
@@ -83,8 +82,8 @@ def night_forest(c: Canvas) -> None:
     c.sky((24, 36, 74), (52, 76, 98))
     x = c.between(0.2, 0.8)
     c.ellipse((x, 0.16), 0.055, 0.07, (238, 234, 205))
-    for _ in range(50):
-        c.ellipse((c.between(0, 1), c.between(0, 0.45)), 0.002, 0.0026, (220, 224, 235))
+    for centre in c.scatter(50, (0, 1), (0, 0.45)):
+        c.ellipse(centre, 0.002, 0.0026, (220, 224, 235))
     for depth in range(4):
         grey = 46 - depth * 10
         for _ in range(9):
@@ -95,8 +94,7 @@ def night_forest(c: Canvas) -> None:
                 y, reach = c.between(0.05, 0.5), c.between(-0.12, 0.12)
                 c.line([(at, y), (at + reach, y - 0.09)], trunk, 0.006)
     c.polygon([(0, 0.84), (1, 0.8), (1, 1), (0, 1)], (10, 14, 16))
-    for _ in range(int(c.rng.integers(1, 4))):  # eyes in the dark
-        x, y = c.between(0.1, 0.9), c.between(0.5, 0.75)
+    for x, y in c.scatter(int(c.rng.integers(1, 4)), (0.1, 0.9), (0.5, 0.75)):  # eyes in the dark
         for eye in (-0.012, 0.012):
             c.ellipse((x + eye, y), 0.006, 0.008, (250, 214, 70))
 
@@ -104,8 +102,7 @@ def night_forest(c: Canvas) -> None:
 def mourning(c: Canvas) -> None:
     c.sky((120, 126, 136), (186, 188, 190), 0.62)
     c.box(0, 0.6, 1, 1, (98, 104, 92))
-    for _ in range(8):
-        x, y = c.between(0.03, 0.97), c.between(0.6, 0.7)
+    for x, y in c.scatter(8, (0.03, 0.97), (0.6, 0.7)):
         c.box(x - 0.02, y - 0.09, x + 0.02, y, (150, 150, 148))
         c.ellipse((x, y - 0.09), 0.02, 0.03, (150, 150, 148))
     for _ in range(10):
@@ -163,8 +160,7 @@ def mountain_dawn(c: Canvas) -> None:
 def carnival(c: Canvas) -> None:
     c.sky((36, 30, 92), (120, 60, 130), 0.75)
     fireworks = ((255, 220, 90), (255, 110, 120), (120, 230, 255), (180, 255, 140))
-    for _ in range(6):
-        x, y = c.between(0.08, 0.92), c.between(0.08, 0.36)
+    for x, y in c.scatter(6, (0.08, 0.92), (0.08, 0.36)):
         colour = c.choice(fireworks)
         for angle in np.linspace(0, 2 * np.pi, 18, endpoint=False):
             far = c.between(0.06, 0.11)
@@ -187,8 +183,7 @@ def carnival(c: Canvas) -> None:
 
 def burning_city(c: Canvas) -> None:
     c.sky((50, 24, 24), (214, 96, 40), 0.75)
-    for _ in range(18):
-        centre = (c.between(0, 1), c.between(0, 0.35))
+    for centre in c.scatter(18, (0, 1), (0, 0.35)):
         c.ellipse(centre, c.between(0.07, 0.16), c.between(0.05, 0.1), c.shade((46, 38, 40), 14))
     for _ in range(11):
         x, wide, top = c.between(0, 1), c.between(0.04, 0.09), c.between(0.3, 0.58)
@@ -198,8 +193,7 @@ def burning_city(c: Canvas) -> None:
             c.box(at - 0.01, y - 0.02, at + 0.01, y + 0.02, (255, 170, 60))
         _flame(c, x, top, wide)
     c.box(0, 0.8, 1, 1, (34, 26, 26))
-    for _ in range(9):
-        x, y = c.between(0.05, 0.95), c.between(0.86, 0.97)
+    for x, y in c.scatter(9, (0.05, 0.95), (0.86, 0.97)):
         c.person(x, y, 0.16, (24, 18, 18))
         c.line([(x, y - 0.1), (x + 0.05, y - 0.2)], (24, 18, 18), 0.006)
 
@@ -220,19 +214,16 @@ def rotten_still_life(c: Canvas) -> None:
     c.ellipse((0.5, 0.71), 0.31, 0.075, (146, 140, 118))
     fruits = ((126, 92, 40), (98, 104, 50), (116, 60, 44))
     mould = ((150, 176, 150), (44, 34, 26), (206, 210, 190))
-    for _ in range(8):
-        x, y = c.between(0.28, 0.72), c.between(0.58, 0.72)
+    for x, y in c.scatter(8, (0.28, 0.72), (0.58, 0.72)):
         fruit, size = c.choice(fruits), c.between(0.05, 0.085)
         c.ellipse((x, y), size, size * 1.1, c.shade(fruit, 14))
         for _ in range(6):
             at = (x + c.between(-size, size) * 0.6, y + c.between(-size, size) * 0.7)
             spot = c.choice(mould)
             c.ellipse(at, c.between(0.006, 0.018), c.between(0.006, 0.02), spot)
-    for _ in range(6):
-        x, y = c.between(0.3, 0.7), c.between(0.62, 0.74)
+    for x, y in c.scatter(6, (0.3, 0.7), (0.62, 0.74)):
         c.line([(x, y), (x + 0.015, y - 0.012), (x + 0.03, y)], (226, 214, 180), 0.009)
-    for _ in range(16):
-        x, y = c.between(0.1, 0.9), c.between(0.15, 0.7)
+    for x, y in c.scatter(16, (0.1, 0.9), (0.15, 0.7)):
         c.ellipse((x, y), 0.008, 0.007, (20, 20, 22))
         for wing in (-0.008, 0.008):
             c.ellipse((x + wing, y - 0.008), 0.007, 0.004, (170, 174, 180))
@@ -257,8 +248,7 @@ def snowy_village(c: Canvas) -> None:
     c.sky((176, 196, 218), (232, 234, 238), 0.5)
     c.ridge(0.42, 0.05, (204, 214, 226))
     c.box(0, 0.55, 1, 1, (240, 243, 247))
-    for _ in range(6):
-        x, y = c.between(0.08, 0.92), c.between(0.62, 0.84)
+    for x, y in c.scatter(6, (0.08, 0.92), (0.62, 0.84)):
         wide, high = c.between(0.06, 0.09), c.between(0.1, 0.14)
         c.box(x - wide, y - high, x + wide, y, c.shade((150, 100, 76), 20))
         c.peak(x, y - high - 0.12, wide + 0.02, y - high, (250, 251, 253))
@@ -268,14 +258,13 @@ def snowy_village(c: Canvas) -> None:
         for puff in range(4):
             smoke = (x + wide * 0.5 + puff * 0.014, y - high - 0.12 - puff * 0.04)
             c.ellipse(smoke, 0.014 + puff * 0.004, 0.018, (206, 210, 216))
-    for _ in range(7):
-        x, y = c.between(0, 1), c.between(0.6, 0.95)
+    for x, y in c.scatter(7, (0, 1), (0.6, 0.95)):
         for level in range(3):
             wide, top = 0.05 - level * 0.012, y - 0.07 - level * 0.06
             c.peak(x, top - 0.03, wide, top + 0.07, (70, 104, 92))
             c.peak(x, top - 0.03, wide * 0.5, top + 0.01, (246, 248, 250))
-    for _ in range(120):
-        c.ellipse((c.between(0, 1), c.between(0, 1)), 0.003, 0.004, (255, 255, 255))
+    for centre in c.scatter(120, (0, 1), (0, 1)):
+        c.ellipse(centre, 0.003, 0.004, (255, 255, 255))
 
 
 _PAINTERS: list[Callable[[Canvas], None]] = [
