@@ -25,23 +25,6 @@ from artaffect.runtime import as_path, atomic_file
 if TYPE_CHECKING:
     import pandas as pd
 
-_LABEL = pa.dictionary(pa.int32(), pa.string())
-
-SCHEMA = pa.schema(
-    [
-        pa.field("annotation_id", pa.string(), nullable=False),
-        pa.field("artwork_id", _LABEL, nullable=False),
-        pa.field("art_style", _LABEL, nullable=False),
-        pa.field("caption", pa.string(), nullable=False),
-        pa.field("emotion", _LABEL, nullable=False),
-        pa.field("culture", _LABEL, nullable=False),
-        pa.field("language", _LABEL, nullable=False),
-        pa.field("split", _LABEL),
-        pa.field("image", _LABEL),
-    ]
-)
-"""``image`` is a path relative to the folder of images; it is null if there is no image."""
-
 
 @dataclass(frozen=True)
 class Annotation:
@@ -56,6 +39,20 @@ class Annotation:
     language: str
     split: str | None
     image: str | None
+    """A path relative to the folder of images."""
+
+
+_LABEL = pa.dictionary(pa.int32(), pa.string())
+
+SCHEMA = pa.schema(
+    pa.field(
+        f.name,
+        pa.string() if f.name in ("annotation_id", "caption") else _LABEL,
+        nullable=f.name in ("split", "image"),
+    )
+    for f in fields(Annotation)
+)
+"""The columns of a table. Columns with few distinct values are dictionaries of labels."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -273,10 +270,8 @@ class AnnotationTable:
     ) -> "AnnotationTable":
         """Assign every artwork, with all its rows, to a split.
 
-        An artwork's split depends only on its name, the seed and the fractions.
-
-        Args:
-            train: the fraction of the artworks; the three fractions sum to 1.
+        The fractions sum to 1. An artwork's split depends only on its name, the fractions and the
+        seed, and not on the other artworks.
 
         Raises:
             TableError: a fraction is negative, or their sum is not 1.

@@ -43,12 +43,10 @@ _MISSING = "missing"
 
 
 class Labels(NamedTuple):
-    """A categorical column."""
+    """A column as distinct values (object [k]) and each row's index into them (int64 [n]) or -1."""
 
     names: np.ndarray
-    """The distinct values: object [k]."""
     codes: np.ndarray
-    """The index of each row's value: int64 [n]; -1 if it has none."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +95,6 @@ def import_rows(
         drop_other: ``other`` is a label of its own, not a synonym of ``something else``.
         keep_duplicates: each row is a vote, so equal rows are not duplicates.
         culture_of: names the culture of a language; by default it is the language.
-
-    Raises:
-        TableError: there is no folder of images, or no row can be kept.
     """
     if images is None and not keep_unpictured:
         raise TableError(

@@ -54,11 +54,7 @@ An array is uint8, or float from 0 to 1, of shape [height, width, 3] or [height,
 
 
 def image_size(source: bytes) -> tuple[int, int]:
-    """Width and height from a file's header, before any rotation; nothing is decoded.
-
-    Raises:
-        ImageError: the file is not an image, or the image is too large.
-    """
+    """Width and height from a file's header, before any rotation; nothing is decoded."""
     with open_header(source) as image:
         return image.size
 
@@ -86,12 +82,7 @@ def open_image(source: ImageSource, smallest_side: int | None = None) -> Image.I
 
 @contextlib.contextmanager
 def open_header(source: str | os.PathLike[str] | bytes) -> Iterator[ImageFile]:
-    """Open a file without decoding it; it is closed at the end of the block.
-
-    Raises:
-        ImageError: the file is not an image, or the image is too large; or the block fails to decode
-            the image.
-    """
+    """Open an image file without decoding it; raise every problem in the block as ImageError."""
     if not isinstance(source, str | os.PathLike | bytes):
         raise ImageError(
             "an image must be a path (str or os.PathLike), bytes, a PIL.Image or a numpy array, "
@@ -187,9 +178,7 @@ class ImagePreprocessing:
     def __call__(self, source: ImageSource) -> np.ndarray:
         """Prepare an image for prediction: float32 [3, size, size]."""
         image = open_image(source, smallest_side=round(self.size / self.crop_fraction))
-        # resizing only the visible box avoids a huge intermediate image for a long frieze
-        box = self.visible_box(image.width, image.height)
-        return self._normalise(self._resize(image, self.size, box))
+        return self._normalise(self.square(image, self.size, *self._visible))
 
     def view(
         self, source: ImageSource, fraction: float, position: tuple[float, float]
@@ -207,15 +196,8 @@ class ImagePreprocessing:
         self, image: Image.Image, side: int, fraction: float, position: tuple[float, float]
     ) -> Image.Image:
         """A part of an image as a square of ``side`` pixels; see :meth:`view`."""
-        width, height = image.width * fraction, image.height * fraction
-        if self.fit == "crop":
-            width = height = min(width, height)
-        left, top = (image.width - width) * position[0], (image.height - height) * position[1]
-        return self._resize(image, side, (left, top, left + width, top + height))
-
-    def _resize(
-        self, image: Image.Image, side: int, box: tuple[float, float, float, float]
-    ) -> Image.Image:
+        box = self._box(image.width, image.height, fraction, position)
+        # resizing only this box avoids a huge intermediate image for a long frieze
         return image.resize((side, side), _RESAMPLING[self.interpolation], box=box)
 
     def _normalise(self, square: Image.Image) -> np.ndarray:
@@ -225,11 +207,20 @@ class ImagePreprocessing:
 
     def visible_box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """The part of an image that the encoder sees: left, top, right, bottom, in pixels."""
-        if self.fit == "stretch":
-            return (0.0, 0.0, float(width), float(height))
-        side = min(width, height) * self.crop_fraction
-        left, top = (width - side) / 2, (height - side) / 2
-        return (left, top, left + side, top + side)
+        return self._box(width, height, *self._visible)
+
+    @property
+    def _visible(self) -> tuple[float, tuple[float, float]]:
+        return (self.crop_fraction if self.fit == "crop" else 1.0, (0.5, 0.5))
+
+    def _box(
+        self, width: int, height: int, fraction: float, position: tuple[float, float]
+    ) -> tuple[float, float, float, float]:
+        sides = (width * fraction, height * fraction)
+        if self.fit == "crop":
+            sides = (min(sides), min(sides))
+        left, top = (width - sides[0]) * position[0], (height - sides[1]) * position[1]
+        return (left, top, left + sides[0], top + sides[1])
 
 
 @dataclass(frozen=True)

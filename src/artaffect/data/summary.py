@@ -25,13 +25,10 @@ class TableStatistics:
     """The share of each emotion among the annotations of a culture."""
     culture_support: dict[str, int]
     """The annotations of each culture."""
-
-    @property
-    def annotations_per_image(self) -> float:
-        return self.annotations / self.images if self.images else 0.0
+    annotations_per_image: float
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "annotations_per_image": self.annotations_per_image}
+        return asdict(self)
 
 
 def describe_table(table: AnnotationTable) -> TableStatistics:
@@ -43,8 +40,9 @@ def describe_table(table: AnnotationTable) -> TableStatistics:
     counts = np.zeros((len(cultures), len(EMOTIONS)), np.int64)
     np.add.at(counts, (culture_codes, emotions), 1)
     counts_of = {name: counts[int(np.flatnonzero(cultures == name)[0])] for name in table.cultures}
+    n_artworks = len(np.unique(artworks))
     return TableStatistics(
-        images=len(np.unique(artworks)),
+        images=n_artworks,
         pictured=len(np.unique(artworks[images >= 0])),
         annotations=len(table),
         emotions=len(np.unique(emotions)),
@@ -55,6 +53,7 @@ def describe_table(table: AnnotationTable) -> TableStatistics:
             for name, row in counts_of.items()
         },
         culture_support={name: int(row.sum()) for name, row in counts_of.items()},
+        annotations_per_image=len(table) / n_artworks if n_artworks else 0.0,
     )
 
 

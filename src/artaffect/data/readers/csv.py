@@ -35,9 +35,6 @@ def read_csv(path: Path, expected: tuple[str, ...], layout: str) -> SourceRows:
     Args:
         expected: the required columns; others are ignored.
         layout: the name of the layout, for messages.
-
-    Raises:
-        TableError: the file is missing, is not CSV in UTF-8, or lacks a required column.
     """
     header = _header(path, expected, layout)
     invalid: list[pa_csv.InvalidRow] = []

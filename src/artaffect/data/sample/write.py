@@ -10,15 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from artaffect.data.sample.generative_model import (
-    CAPTION_KINDS,
-    CULTURES,
-    P_HONEST,
-    best_scores,
-    cues,
-    divergences,
-    feelings,
-)
+from artaffect.data.sample import generative_model as model
+from artaffect.data.sample.generative_model import CAPTION_KINDS, CULTURES
 from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.labels import EMOTIONS
@@ -109,7 +102,7 @@ def _rows(
     artworks: list[_Artwork], culture_strength: float, captions: int, rng: np.random.Generator
 ) -> list[tuple[str, ...]]:
     texts = tomllib.loads((files(__package__) / "captions.toml").read_text("utf-8"))
-    p_felt, p_named = feelings(culture_strength), cues()
+    p_felt, p_named = model.feelings(culture_strength), model.cues()
     kinds, shares = list(CAPTION_KINDS), list(CAPTION_KINDS.values())
     scenes = list(SCENES)
     rows: list[tuple[str, ...]] = []
@@ -149,8 +142,8 @@ def _captions(texts: dict[str, Any], scene: str, cue: str, kind: str) -> list[st
 
 def _explanation(paintings: int, seed: int, culture_strength: float, captions: int) -> str:
     """The description of a sample, with the best scores that its generative model allows."""
-    best = best_scores(culture_strength).items()
-    differences = divergences(culture_strength).items()
+    best = model.best_scores(culture_strength).items()
+    differences = model.divergences(culture_strength).items()
     return (
         (files(__package__) / "description.md")
         .read_text("utf-8")
@@ -165,7 +158,7 @@ def _explanation(paintings: int, seed: int, culture_strength: float, captions: i
             splits=_shares(_SPLITS),
             culture_strength=culture_strength,
             caption_kinds=_shares(CAPTION_KINDS),
-            p_honest=P_HONEST,
+            p_honest=model.P_HONEST,
             best="\n".join(f"| {name} | {s.accuracy:.3f} | {s.log_loss:.3f} |" for name, s in best),
             differences="\n".join(f"| {pair} | {value:.3f} |" for pair, value in differences),
         )
