@@ -273,7 +273,7 @@ def test_the_summary_has_counts_and_the_first_row_of_each_reason(
         "  dropped         2  unknown emotion  (first: rows.csv line 3: joy)",
         "  dropped         1  image missing  (first: rows.csv line 5: Baroque/none)",
         "  paintings without an image: 1, with an unreadable image: 0",
-        "  warning: 1 paintings are in more than one split, which inflates the scores; "
+        "  warning: paintings in more than one split: 1, which makes scores too high; "
         "`artaffect split` makes splits without such leaks",
     ]
     assert repr(report) == (

@@ -16,33 +16,22 @@ import_app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The published file.")]
-Out = Annotated[
-    Path, typer.Option("--out", help="The table to write, for example artelingo.parquet.")
-]
-Images = Annotated[
-    Path | None,
-    typer.Option("--images", help="The WikiArt folder, with <art_style>/<painting>.jpg."),
-]
-KeepUnpictured = Annotated[
+Out = Annotated[Path, typer.Option(help="The table to write, for example artelingo.parquet.")]
+Root = Annotated[Path | None, typer.Option(help="The WikiArt folder, with ART_STYLE/PAINTING.jpg.")]
+Keep = Annotated[
     bool,
     typer.Option(
         "--keep-unpictured",
         help="Keep rows whose image is missing or unreadable; the caption model can use them.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-TableFile = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="A table written by artaffect import.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table of artaffect import.")]
 
 
 @import_app.command("artelingo")
 def import_artelingo(
-    file: File,
-    out: Out,
-    images: Images = None,
-    keep_unpictured: KeepUnpictured = False,
-    as_json: AsJson = False,
+    file: File, out: Out, images: Root = None, keep_unpictured: Keep = False, as_json: Json = False
 ) -> None:
     """Read artelingo_release.csv or artelingo_release_lite.csv."""
     from artaffect.data.readers.artelingo import read_artelingo
@@ -52,11 +41,7 @@ def import_artelingo(
 
 @import_app.command("artemis")
 def import_artemis(
-    file: File,
-    out: Out,
-    images: Images = None,
-    keep_unpictured: KeepUnpictured = False,
-    as_json: AsJson = False,
+    file: File, out: Out, images: Root = None, keep_unpictured: Keep = False, as_json: Json = False
 ) -> None:
     """Read artemis_dataset_release_v0.csv, which has no splits: make them with artaffect split."""
     from artaffect.data.readers.artelingo import read_artemis
@@ -68,10 +53,8 @@ def import_artemis(
 def import_artemotion28(
     file: File,
     out: Out,
-    images: Annotated[
-        Path | None, typer.Option("--images", help="The folder images/ of the data release.")
-    ] = None,
-    keep_unpictured: KeepUnpictured = False,
+    images: Annotated[Path | None, typer.Option(help="The folder images/ of the release.")] = None,
+    keep_unpictured: Keep = False,
     by_region: Annotated[
         bool, typer.Option("--by-region", help="A culture is a region instead of a language.")
     ] = False,
@@ -79,7 +62,7 @@ def import_artemotion28(
         bool,
         typer.Option("--merge-other", help="Count other as something else instead of dropping it."),
     ] = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
     from artaffect.shared_task.reader import read_artemotion28
@@ -91,12 +74,12 @@ def import_artemotion28(
 @import_app.command("parquet")
 def import_parquet(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A Parquet file, or a folder of them.")
+        Path, typer.Argument(metavar="FILE", help="A Parquet file or a folder of them.")
     ],
     out: Out,
-    images: Annotated[Path, typer.Option("--images", help="The folder for the embedded images.")],
-    keep_unpictured: KeepUnpictured = False,
-    as_json: AsJson = False,
+    images: Annotated[Path, typer.Option(help="The folder for the embedded images.")],
+    keep_unpictured: Keep = False,
+    as_json: Json = False,
 ) -> None:
     """Read the Hugging Face layout of ArtELingo, with embedded images."""
     from artaffect.data.readers.hf_parquet import read_hf_parquet
@@ -133,17 +116,17 @@ def split(
 
     result = AnnotationTable.load(table).split(train, val, test, seed)
     result.save(out)
-    _print_statistics(result, as_json=False)
+    _print_statistics(result)
 
 
-def stats(table: TableFile, as_json: AsJson = False) -> None:
+def stats(table: TableFile, as_json: Json = False) -> None:
     """Count images, annotations, languages, splits, and the emotions of each culture."""
     from artaffect.data.annotations import AnnotationTable
 
     _print_statistics(AnnotationTable.load(table), as_json)
 
 
-def _print_statistics(table: AnnotationTable, as_json: bool) -> None:
+def _print_statistics(table: AnnotationTable, as_json: bool = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -173,10 +156,8 @@ def _print_statistics(table: AnnotationTable, as_json: bool) -> None:
 def overlap(
     table: TableFile,
     other: Annotated[Path, typer.Argument(metavar="OTHER", help="The table to compare with.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write TABLE without the shared paintings.")
-    ] = None,
-    as_json: AsJson = False,
+    out: Annotated[Path | None, typer.Option(help="TABLE without the shared paintings.")] = None,
+    as_json: Json = False,
 ) -> None:
     """List the paintings that two tables share, and remove them from the first one.
 
@@ -206,7 +187,7 @@ def overlap(
 
 
 def sample(
-    out: Annotated[Path, typer.Option("--out", help="The folder to create.")],
+    out: Annotated[Path, typer.Option(help="The folder to create.")],
     paintings: Annotated[
         int | None, typer.Option(min=36, help="Number of paintings; 480 or 1658 by default.")
     ] = None,
@@ -218,9 +199,7 @@ def sample(
         int, typer.Option(min=1, max=20, help="artelingo: captions per culture and painting.")
     ] = 4,
     rows: Annotated[int, typer.Option(min=1, help="artemotion28: annotations.")] = 173_745,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an older sample.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a sample.")] = False,
 ) -> None:
     """Make a synthetic data set in the layout of a real one, with known best scores."""
     from artaffect.data.sample.write import write_sample

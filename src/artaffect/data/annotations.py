@@ -108,8 +108,8 @@ class ImportReport:
             )
         if self.leaking_artworks:
             lines.append(
-                f"  warning: {self.leaking_artworks:,} paintings are in more than one split, "
-                "which inflates the scores; `artaffect split` makes splits without such leaks"
+                f"  warning: paintings in more than one split: {self.leaking_artworks:,}, which makes "
+                "scores too high; `artaffect split` makes splits without such leaks"
             )
         return "\n".join(lines)
 
@@ -192,14 +192,13 @@ class AnnotationTable:
 
     def _overview(self) -> dict[str, str]:
         names, codes = self.codes("split")
-        counts = {
-            split: int(np.isin(codes, np.flatnonzero(names == split)).sum()) for split in SPLITS
-        }
-        splits = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+        counts = dict(zip(names, np.bincount(codes[codes >= 0], minlength=len(names)), strict=True))
+        splits = ", ".join(f"{name} {counts[name]:,}" for name in SPLITS if counts.get(name))
+        cultures, more = self.cultures[:5], len(self.cultures) - 5
         return {
             "rows": f"{len(self):,}",
             "artworks": f"{len(np.unique(self.codes('artwork_id')[1])):,}",
-            "cultures": ", ".join(self.cultures) or "none",
+            "cultures": ", ".join([*cultures, *([f"{more} more"] if more > 0 else [])]) or "none",
             "splits": splits or "none",
         }
 

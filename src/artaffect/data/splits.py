@@ -6,6 +6,7 @@ All captions of an artwork belong to one split, so that no model is tested on an
 import hashlib
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,7 +59,7 @@ class Overlap:
 
     artworks: list[str]
     """Their ids in the first table."""
-    splits: dict[str, dict[str, int]]
+    splits: Mapping[str, Mapping[str, int]]
     """Artworks by their split in the first table, then in the other; ``none`` without a split."""
     shared: np.ndarray
     """Whether each row of the first table belongs to one of them: bool [n]."""
@@ -74,15 +75,12 @@ def shared_artworks(table: "AnnotationTable", other: "AnnotationTable") -> Overl
     names = [_artwork_name(str(artwork)) for artwork in ids]
     split_of, other_split_of = _splits_by_name(table), _splits_by_name(other)
     is_shared = np.array([name in other_split_of for name in names], bool)
-    artworks = []
-    splits: dict[str, dict[str, int]] = {}
-    for code in np.unique(codes):
-        if is_shared[code]:
-            artworks.append(str(ids[code]))
-            counts = splits.setdefault(split_of[names[code]], {})
-            other_split = other_split_of[names[code]]
-            counts[other_split] = counts.get(other_split, 0) + 1
-    return Overlap(sorted(artworks), splits, is_shared[codes])
+    shared = [code for code in np.unique(codes) if is_shared[code]]
+    splits: dict[str, Counter[str]] = {}
+    for code in shared:
+        counts = splits.setdefault(split_of[names[code]], Counter())
+        counts[other_split_of[names[code]]] += 1
+    return Overlap(sorted(str(ids[code]) for code in shared), splits, is_shared[codes])
 
 
 def _splits_by_name(table: "AnnotationTable") -> dict[str, str]:
