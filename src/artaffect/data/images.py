@@ -66,25 +66,21 @@ class ImageStore:
 
     def _fault(self, path: str) -> str | None:
         file = self.root / path
-        if _looks_complete(file):
-            return None
         try:
-            open_image(file)
+            if not _looks_complete(file):
+                open_image(file)
         except ImageError as error:
             return str(error).removeprefix(f"{file}: ")
         return None
 
 
 def _looks_complete(file: Path) -> bool:
-    """Whether the header can be read and the file has the last bytes of its format."""
-    try:
-        with open_header(file) as image:
-            end = _ENDS.get(image.format or "")
-        with file.open("rb") as stream:
-            stream.seek(max(0, file.stat().st_size - 64))
-            return end is not None and end in stream.read()
-    except (OSError, ImageError):
-        return False
+    """Whether a file with a readable header has the last bytes of its format."""
+    with open_header(file) as image:
+        end = _ENDS.get(image.format or "")
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - 64))
+        return end is not None and end in stream.read()
 
 
 def _unicode_forms(name: str) -> list[str]:

@@ -75,16 +75,9 @@ class Canvas:
 
     def person(self, x: float, y: float, height: float, colour: Colour) -> None:
         """A standing figure whose feet are at (x, y)."""
-        half_width = height * 0.16
-        self.polygon(
-            [
-                (x - half_width, y),
-                (x - half_width * 0.6, y - height * 0.72),
-                (x + half_width * 0.6, y - height * 0.72),
-                (x + half_width, y),
-            ],
-            colour,
-        )
+        half_width, shoulders = height * 0.16, y - height * 0.72
+        top = [(x - half_width * 0.6, shoulders), (x + half_width * 0.6, shoulders)]
+        self.polygon([(x - half_width, y), *top, (x + half_width, y)], colour)
         self.ellipse((x, y - height * 0.84), height * 0.10, height * 0.13, (222, 184, 152))
 
     def tree(self, x: float, y: float, height: float, crown: Colour, trunk: Colour) -> None:
@@ -92,9 +85,8 @@ class Canvas:
         self.box(x - 0.01, y - height * 0.5, x + 0.01, y, trunk)
         for _ in range(7):
             centre = (x + self.between(-0.06, 0.06), y - height * self.between(0.5, 0.95))
-            self.ellipse(
-                centre, self.between(0.035, 0.06), self.between(0.045, 0.07), self.shade(crown)
-            )
+            radii = (self.between(0.035, 0.06), self.between(0.045, 0.07))
+            self.ellipse(centre, *radii, self.shade(crown))
 
     def _at(self, point: Point) -> tuple[float, float]:
         return (point[0] * SIZE[0], point[1] * SIZE[1])
