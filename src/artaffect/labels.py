@@ -1,7 +1,7 @@
 """The nine emotions of ArtEmis and ArtELingo, in their published order, and distributions over them."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -55,9 +55,7 @@ EMOTION_NAMES: Mapping[str, Mapping[Emotion, str]] = {
 # Some releases of ArtELingo write "other"; copies of it spell "something else" in two other ways.
 _EMOTION_BY_NAME = {
     **{str(emotion): emotion for emotion in EMOTIONS},
-    "other": Emotion.SOMETHING_ELSE,
-    "something_else": Emotion.SOMETHING_ELSE,
-    "something-else": Emotion.SOMETHING_ELSE,
+    **dict.fromkeys(("other", "something_else", "something-else"), Emotion.SOMETHING_ELSE),
 }
 
 ANY_CULTURE = "any"
@@ -87,10 +85,6 @@ class EmotionDistribution:
             raise ValueError(f"expected {len(EMOTIONS)} probabilities, got {len(self.values)}")
         if min(self.values) < 0 or not math.isclose(sum(self.values), 1, abs_tol=1e-4):
             raise ValueError(f"probabilities must be at least 0 and sum to 1, got {self.values}")
-
-    @classmethod
-    def from_values(cls, values: Iterable[float]) -> "EmotionDistribution":
-        return cls(tuple(float(value) for value in values))
 
     @property
     def probabilities(self) -> Mapping[Emotion, float]:

@@ -42,16 +42,16 @@ def test_an_unknown_label_gets_a_suggestion() -> None:
 
 
 def test_a_distribution_has_a_top_emotion_an_entropy_and_a_sentiment() -> None:
-    uniform = EmotionDistribution.from_values([1 / 9] * 9)
+    uniform = EmotionDistribution((1 / 9,) * 9)
     assert uniform.entropy == pytest.approx(math.log2(9))
     assert uniform.sentiment()[Sentiment.NEGATIVE] == pytest.approx(4 / 9)
-    certain = EmotionDistribution.from_values([0, 0, 0, 0, 0, 0, 1, 0, 0])
+    certain = EmotionDistribution((0, 0, 0, 0, 0, 0, 1, 0, 0))
     assert (certain.top, certain.entropy) == (Emotion.FEAR, 0)
     assert certain.probabilities[Emotion.FEAR] == 1
 
 
 def test_invalid_distributions_are_refused() -> None:
     with pytest.raises(ValueError, match="expected 9 probabilities, got 2"):
-        EmotionDistribution.from_values([0.5, 0.5])
+        EmotionDistribution((0.5, 0.5))
     with pytest.raises(ValueError, match="sum to 1"):
-        EmotionDistribution.from_values([0.5] * 9)
+        EmotionDistribution((0.5,) * 9)

@@ -1,4 +1,4 @@
-"""From captions to token ids, for PyTorch and ONNX alike. No torch here."""
+"""From captions to token ids, identically for every engine and without torch."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -10,14 +10,16 @@ from artaffect.data.preprocessing import TextPreprocessing
 
 
 class CaptionTokenizer:
-    """A tokenizer with the preprocessing and padding that its encoder expects."""
+    """A tokenizer with the preprocessing and the padding that its encoder expects."""
 
     def __init__(
         self, load: Callable[[], Tokenizer], preprocessing: TextPreprocessing, pad_id: int | None
     ) -> None:
-        """Prepare a tokenizer that ``load`` returns.
+        """Describe a tokenizer without loading it.
 
-        It is loaded with the first caption, because a vocabulary of many languages takes a second.
+        Args:
+            load: called before the first caption, because a multilingual vocabulary takes a second.
+            pad_id: the id that pads shorter captions; 0 if None.
         """
         self._load = load
         self.preprocessing = preprocessing
@@ -25,24 +27,23 @@ class CaptionTokenizer:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """The tokenizer, loaded on first use."""
+        """The loaded tokenizer, with truncation and without padding."""
         tokenizer = self._load()
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.preprocessing.max_length)
         return tokenizer
 
     def encodings(self, captions: Sequence[str]) -> list[Encoding]:
-        """Tokens with their positions in the preprocessed text."""
-        return self.tokenizer.encode_batch([self.preprocessing(c) for c in captions])
+        """Tokens with their offsets in the preprocessed text."""
+        return self.tokenizer.encode_batch([self.preprocessing(text) for text in captions])
 
     def tokenize(self, captions: Sequence[str]) -> list[list[int]]:
-        """Token ids of each caption, cut at the maximum length and not padded."""
+        """Token ids of each caption, truncated to the maximum length, without padding."""
         return [encoding.ids for encoding in self.encodings(captions)]
 
     def collate(self, tokens: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-        """Padded ids and attention mask, both int64 [n, length of the longest caption]."""
-        longest = max(map(len, tokens))
-        ids = np.full((len(tokens), longest), self.pad_id, np.int64)
+        """Ids and attention mask, both int64 [n, longest caption]."""
+        ids = np.full((len(tokens), max(map(len, tokens))), self.pad_id, np.int64)
         mask = np.zeros_like(ids)
         for row, caption in enumerate(tokens):
             ids[row, : len(caption)] = caption
