@@ -3,7 +3,7 @@
 All of it is invented and says nothing about real cultures. A painting shows a scene in a palette. An
 annotator of a culture feels an emotion with probability
 
-    P(e | scene, palette, culture) = softmax(scene[e] + palette[e] + culture[scene, e])
+    P(e | scene, palette, culture) = softmax(1.3 (scene[e] + palette[e] + culture[scene, e]))
 
 and writes a caption that describes the scene, names a feeling, or does both. A caption that names a
 feeling names the felt emotion with probability ``P_HONEST``, and otherwise one of the other eight.
