@@ -1,11 +1,11 @@
-"""Pictures and captions a second of `extract_features` beside the bare encoder on prepared tensors.
+"""Images and captions per second of `extract_features` and of the bare encoder on prepared tensors.
 
     python benchmarks/extraction.py [--pictures 192] [--captions 1024] [--repeats 3]
 
-The bare encoder gets tensors that lie ready in memory, in the batches that suit it; the extraction
-decodes, tokenises, batches by length, keeps keys and writes its cache. Both run in turn; the share of
-the bare encoder's speed that is left is printed for each pair. A third line pads all captions to 128
-tokens, as the paper's training does, to show what that costs.
+The bare encoder gets tensors from memory in suitable batches, while the extraction decodes, tokenises,
+batches by length and writes its cache. Both run in turn, and each line has the extraction's speed as a
+share of the bare encoder's. The captions are also padded to 128 tokens, as in the paper's training, to
+show the cost.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from artaffect.data.sample.painting_styles import MANNERS, PALETTES, paint
+from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.features import extract_features
 from artaffect.models.image_encoders import create_image_encoder
@@ -28,25 +28,25 @@ from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 
 
 def captions(count: int) -> list[str]:
-    """Captions of about 16 words in three languages, none twice."""
+    """Distinct captions of about 16 words in three languages."""
     texts = tomllib.loads((files("artaffect.data.sample") / "captions.toml").read_text("utf-8"))
     rng = random.Random(0)
-    found: set[str] = set()
-    while len(found) < count:
+    captions: set[str] = set()
+    while len(captions) < count:
         culture = rng.choice(list(texts))
         scenes = texts[culture]["scenes"]
         sentences = [s for scene in scenes.values() for s in scene[1:]]
-        found.add(" ".join(rng.sample(sentences, rng.randint(1, 3))))
-    return sorted(found)
+        captions.add(" ".join(rng.sample(sentences, rng.randint(1, 3))))
+    return sorted(captions)
 
 
 def pictures(folder: Path, count: int) -> list[Path]:
-    """Paintings at the size of a web scan."""
+    """Paintings of the size of a web scan."""
     paths = []
     for number in range(count):
         rng = np.random.default_rng(number)
         scene, palette = list(SCENES)[number % 12], PALETTES[number % 3]
-        image = paint(scene, palette, list(MANNERS)[number % 4], rng).resize((640, 500))
+        image = paint(scene, palette, list(STYLES)[number % 4], rng).resize((640, 500))
         paths.append(folder / f"{number}.jpg")
         image.save(paths[-1], quality=88)
     return paths

@@ -1,11 +1,11 @@
-"""Rows a second of `artaffect import artelingo` beside plain `pandas.read_csv` of the same file.
+"""Rows per second of `artaffect import artelingo` and of `pandas.read_csv` for the same file.
 
     python benchmarks/import_rows.py [--rows 1200000] [--paintings 80000] [--repeats 3]
 
-The file is made here, in ArtELingo's layout and length: 1.2 million captions in three scripts on
-80,000 paintings, each of which has a (tiny) picture. Both read it in turn, in processes of their own;
-the ratio of each pair is printed. The import does all it does for a user: it checks every row, opens
-every picture and writes the table.
+The generated file has the layout and the length of ArtELingo: 1.2 million captions in three scripts for
+80,000 paintings, each with a tiny image. Both read it in turn, in separate processes, and the ratio of
+each pair is printed. The import does everything that it does for a user: it checks every row, opens
+every image and writes the table.
 """
 
 import argparse
@@ -84,13 +84,13 @@ def main() -> None:
         folder = Path(name)
         path = make(folder, options.rows, options.paintings)
         print(
-            f"{options.rows:,} rows, {options.paintings:,} pictures, {path.stat().st_size / 1e6:.0f} MB"
+            f"{options.rows:,} rows, {options.paintings:,} images, {path.stat().st_size / 1e6:.0f} MB"
         )
         read = f"import pandas; pandas.read_csv({str(path)!r})"
         artaffect = [sys.executable, "-m", "artaffect.cli.main", "import", "artelingo", str(path)]
         artaffect += ["--out", str(folder / "table.parquet")]
         ours = {
-            "rows and pictures": [*artaffect, "--images", str(folder / "wikiart")],
+            "rows and images": [*artaffect, "--images", str(folder / "wikiart")],
             "rows only": [*artaffect, "--keep-unpictured"],
         }
         for _ in range(options.repeats):

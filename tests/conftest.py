@@ -50,10 +50,7 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sample_table(sample_folder: Path) -> AnnotationTable:
-    table, _ = read_artelingo(
-        sample_folder / "artelingo_release_lite.csv", sample_folder / "wikiart"
-    )
-    return table
+    return read_artelingo(sample_folder / "artelingo_release_lite.csv", sample_folder / "wikiart")
 
 
 @pytest.fixture(scope="session")

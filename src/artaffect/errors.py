@@ -1,15 +1,15 @@
-"""Every exception that artaffect raises on purpose. One base, caught in one place per program."""
+"""The exceptions of artaffect. They share one base class, which a program catches in one place."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class ArtAffectError(Exception):
-    """Base of all errors whose message is written for the person at the keyboard."""
+    """Base of all errors. The message is written for the user."""
 
 
 class UnknownNameError(ArtAffectError, LookupError):
-    """A name is not in the registry it was looked up in."""
+    """A name is not in the registry in which it was looked up."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = [str(entry) for entry in known]
@@ -19,48 +19,52 @@ class UnknownNameError(ArtAffectError, LookupError):
 
 
 class ConfigError(ArtAffectError):
-    """A settings file or an override does not fit the settings it is meant for."""
+    """A settings file or an override does not match the settings."""
 
 
 class TableError(ArtAffectError):
-    """A file of annotations has not the shape that was expected."""
+    """A file of annotations does not have the expected layout."""
 
 
 class ImageError(ArtAffectError):
-    """A picture is missing, broken, too large, or no picture at all."""
+    """An image is missing, broken, too large, or not an image."""
 
 
 class InputError(ArtAffectError):
-    """What was asked for cannot be answered as asked."""
+    """A request cannot be answered with the given inputs."""
+
+
+class InputTypeError(InputError, TypeError):
+    """An argument has the wrong type."""
 
 
 class OutputExistsError(ArtAffectError):
-    """Something already stands where a result is to be written."""
+    """The output path already exists."""
 
 
 class EncoderUnavailableError(ArtAffectError):
-    """The weights of an encoder cannot be had here."""
+    """The weights of an encoder are not available on this machine."""
 
 
 class ModelFolderError(ArtAffectError):
-    """A model folder lacks a file, was altered, or does not fit this version."""
+    """A model folder is incomplete, was changed, or belongs to another version."""
 
 
 class IncompleteRunError(ArtAffectError):
-    """A result lost, repeated or invented a row."""
+    """A result has lost, repeated or added rows."""
 
 
 class ExportError(ArtAffectError):
-    """A model cannot be exported so that it answers as before."""
+    """A model cannot be exported with the same predictions."""
 
 
 class ResourceError(ArtAffectError):
-    """The machine has too little of something, of memory for example."""
+    """The machine lacks a resource, such as memory."""
 
 
 class SubmissionError(ArtAffectError):
-    """A submission is not what the organisers of a shared task take."""
+    """A submission does not follow the rules of the shared task."""
 
 
 class NotFittedError(ArtAffectError):
-    """Something was asked to answer before it has learned."""
+    """An estimator is used before it is fitted."""

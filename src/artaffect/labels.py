@@ -1,7 +1,7 @@
-"""The nine emotions of ArtEmis and ArtELingo, in their published order, and answers made of them."""
+"""The nine emotions of ArtEmis and ArtELingo, in their published order, and distributions over them."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from artaffect.errors import UnknownNameError
 
 
 class Sentiment(StrEnum):
-    """The valence that ArtEmis gives to an emotion."""
+    """The valence that ArtEmis assigns to an emotion."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
@@ -30,16 +30,14 @@ class Emotion(StrEnum):
     SOMETHING_ELSE = "something else"
 
     @property
-    def sentiment(self) -> Sentiment:
+    def valence(self) -> int:
+        """1 for positive, -1 for negative, 0 for something else."""
         index = EMOTIONS.index(self)
-        if index < 4:
-            return Sentiment.POSITIVE
-        return Sentiment.NEGATIVE if index < 8 else Sentiment.OTHER
+        return 1 if index < 4 else -1 if index < 8 else 0
 
     @property
-    def valence(self) -> int:
-        """1 where positive, -1 where negative, 0 for something else."""
-        return {Sentiment.POSITIVE: 1, Sentiment.NEGATIVE: -1, Sentiment.OTHER: 0}[self.sentiment]
+    def sentiment(self) -> Sentiment:
+        return {1: Sentiment.POSITIVE, -1: Sentiment.NEGATIVE, 0: Sentiment.OTHER}[self.valence]
 
 
 EMOTIONS: tuple[Emotion, ...] = tuple(Emotion)
@@ -52,37 +50,33 @@ EMOTION_NAMES: Mapping[str, Mapping[Emotion, str]] = {
     "arabic": dict(zip(EMOTIONS, _ARABIC, strict=True)),
     "chinese": dict(zip(EMOTIONS, _CHINESE, strict=True)),
 }
-"""What each emotion is called in the languages of ArtELingo."""
+"""The name of each emotion in the languages of ArtELingo."""
 
-# ArtELingo writes "other" in some releases; two spellings with a joiner occur in derived copies.
-_ALIASES = {
-    "other": Emotion.SOMETHING_ELSE,
-    "something_else": Emotion.SOMETHING_ELSE,
-    "something-else": Emotion.SOMETHING_ELSE,
+# Some releases of ArtELingo write "other"; copies of it spell "something else" in two other ways.
+_EMOTION_BY_NAME = {
+    **{str(emotion): emotion for emotion in EMOTIONS},
+    **dict.fromkeys(("other", "something_else", "something-else"), Emotion.SOMETHING_ELSE),
 }
 
 ANY_CULTURE = "any"
-"""Name of the culture-blind answer: the public as a whole."""
+"""The name of the culture-blind prediction, for all cultures together."""
 
 
 def parse_emotion(text: str) -> Emotion:
-    """Read a label as data sets write it; case and surrounding blanks do not matter.
+    """Parse a label as data sets spell it, ignoring case and surrounding blanks.
 
     Raises:
-        UnknownNameError: the text is none of the nine emotions.
+        UnknownNameError: the text is not one of the nine emotions.
     """
-    name = " ".join(text.split()).lower()
-    if name in _ALIASES:
-        return _ALIASES[name]
-    try:
-        return Emotion(name)
-    except ValueError:
-        raise UnknownNameError("emotion", text, EMOTIONS) from None
+    emotion = _EMOTION_BY_NAME.get(" ".join(text.split()).lower())
+    if emotion is None:
+        raise UnknownNameError("emotion", text, EMOTIONS)
+    return emotion
 
 
 @dataclass(frozen=True)
 class EmotionDistribution:
-    """How likely each emotion is: nine probabilities, in the order of ``EMOTIONS``, that sum to 1."""
+    """A probability for each emotion, in the order of ``EMOTIONS``."""
 
     values: tuple[float, ...]
 
@@ -91,10 +85,6 @@ class EmotionDistribution:
             raise ValueError(f"expected {len(EMOTIONS)} probabilities, got {len(self.values)}")
         if min(self.values) < 0 or not math.isclose(sum(self.values), 1, abs_tol=1e-4):
             raise ValueError(f"probabilities must be at least 0 and sum to 1, got {self.values}")
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> "EmotionDistribution":
-        return cls(tuple(float(value) for value in values))
 
     @property
     def probabilities(self) -> Mapping[Emotion, float]:
@@ -106,7 +96,7 @@ class EmotionDistribution:
 
     @property
     def entropy(self) -> float:
-        """Shannon entropy in bits: 0 when certain, log2(9) = 3.17 when all are equally likely."""
+        """Shannon entropy in bits: 0 when certain, log2(9) = 3.17 when uniform."""
         return -sum(p * math.log2(p) for p in self.values if p > 0)
 
     def sentiment(self) -> Mapping[Sentiment, float]:

@@ -1,4 +1,4 @@
-"""What depends on the machine: seeds, progress on the terminal, atomic writes, the cache folder."""
+"""What depends on the machine: paths, progress bars, atomic writes, the cache folder."""
 
 import contextlib
 import ctypes
@@ -10,17 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from rich import progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from artaffect.errors import OutputExistsError
+from artaffect.errors import InputTypeError, OutputExistsError
 
 T = TypeVar("T")
 
@@ -28,18 +21,27 @@ console = Console(stderr=True, highlight=False)
 """Progress and notes go to standard error, so that standard output stays readable for scripts."""
 
 
-def progress_bar(transient: bool = False) -> Progress:
-    """A bar with counts and the time left; n_resamples nothing where standard error is no terminal.
+def as_path(value: object, name: str) -> Path:
+    """Check an argument that holds a path; ``name`` is the argument's name, for the message.
 
-    Args:
-        transient: wipe the bar when the work is done.
+    Raises:
+        InputTypeError: ``value`` is neither a string nor an ``os.PathLike`` of one, or it is empty.
     """
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else value
+    if isinstance(path, str) and path:  # a PathLike may also return bytes
+        return Path(path)
+    given = "an empty string" if isinstance(path, str) else type(path).__name__
+    raise InputTypeError(f"{name} must be a path (str or os.PathLike), got {given}")
+
+
+def progress_bar(transient: bool = False) -> progress.Progress:
+    """A bar with counts and times on a terminal; with ``transient``, it disappears at the end."""
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TimeRemainingColumn(),
         console=console,
         transient=transient,
         disable=not console.is_terminal,
@@ -53,26 +55,25 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
 
 
 def say(message: str) -> None:
-    """One line for the person who waits."""
+    """Print a message on standard error, for the person who runs the command."""
     console.print(message, markup=False, soft_wrap=True)
 
 
 def is_main_process() -> bool:
-    """Whether this process writes the results, where several train together (``torchrun``)."""
+    """Whether this process writes the results when several train together (``torchrun``)."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def cache_folder() -> Path:
-    """Where features are kept between runs: ``ARTAFFECT_CACHE``, else the user's cache folder."""
+    """The folder that keeps features between runs: ``ARTAFFECT_CACHE``, or the user's cache folder."""
     if "ARTAFFECT_CACHE" in os.environ:
         return Path(os.environ["ARTAFFECT_CACHE"])
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "artaffect"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "artaffect"
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; it takes the name only when the block succeeds."""
+    """Yield a temporary path, which is renamed to ``path`` when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     os.close(handle)
@@ -87,25 +88,23 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; it takes the name only when the block succeeds.
+    """Yield a temporary folder, which is renamed to ``path`` when the block succeeds.
 
     Args:
-        marker: a file that every folder of this kind holds: only such a folder is ever replaced.
+        marker: a file that every folder of this kind contains; no other folder is replaced.
 
     Raises:
-        OutputExistsError: ``path`` may not be replaced.
+        OutputExistsError: ``path`` exists and must not be replaced.
     """
     check_free(path, marker, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*.partial"):  # left by a run that was killed
+    for stale in path.parent.glob(f".{path.name}.*.partial"):  # left by a killed run
         shutil.rmtree(stale, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     try:
         yield temporary
-        temporary.chmod(_mode(0o777))
-        for file in temporary.iterdir():
-            if file.is_file():
-                file.chmod(_mode(0o666))
+        for entry in (temporary, *temporary.iterdir()):
+            entry.chmod(_mode(0o777 if entry.is_dir() else 0o666))
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
@@ -113,18 +112,18 @@ def atomic_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _mode(most: int) -> int:
-    """What a new file may be: temporary ones are private to their owner, results are not."""
+def _mode(mode: int) -> int:
+    """Apply the umask: temporary files are private to their owner, results are not."""
     umask = os.umask(0)
     os.umask(umask)
-    return most & ~umask
+    return mode & ~umask
 
 
 def check_free(path: Path, marker: str, overwrite: bool) -> None:
-    """Refuse to write a folder over something, before the work that fills it begins.
+    """Check that a folder can be written, before the work that fills it begins.
 
     Raises:
-        OutputExistsError: ``path`` exists, and is not an older result that ``overwrite`` allows.
+        OutputExistsError: ``path`` exists and is not an older result that ``overwrite`` allows.
     """
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
@@ -135,10 +134,10 @@ def check_free(path: Path, marker: str, overwrite: bool) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let this process reuse the memory that it frees, for one that computes and does little else.
+    """Let this process keep the memory that it frees instead of returning it to the system.
 
-    By default glibc returns a network's large activations to the system after each layer; on a CPU,
-    getting them back page by page takes a third of the time. With another C library nothing happens.
+    By default glibc returns a network's large activations after each layer; on a CPU, getting them
+    back page by page takes a third of the time. This has no effect with another C library.
     """
     trim_threshold, mmap_max = -1, -4  # mallopt(3)
     with contextlib.suppress(AttributeError, OSError, TypeError):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.overlap import shared_artworks
+from artaffect.data.splits import shared_artworks
 from artaffect.errors import TableError
 from artaffect.shared_task.reader import read_artemotion28
 from artaffect.shared_task.regions import LANGUAGES, REGIONS, region_of
@@ -26,7 +26,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def table(release: Path) -> AnnotationTable:
-    return read_artemotion28(release / FILE, release / "images")[0]
+    return read_artemotion28(release / FILE, release / "images")
 
 
 def test_the_regions_sort_28_languages() -> None:
@@ -57,19 +57,20 @@ def test_invented_publics_are_distributions_that_differ() -> None:
 
 
 def test_every_row_is_kept_but_those_labelled_other(release: Path, table: AnnotationTable) -> None:
-    _, report = read_artemotion28(release / FILE, release / "images")
+    report = read_artemotion28(release / FILE, release / "images").report
+    assert report is not None
     assert set(report.dropped) == {"emotion other"}
     assert report.kept == 3_000 - report.dropped["emotion other"] == len(table)
     assert set(table.cultures) == set(LANGUAGES)
     assert {row.language for row in table} == set(LANGUAGES)
-    merged, _ = read_artemotion28(release / FILE, release / "images", merge_other=True)
+    merged = read_artemotion28(release / FILE, release / "images", merge_other=True)
     assert len(merged) == 3_000
     more = np.bincount(merged.emotion_codes())[8] - np.bincount(table.emotion_codes())[8]
     assert more == report.dropped["emotion other"]
 
 
 def test_a_culture_may_be_a_region(release: Path) -> None:
-    table, _ = read_artemotion28(release / FILE, release / "images", by_region=True)
+    table = read_artemotion28(release / FILE, release / "images", by_region=True)
     assert set(table.cultures) == set(REGIONS)
     for row in table.select(np.arange(50)):
         assert row.culture == region_of(row.language)
@@ -86,14 +87,16 @@ def test_a_painting_is_known_by_its_picture_not_by_its_number(tmp_path: Path) ->
     ]
     with file.open("w", newline="") as stream:
         csv.writer(stream).writerows([COLUMNS, *rows])
-    table, report = read_artemotion28(file, keep_unpictured=True)
+    table = read_artemotion28(file, keep_unpictured=True)
     assert [row.artwork_id for row in table] == [
         "Baroque/a",
         "Baroque/a",
         "Rococo/b(1).x",
         "ignored/c",
     ]
-    assert report.dropped == {}, "equal rows are votes of two readers"
+    assert table.report is not None and table.report.dropped == {}, (
+        "equal rows are votes of two readers"
+    )
     file.write_text("painting,language\na,Hausa\n")
     with pytest.raises(TableError, match="ArtEmotion-28 layout: .* missing image_name, art_style"):
         read_artemotion28(file, keep_unpictured=True)

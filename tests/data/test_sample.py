@@ -1,4 +1,4 @@
-"""The sample obeys its law, and what it calls best is best."""
+"""The sample follows its generative model, and its best possible scores are correct."""
 
 import tomllib
 from importlib.resources import files
@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.data.sample.generative_model import CULTURES, best_scores, cues, feelings
-from artaffect.data.sample.painting_styles import MANNERS, PALETTES, paint
+from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.data.sample.write import write_sample
 from artaffect.errors import OutputExistsError
@@ -22,7 +21,7 @@ def test_probabilities_sum_to_one() -> None:
     np.testing.assert_allclose(cues().sum(-1), 1)
 
 
-def test_seeing_more_never_makes_the_best_worse() -> None:
+def test_more_inputs_never_lower_the_best_score() -> None:
     best = best_scores()
     for less, more in (
         ("nothing but the culture", "image and culture"),
@@ -40,46 +39,45 @@ def test_seeing_more_never_makes_the_best_worse() -> None:
 
 
 def test_the_best_score_of_image_and_culture_matches_a_direct_sum() -> None:
-    felt = feelings()
+    probabilities = feelings()
     best = best_scores()["image and culture"]
-    assert best.accuracy == pytest.approx(felt.max(-1).mean())
-    assert best.log_loss == pytest.approx(-(felt * np.log(felt)).sum(-1).mean())
+    assert best.accuracy == pytest.approx(probabilities.max(-1).mean())
+    assert best.log_loss == pytest.approx(-(probabilities * np.log(probabilities)).sum(-1).mean())
 
 
-def test_without_culture_in_the_law_the_culture_tells_nothing() -> None:
+def test_culture_does_not_help_if_cultures_do_not_differ() -> None:
     best = best_scores(culture_strength=0.0)
     assert best["image and culture"].log_loss == pytest.approx(best["image"].log_loss)
     assert best["both and culture"].accuracy == pytest.approx(best["both"].accuracy)
 
 
-def test_the_readers_feel_as_the_law_says(tmp_path: Path) -> None:
-    """Each culture's emotions, counted in a sample, against the law's exact shares."""
+def test_emotions_in_a_sample_follow_the_generative_model() -> None:
+    """Count the emotions of each culture in a sample and compare them with the exact shares."""
     from artaffect.data.sample.write import _plan, _rows
 
     rng = np.random.default_rng(3)
     rows = _rows(_plan(2160, rng), 1.0, 4, rng)
     exact = feelings().mean((0, 1))
     for c, culture in enumerate(CULTURES):
-        mine = [row[1] for row in rows if row[2] == culture]
-        shares = np.array([mine.count(str(e)) for e in EMOTIONS]) / len(mine)
+        emotions = [row[1] for row in rows if row[2] == culture]
+        shares = np.array([emotions.count(str(e)) for e in EMOTIONS]) / len(emotions)
         # five standard errors of the largest share
-        assert np.abs(shares - exact[c]).max() < 5 * 0.5 / np.sqrt(len(mine))
+        assert np.abs(shares - exact[c]).max() < 5 * 0.5 / np.sqrt(len(emotions))
 
 
-def test_the_layout_is_artelingos_and_nothing_is_dropped(
+def test_the_sample_has_the_layout_of_artelingo_and_no_row_is_dropped(
     sample_folder: Path, sample_table: AnnotationTable
 ) -> None:
     header = (sample_folder / "artelingo_release_lite.csv").read_text("utf-8").splitlines()[0]
     assert header == "art_style,emotion,language,painting,split,utterance"
-    _, report = read_artelingo(
-        sample_folder / "artelingo_release_lite.csv", sample_folder / "wikiart"
-    )
+    report = sample_table.report
+    assert report is not None
     assert report.read == report.kept == 72 * 12
     assert report.leaking_artworks == 0
     assert set(sample_table.strings("split")) == {"train", "val", "test"}
 
 
-def test_it_says_that_it_is_synthetic(sample_folder: Path) -> None:
+def test_the_sample_says_that_it_is_synthetic(sample_folder: Path) -> None:
     text = (sample_folder / "SYNTHETIC.md").read_text("utf-8")
     assert text.startswith("# Synthetic data")
     assert f"| both and culture | {best_scores()['both and culture'].accuracy:.3f} |" in text
@@ -96,33 +94,33 @@ def test_the_same_seed_writes_the_same_files(tmp_path: Path) -> None:
         assert a.is_dir() or a.read_bytes() == b.read_bytes()
 
 
-def test_an_older_sample_is_replaced_only_on_demand(tmp_path: Path) -> None:
+def test_an_older_sample_is_replaced_only_on_request(tmp_path: Path) -> None:
     write_sample(tmp_path / "s", 36)
     with pytest.raises(OutputExistsError, match="add --overwrite"):
         write_sample(tmp_path / "s", 36)
     write_sample(tmp_path / "s", 36, overwrite=True)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("keep me")
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "letter.txt").write_text("keep me")
     with pytest.raises(OutputExistsError, match="choose another name"):
-        write_sample(tmp_path / "mine", 36, overwrite=True)
-    assert (tmp_path / "mine" / "letter.txt").read_text() == "keep me"
+        write_sample(tmp_path / "letters", 36, overwrite=True)
+    assert (tmp_path / "letters" / "letter.txt").read_text() == "keep me"
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_palettes_and_manners_change_a_scene(scene: str) -> None:
-    def light(palette: str) -> float:
+def test_palettes_and_styles_change_a_scene(scene: str) -> None:
+    def brightness(palette: str) -> float:
         image = paint(scene, palette, "Synthetic_Glazes", np.random.default_rng(0))
         return float(np.asarray(image).mean())
 
-    assert light("dark") < light("bright")
-    shown = {
-        np.asarray(paint(scene, "bright", manner, np.random.default_rng(0))).tobytes()
-        for manner in MANNERS
+    assert brightness("dark") < brightness("bright")
+    images = {
+        np.asarray(paint(scene, "bright", style, np.random.default_rng(0))).tobytes()
+        for style in STYLES
     }
-    assert len(shown) == len(MANNERS)
+    assert len(images) == len(STYLES)
 
 
-def test_every_scene_and_feeling_has_words_in_every_language() -> None:
+def test_every_scene_and_emotion_has_captions_in_every_language() -> None:
     texts = tomllib.loads((files("artaffect.data.sample") / "captions.toml").read_text("utf-8"))
     assert set(texts) == set(CULTURES)
     for culture in CULTURES:
@@ -135,5 +133,5 @@ def test_every_scene_and_feeling_has_words_in_every_language() -> None:
     assert sum("\u4e00" <= c <= "\u9fff" for c in chinese) / len(chinese) > 0.7
 
 
-def test_all_palettes_are_in_the_law() -> None:
+def test_the_generative_model_covers_every_scene_palette_and_culture() -> None:
     assert feelings().shape == (len(SCENES), len(PALETTES), len(CULTURES), len(EMOTIONS))

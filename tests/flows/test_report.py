@@ -145,7 +145,7 @@ def test_three_real_paintings_are_reported_with_honest_words(
     artaffect: Command, tiny_run: Path, real_data: Path, tmp_path: Path
 ) -> None:
     folder = real_data / "artelingo"
-    table, _ = read_artelingo(folder / "artelingo_release.csv", folder / "wikiart")
+    table = read_artelingo(folder / "artelingo_release.csv", folder / "wikiart")
     table.save(tmp_path / "real.parquet")
     splits = {str(s) for s in table.strings("split")}
     split = "test" if "test" in splits else sorted(splits)[0]

@@ -33,7 +33,7 @@ def test_readers_of_the_picture_alone_come_nearer_than_readers_of_the_title(
 
 
 def test_the_ceiling_of_real_english_readers(real_data: Path) -> None:
-    table, _ = read_artelingo(real_data / "artemis" / "annotations.csv", keep_unpictured=True)
+    table = read_artelingo(real_data / "artemis" / "annotations.csv", keep_unpictured=True)
     votes = votes_of(table)
     found = agreement(votes, 4, n_resamples=2)
     ceiling = found.ceilings["english"]
@@ -46,7 +46,7 @@ def test_the_ceiling_of_real_english_readers(real_data: Path) -> None:
 
 def test_three_trilingual_paintings_are_compared_as_far_as_they_go(real_data: Path) -> None:
     folder = real_data / "artelingo"
-    table, _ = read_artelingo(folder / "artelingo_release.csv", folder / "wikiart")
+    table = read_artelingo(folder / "artelingo_release.csv", folder / "wikiart")
     found = compare_publics(votes_of(table), least=2, n_resamples=200)
     assert found.artworks <= 3 and len(found.pairs) == 3
     assert all(0 < pair.p_value <= 1 for pair in found.pairs)

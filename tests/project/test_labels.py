@@ -1,4 +1,4 @@
-"""The nine emotions and answers made of them."""
+"""The nine emotions and distributions over them."""
 
 import math
 
@@ -32,26 +32,26 @@ def test_the_order_is_that_of_artemis() -> None:
         ("Something  Else", "something else"),
     ],
 )
-def test_labels_are_read_as_data_sets_write_them(text: str, emotion: str) -> None:
+def test_labels_are_parsed_as_data_sets_spell_them(text: str, emotion: str) -> None:
     assert parse_emotion(text) == emotion
 
 
-def test_unknown_labels_get_a_hint() -> None:
+def test_an_unknown_label_gets_a_suggestion() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown emotion 'sadnes'. Did you mean 'sadness'"):
         parse_emotion("sadnes")
 
 
-def test_a_distribution_knows_its_top_entropy_and_valence() -> None:
-    even = EmotionDistribution.of([1 / 9] * 9)
-    assert even.entropy == pytest.approx(math.log2(9))
-    assert even.sentiment()[Sentiment.NEGATIVE] == pytest.approx(4 / 9)
-    sure = EmotionDistribution.of([0, 0, 0, 0, 0, 0, 1, 0, 0])
-    assert (sure.top, sure.entropy) == (Emotion.FEAR, 0)
-    assert sure.probabilities[Emotion.FEAR] == 1
+def test_a_distribution_has_a_top_emotion_an_entropy_and_a_sentiment() -> None:
+    uniform = EmotionDistribution((1 / 9,) * 9)
+    assert uniform.entropy == pytest.approx(math.log2(9))
+    assert uniform.sentiment()[Sentiment.NEGATIVE] == pytest.approx(4 / 9)
+    certain = EmotionDistribution((0, 0, 0, 0, 0, 0, 1, 0, 0))
+    assert (certain.top, certain.entropy) == (Emotion.FEAR, 0)
+    assert certain.probabilities[Emotion.FEAR] == 1
 
 
-def test_what_is_no_distribution_is_refused() -> None:
+def test_invalid_distributions_are_refused() -> None:
     with pytest.raises(ValueError, match="expected 9 probabilities, got 2"):
-        EmotionDistribution.of([0.5, 0.5])
+        EmotionDistribution((0.5, 0.5))
     with pytest.raises(ValueError, match="sum to 1"):
-        EmotionDistribution.of([0.5] * 9)
+        EmotionDistribution((0.5,) * 9)

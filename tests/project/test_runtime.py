@@ -1,15 +1,43 @@
-"""Results appear whole or not at all."""
+"""Paths are checked, and results are written completely or not at all."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from artaffect.errors import OutputExistsError
-from artaffect.runtime import atomic_file, atomic_folder, cache_folder
+from artaffect.errors import InputError, OutputExistsError
+from artaffect.runtime import as_path, atomic_file, atomic_folder, cache_folder
 
 
-def test_a_file_takes_its_name_only_when_done(tmp_path: Path) -> None:
+def test_a_path_is_a_string_or_path_like(tmp_path: Path) -> None:
+    with os.scandir(tmp_path.parent) as entries:  # a PathLike that is not a Path
+        entry = next(entries)
+    assert as_path("a/b.csv", "images") == Path("a/b.csv")
+    assert as_path(tmp_path, "images") == tmp_path
+    assert as_path(entry, "images") == Path(entry.path)
+
+
+@pytest.mark.parametrize(
+    ("value", "given"),
+    [(3, "int"), (None, "NoneType"), (b"a.csv", "bytes"), ([], "list"), ("", "an empty string")],
+)
+def test_a_wrong_path_gets_a_sentence_that_names_the_argument(value: object, given: str) -> None:
+    message = rf"^images must be a path \(str or os.PathLike\), got {given}$"
+    for expected in (InputError, TypeError):
+        with pytest.raises(expected, match=message):
+            as_path(value, "images")
+
+
+def test_a_path_like_that_returns_bytes_is_refused() -> None:
+    class BytesPath:
+        def __fspath__(self) -> bytes:
+            return b"a.csv"
+
+    with pytest.raises(InputError, match="images must be a path .* got bytes"):
+        as_path(BytesPath(), "images")
+
+
+def test_a_file_gets_its_name_only_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "new" / "file.txt"
     with pytest.raises(RuntimeError, match="halfway"), atomic_file(target) as temporary:
         temporary.write_text("half")
@@ -24,7 +52,7 @@ def test_a_file_takes_its_name_only_when_done(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-def test_a_folder_keeps_its_old_content_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_a_folder_keeps_its_content_until_the_new_one_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     with atomic_folder(target, "MARK") as folder:
         (folder / "MARK").write_text("1")
@@ -37,14 +65,14 @@ def test_a_folder_keeps_its_old_content_until_the_new_one_is_whole(tmp_path: Pat
         (folder / "MARK").write_text("2")
         raise RuntimeError("halfway")
     assert (target / "MARK").read_text() == "1"
-    (tmp_path / ".folder.left.partial").mkdir()  # as a killed run leaves it
+    (tmp_path / ".folder.left.partial").mkdir()  # left by a killed run
     with atomic_folder(target, "MARK", overwrite=True) as folder:
         (folder / "MARK").write_text("3")
     assert (target / "MARK").read_text() == "3"
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_only_folders_of_its_own_kind_are_replaced(tmp_path: Path) -> None:
+def test_only_a_folder_with_the_marker_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with (
         pytest.raises(OutputExistsError, match="holds no MARK"),
@@ -54,7 +82,7 @@ def test_only_folders_of_its_own_kind_are_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_the_cache_goes_where_the_user_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTAFFECT_CACHE", "/somewhere")
     assert cache_folder() == Path("/somewhere")
     monkeypatch.delenv("ARTAFFECT_CACHE")

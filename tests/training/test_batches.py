@@ -160,7 +160,7 @@ def test_a_decoded_picture_is_not_opened_again(pictures: list[Path], tmp_path: P
     os.utime(pictures[3], ns=(stat.st_atime_ns, stat.st_mtime_ns))
     again = ImageCache(pictures, rules, tmp_path / "decoded")
     np.testing.assert_array_equal(np.asarray(again.read(3)), first)
-    views = ImageViews(pictures, rules, crop=0.9, store=again)
+    views = ImageViews(pictures, rules, crop=0.9, cache=again)
     assert views.read(3, 0).shape == (3, 14, 14)
 
 

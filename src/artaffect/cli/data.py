@@ -1,243 +1,225 @@
-"""Commands about annotations: import, split, count, draw the sample."""
+"""Commands for annotations: import, split, count, compare, draw the sample."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.data.filtering import ImportReport
 
 import_app = typer.Typer(
-    help="Read a data set of the field into a table that the other commands take.",
-    no_args_is_help=True,
+    help="Read a published data set into a table for the other commands.", no_args_is_help=True
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The published file.")]
-Out = Annotated[
-    Path, typer.Option("--out", help="The table to write, for example artelingo.parquet.")
-]
-Images = Annotated[
-    Path | None,
-    typer.Option("--images", help="The WikiArt folder: DIR/<art_style>/<painting>.jpg."),
-]
-KeepUnpictured = Annotated[
+Out = Annotated[Path, typer.Option(help="The table to write, for example artelingo.parquet.")]
+Root = Annotated[Path | None, typer.Option(help="The WikiArt folder, with ART_STYLE/PAINTING.jpg.")]
+Keep = Annotated[
     bool,
     typer.Option(
         "--keep-unpictured",
-        help="Keep rows whose picture is missing or broken; the caption model can use them.",
+        help="Keep rows whose image is missing or unreadable; the caption model can use them.",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-TableFile = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="A table made by artaffect import.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table of artaffect import.")]
 
 
 @import_app.command("artelingo")
 def import_artelingo(
-    file: File,
-    out: Out,
-    images: Images = None,
-    keep_unpictured: KeepUnpictured = False,
-    as_json: AsJson = False,
+    file: File, out: Out, images: Root = None, keep_unpictured: Keep = False, as_json: Json = False
 ) -> None:
     """Read artelingo_release.csv or artelingo_release_lite.csv."""
     from artaffect.data.readers.artelingo import read_artelingo
 
-    _import(lambda: read_artelingo(file, images, keep_unpictured), out, as_json)
+    _save(read_artelingo(file, images, keep_unpictured), out, as_json)
 
 
 @import_app.command("artemis")
 def import_artemis(
-    file: File,
-    out: Out,
-    images: Images = None,
-    keep_unpictured: KeepUnpictured = False,
-    as_json: AsJson = False,
+    file: File, out: Out, images: Root = None, keep_unpictured: Keep = False, as_json: Json = False
 ) -> None:
-    """Read artemis_dataset_release_v0.csv. It has no splits: make them with artaffect split."""
+    """Read artemis_dataset_release_v0.csv, which has no splits: make them with artaffect split."""
     from artaffect.data.readers.artelingo import read_artemis
 
-    _import(lambda: read_artemis(file, images, keep_unpictured), out, as_json)
+    _save(read_artemis(file, images, keep_unpictured), out, as_json)
 
 
 @import_app.command("artemotion28")
 def import_artemotion28(
     file: File,
     out: Out,
-    images: Annotated[
-        Path | None, typer.Option("--images", help="The folder images/ of the data release.")
-    ] = None,
-    keep_unpictured: KeepUnpictured = False,
+    images: Annotated[Path | None, typer.Option(help="The folder images/ of the release.")] = None,
+    keep_unpictured: Keep = False,
     by_region: Annotated[
-        bool, typer.Option("--by-region", help="A culture is a region, not a language.")
+        bool, typer.Option("--by-region", help="A culture is a region instead of a language.")
     ] = False,
     merge_other: Annotated[
         bool,
-        typer.Option(
-            "--merge-other", help="Count the label other as something else instead of dropping it."
-        ),
+        typer.Option("--merge-other", help="Count other as something else instead of dropping it."),
     ] = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
     from artaffect.shared_task.reader import read_artemotion28
 
-    _import(
-        lambda: read_artemotion28(file, images, keep_unpictured, by_region, merge_other),
-        out,
-        as_json,
-    )
+    table = read_artemotion28(file, images, keep_unpictured, by_region, merge_other)
+    _save(table, out, as_json)
 
 
 @import_app.command("parquet")
 def import_parquet(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A Parquet file, or a folder of them.")
+        Path, typer.Argument(metavar="FILE", help="A Parquet file or a folder of them.")
     ],
     out: Out,
-    images: Annotated[
-        Path, typer.Option("--images", help="The folder to write the embedded pictures to.")
-    ],
-    keep_unpictured: KeepUnpictured = False,
-    as_json: AsJson = False,
+    images: Annotated[Path, typer.Option(help="The folder for the embedded images.")],
+    keep_unpictured: Keep = False,
+    as_json: Json = False,
 ) -> None:
-    """Read the Hugging Face layout of ArtELingo, with its embedded pictures."""
-    from artaffect.data.readers.artelingo import read_hf_parquet
+    """Read the Hugging Face layout of ArtELingo, with embedded images."""
+    from artaffect.data.readers.hf_parquet import read_hf_parquet
 
-    _import(lambda: read_hf_parquet(file, images, keep_unpictured), out, as_json)
+    _save(read_hf_parquet(file, images, keep_unpictured), out, as_json)
 
 
-def _import(
-    read: Callable[[], tuple[AnnotationTable, ImportReport]], out: Path, as_json: bool
-) -> None:
-    from artaffect.data.readers.artelingo import describe
+def _save(table: AnnotationTable, out: Path, as_json: bool) -> None:
     from artaffect.runtime import say
 
-    table, report = read()
-    dropped = out.with_suffix(".dropped.csv")
-    report.save_dropped(dropped)
     table.save(out)
-    describe(report)
+    dropped = out.with_suffix(".dropped.csv")
+    report = table.report
+    assert report is not None  # every reader reports what it did
+    report.save_dropped(dropped)
+    say(report.summary())
     if dropped.is_file():
         say(f"  every dropped row, with its line and reason: {dropped}")
     say(f"  table: {out}")
     if as_json:
-        typer.echo(json.dumps({"table": str(out), **report.to_json()}, indent=2))
+        _print_json({"table": str(out), **report.to_json()})
 
 
 def split(
     table: TableFile,
     out: Out,
-    train: Annotated[float, typer.Option(help="Share of the paintings.")] = 0.85,
-    val: Annotated[float, typer.Option(help="Share of the paintings.")] = 0.05,
-    test: Annotated[float, typer.Option(help="Share of the paintings.")] = 0.10,
-    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+    train: Annotated[float, typer.Option(help="Fraction of the paintings.")] = 0.85,
+    val: Annotated[float, typer.Option(help="Fraction of the paintings.")] = 0.05,
+    test: Annotated[float, typer.Option(help="Fraction of the paintings.")] = 0.10,
+    seed: Annotated[int, typer.Option(help="Another seed makes another split.")] = 0,
 ) -> None:
-    """Split by painting; the same seed gives a painting the same split, whatever else is added."""
+    """Split by painting; with the same seed, a painting has the same split in every table."""
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.data.splits import split_table
 
-    shares = {"train": train, "val": val, "test": test}
-    result = split_table(AnnotationTable.load(table), shares, seed)
+    result = AnnotationTable.load(table).split(train, val, test, seed)
     result.save(out)
-    _show_stats(result, as_json=False)
+    _print_statistics(result)
 
 
-def stats(table: TableFile, as_json: AsJson = False) -> None:
-    """Count images, annotations, languages, splits, and each culture's emotions."""
+def stats(table: TableFile, as_json: Json = False) -> None:
+    """Count images, annotations, languages, splits, and the emotions of each culture."""
     from artaffect.data.annotations import AnnotationTable
 
-    _show_stats(AnnotationTable.load(table), as_json)
+    _print_statistics(AnnotationTable.load(table), as_json)
 
 
-def _show_stats(table: AnnotationTable, as_json: bool) -> None:
-    from artaffect.data.summary import describe_table, print_statistics
+def _print_statistics(table: AnnotationTable, as_json: bool = False) -> None:
+    from rich.console import Console
+    from rich.table import Table
 
-    found = describe_table(table)
+    from artaffect.data.summary import describe_table
+
+    statistics = describe_table(table)
     if as_json:
-        typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
-    else:
-        print_statistics(found)
+        _print_json(statistics.to_json())
+        return
+    counts = Table("what", "count", title="annotations", title_justify="left")
+    counts.add_row("images", f"{statistics.images:,}")
+    counts.add_row("images in the folder", f"{statistics.pictured:,}")
+    counts.add_row("annotations", f"{statistics.annotations:,}")
+    counts.add_row("annotations / image", f"{statistics.annotations_per_image:.2f}")
+    counts.add_row("emotions", f"{statistics.emotions}")
+    counts.add_row("languages", ", ".join(f"{k} {n:,}" for k, n in statistics.languages.items()))
+    counts.add_row("splits", ", ".join(f"{k} {n:,}" for k, n in statistics.splits.items()))
+    shares = Table("emotion", title="share of each emotion, per culture", title_justify="left")
+    for culture, support in statistics.culture_support.items():
+        shares.add_column(f"{culture} ({support:,})", justify="right")
+    for emotion in next(iter(statistics.by_culture.values()), {}):
+        row = [f"{emotions[emotion]:.1%}" for emotions in statistics.by_culture.values()]
+        shares.add_row(emotion, *row)
+    Console().print(counts, shares)
 
 
 def overlap(
     table: TableFile,
-    other: Annotated[
-        Path, typer.Argument(metavar="OTHER", help="The table that is trained or tested on.")
-    ],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write TABLE without the shared paintings here.")
-    ] = None,
-    as_json: AsJson = False,
+    other: Annotated[Path, typer.Argument(metavar="OTHER", help="The table to compare with.")],
+    out: Annotated[Path | None, typer.Option(help="TABLE without the shared paintings.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """List the paintings that two tables share; hold them out of the first one.
+    """List the paintings that two tables share, and remove them from the first one.
 
-    ArtELingo-28 is made of paintings of ArtELingo, most of them from its training split: a model that
-    has learned from one must not be tested on them in the other.
+    ArtELingo-28 consists of paintings of ArtELingo, mostly of its training split. A model trained on
+    one of the data sets must not be tested on these paintings in the other.
     """
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.data.overlap import shared_artworks
+    from artaffect.data.splits import shared_artworks
     from artaffect.runtime import say
 
-    mine = AnnotationTable.load(table)
-    found = shared_artworks(mine, AnnotationTable.load(other))
+    annotations = AnnotationTable.load(table)
+    shared = shared_artworks(annotations, AnnotationTable.load(other))
     if out is not None:
-        mine.select(~found.shared).save(out)
+        annotations.select(~shared.shared).save(out)
     if as_json:
-        answer = {"artworks": found.artworks, "splits": found.splits}
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        _print_json({"artworks": shared.artworks, "splits": shared.splits})
         return
-    for artwork in found.artworks:
+    for artwork in shared.artworks:
         typer.echo(artwork)
-    say(
-        f"{len(found.artworks):,} paintings, {int(found.shared.sum()):,} rows of {table} are shared"
-    )
-    for split, theirs in found.splits.items():
-        counts = ", ".join(f"{count:,} in {name}" for name, count in theirs.items())
-        say(f"  {split} of {table.name}: {counts} of {other.name}")
+    rows = int(shared.shared.sum())
+    say(f"{len(shared.artworks):,} paintings, {rows:,} rows of {table} are shared")
+    for split_name, counts in shared.splits.items():
+        listing = ", ".join(f"{count:,} in {name}" for name, count in counts.items())
+        say(f"  {split_name} of {table.name}: {listing} of {other.name}")
     if out is not None:
-        say(f"  without them: {out}")
+        say(f"  {table.name} without them: {out}")
 
 
 def sample(
-    out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
+    out: Annotated[Path, typer.Option(help="The folder to create.")],
     paintings: Annotated[
-        int | None, typer.Option(min=36, help="How many paintings; default 480, or 1658.")
+        int | None, typer.Option(min=36, help="Number of paintings; 480 or 1658 by default.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other paintings.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed makes other paintings.")] = 0,
     layout: Annotated[
-        str, typer.Option(help="artelingo: three cultures; artemotion28: 28, in invented words.")
+        str, typer.Option(help="artelingo: 3 cultures; artemotion28: 28, with invented words.")
     ] = "artelingo",
     captions: Annotated[
-        int, typer.Option(min=1, max=20, help="Of artelingo: captions of each culture a painting.")
+        int, typer.Option(min=1, max=20, help="artelingo: captions per culture and painting.")
     ] = 4,
-    rows: Annotated[int, typer.Option(min=1, help="Of artemotion28: annotations.")] = 173_745,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an older sample.")
-    ] = False,
+    rows: Annotated[int, typer.Option(min=1, help="artemotion28: annotations.")] = 173_745,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a sample.")] = False,
 ) -> None:
-    """Draw a synthetic data set, laid out like a real one, whose truth is known."""
+    """Make a synthetic data set in the layout of a real one, with known best scores."""
     from artaffect.data.sample.write import write_sample
     from artaffect.errors import UnknownNameError
     from artaffect.runtime import say
     from artaffect.shared_task.sample import write_artemotion28
 
     if layout == "artemotion28":
-        csv = write_artemotion28(out, paintings or 1658, rows, seed, overwrite)
-        say(f"synthetic data: {csv}")
+        file = write_artemotion28(out, paintings or 1658, rows, seed, overwrite)
+        say(f"synthetic data: {file}")
         say(
-            f"next: artaffect import artemotion28 {csv} --images {out / 'images'} --out a28.parquet"
+            f"next: artaffect import artemotion28 {file} --images {out / 'images'} --out a28.parquet"
         )
         return
     if layout != "artelingo":
         raise UnknownNameError("layout", layout, ["artelingo", "artemotion28"])
-    csv = write_sample(out, paintings or 480, seed, overwrite, captions=captions)
-    say(f"synthetic data: {csv}; what it is, and the best possible scores: {out / 'SYNTHETIC.md'}")
-    say(f"next: artaffect import artelingo {csv} --images {out / 'wikiart'} --out sample.parquet")
+    file = write_sample(out, paintings or 480, seed, overwrite, captions=captions)
+    say(f"synthetic data: {file}; description and best possible scores: {out / 'SYNTHETIC.md'}")
+    say(f"next: artaffect import artelingo {file} --images {out / 'wikiart'} --out sample.parquet")
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from artaffect.cli.show import print_prediction
 from artaffect.config import CompactConfig
-from artaffect.data.readers.artelingo import describe, read_artelingo
+from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.data.sample.write import write_new_painting, write_sample
 from artaffect.prediction.evaluation import evaluate_run
 from artaffect.prediction.predictor import load_predictor
@@ -21,9 +21,10 @@ def run_demo(out: Path, paintings: int, cache: Path | None) -> None:
     csv = write_sample(data, paintings, seed=0, overwrite=True)
 
     say("2/5 importing them as if they were ArtELingo")
-    table, report = read_artelingo(csv, data / "wikiart")
+    table = read_artelingo(csv, data / "wikiart")
     table.save(out / "annotations.parquet")
-    describe(report)
+    if table.report is not None:
+        say(table.report.summary())
 
     say("3/5 training: image, caption, and their linear combination")
     run = out / "run"

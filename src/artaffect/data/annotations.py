@@ -1,47 +1,34 @@
-"""The annotation table: one row is one reader's emotion and caption for one artwork.
+"""The annotation table: one row holds the emotion and the caption of one annotator for one artwork.
 
-Columns and checks live here and nowhere else. A table is saved as one Parquet file that carries its
-provenance: the source file, its digest, where the pictures are, and what was done to the rows.
+All columns and checks are defined here. A table is saved as one Parquet file together with its
+provenance: the source file, its digest, the folder of images, and what the import did.
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from artaffect.data.splits import SPLITS, split_by_artwork
 from artaffect.errors import TableError
 from artaffect.labels import EMOTIONS, Emotion
-from artaffect.runtime import atomic_file
+from artaffect.runtime import as_path, atomic_file
 
-_LABEL = pa.dictionary(pa.int32(), pa.string())
-
-SCHEMA = pa.schema(
-    [
-        pa.field("annotation_id", pa.string(), nullable=False),
-        pa.field("artwork_id", _LABEL, nullable=False),
-        pa.field("art_style", _LABEL, nullable=False),
-        pa.field("caption", pa.string(), nullable=False),
-        pa.field("emotion", _LABEL, nullable=False),
-        pa.field("culture", _LABEL, nullable=False),
-        pa.field("language", _LABEL, nullable=False),
-        pa.field("split", _LABEL),
-        pa.field("image", _LABEL),
-    ]
-)
-"""``image`` is a path relative to the provenance's ``images``; null where there is no picture."""
-
-SPLITS = ("train", "val", "test")
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One row."""
+    """One row of a table."""
 
     annotation_id: str
     artwork_id: str
@@ -52,28 +39,110 @@ class Annotation:
     language: str
     split: str | None
     image: str | None
+    """A path relative to the folder of images."""
 
 
-@dataclass(frozen=True)
+_LABEL = pa.dictionary(pa.int32(), pa.string())
+
+SCHEMA = pa.schema(
+    pa.field(
+        f.name,
+        pa.string() if f.name in ("annotation_id", "caption") else _LABEL,
+        nullable=f.name in ("split", "image"),
+    )
+    for f in fields(Annotation)
+)
+"""The columns of a table. Columns with few distinct values are dictionaries of labels."""
+
+
+@dataclass(frozen=True, repr=False)
+class ImportReport:
+    """What an importer did with a file."""
+
+    source: str
+    read: int
+    kept: int
+    dropped: Mapping[str, int]
+    """Rows by reason; reasons that never applied are left out."""
+    unpictured_rows: int = 0
+    unpictured_artworks: int = 0
+    """Kept without an image at the caller's request."""
+    missing_artworks: int = 0
+    unreadable_artworks: int = 0
+    leaking_artworks: int = 0
+    """Artworks that the file assigns to more than one split."""
+    dropped_rows: pa.Table | None = field(default=None, compare=False)
+    """The dropped rows: file, line, reason, detail. A saved table does not keep them."""
+
+    def __repr__(self) -> str:
+        dropped = ", ".join(f"{reason} {count:,}" for reason, count in self.dropped.items())
+        return f"ImportReport(read: {self.read:,}; kept: {self.kept:,}; dropped: {dropped or 0})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts, without the dropped rows."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dropped_rows"}
+
+    def save_dropped(self, path: str | PathLike[str]) -> None:
+        """Write the dropped rows as CSV; if there are none, delete an older file instead."""
+        target = as_path(path, "path")
+        if self.dropped_rows is None or not self.dropped_rows.num_rows:
+            target.unlink(missing_ok=True)
+            return
+        with atomic_file(target) as temporary:
+            pa_csv.write_csv(self.dropped_rows, temporary)
+
+    def summary(self) -> str:
+        """Several lines: the counts, and for each reason the first dropped row."""
+        lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]
+        for reason, count in self.dropped.items():
+            lines.append(f"  dropped {count:>9,}  {reason}{self._first_dropped(reason)}")
+        if self.missing_artworks or self.unreadable_artworks:
+            lines.append(
+                f"  paintings without an image: {self.missing_artworks:,}, "
+                f"with an unreadable image: {self.unreadable_artworks:,}"
+            )
+        if self.unpictured_rows:
+            lines.append(
+                f"  kept without an image: {self.unpictured_rows:,} rows "
+                f"of {self.unpictured_artworks:,} paintings"
+            )
+        if self.leaking_artworks:
+            lines.append(
+                f"  warning: paintings in more than one split: {self.leaking_artworks:,}, which makes "
+                "scores too high; `artaffect split` makes splits without such leaks"
+            )
+        return "\n".join(lines)
+
+    def _first_dropped(self, reason: str) -> str:
+        if self.dropped_rows is None:
+            return ""
+        position = pc.index(self.dropped_rows["reason"], reason).as_py()
+        row = self.dropped_rows.slice(position, 1).to_pylist()[0]
+        return f"  (first: {row['file']} line {row['line']}: {row['detail'][:120]})"
+
+
+@dataclass(frozen=True, repr=False)
 class AnnotationTable:
-    """All rows, columnar, in memory."""
+    """All annotations in memory, stored by column."""
 
     rows: pa.Table
-    """The rows, in the columns of ``SCHEMA``."""
+    """The rows, with the columns of ``SCHEMA``."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    """Where the rows come from; plain JSON values."""
+    """The origin of the rows, as plain JSON values."""
+    report: ImportReport | None = field(default=None, compare=False)
+    """What the import did with the source; None if the table was not imported from a data set."""
 
     def __post_init__(self) -> None:
         _check(self.rows, self.provenance.get("source", "table"))
 
     @classmethod
-    def load(cls, path: Path | str) -> "AnnotationTable":
+    def load(cls, path: str | PathLike[str]) -> "AnnotationTable":
         """Read a table that :meth:`save` wrote.
 
         Raises:
-            TableError: the file is missing, is no Parquet, or has not a table's columns.
+            TableError: the file is missing, is not Parquet, or lacks columns of a table.
         """
-        path = Path(path)
+        path = as_path(path, "path")
         if not path.is_file():
             raise TableError(f"{path}: no such file")
         try:
@@ -90,12 +159,16 @@ class AnnotationTable:
             )
         metadata = rows.schema.metadata or {}
         provenance = json.loads(metadata.get(b"artaffect", b"{}"))
-        return cls(rows.select(SCHEMA.names).cast(SCHEMA).unify_dictionaries(), provenance)
+        report = json.loads(metadata.get(b"artaffect.report", b"null"))
+        rows = rows.select(SCHEMA.names).cast(SCHEMA).unify_dictionaries()
+        return cls(rows, provenance, ImportReport(**report) if report else None)
 
-    def save(self, path: Path | str) -> None:
-        """Write one Parquet file, whole or not at all."""
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write one Parquet file, completely or not at all."""
         metadata = {"artaffect": json.dumps(dict(self.provenance), ensure_ascii=False)}
-        with atomic_file(Path(path)) as temporary:
+        if self.report is not None:
+            metadata["artaffect.report"] = json.dumps(self.report.to_json(), ensure_ascii=False)
+        with atomic_file(as_path(path, "path")) as temporary:
             pq.write_table(
                 self.rows.replace_schema_metadata(metadata), temporary, compression="zstd"
             )
@@ -108,29 +181,48 @@ class AnnotationTable:
             for row in batch.to_pylist():
                 yield Annotation(**{**row, "emotion": Emotion(row["emotion"])})
 
+    def __repr__(self) -> str:
+        counts = "; ".join(f"{name}: {value}" for name, value in self._overview().items())
+        return f"AnnotationTable({counts})"
+
+    def _repr_html_(self) -> str:
+        from jinja2 import Template
+
+        return Template(_OVERVIEW, autoescape=True).render(overview=self._overview())
+
+    def _overview(self) -> dict[str, str]:
+        names, codes = self.codes("split")
+        counts = dict(zip(names, np.bincount(codes[codes >= 0], minlength=len(names)), strict=True))
+        splits = ", ".join(f"{name} {counts[name]:,}" for name in SPLITS if counts.get(name))
+        cultures, more = self.cultures[:5], len(self.cultures) - 5
+        return {
+            "rows": f"{len(self):,}",
+            "artworks": f"{len(np.unique(self.codes('artwork_id')[1])):,}",
+            "cultures": ", ".join([*cultures, *([f"{more} more"] if more > 0 else [])]) or "none",
+            "splits": splits or "none",
+        }
+
     @property
     def images(self) -> Path | None:
-        """The folder that the ``image`` column is relative to."""
+        """The folder to which the ``image`` column is relative."""
         root = self.provenance.get("images")
         return Path(root) if root else None
 
     @property
     def cultures(self) -> tuple[str, ...]:
-        """The cultures present, most annotations first."""
+        """The cultures of the table, ordered by decreasing number of annotations."""
         names, codes = self.codes("culture")
         counts = np.bincount(codes, minlength=len(names))
         order = sorted(np.flatnonzero(counts), key=lambda i: (-counts[i], names[i]))
         return tuple(str(names[i]) for i in order)
 
     def emotion_codes(self) -> np.ndarray:
-        """Each row's emotion as its index in ``EMOTIONS``: int64 [n]."""
+        """The emotion of each row as its index in ``EMOTIONS``: int64 [n]."""
         names, codes = self.codes("emotion")
-        order = np.array([EMOTIONS.index(Emotion(name)) for name in names], np.int64)
-        found: np.ndarray = order[codes]
-        return found
+        return np.array([EMOTIONS.index(Emotion(name)) for name in names], np.int64)[codes]
 
     def codes(self, column: str) -> tuple[np.ndarray, np.ndarray]:
-        """A label column as its distinct values [k] and each row's index into them [n]; null is -1."""
+        """A label column as distinct values [k] and the index of each row [n]; null is -1."""
         values = self.rows[column].combine_chunks()
         if isinstance(values, pa.ChunkedArray):  # an empty column keeps its chunks
             values = pa.array([], _LABEL)
@@ -141,16 +233,28 @@ class AnnotationTable:
         """A column as Python strings; null is None."""
         return list(self.rows[column].to_pylist())
 
-    def select(self, keep: np.ndarray) -> "AnnotationTable":
-        """The rows where ``keep`` (bool [n]) is true, or those at the given positions (int [k])."""
-        rows = self.rows.filter(pa.array(keep)) if keep.dtype == bool else self.rows.take(keep)
-        return AnnotationTable(rows.unify_dictionaries(), self.provenance)
+    def to_pandas(self) -> "pd.DataFrame":
+        """The rows as a data frame, with categorical columns for labels.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise ImportError("to_pandas() needs pandas: pip install pandas") from error
+        return self.rows.to_pandas()
+
+    def select(self, rows: np.ndarray) -> "AnnotationTable":
+        """The rows where a mask (bool [n]) is true, or those at the given positions (int [k])."""
+        kept = self.rows.filter(pa.array(rows)) if rows.dtype == bool else self.rows.take(rows)
+        return replace(self, rows=kept.unify_dictionaries())
 
     def of_split(self, split: str) -> "AnnotationTable":
         """The rows of one split.
 
         Raises:
-            TableError: no row belongs to it.
+            TableError: the split has no rows.
         """
         names, codes = self.codes("split")
         keep = np.isin(codes, np.flatnonzero(names == split))
@@ -160,17 +264,31 @@ class AnnotationTable:
             raise TableError(f"the table has no rows in split {split!r}: {has}")
         return self.select(keep)
 
-    def with_split(self, split: pa.Array) -> "AnnotationTable":
-        """The same rows under other splits."""
+    def split(
+        self, train: float = 0.85, val: float = 0.05, test: float = 0.10, seed: int = 0
+    ) -> "AnnotationTable":
+        """Assign every artwork, with all its rows, to a split.
+
+        The fractions sum to 1. An artwork's split depends only on its name, the fractions and the
+        seed, and not on the other artworks.
+
+        Raises:
+            TableError: a fraction is negative, or their sum is not 1.
+        """
+        artworks, codes = self.codes("artwork_id")
+        splits = split_by_artwork(artworks, {"train": train, "val": val, "test": test}, seed)
+        column = pa.array(splits[codes], pa.string()).dictionary_encode()
         index = SCHEMA.get_field_index("split")
-        column = split.cast(pa.string()).dictionary_encode()
-        return AnnotationTable(
-            self.rows.set_column(index, SCHEMA.field("split"), column), self.provenance
-        )
+        return replace(self, rows=self.rows.set_column(index, SCHEMA.field("split"), column))
+
+
+_OVERVIEW = """<table><caption>AnnotationTable</caption>
+{%- for name, value in overview.items() %}<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
+{%- endfor %}</table>"""
 
 
 def _check(rows: pa.Table, source: str) -> None:
-    """Refuse a table that breaks what every later step relies on."""
+    """Refuse a table that breaks an assumption of the later steps."""
     if not rows.schema.equals(SCHEMA):
         raise TableError(f"{source}: expected the columns {SCHEMA}, found {rows.schema}")
     for name in SCHEMA.names:

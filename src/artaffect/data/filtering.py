@@ -1,22 +1,28 @@
-"""The one path of rows into a table: each is kept, or dropped for the first reason that applies."""
+"""From the rows of a file to a table: a chain of steps keeps each row or drops it with a reason.
+
+A step is a pure function. It takes the columns and the reasons so far, and returns both with what it
+adds: cleaned columns, and its own reason for each row that it drops. A row has the reason of the first
+step that drops it.
+"""
 
 import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 
-from artaffect.data.annotations import SCHEMA, SPLITS, AnnotationTable
+from artaffect.data.annotations import SCHEMA, AnnotationTable, ImportReport
 from artaffect.data.images import ImageStore, is_plain_name
 from artaffect.data.readers.csv import SourceRows
-from artaffect.errors import UnknownNameError
+from artaffect.data.splits import SPLITS
+from artaffect.errors import TableError, UnknownNameError
 from artaffect.labels import parse_emotion
-from artaffect.runtime import atomic_file
+from artaffect.runtime import as_path, file_digest
 
 REASONS = (
     "malformed row",
@@ -31,215 +37,280 @@ REASONS = (
     "image unreadable",
     "duplicate",
 )
-"""Why a row is dropped, in the order in which the reasons are tried."""
+"""Why a row is dropped, in the order of the steps."""
+
+_MISSING = "missing"
 
 
-@dataclass
-class ImportReport:
-    """What an importer did with a file."""
+class Labels(NamedTuple):
+    """A column as distinct values (object [k]) and each row's index into them (int64 [n]) or -1."""
 
-    source: str
-    read: int = 0
-    kept: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    """Rows by reason; reasons that never applied are left out."""
-    rows: pa.Table | None = None
-    """The dropped rows: file, line, reason, detail."""
-    unpictured_rows: int = 0
-    unpictured_artworks: int = 0
-    """Kept without a picture, because the caller asked for it."""
-    missing_artworks: int = 0
-    unreadable_artworks: int = 0
-    leaking_artworks: int = 0
-    """Paintings that the file puts into more than one split."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rows"}
-
-    def save_dropped(self, path: Path) -> None:
-        """Write the dropped rows as CSV; an older file goes when nothing was dropped."""
-        if self.rows is None or not self.rows.num_rows:
-            path.unlink(missing_ok=True)
-            return
-        with atomic_file(path) as temporary:
-            pa_csv.write_csv(self.rows, temporary)
+    names: np.ndarray
+    codes: np.ndarray
 
 
-class IncomingRows:
-    """Rows on their way in: cleaned columns, and for each row the first reason to drop it."""
+@dataclass(frozen=True)
+class Columns:
+    """The cells of a file and the columns cleaned so far."""
 
-    def __init__(self, raw: SourceRows) -> None:
-        self.raw = raw
-        self.reason = np.full(raw.size, -1, np.int8)
-        self.caption = pc.utf8_trim_whitespace(raw.columns["utterance"])
-        self.image_names: np.ndarray | None = None
-        self.split: tuple[np.ndarray, np.ndarray] | None = None
+    source: SourceRows
+    caption: pa.Array
+    labels: Mapping[str, Labels] = field(default_factory=dict)
 
-    def drop(self, reason: str, where: np.ndarray) -> None:
-        self.reason[where & (self.reason < 0)] = REASONS.index(reason)
+    def __getitem__(self, name: str) -> Labels:
+        return self.labels[name]
 
-    def clean(
-        self, column: str, rule: Callable[[str], str | None]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """A column's cleaned values and each row's index into them; -1 where the rule says None."""
-        encoded = self.raw.columns[column].dictionary_encode()
+    def adding(self, **labels: Labels) -> "Columns":
+        return replace(self, labels={**self.labels, **labels})
+
+    def clean(self, name: str, rule: Callable[[str], str | None]) -> Labels:
+        """Apply a rule to each distinct cell of a source column; None marks an invalid cell."""
+        encoded = self.source.columns[name].dictionary_encode()
         cleaned = [rule(value) for value in encoded.dictionary.to_pylist()]
         names = sorted({value for value in cleaned if value is not None})
-        index = {name: i for i, name in enumerate(names)}
+        index = {value: position for position, value in enumerate(names)}
         lookup = np.array([-1 if v is None else index[v] for v in cleaned] + [-1], np.int64)
         codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        return np.array(names, object), lookup[codes]
+        return Labels(np.array(names, object), lookup[codes])
 
-    def set_other_aside(self) -> None:
-        """Drop the label ``other`` of a data set that tells it from ``something else``."""
-        names = self.raw.columns["emotion"].dictionary_encode()
-        is_other = np.array(
-            [name.strip().lower() == "other" for name in names.dictionary.to_pylist()]
+
+Step = Callable[[Columns, np.ndarray], tuple[Columns, np.ndarray]]
+"""Takes and returns the columns and, for each row, the index in ``REASONS`` or -1: int8 [n]."""
+
+
+def import_rows(
+    source: SourceRows,
+    path: Path,
+    images: object,
+    keep_unpictured: bool,
+    drop_other: bool = False,
+    keep_duplicates: bool = False,
+    culture_of: Callable[[str], str] = str,
+) -> AnnotationTable:
+    """Turn the rows of a data set into a table; every reader ends here.
+
+    Args:
+        images: the folder of images, or None.
+        keep_unpictured: keep rows whose image is missing or unreadable.
+        drop_other: ``other`` is a label of its own, not a synonym of ``something else``.
+        keep_duplicates: each row is a vote, so equal rows are not duplicates.
+        culture_of: names the culture of a language; by default it is the language.
+    """
+    if images is None and not keep_unpictured:
+        raise TableError(
+            "no folder of images given: pass it as images (--images), or keep rows without "
+            "an image with keep_unpictured (--keep-unpictured)"
         )
-        self.drop("emotion other", is_other[names.indices.to_numpy(zero_copy_only=False)])
-
-    def name_cultures(self, culture_of: Callable[[str], str]) -> None:
-        """Name each reader's culture after the language, by a rule; it is the language otherwise."""
-        names, codes = self.language
-        found = [culture_of(str(name)) for name in names]
-        distinct = sorted(set(found))
-        place = np.array([*(distinct.index(name) for name in found), -1], np.int64)
-        self.culture = (np.array(distinct, object), place[codes])
-
-    def check_labels(self) -> None:
-        self.emotion = self.clean("emotion", _emotion)
-        self.drop("unknown emotion", self.emotion[1] < 0)
-        empty = pc.equal(pc.utf8_length(self.caption), 0)
-        self.drop("empty caption", empty.to_numpy(zero_copy_only=False))
-        self.language = self.clean("language", lambda text: text.strip().lower() or None)
-        self.drop("empty language", self.language[1] < 0)
-        self.culture = self.language
-
-    def check_names(self) -> None:
-        """Name artworks by the NFC form, so that copies of a data set agree on their ids."""
-        self.style = self.clean("art_style", _plain)
-        painting = self.clean("painting", _plain)
-        self.drop("unsafe painting name", (self.style[1] < 0) | (painting[1] < 0))
-        width = len(painting[0]) + 1
-        pairs, codes = np.unique(self.style[1] * width + painting[1], return_inverse=True)
-        styles, paintings = (pairs // width, pairs % width)
-        self.pairs = [
-            (str(self.style[0][s]), str(painting[0][p])) if s >= 0 and p < width - 1 else ("", "")
-            for s, p in zip(styles, paintings, strict=True)
-        ]
-        self.artwork = codes
-
-    def check_splits(self) -> None:
-        self.split = self.clean("split", lambda text: text.strip().lower() or "rest")
-        names, codes = self.split
-        self.drop("split rest or blank", np.isin(codes, np.flatnonzero(names == "rest")))
-        self.drop("unknown split", ~np.isin(codes, np.flatnonzero(np.isin(names, SPLITS))))
-
-    def find_images(self, store: ImageStore, report: ImportReport, keep: bool) -> None:
-        wanted = np.unique(self.artwork[self.reason < 0])
-        found = np.full(len(self.pairs), None, object)
-        for code in wanted:
-            found[code] = store.find(*self.pairs[code])
-        present = [str(found[code]) for code in wanted if found[code] is not None]
-        broken = store.find_broken(present)
-        report.missing_artworks = len(wanted) - len(present)
-        report.unreadable_artworks = len(broken)
-        faults = np.array([broken.get(name, "") if name else "" for name in found], object)
-        is_missing = np.array([name is None for name in found])
-        is_broken = faults != ""
-        if not keep:
-            self.drop("image missing", is_missing[self.artwork])
-            self.drop("image unreadable", is_broken[self.artwork])
-        self.faults = faults
-        found[is_broken] = None
-        self.image_names = found
-
-    def check_duplicates(self) -> None:
-        captions = self.caption.dictionary_encode()
-        key = self.artwork
-        for codes, size in (
-            (
-                captions.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-                len(captions.dictionary),
-            ),
-            (self.emotion[1], len(self.emotion[0])),
-            (self.language[1], len(self.language[0])),
-        ):
-            _, key = np.unique(key * (size + 1) + codes, return_inverse=True)
-        kept = np.flatnonzero(self.reason < 0)
-        _, first = np.unique(key[kept], return_index=True)
-        repeated = np.ones(self.raw.size, bool)
-        repeated[kept[first]] = False
-        self.drop("duplicate", repeated)
-
-    def table(self, provenance: dict[str, Any]) -> AnnotationTable:
-        keep = np.flatnonzero(self.reason < 0)
-        ids = pc.binary_join_element_wise(
-            self.raw.file.take(keep), self.raw.line.take(keep).cast(pa.string()), ":"
+    store = None if images is None else ImageStore(as_path(images, "images"))
+    steps: list[Step | None] = [
+        set_other_aside if drop_other else None,
+        clean_emotions,
+        check_captions,
+        partial(clean_languages, culture_of=culture_of),
+        name_artworks,
+        clean_splits if "split" in source.columns else None,
+        partial(match_images, store=store, keep_unpictured=keep_unpictured) if store else None,
+        None if keep_duplicates else drop_duplicates,
+    ]
+    columns = Columns(source, pc.utf8_trim_whitespace(source.columns["utterance"]))
+    reasons = np.full(source.size, -1, np.int8)
+    for step in filter(None, steps):
+        columns, reasons = step(columns, reasons)
+    provenance = {
+        "source": str(path.resolve()),
+        "sha256": file_digest(path) if path.is_file() else None,
+        "images": str(store.root.resolve()) if store else None,
+    }
+    table = AnnotationTable(_to_rows(columns, np.flatnonzero(reasons < 0)), provenance)
+    report = _report(str(path), columns, reasons, table)
+    if not len(table):
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in report.dropped.items())
+        raise TableError(
+            f"{path}: none of its {report.read:,} rows can be used ({counts or 'empty'})"
         )
-        artworks = np.array(["/".join(pair) for pair in self.pairs], object)
-        columns = {
-            "annotation_id": ids,
-            "artwork_id": _labels(artworks, self.artwork[keep]),
-            "art_style": _labels(*self.style, rows=keep),
-            "caption": self.caption.take(keep),
-            "emotion": _labels(*self.emotion, rows=keep),
-            "culture": _labels(*self.culture, rows=keep),
-            "language": _labels(*self.language, rows=keep),
-            "split": _labels(*self.split, rows=keep) if self.split else _nulls(len(keep)),
-            "image": _labels(self.image_names, self.artwork[keep])
-            if self.image_names is not None
-            else _nulls(len(keep)),
-        }
-        return AnnotationTable(pa.table(columns, schema=SCHEMA), provenance)
-
-    def report(self, report: ImportReport, table: AnnotationTable) -> None:
-        report.kept = len(table)
-        counts = np.bincount(self.reason[self.reason >= 0], minlength=len(REASONS))
-        counts[REASONS.index("malformed row")] += len(self.raw.malformed)
-        report.dropped = {r: int(n) for r, n in zip(REASONS, counts, strict=True) if n}
-        unpictured = table.codes("image")[1] < 0
-        report.unpictured_rows = int(unpictured.sum())
-        report.unpictured_artworks = len(np.unique(table.codes("artwork_id")[1][unpictured]))
-        report.leaking_artworks = count_leaking(table)
-        report.rows = self._dropped_rows()
-
-    def _dropped_rows(self) -> pa.Table:
-        dropped = np.flatnonzero(self.reason >= 0)
-        details = [self._detail(row) for row in dropped.tolist()]
-        malformed = self.raw.malformed
-        return pa.table(
-            {
-                "file": [*self.raw.file.take(dropped).to_pylist(), *(f for f, _, _ in malformed)],
-                "line": [*self.raw.line.take(dropped).to_pylist(), *(n for _, n, _ in malformed)],
-                "reason": [REASONS[self.reason[row]] for row in dropped]
-                + [REASONS[0]] * len(malformed),
-                "detail": details + [text for _, _, text in malformed],
-            }
-        )
-
-    def _detail(self, row: int) -> str:
-        """What the row holds in the column that it was dropped for."""
-        reason = REASONS[self.reason[row]]
-        column = {
-            "unknown emotion": "emotion",
-            "emotion other": "emotion",
-            "unknown split": "split",
-        }.get(reason)
-        if column:
-            return str(self.raw.columns[column][row])
-        name = "/".join(str(self.raw.columns[part][row]) for part in ("art_style", "painting"))
-        if reason == "image unreadable":
-            return f"{name}: {self.faults[self.artwork[row]]}"
-        return name
+    return replace(table, report=report)
 
 
-def count_leaking(table: AnnotationTable) -> int:
-    """How many artworks stand in more than one split."""
-    artworks, splits = table.codes("artwork_id")[1], table.codes("split")[1]
-    known = splits >= 0
-    pairs = np.unique(np.stack([artworks[known], splits[known]]), axis=1)
+def _drop(reasons: np.ndarray, reason: str, rows: np.ndarray) -> np.ndarray:
+    """Add a reason to the given rows (bool [n]) that have none yet."""
+    index = np.int8(REASONS.index(reason))
+    return np.where(rows & (reasons < 0), index, reasons)
+
+
+def set_other_aside(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
+    """Drop the label ``other`` of a data set that distinguishes it from ``something else``."""
+    is_other = columns.clean("emotion", lambda text: text if _key(text) == "other" else None)
+    return columns, _drop(reasons, "emotion other", is_other.codes >= 0)
+
+
+def clean_emotions(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
+    """Add the column ``emotion``."""
+    emotion = columns.clean("emotion", _emotion)
+    return columns.adding(emotion=emotion), _drop(reasons, "unknown emotion", emotion.codes < 0)
+
+
+def check_captions(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
+    """Drop rows with a blank caption."""
+    is_empty = pc.equal(pc.utf8_length(columns.caption), 0).to_numpy(zero_copy_only=False)
+    return columns, _drop(reasons, "empty caption", is_empty)
+
+
+def clean_languages(
+    columns: Columns, reasons: np.ndarray, culture_of: Callable[[str], str]
+) -> tuple[Columns, np.ndarray]:
+    """Add the columns ``language`` and ``culture``."""
+    language = columns.clean("language", lambda text: _key(text) or None)
+    culture = columns.clean("language", lambda text: culture_of(_key(text)) if _key(text) else None)
+    columns = columns.adding(language=language, culture=culture)
+    return columns, _drop(reasons, "empty language", language.codes < 0)
+
+
+def name_artworks(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
+    """Add the columns ``art_style`` and ``artwork``, whose names are pairs of style and painting.
+
+    Names are in Unicode's form NFC, so that copies of a data set agree on the artworks' ids.
+    """
+    style, painting = columns.clean("art_style", _plain), columns.clean("painting", _plain)
+    is_unsafe = (style.codes < 0) | (painting.codes < 0)
+    width = len(painting.names) + 1
+    keys, codes = np.unique(style.codes * width + painting.codes, return_inverse=True)
+    pairs = np.full(len(keys), None, object)
+    for position, (s, p) in enumerate(zip(keys // width, keys % width, strict=True)):
+        if s >= 0 and p < width - 1:  # an unsafe name has the code -1, which wraps around
+            pairs[position] = (str(style.names[s]), str(painting.names[p]))
+    columns = columns.adding(art_style=style, artwork=Labels(pairs, codes))
+    return columns, _drop(reasons, "unsafe painting name", is_unsafe)
+
+
+def clean_splits(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
+    """Add the column ``split``."""
+    split = columns.clean("split", lambda text: _key(text) or "rest")
+    is_rest = np.isin(split.codes, np.flatnonzero(split.names == "rest"))
+    is_known = np.isin(split.codes, np.flatnonzero(np.isin(split.names, SPLITS)))
+    reasons = _drop(reasons, "split rest or blank", is_rest)
+    return columns.adding(split=split), _drop(reasons, "unknown split", ~is_known)
+
+
+def match_images(
+    columns: Columns, reasons: np.ndarray, store: ImageStore, keep_unpictured: bool
+) -> tuple[Columns, np.ndarray]:
+    """Add the column ``image``, and ``fault``, which says why an artwork has no image."""
+    pairs, codes = columns["artwork"]
+    images, faults = np.full(len(pairs), None, object), np.full(len(pairs), "", object)
+    for artwork in np.unique(codes[reasons < 0]):
+        images[artwork] = store.find(*pairs[artwork])
+        faults[artwork] = "" if images[artwork] else _MISSING
+    unreadable = store.find_broken([str(image) for image in images if image])
+    is_unreadable = np.array([image in unreadable for image in images], bool)
+    faults[is_unreadable] = [unreadable[image] for image in images[is_unreadable]]
+    images[is_unreadable] = None
+    if not keep_unpictured:
+        reasons = _drop(reasons, "image missing", (faults == _MISSING)[codes])
+        reasons = _drop(reasons, "image unreadable", is_unreadable[codes])
+    return columns.adding(image=Labels(images, codes), fault=Labels(faults, codes)), reasons
+
+
+def drop_duplicates(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
+    """Keep the first of the rows with the same artwork, caption, emotion and language."""
+    captions = columns.caption.dictionary_encode()
+    codes = captions.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    key = columns["artwork"].codes
+    for values, size in (
+        (codes, len(captions.dictionary)),
+        (columns["emotion"].codes, len(columns["emotion"].names)),
+        (columns["language"].codes, len(columns["language"].names)),
+    ):
+        _, key = np.unique(key * (size + 1) + values, return_inverse=True)
+    kept = np.flatnonzero(reasons < 0)
+    _, first = np.unique(key[kept], return_index=True)
+    is_repeated = np.ones(len(reasons), bool)
+    is_repeated[kept[first]] = False
+    return columns, _drop(reasons, "duplicate", is_repeated)
+
+
+def _to_rows(columns: Columns, keep: np.ndarray) -> pa.Table:
+    """The kept rows in the columns of a table."""
+    pairs, codes = columns["artwork"]
+    ids = np.array([pair and "/".join(pair) for pair in pairs], object)
+    empty = Labels(np.array([], object), np.full(len(codes), -1))
+    labels = {"split": empty, "image": empty, **columns.labels, "artwork_id": Labels(ids, codes)}
+    files, lines = columns.source.file.take(keep), columns.source.line.take(keep)
+    values = {
+        "annotation_id": pc.binary_join_element_wise(files, lines.cast(pa.string()), ":"),
+        "caption": columns.caption.take(keep),
+    }
+    for name in set(SCHEMA.names) - set(values):
+        values[name] = _dictionary_column(labels[name], keep)
+    return pa.table(values).select(SCHEMA.names).cast(SCHEMA)
+
+
+def _dictionary_column(labels: Labels, keep: np.ndarray) -> pa.Array:
+    """A column with the names in use; a code of -1 or a name of None is null."""
+    used, compact = np.unique(labels.codes[keep], return_inverse=True)
+    names = [None if code < 0 else labels.names[code] for code in used]
+    values = [name for name in names if name is not None]
+    positions = np.cumsum([name is not None for name in names]) - 1
+    lookup = [None if name is None else int(i) for name, i in zip(names, positions, strict=True)]
+    indices = pa.array(lookup, pa.int32()).take(pa.array(compact.astype(np.int32)))
+    return pa.DictionaryArray.from_arrays(indices, pa.array(values, pa.string()))
+
+
+def _report(
+    path: str, columns: Columns, reasons: np.ndarray, table: AnnotationTable
+) -> ImportReport:
+    counts = np.bincount(reasons[reasons >= 0], minlength=len(REASONS))
+    counts[0] += len(columns.source.malformed)
+    artworks, images = table.codes("artwork_id")[1], table.codes("image")[1]
+    faults = columns["fault"].names if "fault" in columns.labels else np.array([], object)
+    n_faults, n_missing = int((faults != "").sum()), int((faults == _MISSING).sum())
+    return ImportReport(
+        source=path,
+        read=len(reasons) + len(columns.source.malformed),
+        kept=len(table),
+        dropped={r: int(n) for r, n in zip(REASONS, counts, strict=True) if n},
+        unpictured_rows=int((images < 0).sum()),
+        unpictured_artworks=len(np.unique(artworks[images < 0])),
+        missing_artworks=n_missing,
+        unreadable_artworks=n_faults - n_missing,
+        leaking_artworks=_count_leaking(artworks, table.codes("split")[1]),
+        dropped_rows=_dropped_rows(columns, reasons),
+    )
+
+
+def _count_leaking(artworks: np.ndarray, splits: np.ndarray) -> int:
+    """The number of artworks in more than one split."""
+    pairs = np.unique(np.stack([artworks, splits])[:, splits >= 0], axis=1)
     return int((np.bincount(pairs[0]) > 1).sum()) if pairs.size else 0
+
+
+def _dropped_rows(columns: Columns, reasons: np.ndarray) -> pa.Table:
+    source = columns.source
+    dropped = np.flatnonzero(reasons >= 0)
+    files, lines = source.file.take(dropped).to_pylist(), source.line.take(dropped).to_pylist()
+    rows = [
+        (file, line, REASONS[reasons[row]], _detail(columns, row, REASONS[reasons[row]]))
+        for row, file, line in zip(dropped.tolist(), files, lines, strict=True)
+    ]
+    rows += [(file, line, REASONS[0], text) for file, line, text in source.malformed]
+    names = ("file", "line", "reason", "detail")
+    return pa.table({name: [row[i] for row in rows] for i, name in enumerate(names)})
+
+
+def _detail(columns: Columns, row: int, reason: str) -> str:
+    """The cell for which a row was dropped, or the artwork's name."""
+    cells = columns.source.columns
+    column = {"unknown emotion": "emotion", "emotion other": "emotion", "unknown split": "split"}
+    if reason in column:
+        return str(cells[column[reason]][row])
+    name = f"{cells['art_style'][row]}/{cells['painting'][row]}"
+    if reason == "image unreadable":
+        faults, codes = columns["fault"]
+        return f"{name}: {faults[codes[row]]}"
+    return name
+
+
+def _key(text: str) -> str:
+    return text.strip().lower()
 
 
 def _emotion(text: str) -> str | None:
@@ -252,18 +323,3 @@ def _emotion(text: str) -> str | None:
 def _plain(name: str) -> str | None:
     name = unicodedata.normalize("NFC", name.strip())
     return name if is_plain_name(name) else None
-
-
-def _labels(names: np.ndarray, codes: np.ndarray, rows: np.ndarray | None = None) -> pa.Array:
-    """A dictionary column of the names in use; a code of -1, or a name of None, is null."""
-    codes = codes if rows is None else codes[rows]
-    used, compact = np.unique(codes, return_inverse=True)
-    values = [None if code < 0 else names[code] for code in used]
-    kept = {i: n for n, i in enumerate(i for i, value in enumerate(values) if value is not None)}
-    lookup = pa.array([kept.get(i) for i in range(len(values))], pa.int32())
-    indices = lookup.take(pa.array(compact.astype(np.int32)))
-    return pa.DictionaryArray.from_arrays(indices, pa.array([values[i] for i in kept], pa.string()))
-
-
-def _nulls(size: int) -> pa.Array:
-    return pa.nulls(size, pa.string()).dictionary_encode()

@@ -1,75 +1,120 @@
-"""What is done to a picture and to a caption before a model sees them. No torch here.
+"""How images and captions are prepared for a model. No torch here.
 
-Both rules are saved with a model and read back with it: there is one way in, for training, for
-prediction and for every export.
+Both sets of rules are saved with a model and loaded with it, so that training, prediction and every
+export prepare their inputs in the same way.
 """
 
 import contextlib
 import io
-import warnings
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from artaffect.errors import ImageError
 
 MAX_PIXELS = 178_956_970
-"""Pillow's own bound against decompression bombs; large WikiArt scans stay below it."""
-
-# Pillow warns at half its bound; the bound itself is an error, which is what we act on.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+"""Pillow's own limit against decompression bombs; large WikiArt scans stay below it."""
 
 _RESAMPLING = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
 }
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
-"""What pictures of artworks come in; Pillow's rarer decoders would only be a risk."""
+# The formats of images of artworks by their first bytes; Pillow's rarer decoders would only add risk.
+#
+# Files are opened with these classes because Image.open warns about every image above half of
+# MAX_PIXELS, and a warning can be silenced only for the whole process: a filter would change the
+# caller's settings, warnings.catch_warnings is not thread-safe, and so is Image.MAX_IMAGE_PIXELS.
+_FORMATS: dict[bytes, type[ImageFile]] = {
+    b"\xff\xd8\xff": JpegImageFile,
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    b"RIFF": WebPImageFile,
+    b"GIF8": GifImageFile,
+    b"II*\0": TiffImageFile,
+    b"MM\0*": TiffImageFile,
+    b"BM": BmpImageFile,
+}
 
-ImageSource = Path | str | bytes | Image.Image
+ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+"""A path, the bytes of a file, a Pillow image, or an array.
+
+An array is uint8, or float from 0 to 1, of shape [height, width, 3] or [height, width].
+"""
 
 
 def image_size(source: bytes) -> tuple[int, int]:
-    """Width and height as a file's header says them, before any rotation; nothing is decoded.
-
-    Raises:
-        ImageError: it is no picture, or larger than any that is read.
-    """
-    with _errors_named("the picture"), Image.open(io.BytesIO(source), formats=_FORMATS) as image:
-        _check_size(image, "the picture")
+    """Width and height from a file's header, before any rotation; nothing is decoded."""
+    with open_header(source) as image:
         return image.size
 
 
 def open_image(source: ImageSource, smallest_side: int | None = None) -> Image.Image:
-    """Decode a picture to upright RGB.
+    """Decode an image as upright RGB.
 
     Args:
-        source: a path, a file's bytes, or a Pillow image.
-        smallest_side: lets a JPEG be decoded at a fraction of its size (a half, a quarter or an
-            eighth), as long as no side falls below twice this many pixels.
+        smallest_side: lets a JPEG be decoded at a half, a quarter or an eighth of its size, as long
+            as no side becomes shorter than twice this number of pixels.
 
     Raises:
-        ImageError: with the file's name and what is wrong with it.
+        ImageError: the message has the file's name and the problem.
     """
-    name = str(source) if isinstance(source, Path | str) else "the picture"
-    with _errors_named(name):
-        if isinstance(source, Image.Image):
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        with _named_errors("the picture"):
             return _upright_rgb(source)
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        with Image.open(file, formats=_FORMATS) as image:
-            _check_size(image, name)
-            if smallest_side:
-                image.draft("RGB", (2 * smallest_side, 2 * smallest_side))
-            return _upright_rgb(image)
+    with open_header(source) as image:
+        if smallest_side:
+            image.draft("RGB", (2 * smallest_side, 2 * smallest_side))
+        return _upright_rgb(image)
 
 
 @contextlib.contextmanager
-def _errors_named(name: str) -> Iterator[None]:
-    """Say of which picture, and what is wrong with it."""
+def open_header(source: str | os.PathLike[str] | bytes) -> Iterator[ImageFile]:
+    """Open an image file without decoding it; raise every problem in the block as ImageError."""
+    if not isinstance(source, str | os.PathLike | bytes):
+        raise ImageError(
+            "an image must be a path (str or os.PathLike), bytes, a PIL.Image or a numpy array, "
+            f"got {type(source).__name__}"
+        )
+    name = "the picture" if isinstance(source, bytes) else os.fspath(source)
+    with (
+        _named_errors(name),
+        io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream,
+    ):
+        image = _identify(stream)
+        if image.width * image.height > MAX_PIXELS:
+            raise ImageError(
+                f"{name}: {image.width:,} x {image.height:,} is more than the allowed "
+                f"{MAX_PIXELS:,} pixels"
+            )
+        yield image
+
+
+def _identify(stream: BinaryIO) -> ImageFile:
+    prefix = stream.read(8)
+    stream.seek(0)
+    for magic, image_file in _FORMATS.items():
+        if prefix.startswith(magic):
+            with contextlib.suppress(SyntaxError):  # Pillow's error for a broken header
+                return image_file(stream)
+    raise UnidentifiedImageError
+
+
+@contextlib.contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Turn Pillow's errors into messages with the name of the file."""
     try:
         yield
     except FileNotFoundError:
@@ -78,27 +123,29 @@ def _errors_named(name: str) -> Iterator[None]:
         raise ImageError(f"{name}: more than the allowed {MAX_PIXELS:,} pixels") from None
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not a picture that can be read (JPEG, PNG, WebP …)") from None
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise
+    except (OSError, SyntaxError, ValueError) as error:  # from Pillow's decoders
         raise ImageError(f"{name}: broken picture ({error})") from None
 
 
-def _check_size(image: Image.Image, name: str) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(
-            f"{name}: {image.width:,} x {image.height:,} pixels is more than the allowed "
-            f"{MAX_PIXELS:,}"
-        )
+def _from_array(pixels: np.ndarray) -> Image.Image:
+    if pixels.size and (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+        if pixels.dtype == np.uint8:
+            return Image.fromarray(pixels).convert("RGB")
+        if pixels.dtype.kind == "f" and pixels.min() >= 0 and pixels.max() <= 1:
+            return Image.fromarray((pixels * 255).round().astype(np.uint8)).convert("RGB")
+    raise ImageError(
+        "an image array must be uint8, or float from 0 to 1, of shape [height, width, 3] or "
+        f"[height, width], got {pixels.dtype} {list(pixels.shape)}"
+    )
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         upright = upright.convert("RGBA")
-        paper = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(paper, upright)
-    if upright.mode.startswith(
-        "I"
-    ):  # 16-bit grey: Pillow's own conversion clips instead of scaling
+        white = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(white, upright)
+    if upright.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion clips
         grey = np.asarray(upright, np.float32) / 257
         upright = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
     return upright.convert("RGB")
@@ -106,18 +153,18 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 
 @dataclass(frozen=True)
 class ImagePreprocessing:
-    """From a picture to the array an image encoder takes."""
+    """From an image to the input array of an image encoder."""
 
     size: int = 224
-    """Side of the square that the encoder sees, in pixels."""
+    """Side of the square input, in pixels."""
     fit: str = "crop"
-    """``crop``: the middle of the picture, undistorted; ``stretch``: all of it, squeezed square."""
+    """``crop``: the centre of the image, undistorted; ``stretch``: the whole image, made square."""
     crop_fraction: float = 0.875
-    """With ``crop``: share of the shorter side that the square covers."""
+    """With ``crop``: the fraction of the shorter side that the square covers."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    """Subtracted from each channel, on the scale 0 to 1."""
+    """Subtracted from each channel, on a scale from 0 to 1."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    """Divides each channel afterwards."""
+    """Divides each channel after the subtraction."""
     interpolation: str = "bicubic"
     """Resampling: ``bicubic`` or ``bilinear``."""
 
@@ -129,42 +176,28 @@ class ImagePreprocessing:
                 raise ValueError(f"{name} must be one of {allowed}, got {getattr(self, name)!r}")
 
     def __call__(self, source: ImageSource) -> np.ndarray:
-        """Give float32 [3, size, size].
-
-        Raises:
-            ImageError: the picture cannot be read.
-        """
+        """Prepare an image for prediction: float32 [3, size, size]."""
         image = open_image(source, smallest_side=round(self.size / self.crop_fraction))
-        # resampling only the box that is kept spares a long frieze from growing huge on the way
-        box = self.visible_box(image.width, image.height)
-        return self._normalise(self._resize(image, self.size, box))
+        return self._normalise(self.square(image, self.size, *self._visible))
 
-    def view(self, source: ImageSource, share: float, place: tuple[float, float]) -> np.ndarray:
-        """A part of the picture for training: float32 [3, size, size].
+    def view(
+        self, source: ImageSource, fraction: float, position: tuple[float, float]
+    ) -> np.ndarray:
+        """Prepare a part of an image for training: float32 [3, size, size].
 
         Args:
-            share: of the side, that is shown.
-            place: of the part, from left and top: 0 to 1.
-
-        Raises:
-            ImageError: the picture cannot be read.
+            fraction: the fraction of each side that is visible.
+            position: the position of the part from left and top, each from 0 to 1.
         """
-        image = open_image(source, smallest_side=round(self.size / share))
-        return self._normalise(self.square(image, self.size, share, place))
+        image = open_image(source, smallest_side=round(self.size / fraction))
+        return self._normalise(self.square(image, self.size, fraction, position))
 
     def square(
-        self, image: Image.Image, side: int, share: float, place: tuple[float, float]
+        self, image: Image.Image, side: int, fraction: float, position: tuple[float, float]
     ) -> Image.Image:
-        """A part of a picture, square: of ``share`` of its sides, at ``place`` from left and top."""
-        width, height = image.width * share, image.height * share
-        if self.fit == "crop":
-            width = height = min(width, height)
-        left, top = (image.width - width) * place[0], (image.height - height) * place[1]
-        return self._resize(image, side, (left, top, left + width, top + height))
-
-    def _resize(
-        self, image: Image.Image, side: int, box: tuple[float, float, float, float]
-    ) -> Image.Image:
+        """A part of an image as a square of ``side`` pixels; see :meth:`view`."""
+        box = self._box(image.width, image.height, fraction, position)
+        # resizing only this box avoids a huge intermediate image for a long frieze
         return image.resize((side, side), _RESAMPLING[self.interpolation], box=box)
 
     def _normalise(self, square: Image.Image) -> np.ndarray:
@@ -173,22 +206,31 @@ class ImagePreprocessing:
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
     def visible_box(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """What part of a picture the encoder sees: left, top, right, bottom in its pixels."""
-        if self.fit == "stretch":
-            return (0.0, 0.0, float(width), float(height))
-        side = min(width, height) * self.crop_fraction
-        left, top = (width - side) / 2, (height - side) / 2
-        return (left, top, left + side, top + side)
+        """The part of an image that the encoder sees: left, top, right, bottom, in pixels."""
+        return self._box(width, height, *self._visible)
+
+    @property
+    def _visible(self) -> tuple[float, tuple[float, float]]:
+        return (self.crop_fraction if self.fit == "crop" else 1.0, (0.5, 0.5))
+
+    def _box(
+        self, width: int, height: int, fraction: float, position: tuple[float, float]
+    ) -> tuple[float, float, float, float]:
+        sides = (width * fraction, height * fraction)
+        if self.fit == "crop":
+            sides = (min(sides), min(sides))
+        left, top = (width - sides[0]) * position[0], (height - sides[1]) * position[1]
+        return (left, top, left + sides[0], top + sides[1])
 
 
 @dataclass(frozen=True)
 class TextPreprocessing:
-    """From a caption to the text that a tokenizer takes, and where it is cut."""
+    """From a caption to the input text of a tokenizer."""
 
     prefix: str = ""
     """Put before each caption; e5 models were trained with ``query: ``."""
     max_length: int = 128
-    """Most tokens that the encoder sees; longer captions are cut, shorter ones are not padded."""
+    """The maximum number of tokens; longer captions are cut, shorter ones are not padded."""
 
     def __post_init__(self) -> None:
         if self.max_length < 3:

@@ -1,15 +1,24 @@
-"""Splits by painting: all captions of a painting stand on the same side, always."""
+"""Splits by artwork, and the artworks that two tables share.
+
+All captions of an artwork belong to one split, so that no model is tested on an image it has seen.
+"""
 
 import hashlib
 import math
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
-from artaffect.data.annotations import SPLITS, AnnotationTable
 from artaffect.errors import TableError
+
+if TYPE_CHECKING:
+    from artaffect.data.annotations import AnnotationTable
+
+SPLITS = ("train", "val", "test")
 
 
 def split_by_artwork(
@@ -17,19 +26,18 @@ def split_by_artwork(
 ) -> np.ndarray:
     """Assign each artwork to a split by a hash of its name.
 
-    The answer for an artwork depends on nothing but its name, the seed and the fractions: added
-    rows or another order change no other artwork's split. A painting that is filed under two art
-    styles stays on one side.
+    The split of an artwork depends only on its name, the seed and the fractions: adding or reordering
+    rows changes no other artwork's split. An artwork under two art styles stays in one split.
 
     Args:
         artworks: artwork ids, ``<art_style>/<painting>`` [n].
-        fractions: the share of each split; they sum to 1.
+        fractions: the fraction of each split; they sum to 1.
 
     Returns:
-        The split's name for each given id: object [n].
+        The name of the split of each id: object [n].
 
     Raises:
-        TableError: unknown split names, or shares that do not sum to 1.
+        TableError: a split is unknown, or the fractions do not sum to 1.
     """
     unknown = set(fractions) - set(SPLITS)
     total = sum(fractions.values())
@@ -40,22 +48,57 @@ def split_by_artwork(
         )
     names = list(fractions)
     edges = np.cumsum([fractions[name] for name in names])
-    places = np.array([_place(str(artwork), seed) for artwork in artworks])
-    chosen = np.minimum(np.searchsorted(edges, places, side="right"), len(names) - 1)
-    return np.array(names, object)[chosen]
+    hashes = np.array([_hash_to_unit(_artwork_name(str(id_)), seed) for id_ in artworks])
+    bins = np.minimum(np.searchsorted(edges, hashes, side="right"), len(names) - 1)
+    return np.array(names, object)[bins]
 
 
-def split_table(
-    table: AnnotationTable, fractions: Mapping[str, float], seed: int = 0
-) -> AnnotationTable:
-    """The same rows under splits made by :func:`split_by_artwork`."""
-    artworks, codes = table.codes("artwork_id")
-    splits = split_by_artwork(artworks, fractions, seed)
-    return table.with_split(pa.array(splits[codes], pa.string()))
+@dataclass(frozen=True)
+class Overlap:
+    """The artworks of one table that another table also contains."""
+
+    artworks: list[str]
+    """Their ids in the first table."""
+    splits: Mapping[str, Mapping[str, int]]
+    """Artworks by their split in the first table, then in the other; ``none`` without a split."""
+    shared: np.ndarray
+    """Whether each row of the first table belongs to one of them: bool [n]."""
 
 
-def _place(artwork: str, seed: int) -> float:
+def shared_artworks(table: "AnnotationTable", other: "AnnotationTable") -> Overlap:
+    """Find the artworks of ``table`` that are also in ``other``.
+
+    Artworks are matched by name regardless of their art style, because releases of WikiArt disagree
+    on styles, and holding out one artwork too many is better than missing a leak.
+    """
+    ids, codes = table.codes("artwork_id")
+    names = [_artwork_name(str(artwork)) for artwork in ids]
+    split_of, other_split_of = _splits_by_name(table), _splits_by_name(other)
+    is_shared = np.array([name in other_split_of for name in names], bool)
+    shared = [code for code in np.unique(codes) if is_shared[code]]
+    splits: dict[str, Counter[str]] = {}
+    for code in shared:
+        counts = splits.setdefault(split_of[names[code]], Counter())
+        counts[other_split_of[names[code]]] += 1
+    return Overlap(sorted(str(ids[code]) for code in shared), splits, is_shared[codes])
+
+
+def _splits_by_name(table: "AnnotationTable") -> dict[str, str]:
+    ids, codes = table.codes("artwork_id")
+    names, splits = table.codes("split")
+    artworks, first_rows = np.unique(codes, return_index=True)
+    return {
+        _artwork_name(str(ids[code])): str(names[splits[row]]) if splits[row] >= 0 else "none"
+        for code, row in zip(artworks, first_rows, strict=True)
+    }
+
+
+def _artwork_name(artwork_id: str) -> str:
+    """The name without the art style, in one Unicode form."""
+    return unicodedata.normalize("NFC", artwork_id.rpartition("/")[2])
+
+
+def _hash_to_unit(name: str, seed: int) -> float:
     """A number in [0, 1) that looks random and is the same on every machine."""
-    painting = unicodedata.normalize("NFC", artwork.rpartition("/")[2])
-    digest = hashlib.blake2b(f"{seed}\0{painting}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{seed}\0{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

@@ -270,7 +270,7 @@ class ModelPredictor(ABC):
         predictions = iter(
             CulturePrediction(
                 culture=name,
-                distribution=EmotionDistribution.of(p / p.sum()),
+                distribution=EmotionDistribution(tuple((p / p.sum()).tolist())),
                 modality_shares={"image": float(share[0]), "caption": float(share[1])},
                 note=self._note(name, inputs[row].language),
             )

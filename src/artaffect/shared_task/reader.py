@@ -6,8 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.filtering import ImportReport, IncomingRows
-from artaffect.data.readers.artelingo import import_rows
+from artaffect.data.filtering import import_rows
 from artaffect.data.readers.csv import SourceRows, read_csv
 from artaffect.shared_task.regions import region_of
 
@@ -28,7 +27,7 @@ def read_artemotion28(
     keep_unpictured: bool = False,
     by_region: bool = False,
     merge_other: bool = False,
-) -> tuple[AnnotationTable, ImportReport]:
+) -> AnnotationTable:
     """Read ``artelingo28_train_val.csv`` (ArtELingo-28, Mohamed et al. 2024; ArtEmotion-28).
 
     A painting is known by ``image_name``, ``<art_style>/<painting>.jpg``, because ``image_id`` is not
@@ -44,11 +43,14 @@ def read_artemotion28(
     raw = read_csv(Path(path), ARTEMOTION28_COLUMNS, "ArtEmotion-28")
     _name_by_file(raw)
     raw.columns["utterance"] = raw.columns.pop("caption")
-    rows = IncomingRows(raw)
-    if not merge_other:
-        rows.set_other_aside()
     return import_rows(
-        raw, Path(path), images, keep_unpictured, rows, region_of if by_region else None
+        raw,
+        Path(path),
+        images,
+        keep_unpictured,
+        drop_other=not merge_other,
+        keep_duplicates=True,
+        culture_of=region_of if by_region else str,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from artaffect.data.sample.generative_model import CULTURES, cues, feelings
-from artaffect.data.sample.painting_styles import MANNERS, PALETTES, paint
+from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.data.sample.write import MARKER
 from artaffect.labels import EMOTIONS
@@ -76,7 +76,7 @@ def write_artemotion28(
     """
     rng = np.random.default_rng(seed)
     kinds = [(scene, palette) for scene in SCENES for palette in PALETTES]
-    manners = list(MANNERS)
+    manners = list(STYLES)
     kind = np.arange(paintings) % len(kinds)
     style = [manners[int(i)] for i in rng.integers(len(manners), size=paintings)]
     names = [

@@ -1,98 +1,103 @@
-"""Read the Hugging Face Parquet layout of ArtELingo, with its pictures inside."""
+"""Read the Hugging Face layout of ArtELingo: Parquet files with the images inside."""
 
 import json
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from artaffect.data.annotations import AnnotationTable
+from artaffect.data.filtering import import_rows
 from artaffect.data.images import is_plain_name
 from artaffect.data.readers.csv import SourceRows
 from artaffect.errors import TableError
-from artaffect.runtime import atomic_file, track
+from artaffect.runtime import as_path, atomic_file, track
 
 PARQUET_COLUMNS = ("image", "art_style", "painting", "emotion", "language", "text", "split")
-_TEXT_COLUMNS = {
-    "art_style": "art_style",
-    "painting": "painting",
-    "emotion": "emotion",
-    "language": "language",
-    "text": "utterance",
-    "split": "split",
-}
-
-_SUFFIX = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
+_RENAMED = {name: name for name in PARQUET_COLUMNS[1:]} | {"text": "utterance"}
+_SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
+_BATCH_SIZE = 256
 
 
-def read_embedded(path: Path, images: Path) -> SourceRows:
-    """Read the rows, and write each painting's picture to ``images`` once, byte for byte.
+def read_hf_parquet(
+    path: str | PathLike[str], images: str | PathLike[str], keep_unpictured: bool = False
+) -> AnnotationTable:
+    """Read a Parquet file with embedded images, or a folder of such files.
 
-    A picture that is already there is not written again, so an import that was killed goes on.
+    Args:
+        images: the folder to which each artwork's image is written once, byte for byte. Existing
+            images are not written again, so an interrupted import can be repeated.
+        keep_unpictured: keep rows without an image.
 
     Raises:
-        TableError: no such file, not Parquet, or a column of the layout is missing.
+        TableError: a file is missing or has another layout, or no row can be kept.
     """
+    path, images = as_path(path, "path"), as_path(images, "images")
+    images.mkdir(parents=True, exist_ok=True)
+    return import_rows(_read(path, images), path, images, keep_unpictured)
+
+
+def _read(path: Path, images: Path) -> SourceRows:
+    """Read the rows and write the images."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not path.exists():
-        raise TableError(f"{path}: no such Parquet file, or folder of them")
-    columns: dict[str, list[pa.Array]] = {name: [] for name in _TEXT_COLUMNS.values()}
-    names: list[pa.Array] = []
-    lines: list[pa.Array] = []
+        raise TableError(f"{path}: no such Parquet file or folder of Parquet files")
+    columns: dict[str, list[pa.Array]] = {name: [] for name in _RENAMED.values()}
+    names, lines = [], []
     written: set[tuple[str, str]] = set()
     for file in files:
-        reader = _open(file)
-        row = 1
-        batches = reader.iter_batches(batch_size=256, columns=list(PARQUET_COLUMNS))
-        total = -(-reader.metadata.num_rows // 256)
-        labels = _class_labels(reader.schema_arrow)
-        for batch in track(batches, f"reading {file.name}", total):
-            for theirs, ours in _TEXT_COLUMNS.items():
-                columns[ours].append(_text(batch[theirs], labels.get(theirs)))
+        parquet = _open(file)
+        n_rows = parquet.metadata.num_rows
+        batches = parquet.iter_batches(batch_size=_BATCH_SIZE, columns=list(PARQUET_COLUMNS))
+        class_names = _class_names(parquet.schema_arrow)
+        for batch in track(batches, f"reading {file.name}", -(-n_rows // _BATCH_SIZE)):
+            for original, name in _RENAMED.items():
+                columns[name].append(_text(batch[original], class_names.get(original)))
             _write_images(batch, images, written)
-            names.append(pa.repeat(file.name, batch.num_rows))
-            lines.append(pa.array(range(row, row + batch.num_rows), pa.int64()))
-            row += batch.num_rows
+        names.append(pa.repeat(file.name, n_rows))
+        lines.append(pa.array(range(1, n_rows + 1), pa.int64()))
+    empty = pa.array([], pa.string())
     return SourceRows(
-        columns={
-            name: pa.concat_arrays(parts) if parts else pa.array([], pa.string())
-            for name, parts in columns.items()
-        },
-        file=pa.concat_arrays(names) if names else pa.array([], pa.string()),
-        line=pa.concat_arrays(lines) if lines else pa.array([], pa.int64()),
+        columns={name: pa.concat_arrays([empty, *parts]) for name, parts in columns.items()},
+        file=pa.concat_arrays(names),
+        line=pa.concat_arrays(lines),
     )
 
 
 def _open(file: Path) -> pq.ParquetFile:
     try:
-        reader = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(file)
     except (OSError, pa.ArrowInvalid) as error:
         raise TableError(f"{file} is not a Parquet file: {error}") from None
-    found = reader.schema_arrow.names
-    missing = [name for name in PARQUET_COLUMNS if name not in found]
+    names = parquet.schema_arrow.names
+    missing = [name for name in PARQUET_COLUMNS if name not in names]
     if missing:
         raise TableError(
-            f"{file} has not the Hugging Face layout: expected the columns "
-            f"{', '.join(PARQUET_COLUMNS)}; missing {', '.join(missing)}; found {', '.join(found)}"
+            f"{file} does not have the Hugging Face layout: expected the columns "
+            f"{', '.join(PARQUET_COLUMNS)}; missing {', '.join(missing)}; found {', '.join(names)}"
         )
-    image = reader.schema_arrow.field("image").type
+    image = parquet.schema_arrow.field("image").type
     if not (pa.types.is_struct(image) and image.get_field_index("bytes") >= 0):
         raise TableError(f"{file}: column image must hold bytes and path, found {image}")
-    return reader
+    return parquet
 
 
-def _class_labels(schema: pa.Schema) -> dict[str, list[str]]:
-    """Names behind integer columns, which ``datasets`` keeps in the schema's metadata."""
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """The names of integer labels, which ``datasets`` keeps in the schema's metadata."""
     info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     features: dict[str, Any] = info.get("info", {}).get("features", {})
     return {
-        name: f["names"] for name, f in features.items() if isinstance(f, dict) and "names" in f
+        name: feature["names"]
+        for name, feature in features.items()
+        if isinstance(feature, dict) and "names" in feature
     }
 
 
-def _text(column: pa.Array, names: list[str] | None) -> pa.Array:
-    if names is not None and pa.types.is_integer(column.type):
-        column = pa.array(names, pa.string()).take(column)
+def _text(column: pa.Array, class_names: list[str] | None) -> pa.Array:
+    if class_names is not None and pa.types.is_integer(column.type):
+        column = pa.array(class_names, pa.string()).take(column)
     return column.cast(pa.string()).fill_null("")
 
 
@@ -101,11 +106,10 @@ def _write_images(batch: pa.RecordBatch, images: Path, written: set[tuple[str, s
     for row, pair in enumerate(zip(styles, paintings, strict=True)):
         if pair in written or not all(is_plain_name(str(part)) for part in pair):
             continue
-        cell = batch["image"][row].as_py() or {}
-        data = cell.get("bytes")
+        data = (batch["image"][row].as_py() or {}).get("bytes")
         if not data:
             continue
-        suffix = next((s for magic, s in _SUFFIX.items() if data.startswith(magic)), ".jpg")
+        suffix = next((s for magic, s in _SUFFIXES.items() if data.startswith(magic)), ".jpg")
         target = images / pair[0] / f"{pair[1]}{suffix}"
         if not target.is_file() or target.stat().st_size != len(data):
             with atomic_file(target) as temporary:

@@ -1,6 +1,6 @@
-"""A picture to draw on, in shares of its size: (0, 0) is the upper left corner, (1, 1) the lower right."""
+"""Drawing in relative coordinates: (0, 0) is the upper left corner of the image, (1, 1) the lower right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,7 +12,7 @@ SIZE = (384, 300)
 
 
 class Canvas:
-    """A picture to draw on in shares of its size."""
+    """An image to draw on."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.image = Image.new("RGB", SIZE)
@@ -23,17 +23,29 @@ class Canvas:
         """A random number."""
         return float(self.rng.uniform(low, high))
 
-    def sky(self, top: Colour, bottom: Colour, to: float = 1.0) -> None:
-        """A vertical gradient from the upper edge down to ``to``."""
-        height = round(to * SIZE[1])
+    def scatter(self, count: int, xs: Point, ys: Point) -> Iterator[Point]:
+        """Random points whose coordinates lie between the given bounds."""
+        return ((self.between(*xs), self.between(*ys)) for _ in range(count))
+
+    def choice(self, colours: Sequence[Colour]) -> Colour:
+        """A random one of the colours."""
+        return colours[int(self.rng.integers(len(colours)))]
+
+    def sky(self, top: Colour, bottom: Colour, horizon: float = 1.0) -> None:
+        """A vertical gradient from the upper edge to the horizon."""
+        height = round(horizon * SIZE[1])
         ramp = np.linspace(0, 1, height)[:, None]
         colours = np.asarray(top) * (1 - ramp) + np.asarray(bottom) * ramp
         strip = np.repeat(colours[:, None, :], SIZE[0], axis=1).astype(np.uint8)
         self.image.paste(Image.fromarray(strip), (0, 0))
 
     def polygon(self, points: Sequence[Point], colour: Colour) -> None:
-        """A filled area."""
+        """A filled polygon."""
         self.pen.polygon([self._at(p) for p in points], fill=colour)
+
+    def peak(self, x: float, top: float, half_width: float, base: float, colour: Colour) -> None:
+        """A filled triangle that points upwards."""
+        self.polygon([(x - half_width, base), (x, top), (x + half_width, base)], colour)
 
     def ellipse(self, centre: Point, width: float, height: float, colour: Colour) -> None:
         """A filled ellipse; ``width`` and ``height`` are radii."""
@@ -47,42 +59,34 @@ class Canvas:
         self.pen.rectangle([self._at((left, top)), self._at((right, bottom))], fill=colour)
 
     def line(self, points: Sequence[Point], colour: Colour, width: float = 0.006) -> None:
-        """A line of the given width, as a share of the canvas's width."""
+        """A line; its width is relative to the width of the canvas."""
         thickness = max(1, round(width * SIZE[0]))
         self.pen.line([self._at(p) for p in points], fill=colour, width=thickness, joint="curve")
 
     def ridge(self, base: float, rough: float, colour: Colour, steps: int = 9) -> None:
-        """A jagged horizon, filled down to the lower edge."""
+        """A jagged ridge, filled down to the lower edge."""
         tops = [(x, base + self.between(-rough, rough)) for x in np.linspace(0, 1, steps)]
         self.polygon([(0, 1), *tops, (1, 1)], colour)
 
     def shade(self, colour: Colour, spread: int = 18) -> Colour:
-        """A colour close to the given one."""
+        """A random colour close to the given one."""
         r, g, b = (int(np.clip(c + self.rng.integers(-spread, spread + 1), 0, 255)) for c in colour)
         return (r, g, b)
 
     def person(self, x: float, y: float, height: float, colour: Colour) -> None:
         """A standing figure whose feet are at (x, y)."""
-        wide = height * 0.16
-        self.polygon(
-            [
-                (x - wide, y),
-                (x - wide * 0.6, y - height * 0.72),
-                (x + wide * 0.6, y - height * 0.72),
-                (x + wide, y),
-            ],
-            colour,
-        )
+        half_width, shoulders = height * 0.16, y - height * 0.72
+        top = [(x - half_width * 0.6, shoulders), (x + half_width * 0.6, shoulders)]
+        self.polygon([(x - half_width, y), *top, (x + half_width, y)], colour)
         self.ellipse((x, y - height * 0.84), height * 0.10, height * 0.13, (222, 184, 152))
 
     def tree(self, x: float, y: float, height: float, crown: Colour, trunk: Colour) -> None:
-        """A round-crowned tree whose foot is at (x, y)."""
+        """A tree with a round crown, whose foot is at (x, y)."""
         self.box(x - 0.01, y - height * 0.5, x + 0.01, y, trunk)
         for _ in range(7):
-            place = (x + self.between(-0.06, 0.06), y - height * self.between(0.5, 0.95))
-            self.ellipse(
-                place, self.between(0.035, 0.06), self.between(0.045, 0.07), self.shade(crown)
-            )
+            centre = (x + self.between(-0.06, 0.06), y - height * self.between(0.5, 0.95))
+            radii = (self.between(0.035, 0.06), self.between(0.045, 0.07))
+            self.ellipse(centre, *radii, self.shade(crown))
 
     def _at(self, point: Point) -> tuple[float, float]:
         return (point[0] * SIZE[0], point[1] * SIZE[1])

@@ -1,16 +1,19 @@
-"""The law by which the sample's readers feel, and the best scores that it allows.
+"""The generative model of the sample, and the best scores that it allows.
 
-All of it is invented; nothing is said about real publics. A painting shows a scene in a palette. A
-reader of a culture feels an emotion with probability
+All of it is invented and says nothing about real cultures. A painting shows a scene in a palette. An
+annotator of a culture feels an emotion with probability
 
-    P(e | scene, palette, culture) = softmax(scene[e] + palette[e] + culture[scene, e])
+    P(e | scene, palette, culture) = softmax(1.3 (scene[e] + palette[e] + culture[scene, e]))
 
-and writes a caption that describes the scene, or names a feeling, or both. A caption that names a
-feeling names the reader's own with probability ``P_HONEST``, else any of the other eight. Everything is
-discrete, so the best possible score of any predictor is a finite sum, computed here without sampling.
+and writes a caption that describes the scene, names a feeling, or does both. A caption that names a
+feeling names the felt emotion with probability ``P_HONEST``, and otherwise one of the other eight.
+Everything is discrete, so the best possible score of any predictor is a finite sum, computed without
+sampling.
 """
 
+import tomllib
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import combinations, product
 
 import numpy as np
@@ -22,135 +25,88 @@ from artaffect.labels import EMOTIONS, Emotion
 CULTURES = ("english", "arabic", "chinese")
 
 P_HONEST = 0.6
-"""How often a caption that names a feeling names the one that was felt."""
+"""How often a caption that names a feeling names the felt emotion."""
 
 CAPTION_KINDS = {"describes": 0.35, "names and describes": 0.20, "names": 0.45}
 
-_E = Emotion
-
-_SCENE: dict[str, dict[Emotion, float]] = {
-    "waterfall": {_E.AWE: 1.6, _E.CONTENTMENT: 1.6, _E.EXCITEMENT: 1.6},
-    "storm at sea": {_E.FEAR: 2.2, _E.AWE: 1.8, _E.EXCITEMENT: 1.2},
-    "feast": {_E.AMUSEMENT: 1.8, _E.EXCITEMENT: 1.6, _E.CONTENTMENT: 1.6},
-    "night forest": {_E.FEAR: 2.2, _E.AWE: 1.4, _E.SOMETHING_ELSE: 0.8},
-    "mourning": {_E.SADNESS: 3.0, _E.ANGER: 0.8, _E.AWE: 0.8},
-    "garden": {_E.CONTENTMENT: 2.6, _E.AMUSEMENT: 1.0, _E.AWE: 1.0},
-    "mountain dawn": {_E.AWE: 2.2, _E.CONTENTMENT: 2.0, _E.EXCITEMENT: 0.8},
-    "carnival": {_E.EXCITEMENT: 2.0, _E.AMUSEMENT: 2.0, _E.DISGUST: 0.4},
-    "burning city": {_E.FEAR: 1.8, _E.ANGER: 1.8, _E.SADNESS: 1.6},
-    "rotten still life": {_E.DISGUST: 2.8, _E.SADNESS: 0.8, _E.SOMETHING_ELSE: 0.8},
-    "coloured squares": {_E.SOMETHING_ELSE: 2.2, _E.AMUSEMENT: 1.2, _E.CONTENTMENT: 1.0},
-    "snowy village": {_E.CONTENTMENT: 2.0, _E.SADNESS: 1.4, _E.AMUSEMENT: 0.8},
-}
-
-_PALETTE: dict[str, dict[Emotion, float]] = {
-    "bright": {_E.EXCITEMENT: 0.8, _E.AMUSEMENT: 0.8, _E.AWE: 0.4},
-    "muted": {_E.CONTENTMENT: 0.6, _E.SADNESS: 0.6, _E.SOMETHING_ELSE: 0.4},
-    "dark": {_E.FEAR: 1.0, _E.SADNESS: 0.8, _E.DISGUST: 0.6, _E.ANGER: 0.6},
-}
-
-# The paper opens with a waterfall before which an Arabic reader feels excitement, an English one awe,
-# a Chinese one contentment. The other differences are made up.
-_CULTURE: dict[tuple[str, str], dict[Emotion, float]] = {
-    ("waterfall", "arabic"): {_E.EXCITEMENT: 1.8},
-    ("waterfall", "english"): {_E.AWE: 1.8},
-    ("waterfall", "chinese"): {_E.CONTENTMENT: 1.8},
-    ("storm at sea", "english"): {_E.AWE: 1.6},
-    ("storm at sea", "chinese"): {_E.EXCITEMENT: 1.8},
-    ("feast", "arabic"): {_E.CONTENTMENT: 1.6},
-    ("feast", "english"): {_E.AMUSEMENT: 1.4},
-    ("feast", "chinese"): {_E.EXCITEMENT: 1.6},
-    ("night forest", "chinese"): {_E.AWE: 1.8},
-    ("mourning", "arabic"): {_E.AWE: 1.6},
-    ("mourning", "chinese"): {_E.ANGER: 1.0},
-    ("garden", "english"): {_E.AMUSEMENT: 1.2},
-    ("garden", "arabic"): {_E.AWE: 1.8},
-    ("mountain dawn", "chinese"): {_E.CONTENTMENT: 1.4},
-    ("carnival", "arabic"): {_E.DISGUST: 2.2},
-    ("carnival", "chinese"): {_E.AMUSEMENT: 1.2},
-    ("burning city", "arabic"): {_E.ANGER: 1.6},
-    ("burning city", "chinese"): {_E.SADNESS: 1.6},
-    ("coloured squares", "chinese"): {_E.CONTENTMENT: 1.4},
-    ("coloured squares", "arabic"): {_E.AMUSEMENT: 1.6},
-    ("snowy village", "arabic"): {_E.AWE: 1.8},
-    ("snowy village", "english"): {_E.CONTENTMENT: 0.8},
-}
+_LOGITS = tomllib.loads((files(__package__) / "generative_model.toml").read_text("utf-8"))
 
 
 def feelings(culture_strength: float = 1.0) -> np.ndarray:
     """P(emotion | scene, palette, culture): [12, 3, 3, 9].
 
     Args:
-        culture_strength: scales what differs between cultures; 0 makes all publics one.
+        culture_strength: scales the differences between cultures; with 0 all cultures are the same.
     """
-    table = np.zeros((len(SCENES), len(PALETTES), len(CULTURES), len(EMOTIONS)))
+    logits = np.zeros((len(SCENES), len(PALETTES), len(CULTURES), len(EMOTIONS)))
     for (s, scene), (p, palette), (c, culture) in product(
         enumerate(SCENES), enumerate(PALETTES), enumerate(CULTURES)
     ):
         for terms, scale in (
-            (_SCENE[scene], 1.0),
-            (_PALETTE[palette], 1.0),
-            (_CULTURE.get((scene, culture), {}), culture_strength),
+            (_LOGITS["scene"][scene], 1.0),
+            (_LOGITS["palette"][palette], 1.0),
+            (_LOGITS["culture"][culture].get(scene, {}), culture_strength),
         ):
             for emotion, value in terms.items():
-                table[s, p, c, EMOTIONS.index(emotion)] += scale * value
-    table = np.exp(1.3 * table)
-    shares: np.ndarray = table / table.sum(-1, keepdims=True)
-    return shares
+                logits[s, p, c, EMOTIONS.index(Emotion(emotion))] += scale * value
+    weights = np.exp(1.3 * logits)
+    return weights / weights.sum(-1, keepdims=True)
 
 
 def divergences(culture_strength: float = 1.0) -> dict[str, float]:
-    """Mean Jensen-Shannon divergence, base 2, between two publics of a painting: for each pair.
+    """Mean Jensen-Shannon divergence (base 2) between two cultures over all paintings, for each pair.
 
     Scenes and palettes are equally frequent.
     """
-    felt = feelings(culture_strength)
-    found = {}
+    probabilities = feelings(culture_strength)
+    divergence_of = {}
     for a, b in combinations(range(len(CULTURES)), 2):
-        p, q = felt[:, :, a], felt[:, :, b]
-        middle = (p + q) / 2
-        terms = (p * np.log2(p / middle) + q * np.log2(q / middle)) / 2
-        found[f"{CULTURES[a]} / {CULTURES[b]}"] = float(terms.sum(-1).mean())
-    return found
+        p, q = probabilities[:, :, a], probabilities[:, :, b]
+        mean = (p + q) / 2
+        terms = (p * np.log2(p / mean) + q * np.log2(q / mean)) / 2
+        divergence_of[f"{CULTURES[a]} / {CULTURES[b]}"] = float(terms.sum(-1).mean())
+    return divergence_of
 
 
 def cues() -> np.ndarray:
-    """P(feeling named | emotion felt), for captions that name one: [9, 9]."""
+    """P(named emotion | felt emotion) in captions that name a feeling: [9, 9]."""
     count = len(EMOTIONS)
     return np.eye(count) * P_HONEST + (1 - np.eye(count)) * (1 - P_HONEST) / (count - 1)
 
 
 @dataclass(frozen=True)
 class BestScore:
-    """What no predictor can beat, given what it sees."""
+    """The score that no predictor can exceed with the given inputs."""
 
     accuracy: float
     log_loss: float
-    """Mean -ln p, in nats: the entropy that remains."""
+    """Mean -ln p in nats: the remaining entropy."""
 
 
 def best_scores(culture_strength: float = 1.0) -> dict[str, BestScore]:
-    """The best accuracy and log-loss for each set of things seen, exact.
+    """The exact best accuracy and log-loss for each set of inputs.
 
-    Scenes, palettes and cultures are equally frequent. A caption tells its scene where it describes,
-    and its feeling where it names one; "culture" is who wrote it, which its language gives away.
+    Scenes, palettes and cultures are equally frequent. A caption reveals its scene if it describes,
+    and an emotion if it names a feeling. The culture is that of the caption's author.
     """
     joint = _joint(culture_strength)
-    # axes: scene, palette, culture, kind's scene (12 shown or 1 hidden), cue (9 named or 1 none), e
-    s, p, c, t, q = 0, 1, 2, 3, 4
+    scene, palette, culture, described, named = range(5)  # the axes; the last one is the emotion
     return {
-        "nothing but the culture": _best(joint, hidden=(s, p, t, q)),
-        "image": _best(joint, hidden=(c, t, q)),
-        "image and culture": _best(joint, hidden=(t, q)),
-        "caption": _best(joint, hidden=(s, p, c)),
-        "caption and culture": _best(joint, hidden=(s, p)),
-        "both": _best(joint, hidden=(c,)),
+        "nothing but the culture": _best(joint, hidden=(scene, palette, described, named)),
+        "image": _best(joint, hidden=(culture, described, named)),
+        "image and culture": _best(joint, hidden=(described, named)),
+        "caption": _best(joint, hidden=(scene, palette, culture)),
+        "caption and culture": _best(joint, hidden=(scene, palette)),
+        "both": _best(joint, hidden=(culture,)),
         "both and culture": _best(joint, hidden=()),
     }
 
 
 def _joint(culture_strength: float) -> np.ndarray:
-    """P(scene, palette, culture, scene told, feeling told, emotion); the last index is "not told"."""
+    """P(scene, palette, culture, described scene, named emotion, felt emotion).
+
+    The last index of the described scene and of the named emotion means that there is none.
+    """
     felt = feelings(culture_strength)
     scenes, palettes, cultures, emotions = felt.shape
     joint = np.zeros((scenes, palettes, cultures, scenes + 1, emotions + 1, emotions))
@@ -164,9 +120,9 @@ def _joint(culture_strength: float) -> np.ndarray:
 
 
 def _best(joint: np.ndarray, hidden: tuple[int, ...]) -> BestScore:
-    seen = joint.sum(hidden) if hidden else joint
-    seen = seen.reshape(-1, seen.shape[-1])
-    seen = seen[seen.sum(1) > 0]
-    answer = seen / seen.sum(1, keepdims=True)
-    loss = -(seen * np.log(np.where(seen > 0, answer, 1))).sum()
-    return BestScore(float(seen.max(1).sum()), float(loss))
+    visible = joint.sum(hidden) if hidden else joint
+    visible = visible.reshape(-1, visible.shape[-1])
+    visible = visible[visible.sum(1) > 0]
+    posterior = visible / visible.sum(1, keepdims=True)
+    loss = -(visible * np.log(np.where(visible > 0, posterior, 1))).sum()
+    return BestScore(float(visible.max(1).sum()), float(loss))

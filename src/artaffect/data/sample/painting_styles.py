@@ -1,4 +1,4 @@
-"""How a scene is painted: its palette, which matters to the emotion, and its manner, which does not."""
+"""How a scene is painted: the palette influences the emotion, the style does not."""
 
 from collections.abc import Callable
 
@@ -11,15 +11,15 @@ from artaffect.data.sample.scenes import SCENES
 PALETTES = ("bright", "muted", "dark")
 
 
-def paint(scene: str, palette: str, manner: str, rng: np.random.Generator) -> Image.Image:
-    """A new painting."""
+def paint(scene: str, palette: str, style: str, rng: np.random.Generator) -> Image.Image:
+    """Draw a new painting."""
     canvas = Canvas(rng)
     SCENES[scene](canvas)
-    return MANNERS[manner](_tone(canvas.image, palette), rng)
+    return STYLES[style](_tone(canvas.image, palette), rng)
 
 
 def _tone(image: Image.Image, palette: str) -> Image.Image:
-    """Shift a picture to a palette."""
+    """Shift an image to a palette."""
     pixels = np.asarray(image, np.float32)
     grey = pixels.mean(2, keepdims=True)
     if palette == "bright":
@@ -33,12 +33,12 @@ def _tone(image: Image.Image, palette: str) -> Image.Image:
 
 
 def _smooth(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Soft light and glazes, as if blended with care."""
+    """Soft light and glazes."""
     return Image.blend(image, image.filter(ImageFilter.GaussianBlur(5)), 0.45)
 
 
 def _brushwork(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Short visible strokes that follow no outline."""
+    """Short visible strokes that ignore the outlines."""
     colours = np.asarray(image.filter(ImageFilter.GaussianBlur(2)))
     canvas = image.filter(ImageFilter.GaussianBlur(3))
     pen = ImageDraw.Draw(canvas)
@@ -53,7 +53,7 @@ def _brushwork(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _poster(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Few flat colours, as in a screen print."""
+    """A few flat colours, as in a screen print."""
     flat = image.filter(ImageFilter.MedianFilter(5))
     return flat.quantize(9, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert(
         "RGB"
@@ -61,7 +61,7 @@ def _poster(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _dots(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """Dots of pure colour beside each other."""
+    """Dots of pure colour side by side."""
     colours = np.asarray(image.filter(ImageFilter.GaussianBlur(2)))
     canvas = Image.new("RGB", image.size, (226, 220, 206))
     pen = ImageDraw.Draw(canvas)
@@ -77,15 +77,15 @@ def _dots(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 
 
 def _jitter(colours: np.ndarray, spread: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Colours [n, 3], each a little off."""
+    """Colours [n, 3] with a little noise."""
     noisy = colours.astype(int) + rng.integers(-spread, spread + 1, colours.shape)
     return [tuple(colour) for colour in noisy.clip(0, 255).tolist()]
 
 
-MANNERS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
+STYLES: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
     "Synthetic_Glazes": _smooth,
     "Synthetic_Brushwork": _brushwork,
     "Synthetic_Poster": _poster,
     "Synthetic_Dots": _dots,
 }
-"""By the name that stands in the data as ``art_style``."""
+"""By the ``art_style`` of the data."""
