@@ -33,6 +33,9 @@ KeepUnpictured = Annotated[
         help="Keep rows whose picture is missing or broken; the caption model can use them.",
     ),
 ]
+MORE_LAYOUTS: dict[str, Callable[[Path, int | None, int, int, bool], None]] = {}
+"""Layouts of ``artaffect sample`` that an optional part of the package adds, by name."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 TableFile = Annotated[
     Path, typer.Argument(metavar="TABLE", help="A table made by artaffect import.")
@@ -65,35 +68,6 @@ def import_artemis(
     from artaffect.data.readers.artelingo import read_artemis
 
     _import(lambda: read_artemis(file, images, keep_unpictured), out, as_json)
-
-
-@import_app.command("artemotion28")
-def import_artemotion28(
-    file: File,
-    out: Out,
-    images: Annotated[
-        Path | None, typer.Option("--images", help="The folder images/ of the data release.")
-    ] = None,
-    keep_unpictured: KeepUnpictured = False,
-    by_region: Annotated[
-        bool, typer.Option("--by-region", help="A culture is a region, not a language.")
-    ] = False,
-    merge_other: Annotated[
-        bool,
-        typer.Option(
-            "--merge-other", help="Count the label other as something else instead of dropping it."
-        ),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
-    from artaffect.shared_task.reader import read_artemotion28
-
-    _import(
-        lambda: read_artemotion28(file, images, keep_unpictured, by_region, merge_other),
-        out,
-        as_json,
-    )
 
 
 @import_app.command("parquet")
@@ -227,17 +201,12 @@ def sample(
     from artaffect.data.sample.write import write_sample
     from artaffect.errors import UnknownNameError
     from artaffect.runtime import say
-    from artaffect.shared_task.sample import write_artemotion28
 
-    if layout == "artemotion28":
-        csv = write_artemotion28(out, paintings or 1658, rows, seed, overwrite)
-        say(f"synthetic data: {csv}")
-        say(
-            f"next: artaffect import artemotion28 {csv} --images {out / 'images'} --out a28.parquet"
-        )
+    if layout in MORE_LAYOUTS:
+        MORE_LAYOUTS[layout](out, paintings, rows, seed, overwrite)
         return
     if layout != "artelingo":
-        raise UnknownNameError("layout", layout, ["artelingo", "artemotion28"])
+        raise UnknownNameError("layout", layout, ["artelingo", *MORE_LAYOUTS])
     csv = write_sample(out, paintings or 480, seed, overwrite, captions=captions)
     say(f"synthetic data: {csv}; what it is, and the best possible scores: {out / 'SYNTHETIC.md'}")
     say(f"next: artaffect import artelingo {csv} --images {out / 'wikiart'} --out sample.parquet")
