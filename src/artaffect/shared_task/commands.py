@@ -26,14 +26,11 @@ Cache = Annotated[
     Path | None,
     typer.Option("--cache", help="The folder for features; default: the user's cache folder."),
 ]
-Items = Annotated[
-    Path, typer.Option("--items", help="A task file: the organisers', or one of semeval items.")
-]
+Images = Annotated[Path | None, typer.Option("--images", help="The folder images/ of the release.")]
+Items = Annotated[Path, typer.Option("--items", help="A task file, or one made by semeval items.")]
 Zip = Annotated[Path, typer.Argument(metavar="ZIP", help="A submission.")]
 ZipOut = Annotated[Path, typer.Option("--out", help="The zip file to write.")]
-RulesFile = Annotated[
-    Path | None, typer.Option("--rules", help="A TOML file with the rules that have changed.")
-]
+RulesFile = Annotated[Path | None, typer.Option("--rules", help="A TOML file of changed rules.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a rule: --set labels=sentiment. Repeatable."),
@@ -49,27 +46,17 @@ def register(app: typer.Typer, import_app: typer.Typer, layouts: dict[str, Sampl
 
 def import_artemotion28(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The published file.")],
-    out: Annotated[
-        Path, typer.Option("--out", help="The table to write, for example a28.parquet.")
-    ],
-    images: Annotated[
-        Path | None, typer.Option("--images", help="The folder images/ of the data release.")
-    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="The table to write, such as a28.parquet.")],
+    images: Images = None,
     keep_unpictured: Annotated[
-        bool,
-        typer.Option(
-            "--keep-unpictured",
-            help="Keep rows whose image is missing or broken; the caption model can use them.",
-        ),
+        bool, typer.Option("--keep-unpictured", help="Keep rows without a readable image.")
     ] = False,
     by_region: Annotated[
-        bool, typer.Option("--by-region", help="Use the region as the culture, not the language.")
+        bool, typer.Option("--by-region", help="A culture is a region instead of a language.")
     ] = False,
     merge_other: Annotated[
         bool,
-        typer.Option(
-            "--merge-other", help="Count the label other as something else instead of dropping it."
-        ),
+        typer.Option("--merge-other", help="Count other as something else instead of dropping it."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -127,20 +114,12 @@ def items_(
 
 @semeval_app.command("emotions")
 def emotions(
-    run: Annotated[
-        str,
-        typer.Argument(
-            metavar="RUN", help="A model folder made by artaffect train, or hf:OWNER/MODEL."
-        ),
-    ],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A model folder, or hf:OWNER/MODEL.")],
     items: Items,
-    images: Annotated[
-        Path, typer.Option("--images", help="The folder images/ of the data release.")
-    ],
+    images: Annotated[Path, typer.Option("--images", help="The folder images/ of the release.")],
     out: ZipOut,
     text_run: Annotated[
-        str | None,
-        typer.Option("--text-run", help="Another RUN for the predictions without the image."),
+        str | None, typer.Option(help="Another RUN, for the predictions without the image.")
     ] = None,
     rules: RulesFile = None,
     set_: Set = None,
@@ -176,13 +155,9 @@ def shares(
         str, typer.Option(help="majority, copy, prior, blend or regression.")
     ] = "regression",
     run: Annotated[
-        str | None,
-        typer.Option("--run", help="A RUN whose predictions from the image join the regression."),
+        str | None, typer.Option(help="A RUN whose predictions from the image join the regression.")
     ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option("--images", help="With --run: the folder images/ of the data release."),
-    ] = None,
+    images: Images = None,
     rules: RulesFile = None,
     set_: Set = None,
     cache: Cache = None,
@@ -216,7 +191,7 @@ def shares(
 def baselines(
     data: Data,
     split: Annotated[
-        str, typer.Option(help="The split to score; the models are fitted on train.")
+        str, typer.Option(help="The split to score; models learn from train.")
     ] = "val",
     rules: RulesFile = None,
     set_: Set = None,

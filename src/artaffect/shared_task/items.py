@@ -66,15 +66,15 @@ def read_emotion_items(path: Path, rules: SharedTaskRules) -> EmotionItems:
     """
     required = (rules.image_column, rules.language_column, rules.caption_column)
     rows = _read_csv(path, required)
-    for line, row in rows:
+    for row in rows:
         for column in required:
             if not row[column].strip():
-                raise TableError(f"{path} line {line}: column {column} is empty")
-    ids = [row.get(rules.id_column) or rules.id_format.format(n) for n, (_, row) in enumerate(rows)]
-    _check_unique(path, rules.id_column, ids, [line for line, _ in rows])
-    known = [name for name in (rules.label_column, "emotion") if rows and name in rows[0][1]]
-    images, languages, captions = ([row[column] for _, row in rows] for column in required)
-    labels = [row[known[0]].strip().lower() for _, row in rows] if known else None
+                raise TableError(f"{row.where}: column {column} is empty")
+    ids = [row.get(rules.id_column) or rules.id_format.format(n) for n, row in enumerate(rows)]
+    _check_unique(rows, rules.id_column, ids)
+    known = [name for name in (rules.label_column, "emotion") if rows and name in rows[0]]
+    images, languages, captions = ([row[column] for row in rows] for column in required)
+    labels = [row[known[0]].strip().lower() for row in rows] if known else None
     return EmotionItems(ids, images, languages, captions, labels)
 
 
@@ -84,72 +84,78 @@ def read_share_items(path: Path, rules: SharedTaskRules) -> ShareItems:
     Raises:
         TableError: A column is missing, a share is not a number from 0 to 1, or a triple is repeated.
     """
-    triple = (rules.artwork_column, rules.source_column, rules.target_column)
+    triple, answer = rules.triple_columns, rules.target_share_column
     rows = _read_csv(path, (*triple, rules.source_share_column))
-    keys = [" / ".join(row[column] for column in triple) for _, row in rows]
-    _check_unique(path, ", ".join(triple), keys, [line for line, _ in rows])
-
-    def shares(column: str) -> np.ndarray:
-        return np.array(
-            [parse_share(row, column, f"{path} line {line}", TableError) for line, row in rows]
-        )
-
-    artworks, sources, targets = (np.array([row[c] for _, row in rows], object) for c in triple)
-    known = bool(rows) and rules.target_share_column in rows[0][1]
-    target_shares = shares(rules.target_share_column) if known else None
-    return ShareItems(artworks, sources, shares(rules.source_share_column), targets, target_shares)
+    _check_unique(rows, ", ".join(triple), [" / ".join(row[c] for c in triple) for row in rows])
+    artworks, sources, targets = (np.array([row[c] for row in rows], object) for c in triple)
+    source_shares = np.array([row.share(rules.source_share_column) for row in rows])
+    target_shares = None
+    if rows and answer in rows[0]:
+        target_shares = np.array([row.share(answer) for row in rows])
+    return ShareItems(artworks, sources, source_shares, targets, target_shares)
 
 
 def is_share_file(path: Path, rules: SharedTaskRules) -> bool:
     """Whether a task file belongs to subtask 2."""
-    return any(rules.target_column in row for _, row in _read_csv(path, ()))
+    return any(rules.target_column in row for row in _read_csv(path, ()))
+
+
+class CsvRow(dict[str, str]):
+    """The cells of a row of CSV by column."""
+
+    def __init__(
+        self, cells: Iterable[tuple[str, str]], where: str, error: type[ArtAffectError]
+    ) -> None:
+        super().__init__(cells)
+        self.where = where
+        """The file and line, for messages."""
+        self.error = error
+
+    def share(self, column: str) -> float:
+        """Parse a number from 0 to 1."""
+        try:
+            value = float(self[column])
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= 1:  # true for nan as well
+            fault = f"column {column} must be a number from 0 to 1, got {self[column]!r}"
+            raise self.error(f"{self.where}: {fault}")
+        return value
 
 
 def parse_csv(
     text: Iterable[str],
     required: Sequence[str],
-    where: str,
+    name: str,
     error: type[ArtAffectError],
     exact: bool = False,
-) -> list[tuple[int, dict[str, str]]]:
-    """Parse CSV into rows, each with the line on which it ends; a fault raises ``error``.
+) -> list[CsvRow]:
+    """Parse CSV into rows; a fault raises ``error``.
 
     Args:
+        name: The file's name in messages.
         exact: Allow no columns but the required ones, in their order, and no empty lines.
     """
     try:
         reader = csv.reader(text, strict=True)
         header = next(reader, [])
-        missing = [name for name in required if name not in header]
+        missing = [column for column in required if column not in header]
         if missing or (exact and header != list(required)):
             hint = f"; missing {', '.join(missing)}" if missing else ""
             raise error(
-                f"{where}: the header must {'be' if exact else 'include'} {','.join(required)}, "
+                f"{name}: the header must {'be' if exact else 'include'} {','.join(required)}, "
                 f"got {','.join(header) or 'nothing'}{hint}"
             )
         rows = []
         for cells in reader:
+            where = f"{name} line {reader.line_num}"
             if len(cells) != len(header) and (cells or exact):
-                count = f"{len(cells)} cells instead of {len(header)}"
-                raise error(f"{where} line {reader.line_num}: {count}")
+                raise error(f"{where}: {len(cells)} cells instead of {len(header)}")
             if cells:
-                rows.append((reader.line_num, dict(zip(header, cells, strict=True))))
+                rows.append(CsvRow(zip(header, cells, strict=True), where, error))
         return rows
     except (UnicodeDecodeError, csv.Error) as fault:
-        raise error(f"{where} cannot be read as CSV in UTF-8: {fault}") from None
-
-
-def parse_share(
-    row: Mapping[str, str], column: str, where: str, error: type[ArtAffectError]
-) -> float:
-    """Parse a number from 0 to 1; anything else raises ``error``."""
-    try:
-        value = float(row[column])
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:  # true for nan as well
-        raise error(f"{where}: column {column} must be a number from 0 to 1, got {row[column]!r}")
-    return value
+        raise error(f"{name} cannot be read as CSV in UTF-8: {fault}") from None
 
 
 def format_csv(columns: Mapping[str, Sequence[object]]) -> str:
@@ -259,7 +265,7 @@ def write_task_files(
     return captions, triples
 
 
-def _read_csv(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+def _read_csv(path: Path, required: Sequence[str]) -> list[CsvRow]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             return parse_csv(file, required, str(path), TableError)
@@ -267,12 +273,12 @@ def _read_csv(path: Path, required: Sequence[str]) -> list[tuple[int, dict[str, 
         raise TableError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _check_unique(path: Path, what: str, keys: Sequence[str], lines: Sequence[int]) -> None:
-    first_line: dict[str, int] = {}
-    for key, line in zip(keys, lines, strict=True):
-        if key in first_line:
-            raise TableError(f"{path} line {line}: {what} {key!r} repeats line {first_line[key]}")
-        first_line[key] = line
+def _check_unique(rows: Sequence[CsvRow], what: str, keys: Sequence[str]) -> None:
+    first: dict[str, CsvRow] = {}
+    for row, key in zip(rows, keys, strict=True):
+        if first.setdefault(key, row) is not row:
+            line = first[key].where.rpartition(" ")[2]
+            raise TableError(f"{row.where}: {what} {key!r} repeats line {line}")
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -35,10 +35,7 @@ def region_of(language: str) -> str:
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
 class SharedTaskRules:
-    """The rules of ArtEmotion-28 (SemEval-2027) as the organisers last published them.
-
-    The organisers have changed the rules before, so everything they may change is a setting.
-    """
+    """The rules of ArtEmotion-28 (SemEval-2027) as last published; all are settings, as they may change."""
 
     labels: Literal["emotions", "sentiment"] = "emotions"
     """Labels of subtask 1: the eight emotions, or the older pair `positive` and `negative`."""
@@ -90,6 +87,11 @@ class SharedTaskRules:
         if unknown:
             known = ", ".join(EMOTIONS)
             raise ValueError(f"unknown emotion {min(unknown)!r} in positive or negative: {known}")
+
+    @property
+    def triple_columns(self) -> tuple[str, str, str]:
+        """Columns of the artwork, source and target of an item of subtask 2."""
+        return (self.artwork_column, self.source_column, self.target_column)
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from artaffect.shared_task.items import (
     format_csv,
     is_share_file,
     parse_csv,
-    parse_share,
     read_emotion_items,
     read_share_items,
 )
@@ -36,11 +35,7 @@ def write_emotions(
     multimodal: Sequence[str],
     rules: SharedTaskRules,
 ) -> None:
-    """Write the zip of subtask 1.
-
-    Args:
-        text: Labels predicted without the image.
-        multimodal: Labels predicted with the image.
+    """Write the zip of subtask 1 from the labels predicted without and with the image.
 
     Raises:
         SubmissionError: :func:`check_emotions` would reject it; nothing is written then.
@@ -56,16 +51,14 @@ def write_emotions(
 def write_shares(
     path: Path, items: ShareItems, predictions: np.ndarray, rules: SharedTaskRules
 ) -> None:
-    """Write the zip of subtask 2.
-
-    Args:
-        predictions: Positive shares [n].
+    """Write the zip of subtask 2 from the predicted positive shares [n].
 
     Raises:
         SubmissionError: :func:`check_shares` would reject it; nothing is written then.
     """
     columns = (*zip(*items.keys, strict=True), [f"{value:.6f}" for value in predictions])
-    text = format_csv(dict(zip(_share_header(rules), columns, strict=True)))
+    header = (*rules.triple_columns, rules.target_share_column)
+    text = format_csv(dict(zip(header, columns, strict=True)))
     _parse_shares(text, items, rules, path.name)
     _write_zip(path, {rules.share_file: text})
 
@@ -127,11 +120,6 @@ def score_submission(
     }
 
 
-def _share_header(rules: SharedTaskRules) -> tuple[str, ...]:
-    triple = (rules.artwork_column, rules.source_column, rules.target_column)
-    return (*triple, rules.target_share_column)
-
-
 def _parse_emotions(
     files: Mapping[str, str], items: EmotionItems, rules: SharedTaskRules, name: str
 ) -> dict[str, list[str]]:
@@ -146,34 +134,28 @@ def _parse_emotions(
     return labels
 
 
-def _parse_labels(text: str, items: EmotionItems, rules: SharedTaskRules, where: str) -> list[str]:
+def _parse_labels(text: str, items: EmotionItems, rules: SharedTaskRules, name: str) -> list[str]:
     header = (rules.id_column, rules.label_column)
     digits = {"1": "positive", "0": "negative"} if rules.labels == "sentiment" else {}
-    rows = parse_csv(io.StringIO(text), header, where, SubmissionError, exact=True)
-    labels = [digits.get(row[rules.label_column], row[rules.label_column]) for _, row in rows]
-    for (line, _), label in zip(rows, labels, strict=True):
+    rows = parse_csv(io.StringIO(text), header, name, SubmissionError, exact=True)
+    labels = [digits.get(row[rules.label_column], row[rules.label_column]) for row in rows]
+    for row, label in zip(rows, labels, strict=True):
         if label not in rules.label_names:
             allowed = ", ".join(rules.label_names)
-            raise SubmissionError(
-                f"{where} line {line}: unknown label {label!r}; allowed: {allowed}"
-            )
-    return _in_order([row[rules.id_column] for _, row in rows], labels, items.ids, "id", where)
+            raise SubmissionError(f"{row.where}: unknown label {label!r}; allowed: {allowed}")
+    return _in_order([row[rules.id_column] for row in rows], labels, items.ids, "id", name)
 
 
 def _parse_shares(text: str, items: ShareItems, rules: SharedTaskRules, name: str) -> np.ndarray:
-    where, header = f"{name}: {rules.share_file}", _share_header(rules)
-    rows = parse_csv(io.StringIO(text), header, where, SubmissionError, exact=True)
-    keys = [", ".join(row[column] for column in header[:3]) for _, row in rows]
-    shares = [
-        parse_share(row, header[3], f"{where} line {line}", SubmissionError) for line, row in rows
-    ]
-    return np.array(
-        _in_order(keys, shares, [", ".join(key) for key in items.keys], "triple", where)
-    )
+    name, header = f"{name}: {rules.share_file}", (*rules.triple_columns, rules.target_share_column)
+    rows = parse_csv(io.StringIO(text), header, name, SubmissionError, exact=True)
+    shares = [row.share(rules.target_share_column) for row in rows]
+    keys = [", ".join(row[column] for column in rules.triple_columns) for row in rows]
+    return np.array(_in_order(keys, shares, [", ".join(key) for key in items.keys], "triple", name))
 
 
 def _in_order(
-    keys: Sequence[str], values: Sequence[T], expected: Sequence[str], what: str, where: str
+    keys: Sequence[str], values: Sequence[T], expected: Sequence[str], what: str, name: str
 ) -> list[T]:
     """The values in the order of the expected keys, each of which must appear exactly once."""
     counts = Counter(keys)
@@ -189,7 +171,7 @@ def _in_order(
     ]
     if messages:
         raise SubmissionError(
-            f"{where}: {', '.join(messages)}; each {what} must appear exactly once"
+            f"{name}: {', '.join(messages)}; each {what} must appear exactly once"
         )
     by_key = dict(zip(keys, values, strict=True))
     return [by_key[key] for key in expected]
