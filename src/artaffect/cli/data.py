@@ -53,7 +53,7 @@ def import_artelingo(
     """Read artelingo_release.csv or artelingo_release_lite.csv."""
     from artaffect.data.readers.artelingo import read_artelingo
 
-    _import(lambda: read_artelingo(file, images, keep_unpictured), out, as_json)
+    save_import(read_artelingo(file, images, keep_unpictured), out, as_json)
 
 
 @import_app.command("artemis")
@@ -67,7 +67,7 @@ def import_artemis(
     """Read artemis_dataset_release_v0.csv. It has no splits: make them with artaffect split."""
     from artaffect.data.readers.artelingo import read_artemis
 
-    _import(lambda: read_artemis(file, images, keep_unpictured), out, as_json)
+    save_import(read_artemis(file, images, keep_unpictured), out, as_json)
 
 
 @import_app.command("parquet")
@@ -85,16 +85,15 @@ def import_parquet(
     """Read the Hugging Face layout of ArtELingo, with its embedded pictures."""
     from artaffect.data.readers.artelingo import read_hf_parquet
 
-    _import(lambda: read_hf_parquet(file, images, keep_unpictured), out, as_json)
+    save_import(read_hf_parquet(file, images, keep_unpictured), out, as_json)
 
 
-def _import(
-    read: Callable[[], tuple[AnnotationTable, ImportReport]], out: Path, as_json: bool
-) -> None:
+def save_import(imported: tuple[AnnotationTable, ImportReport], out: Path, as_json: bool) -> None:
+    """Save a table that was read, and say what was kept and dropped."""
     from artaffect.data.readers.artelingo import describe
     from artaffect.runtime import say
 
-    table, report = read()
+    table, report = imported
     dropped = out.with_suffix(".dropped.csv")
     report.save_dropped(dropped)
     table.save(out)

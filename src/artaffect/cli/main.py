@@ -43,7 +43,7 @@ _shared_task = find_spec("artaffect.shared_task")
 if _shared_task is not None and _shared_task.origin is not None:  # the package works without it
     from artaffect.shared_task.commands import register
 
-    register(app, data.import_app, data.MORE_LAYOUTS)
+    register(app, data.import_app, data.save_import, data.MORE_LAYOUTS)
 
 
 @app.callback(invoke_without_command=True)

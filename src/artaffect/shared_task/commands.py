@@ -37,44 +37,45 @@ Set = Annotated[
 ]
 
 
-def register(app: typer.Typer, import_app: typer.Typer, layouts: dict[str, SampleLayout]) -> None:
-    """Add the commands to ``app`` and its group ``import``, and the layout to those of ``sample``."""
+def register(
+    app: typer.Typer,
+    import_app: typer.Typer,
+    save_import: Callable[[Any, Path, bool], None],
+    layouts: dict[str, SampleLayout],
+) -> None:
+    """Add the room's commands to the command line.
+
+    Args:
+        import_app: The group ``import``.
+        save_import: Saves what a reader returns, as every command of that group does.
+        layouts: The layouts of ``artaffect sample`` by name.
+    """
     app.add_typer(semeval_app, name="semeval", rich_help_panel="Shared task")
-    import_app.command("artemotion28")(import_artemotion28)
     layouts["artemotion28"] = sample_artemotion28
 
+    @import_app.command("artemotion28")
+    def import_artemotion28(
+        file: Annotated[Path, typer.Argument(metavar="FILE", help="The published file.")],
+        out: Annotated[
+            Path, typer.Option("--out", help="The table to write, such as a28.parquet.")
+        ],
+        images: Images = None,
+        keep_unpictured: Annotated[
+            bool, typer.Option("--keep-unpictured", help="Keep rows without a readable image.")
+        ] = False,
+        by_region: Annotated[
+            bool, typer.Option("--by-region", help="A culture is a region instead of a language.")
+        ] = False,
+        merge_other: Annotated[
+            bool, typer.Option("--merge-other", help="Count other as something else, not drop it.")
+        ] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
+        from artaffect.shared_task.reader import read_artemotion28
 
-def import_artemotion28(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The published file.")],
-    out: Annotated[Path, typer.Option("--out", help="The table to write, such as a28.parquet.")],
-    images: Images = None,
-    keep_unpictured: Annotated[
-        bool, typer.Option("--keep-unpictured", help="Keep rows without a readable image.")
-    ] = False,
-    by_region: Annotated[
-        bool, typer.Option("--by-region", help="A culture is a region instead of a language.")
-    ] = False,
-    merge_other: Annotated[
-        bool,
-        typer.Option("--merge-other", help="Count other as something else instead of dropping it."),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
-    from artaffect.data.readers.artelingo import describe
-    from artaffect.runtime import say
-    from artaffect.shared_task.reader import read_artemotion28
-
-    table, report = read_artemotion28(file, images, keep_unpictured, by_region, merge_other)
-    dropped = out.with_suffix(".dropped.csv")
-    report.save_dropped(dropped)
-    table.save(out)
-    describe(report)
-    if dropped.is_file():
-        say(f"  every dropped row, with its line and reason: {dropped}")
-    say(f"  table: {out}")
-    if as_json:
-        typer.echo(json.dumps({"table": str(out), **report.to_json()}, indent=2))
+        table = read_artemotion28(file, images, keep_unpictured, by_region, merge_other)
+        save_import(table, out, as_json)
 
 
 def sample_artemotion28(
