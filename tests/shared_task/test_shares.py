@@ -44,7 +44,7 @@ def test_every_ordered_pair_with_enough_votes_becomes_an_item() -> None:
     items = votes.to_items(RULES)
     assert len(items) == 12 + 6 + 12
     assert items.target_shares is not None
-    row = items.keys.index(("p2-0", "hausa", "thai"))
+    row = items.keys.index("p2-0, hausa, thai")
     assert items.source_shares[row] == votes.positive[0, 1] / 6
     assert items.target_shares[row] == votes.positive[0, 3] / 6
     with pytest.raises(InputError, match="no artwork has 5 votes in each of two languages"):

@@ -143,7 +143,7 @@ def test_a_fault_in_a_task_file_is_named_with_its_line(tmp_path: Path) -> None:
         read_share_items(file, RULES)
     header = "painting,source_language,source_p_positive,target_language\n"
     file.write_text(header + "a,Thai,0.5,Igbo\n\na,Thai,0.6,Igbo\n")
-    with pytest.raises(TableError, match="line 4: .* 'a / Thai / Igbo' repeats line 2"):
+    with pytest.raises(TableError, match="line 4: .* 'a, Thai, Igbo' repeats line 2"):
         read_share_items(file, RULES)
     file.write_text(header + "a,Thai,0.5\n")
     with pytest.raises(TableError, match="line 2: 3 cells instead of 4"):

@@ -10,13 +10,12 @@ import torch
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError, TableError
 from artaffect.features import AnnotationArrays, encode_images, extract_features
-from artaffect.labels import EMOTIONS
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.hub import fetch_folder
 from artaffect.prediction.evaluation import predict_proba
 from artaffect.shared_task.items import EmotionItems, make_emotion_items
-from artaffect.shared_task.rules import SharedTaskRules, region_of
+from artaffect.shared_task.rules import SharedTaskRules, emotion_indices, region_of
 from artaffect.shared_task.scorer import EmotionScores, score_emotions
 
 
@@ -126,11 +125,8 @@ def _extract_items(
 
 def _to_labels(probabilities: np.ndarray, rules: SharedTaskRules) -> list[str]:
     """The most likely of the task's labels for each row of ``probabilities`` [n, 9]."""
-    names = list(map(str, EMOTIONS))
     groups: Sequence[Sequence[str]] = [(name,) for name in rules.label_names]
     if rules.labels == "sentiment":
         groups = (rules.positive, rules.negative)
-    scores = np.stack(
-        [probabilities[:, [names.index(name) for name in group]].sum(1) for group in groups], 1
-    )
+    scores = np.stack([probabilities[:, emotion_indices(group)].sum(1) for group in groups], 1)
     return [rules.label_names[i] for i in scores.argmax(1)]

@@ -11,10 +11,9 @@ import numpy as np
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ArtAffectError, InputError, TableError
-from artaffect.labels import EMOTIONS
 from artaffect.metrics.votes import Votes
 from artaffect.runtime import atomic_file
-from artaffect.shared_task.rules import SharedTaskRules
+from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,10 @@ class ShareItems:
         return len(self.artworks)
 
     @property
-    def keys(self) -> list[tuple[str, str, str]]:
-        """Artwork, source and target of each item."""
+    def keys(self) -> list[str]:
+        """Each item as "artwork, source, target"."""
         columns = (self.artworks, self.sources, self.targets)
-        return [(str(a), str(s), str(t)) for a, s, t in zip(*columns, strict=True)]
+        return [", ".join(triple) for triple in zip(*columns, strict=True)]
 
 
 def read_emotion_items(path: Path, rules: SharedTaskRules) -> EmotionItems:
@@ -86,13 +85,14 @@ def read_share_items(path: Path, rules: SharedTaskRules) -> ShareItems:
     """
     triple, answer = rules.triple_columns, rules.target_share_column
     rows = _read_csv(path, (*triple, rules.source_share_column))
-    _check_unique(rows, ", ".join(triple), [" / ".join(row[c] for c in triple) for row in rows])
     artworks, sources, targets = (np.array([row[c] for row in rows], object) for c in triple)
     source_shares = np.array([row.share(rules.source_share_column) for row in rows])
     target_shares = None
     if rows and answer in rows[0]:
         target_shares = np.array([row.share(answer) for row in rows])
-    return ShareItems(artworks, sources, source_shares, targets, target_shares)
+    items = ShareItems(artworks, sources, source_shares, targets, target_shares)
+    _check_unique(rows, ", ".join(triple), items.keys)
+    return items
 
 
 def is_share_file(path: Path, rules: SharedTaskRules) -> bool:
@@ -158,7 +158,7 @@ def parse_csv(
         raise error(f"{name} cannot be read as CSV in UTF-8: {fault}") from None
 
 
-def format_csv(columns: Mapping[str, Sequence[object]]) -> str:
+def format_csv(columns: Mapping[str, Iterable[object]]) -> str:
     """Write columns under their names."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -201,9 +201,8 @@ class PositiveVotes:
         votes = Votes.count(
             table.codes("artwork_id"), table.codes("language"), table.emotion_codes()
         )
-        names = list(map(str, EMOTIONS))
-        positive = votes.counts[..., [names.index(name) for name in rules.positive]].sum(-1)
-        negative = votes.counts[..., [names.index(name) for name in rules.negative]].sum(-1)
+        positive = votes.counts[..., emotion_indices(rules.positive)].sum(-1)
+        negative = votes.counts[..., emotion_indices(rules.negative)].sum(-1)
         artworks = np.array([str(name).rpartition("/")[2] for name in votes.artworks], object)
         return cls(artworks, votes.cultures, positive, positive + negative)
 
@@ -244,7 +243,7 @@ def write_task_files(
 ) -> tuple[EmotionItems, ShareItems]:
     """Write ``st1_items.csv`` and ``st2_items.csv``; the last column of each holds the answers."""
     captions = make_emotion_items(table, rules)
-    columns: dict[str, Sequence[object]] = {
+    columns: dict[str, Iterable[object]] = {
         rules.id_column: captions.ids,
         rules.image_column: captions.images,
         rules.language_column: captions.languages,

@@ -1,28 +1,21 @@
 """The rules of ArtEmotion-28: labels, file formats, and the regions of its 28 languages."""
 
+import tomllib
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from artaffect.labels import EMOTIONS
+from artaffect.labels import EMOTIONS, Emotion
 from artaffect.recipes import parse_config, read_toml
 
-REGIONS: dict[str, tuple[str, ...]] = {
-    "west africa": ("hausa", "igbo", "yoruba"),
-    "east africa": ("swahili", "kinyarwanda", "emakhuwa"),
-    "south africa": ("isizulu", "isixhosa", "setswana", "isindebele"),
-    "north africa": ("darija",),
-    "middle east / west asia": ("arabic", "turkish"),
-    "south asia": ("hindi", "tamil", "urdu"),
-    "central asia": ("kazakh", "kyrgyz", "uzbek"),
-    "southeast asia": ("burmese", "indonesian", "malay", "tagalog", "thai", "vietnamese"),
-    "east asia": ("chinese", "korean"),
-    "other": ("english",),
-}
-"""The organisers' regions and their languages, in lower case (README of the data release, 2026)."""
+REGIONS: dict[str, list[str]] = tomllib.loads(
+    (files(__package__) / "languages.toml").read_text("utf-8")
+)["regions"]
+"""The organisers' regions and their languages, in lower case."""
 
 LANGUAGES = tuple(sorted(language for group in REGIONS.values() for language in group))
 
@@ -31,6 +24,11 @@ def region_of(language: str) -> str:
     """The region of a language; ``other`` for a language that is not part of the task."""
     name = language.strip().lower()
     return next((region for region, group in REGIONS.items() if name in group), "other")
+
+
+def emotion_indices(names: Sequence[str]) -> list[int]:
+    """The positions of emotions in ``EMOTIONS``."""
+    return [EMOTIONS.index(Emotion(name)) for name in names]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
@@ -83,10 +81,9 @@ class SharedTaskRules:
         names = [*self.positive, *self.negative]
         if not self.positive or not self.negative or len(set(names)) < len(names):
             raise ValueError("positive and negative must name emotions, and none twice")
-        unknown = set(names) - set(map(str, EMOTIONS))
-        if unknown:
+        for name in set(names) - set(map(str, EMOTIONS)):
             known = ", ".join(EMOTIONS)
-            raise ValueError(f"unknown emotion {min(unknown)!r} in positive or negative: {known}")
+            raise ValueError(f"unknown emotion {name!r} in positive or negative; known: {known}")
 
     @property
     def triple_columns(self) -> tuple[str, str, str]:

@@ -7,7 +7,9 @@ the letters of the language whose name they carry, so that every script occurs.
 
 import csv
 import shutil
+import tomllib
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -35,33 +37,7 @@ _P_VAL = 0.05
 _VARIANTS = 4
 """Images drawn for each scene, palette and style; any further artwork is a copy."""
 
-_LETTERS = {
-    "arabic": "ابتجدرسعفقكلمنهوي",
-    "darija": "ابتجدرسعفقكلمنهوي",
-    "urdu": "ابپتجدرسعفقکلمنہوی",
-    "chinese": "山水天地人心光火木石花雨风云月日",
-    "korean": "가나다라마바사아자차카타파하",
-    "hindi": "कखगचजटडतदनपबमरलसह",
-    "tamil": "கசடதபறமநனலவயர",
-    "thai": "กขคงจชดตนบปพมรลวส",
-    "burmese": "ကခဂငစဆတထနပဖဘမယရလ",
-    "kazakh": "абгдежзиклмнопрстуш",
-    "kyrgyz": "абгдежзиклмнопрстуш",
-}
-_LATIN = "abdefghiklmnoprstuwyz"
-
-_EXPLANATION = """# Synthetic data
-
-Everything in this folder was made by `artaffect sample --layout artemotion28`: the paintings are drawn
-by code, the words do not exist in any language, and the annotators do not exist. The folder has the
-layout of ArtELingo-28 (ArtEmotion-28, SemEval-2027) so that it can be used in the same way. It says
-nothing about real art, real people or real cultures.
-
-{} paintings, {} rows, seed {}. `artaffect/shared_task/sample.py` defines the distribution of emotions.
-
-- `annotations/artelingo28_train_val.csv`
-- `images/<art_style>/<painting>.jpg`
-"""
+_LETTERS = tomllib.loads((files(__package__) / "languages.toml").read_text("utf-8"))["letters"]
 
 
 def write_artemotion28(
@@ -113,7 +89,8 @@ def write_artemotion28(
                 split = "val" if is_val[artwork] else "train"
                 cells = (f"{style}/{name}.jpg", image_id, style, "invented", _title(language))
                 writer.writerow((name, *cells, caption, emotion, split))
-        (folder / MARKER).write_text(_EXPLANATION.format(artworks, rows, seed), "utf-8")
+        description = (files(__package__) / "sample.md").read_text("utf-8")
+        (folder / MARKER).write_text(description.format(artworks, rows, seed), "utf-8")
     return out / CSV_FILE
 
 
@@ -169,7 +146,7 @@ def _draw(probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _invent_phrases(language: str, rng: np.random.Generator) -> dict[str, list[str]]:
-    letters = list(_LETTERS.get(language, _LATIN))
+    letters = list(_LETTERS.get(language, _LETTERS["latin"]))
 
     def phrase(words: int) -> str:
         return " ".join(

@@ -13,10 +13,9 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.data.images import SUFFIXES
 from artaffect.errors import InputError, NotFittedError, UnknownNameError
 from artaffect.features import encode_images
-from artaffect.labels import EMOTIONS
 from artaffect.shared_task.emotions import culture_indices, open_run
 from artaffect.shared_task.items import PositiveVotes, ShareItems
-from artaffect.shared_task.rules import SharedTaskRules
+from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
 from artaffect.shared_task.scorer import hierarchical_weights, score_shares
 
 ShareModelName = Literal["majority", "copy", "prior", "blend", "regression"]
@@ -49,7 +48,7 @@ class ShareModel:
     image_shares: ImageShares | None = None
 
     def fit(self, items: ShareItems) -> "ShareModel":
-        """Fit to items with known target shares; the first three models have nothing to fit."""
+        """Fit to items with known target shares; only the last two models have anything to fit."""
         if self.name in ("blend", "regression"):
             features = torch.from_numpy(self._features(items))
             initial = torch.zeros(1)
@@ -68,7 +67,6 @@ class ShareModel:
             InputError: A source or target language has no votes in training.
             NotFittedError: The model has not been fitted.
         """
-        self._check_languages([*items.targets, *items.sources])
         features = torch.from_numpy(self._features(items))
         if self.name == "copy":
             return features[:, 0].numpy()
@@ -102,14 +100,18 @@ class ShareModel:
     def _features(self, items: ShareItems) -> np.ndarray:
         """The source's share, the priors of target and source, and their image shares: [n, 3 or 5]."""
         priors = self.votes.priors
+        for name in dict.fromkeys([*items.targets, *items.sources]):
+            if name.strip().lower() not in priors:
+                known = ", ".join(sorted(priors))
+                raise InputError(f"the training table has no votes in {name!r}; it has {known}")
         targets, sources = (
             [str(name).strip().lower() for name in names]
             for names in (items.targets, items.sources)
         )
         columns = [
             np.asarray(items.source_shares, float),
-            np.array([priors.get(name, np.nan) for name in targets]),
-            np.array([priors.get(name, np.nan) for name in sources]),
+            np.array([priors[name] for name in targets]),
+            np.array([priors[name] for name in sources]),
         ]
         if self.image_shares is not None:
             for names, prior in ((targets, columns[1]), (sources, columns[2])):
@@ -118,14 +120,6 @@ class ShareModel:
                 # the language's prior stands in for an image that is missing
                 columns.append(np.where(np.isnan(shares), prior, shares))
         return np.stack(columns, 1)
-
-    def _check_languages(self, names: Sequence[str]) -> None:
-        known = sorted(name.lower() for name in self.votes.languages)
-        for name in dict.fromkeys(names):
-            if name.strip().lower() not in known:
-                raise InputError(
-                    f"the training table has no votes in {name!r}; it has {', '.join(known)}"
-                )
 
 
 def predict_shares(
@@ -225,13 +219,12 @@ def predict_image_shares(
     features = torch.from_numpy(values[usable])
     captions = torch.zeros(len(artworks), text_encoder.feature_dim if text_encoder else 0)
     present = torch.tensor([[True, False]]).expand(len(artworks), 2)
-    names = list(map(str, EMOTIONS))
     shares: dict[tuple[str, str], float] = {}
     for language in dict.fromkeys(name.strip().lower() for name in languages):
         culture = torch.full((len(artworks),), culture_indices(model, [language])[0])
         probabilities = model.answer(features, captions, present, culture)[0].numpy()
-        positive = probabilities[:, [names.index(name) for name in rules.positive]].sum(1)
-        negative = probabilities[:, [names.index(name) for name in rules.negative]].sum(1)
+        positive = probabilities[:, emotion_indices(rules.positive)].sum(1)
+        negative = probabilities[:, emotion_indices(rules.negative)].sum(1)
         positive_shares = positive / np.maximum(positive + negative, 1e-12)
         shares |= {(a, language): float(p) for a, p in zip(artworks, positive_shares, strict=True)}
     return shares

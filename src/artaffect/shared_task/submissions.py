@@ -56,8 +56,9 @@ def write_shares(
     Raises:
         SubmissionError: :func:`check_shares` would reject it; nothing is written then.
     """
-    columns = (*zip(*items.keys, strict=True), [f"{value:.6f}" for value in predictions])
     header = (*rules.triple_columns, rules.target_share_column)
+    shares = [f"{value:.6f}" for value in predictions]
+    columns = (items.artworks, items.sources, items.targets, shares)
     text = format_csv(dict(zip(header, columns, strict=True)))
     _parse_shares(text, items, rules, path.name)
     _write_zip(path, {rules.share_file: text})
@@ -151,7 +152,7 @@ def _parse_shares(text: str, items: ShareItems, rules: SharedTaskRules, name: st
     rows = parse_csv(io.StringIO(text), header, name, SubmissionError, exact=True)
     shares = [row.share(rules.target_share_column) for row in rows]
     keys = [", ".join(row[column] for column in rules.triple_columns) for row in rows]
-    return np.array(_in_order(keys, shares, [", ".join(key) for key in items.keys], "triple", name))
+    return np.array(_in_order(keys, shares, items.keys, "triple", name))
 
 
 def _in_order(
