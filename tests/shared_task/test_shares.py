@@ -129,5 +129,6 @@ def test_a_language_without_votes_and_a_model_without_fit_are_refused() -> None:
         ShareModel("copy", TRAIN).predict(strange)
     with pytest.raises(NotFittedError, match="call fit first"):
         ShareModel("blend", TRAIN).predict(items)
+    unanswered = ShareItems(items.artworks, items.sources, items.source_shares, items.targets)
     with pytest.raises(ValueError, match="no true shares to learn from"):
-        ShareModel("blend", TRAIN).fit(strange)
+        ShareModel("blend", TRAIN).fit(unanswered)
