@@ -47,7 +47,7 @@ run("predict", "run", "--image", image, "--caption", "A quiet sea.", "--culture"
 
 
 @pytest.fixture(scope="module")
-def without_the_room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package_without_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package from which ``shared_task/`` is deleted."""
     folder = tmp_path_factory.mktemp("copy")
     ignore = shutil.ignore_patterns("shared_task", "__pycache__")
@@ -69,18 +69,18 @@ def run_python(
     )
 
 
-def test_a_model_can_be_trained_and_used_without_the_room(
-    without_the_room: Path, encoder_folders: dict[str, Path], tmp_path: Path
+def test_a_model_can_be_trained_and_used_without_the_shared_task(
+    package_without_task: Path, encoder_folders: dict[str, Path], tmp_path: Path
 ) -> None:
     result = run_python(
         USE_THE_PACKAGE,
         encoder_folders["resnet"],
         encoder_folders["bert"],
-        path=without_the_room,
+        path=package_without_task,
         cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[0] == str(without_the_room / "artaffect" / "__init__.py")
+    assert result.stdout.splitlines()[0] == str(package_without_task / "artaffect" / "__init__.py")
     assert "semeval" not in result.stdout and "predict-collection" in result.stdout
     answer = result.stdout[result.stdout.index("{\n") :]
     (prediction,) = json.loads(answer)["predictions"]
@@ -88,8 +88,8 @@ def test_a_model_can_be_trained_and_used_without_the_room(
     assert sum(prediction["probabilities"].values()) == pytest.approx(1, abs=1e-4)
 
 
-def test_the_commands_of_the_missing_room_are_refused_in_one_line(
-    without_the_room: Path, tmp_path: Path
+def test_the_commands_of_the_missing_shared_task_are_refused_in_one_line(
+    package_without_task: Path, tmp_path: Path
 ) -> None:
     code = "from artaffect.cli.main import main; main()"
     for arguments, message in (
@@ -97,12 +97,12 @@ def test_the_commands_of_the_missing_room_are_refused_in_one_line(
         (("import", "artemotion28", "x.csv", "--out", "x"), "No such command 'artemotion28'"),
         (("semeval", "check"), "No such command 'semeval'"),
     ):
-        result = run_python(code, *arguments, path=without_the_room, cwd=tmp_path)
+        result = run_python(code, *arguments, path=package_without_task, cwd=tmp_path)
         assert result.returncode and message in result.stderr
         assert "Traceback" not in result.stderr
 
 
-def test_only_the_command_line_knows_the_room() -> None:
+def test_only_the_command_line_imports_the_shared_task() -> None:
     users = {
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")

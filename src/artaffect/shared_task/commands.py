@@ -43,7 +43,7 @@ def register(
     save_import: Callable[[Any, Path, bool], None],
     layouts: dict[str, SampleLayout],
 ) -> None:
-    """Add the room's commands to the command line.
+    """Add the shared task to the command line.
 
     Args:
         import_app: The group ``import``.

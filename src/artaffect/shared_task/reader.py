@@ -1,5 +1,6 @@
 """Read ArtELingo-28, the data set of ArtEmotion-28 at SemEval-2027."""
 
+from os import PathLike
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,8 +18,8 @@ ARTEMOTION28_COLUMNS = (
 
 
 def read_artemotion28(
-    path: Path | str,
-    images: Path | str | None = None,
+    path: str | PathLike[str],
+    images: str | PathLike[str] | None = None,
     keep_unpictured: bool = False,
     by_region: bool = False,
     merge_other: bool = False,
@@ -37,14 +38,16 @@ def read_artemotion28(
     Raises:
         TableError: The file does not have this layout, or no row can be kept.
     """
-    raw = read_csv(Path(path), ARTEMOTION28_COLUMNS, "ArtEmotion-28")
+    path = Path(path)
+    raw = read_csv(path, ARTEMOTION28_COLUMNS, "ArtEmotion-28")
     _take_names_from_file(raw)
     raw.columns["utterance"] = raw.columns.pop("caption")
     rows = IncomingRows(raw)
     if not merge_other:
         rows.set_other_aside()
+    images = None if images is None else Path(images)
     culture_of = region_of if by_region else None
-    return import_rows(raw, Path(path), images, keep_unpictured, rows, culture_of)
+    return import_rows(raw, path, images, keep_unpictured, rows, culture_of)
 
 
 def _take_names_from_file(raw: SourceRows) -> None:
