@@ -158,7 +158,9 @@ def compare_cultures(
     from artaffect.metrics import divergence
     from artaffect.reports.culture import votes_of
 
-    return divergence.compare_cultures(votes_of(_table(table)), min_votes, n_permutations, seed, top_k)
+    return divergence.compare_cultures(
+        votes_of(_table(table)), min_votes, n_permutations, seed, top_k
+    )
 
 
 def train_culture_models(
@@ -180,7 +182,11 @@ def train_culture_models(
     from artaffect.training import cultures
 
     return cultures.train_culture_models(
-        _table(table), recipe, _overrides(settings), as_path(out, "out"), _optional_path(cache, "cache")
+        _table(table),
+        recipe,
+        _overrides(settings),
+        as_path(out, "out"),
+        _optional_path(cache, "cache"),
     )
 
 
@@ -397,7 +403,11 @@ def list_encoders() -> list[dict[str, Any]]:
 
 
 def _table(table: Table) -> AnnotationTable:
-    return table if isinstance(table, AnnotationTable) else AnnotationTable.load(as_path(table, "table"))
+    return (
+        table
+        if isinstance(table, AnnotationTable)
+        else AnnotationTable.load(as_path(table, "table"))
+    )
 
 
 def _name(table: Table) -> str:

@@ -15,8 +15,8 @@ PREPARE = """
 import pathlib, shutil
 import artaffect as aa
 assert pathlib.Path(aa.__file__).is_relative_to({site!r}), aa.__file__
-from artaffect.data.sample.write import write_new_artwork
-write_new_artwork(pathlib.Path("x.jpg"))
+from artaffect.data.sample.write import write_new_painting
+write_new_painting(pathlib.Path("x.jpg"))
 """
 
 
@@ -25,7 +25,11 @@ def run(*command: object, cwd: Path, site: Path | None = None) -> str:
     if site is not None:
         environment["PYTHONPATH"] = str(site)
     done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True
+        [sys.executable, *map(str, command)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

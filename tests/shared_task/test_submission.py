@@ -1,4 +1,4 @@
-"""A submission is whole and well formed, or it is refused with one clear line."""
+"""A submission is complete and well formed, or it is refused with one clear line."""
 
 import zipfile
 from pathlib import Path
@@ -41,7 +41,7 @@ def make(path: Path, **files: str) -> Path:
     return path
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_written_submission_can_be_read(tmp_path: Path) -> None:
     write_emotions(tmp_path / "one.zip", ITEMS, ["awe", "fear"], ["awe", "anger"], RULES)
     assert check_emotions(tmp_path / "one.zip", ITEMS, RULES) == {
         "predictions_text.csv": ["awe", "fear"],
@@ -59,28 +59,28 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     ("text", "fault"),
     [
         (TEXT.replace("st1_1,fear\n", ""), r"1 ids missing \(first: st1_1\)"),
-        (TEXT + "st1_1,awe\n", r"1 ids there twice \(first: st1_1\)"),
+        (TEXT + "st1_1,awe\n", r"1 ids repeated \(first: st1_1\)"),
         (TEXT.replace("st1_1", "st1_7"), r"1 ids missing .*1 ids unknown \(first: st1_7\)"),
         (TEXT.replace("fear", "joy"), r"line 3: unknown label 'joy'; allowed: amusement"),
         (TEXT.replace("fear", "something else"), "unknown label 'something else'"),
         (TEXT.replace("id,label", "label,id"), "the header must be id,label, got label,id"),
         (TEXT.replace("st1_0,awe", "st1_0,awe,1"), "line 2: 3 cells instead of 2"),
         ("", "the header must be id,label, got nothing"),
-        (BOTH, "both runs give all 2 items the same label: the organisers exclude"),
+        (BOTH, "both files have the same label for all 2 items; the organisers exclude"),
     ],
 )
-def test_bad_labels_are_refused(tmp_path: Path, text: str, fault: str) -> None:
+def test_a_file_of_labels_with_a_fault_is_refused(tmp_path: Path, text: str, fault: str) -> None:
     path = make(tmp_path / "s.zip", predictions_text=text, predictions_multimodal=BOTH)
     with pytest.raises(SubmissionError, match=fault):
         check_emotions(path, ITEMS, RULES)
 
 
-def test_both_files_must_stand_at_the_top_level(tmp_path: Path) -> None:
+def test_both_files_must_be_at_the_top_level(tmp_path: Path) -> None:
     path = make(tmp_path / "s.zip", predictions_text=TEXT, run__predictions_multimodal=BOTH)
     with pytest.raises(SubmissionError, match=r"missing predictions_multimodal.csv \(run/pred"):
         check_emotions(path, ITEMS, RULES)
     (tmp_path / "no.zip").write_text("no zip")
-    with pytest.raises(SubmissionError, match=r"no.zip is no zip of CSV files"):
+    with pytest.raises(SubmissionError, match=r"no.zip is not a zip of CSV files"):
         check_emotions(tmp_path / "no.zip", ITEMS, RULES)
     with pytest.raises(SubmissionError, match="gone.zip: no such file"):
         check_emotions(tmp_path / "gone.zip", ITEMS, RULES)
@@ -91,39 +91,39 @@ def test_both_files_must_stand_at_the_top_level(tmp_path: Path) -> None:
     [
         (
             SHARES.replace("0.5", "1.2"),
-            "line 2: p_positive must be a number from 0 to 1, got '1.2'",
+            "line 2: column p_positive must be a number from 0 to 1, got '1.2'",
         ),
         (SHARES.replace("0.5", "nan"), "must be a number from 0 to 1, got 'nan'"),
         (SHARES.replace("0.5", "high"), "must be a number from 0 to 1, got 'high'"),
         (SHARES.replace("a,Igbo,Thai,1\n", ""), r"1 triples missing \(first: a, Igbo, Thai\)"),
-        (SHARES + "a,Igbo,Thai,0\n", "1 triples there twice"),
+        (SHARES + "a,Igbo,Thai,0\n", "1 triples repeated"),
         (SHARES.replace("a,Igbo,Thai", "b,Igbo,Thai"), "1 triples unknown"),
         (SHARES.replace("p_positive", "share"), "the header must be painting,source_language"),
     ],
 )
-def test_bad_shares_are_refused(tmp_path: Path, text: str, fault: str) -> None:
+def test_a_file_of_shares_with_a_fault_is_refused(tmp_path: Path, text: str, fault: str) -> None:
     with pytest.raises(SubmissionError, match=fault):
         check_shares(make(tmp_path / "s.zip", predictions=text), TRIPLES, RULES)
 
 
-def test_a_bad_submission_is_not_written(tmp_path: Path) -> None:
+def test_a_submission_with_a_fault_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(SubmissionError, match=r"x.zip: .*from 0 to 1"):
         write_shares(tmp_path / "x.zip", TRIPLES, np.array([0.5, 1.5]), RULES)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_older_form_takes_digits_too(tmp_path: Path) -> None:
+def test_the_older_rules_allow_digits_as_labels(tmp_path: Path) -> None:
     rules = SharedTaskRules(labels="sentiment")
     path = make(
         tmp_path / "s.zip",
         predictions_text="id,label\nst1_0,1\nst1_1,0\n",
         predictions_multimodal="id,label\nst1_0,positive\nst1_1,positive\n",
     )
-    found = check_emotions(path, ITEMS, rules)
-    assert found["predictions_text.csv"] == ["positive", "negative"]
+    labels = check_emotions(path, ITEMS, rules)
+    assert labels["predictions_text.csv"] == ["positive", "negative"]
 
 
-def test_task_files_are_read_and_faults_named_by_line(tmp_path: Path) -> None:
+def test_a_fault_in_a_task_file_is_named_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "items.csv"
     file.write_text("image_name,language,caption\ns/a.jpg,Thai,one\ns/b.jpg,Igbo,two\n")
     assert read_emotion_items(file, RULES).ids == ["st1_000000", "st1_000001"]
@@ -131,7 +131,7 @@ def test_task_files_are_read_and_faults_named_by_line(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="line 2: column caption is empty"):
         read_emotion_items(file, RULES)
     file.write_text("id,image_name,language,caption\n1,s/a.jpg,Thai,x\n1,s/a.jpg,Thai,y\n")
-    with pytest.raises(TableError, match="line 3: id '1' stands on line 2 too"):
+    with pytest.raises(TableError, match="line 3: id '1' repeats line 2"):
         read_emotion_items(file, RULES)
     file.write_text("painting,source_language,source_p_positive,target_language\na,Thai,1.5,Igbo\n")
     with pytest.raises(
@@ -139,17 +139,37 @@ def test_task_files_are_read_and_faults_named_by_line(tmp_path: Path) -> None:
     ):
         read_share_items(file, RULES)
     file.write_text("painting,source_language\na,Thai\n")
-    with pytest.raises(TableError, match="missing source_p_positive, target_language; found paint"):
+    with pytest.raises(TableError, match="; missing target_language, source_p_positive"):
         read_share_items(file, RULES)
+    header = "painting,source_language,source_p_positive,target_language\n"
+    file.write_text(header + "a,Thai,0.5,Igbo\n\na,Thai,0.6,Igbo\n")
+    with pytest.raises(TableError, match="line 4: .* 'a, Thai, Igbo' repeats line 2"):
+        read_share_items(file, RULES)
+    file.write_text(header + "a,Thai,0.5\n")
+    with pytest.raises(TableError, match="line 2: 3 cells instead of 4"):
+        read_share_items(file, RULES)
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(TableError, match="cannot be read as CSV in UTF-8"):
+        read_share_items(file, RULES)
+    with pytest.raises(TableError, match="gone.csv cannot be read: No such file"):
+        read_share_items(tmp_path / "gone.csv", RULES)
 
 
-def test_rules_are_settings(tmp_path: Path) -> None:
+def test_rules_can_be_changed_by_a_file_and_by_overrides(tmp_path: Path) -> None:
     changed = tmp_path / "rules.toml"
     changed.write_text('labels = "sentiment"\nshare_file = "st2.csv"\n')
-    rules = load_rules(changed, ["least_annotators=7"])
-    assert (rules.names, rules.share_file) == (("positive", "negative"), "st2.csv")
-    assert rules.least_annotators == 7
+    rules = load_rules(changed, ["min_annotators=7"])
+    assert (rules.label_names, rules.share_file) == (("positive", "negative"), "st2.csv")
+    assert rules.min_annotators == 7
     with pytest.raises(ConfigError, match=r"unknown key shares_file \(did you mean share_file\?\)"):
         load_rules(None, ["shares_file=x"])
-    with pytest.raises(ConfigError, match="must name emotions, and none twice"):
-        load_rules(None, ['negative=["awe"]'])
+    for override, message in (
+        ('negative=["awe"]', "must name emotions, and none twice"),
+        ('negative=["joy"]', "unknown emotion 'joy' in positive or negative"),
+        ("min_annotators=0", "min_annotators: Input should be greater than or equal to 1"),
+        ("absent_labels=drop", "absent_labels: Input should be 'skip' or 'zero'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_rules(None, [override])
+    with pytest.raises(ValueError, match="unexpected keyword argument|Unexpected keyword argument"):
+        SharedTaskRules(share="x")  # type: ignore[call-arg]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,8 @@ Keep = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 TableFile = Annotated[Path, typer.Argument(metavar="TABLE", help="A table of artaffect import.")]
+MORE_LAYOUTS: dict[str, Callable[[Path, int | None, int, int, bool], None]] = {}
+"""Layouts of ``artaffect sample`` that an optional part of the package adds, by name."""
 
 
 @import_app.command("artelingo")
@@ -36,7 +39,7 @@ def import_artelingo(
     """Read artelingo_release.csv or artelingo_release_lite.csv."""
     from artaffect.data.readers.artelingo import read_artelingo
 
-    _save(read_artelingo(file, images, keep_unpictured), out, as_json)
+    save_import(read_artelingo(file, images, keep_unpictured), out, as_json)
 
 
 @import_app.command("artemis")
@@ -46,29 +49,7 @@ def import_artemis(
     """Read artemis_dataset_release_v0.csv, which has no splits: make them with artaffect split."""
     from artaffect.data.readers.artelingo import read_artemis
 
-    _save(read_artemis(file, images, keep_unpictured), out, as_json)
-
-
-@import_app.command("artemotion28")
-def import_artemotion28(
-    file: File,
-    out: Out,
-    images: Annotated[Path | None, typer.Option(help="The folder images/ of the release.")] = None,
-    keep_unpictured: Keep = False,
-    by_region: Annotated[
-        bool, typer.Option("--by-region", help="A culture is a region instead of a language.")
-    ] = False,
-    merge_other: Annotated[
-        bool,
-        typer.Option("--merge-other", help="Count other as something else instead of dropping it."),
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
-    from artaffect.shared_task.reader import read_artemotion28
-
-    table = read_artemotion28(file, images, keep_unpictured, by_region, merge_other)
-    _save(table, out, as_json)
+    save_import(read_artemis(file, images, keep_unpictured), out, as_json)
 
 
 @import_app.command("parquet")
@@ -84,10 +65,11 @@ def import_parquet(
     """Read the Hugging Face layout of ArtELingo, with embedded images."""
     from artaffect.data.readers.hf_parquet import read_hf_parquet
 
-    _save(read_hf_parquet(file, images, keep_unpictured), out, as_json)
+    save_import(read_hf_parquet(file, images, keep_unpictured), out, as_json)
 
 
-def _save(table: AnnotationTable, out: Path, as_json: bool) -> None:
+def save_import(table: AnnotationTable, out: Path, as_json: bool) -> None:
+    """Save a table that was read, and say what was kept and dropped."""
     from artaffect.runtime import say
 
     table.save(out)
@@ -205,17 +187,12 @@ def sample(
     from artaffect.data.sample.write import write_sample
     from artaffect.errors import UnknownNameError
     from artaffect.runtime import say
-    from artaffect.shared_task.sample import write_artemotion28
 
-    if layout == "artemotion28":
-        file = write_artemotion28(out, paintings or 1658, rows, seed, overwrite)
-        say(f"synthetic data: {file}")
-        say(
-            f"next: artaffect import artemotion28 {file} --images {out / 'images'} --out a28.parquet"
-        )
+    if layout in MORE_LAYOUTS:
+        MORE_LAYOUTS[layout](out, paintings, rows, seed, overwrite)
         return
     if layout != "artelingo":
-        raise UnknownNameError("layout", layout, ["artelingo", "artemotion28"])
+        raise UnknownNameError("layout", layout, ["artelingo", *MORE_LAYOUTS])
     file = write_sample(out, paintings or 480, seed, overwrite, captions=captions)
     say(f"synthetic data: {file}; description and best possible scores: {out / 'SYNTHETIC.md'}")
     say(f"next: artaffect import artelingo {file} --images {out / 'wikiart'} --out sample.parquet")

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from importlib.util import find_spec
 
 import typer
 
@@ -9,7 +10,6 @@ import artaffect
 from artaffect.cli import collection, data, deploy, explain, models, report, serve
 from artaffect.errors import ArtAffectError
 from artaffect.runtime import console
-from artaffect.shared_task.commands import semeval_app
 
 app = typer.Typer(
     name="artaffect",
@@ -38,7 +38,12 @@ app.command(rich_help_panel="In use")(collection.predict_collection)
 app.command(rich_help_panel="In use")(deploy.export)
 app.command(rich_help_panel="In use")(deploy.push)
 app.command(rich_help_panel="In use")(serve.serve)
-app.add_typer(semeval_app, name="semeval", rich_help_panel="Shared task")
+
+_shared_task = find_spec("artaffect.shared_task")
+if _shared_task is not None and _shared_task.origin is not None:  # the package works without it
+    from artaffect.shared_task.commands import register
+
+    register(app, data.import_app, data.save_import, data.MORE_LAYOUTS)
 
 
 @app.callback(invoke_without_command=True)

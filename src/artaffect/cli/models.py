@@ -51,7 +51,9 @@ EmbedImages = Annotated[
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="The folder to create.")] = Path("artaffect-demo"),
+    out: Annotated[Path, typer.Option("--out", help="The folder to create.")] = Path(
+        "artaffect-demo"
+    ),
     artworks: Annotated[
         int, typer.Option("--paintings", min=36, help="How many artworks to draw.")
     ] = 480,

@@ -8,7 +8,9 @@ import typer
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Run = Annotated[
     str,
-    typer.Argument(metavar="RUN", help="A model folder, or hf:OWNER/MODEL on the Hugging Face hub."),
+    typer.Argument(
+        metavar="RUN", help="A model folder, or hf:OWNER/MODEL on the Hugging Face hub."
+    ),
 ]
 Data = Annotated[Path, typer.Option("--data", help="A table made by `artaffect import`.")]
 Cache = Annotated[

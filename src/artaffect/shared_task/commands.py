@@ -1,8 +1,9 @@
-"""Commands for ArtEmotion-28 at SemEval-2027: items, emotions, shares, baselines, check, score."""
+"""The shared task on the command line: its import, its sample layout, and the group ``semeval``."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,94 +18,133 @@ semeval_app = typer.Typer(
     no_args_is_help=True,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A model folder made by artaffect train.")]
+SampleLayout = Callable[[Path, int | None, int, int, bool], None]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Data = Annotated[Path, typer.Option("--data", help="A table made by artaffect import.")]
 Cache = Annotated[
     Path | None,
-    typer.Option("--cache", help="Where features are kept; default: the user's cache folder."),
+    typer.Option("--cache", help="The folder for features; default: the user's cache folder."),
 ]
-Items = Annotated[Path, typer.Option("--items", help="The task file, or one of semeval items.")]
+Images = Annotated[Path | None, typer.Option("--images", help="The folder images/ of the release.")]
+Items = Annotated[Path, typer.Option("--items", help="A task file, or one made by semeval items.")]
 Zip = Annotated[Path, typer.Argument(metavar="ZIP", help="A submission.")]
-ZipOut = Annotated[Path, typer.Option("--out", help="The zip to write.")]
-Rules = Annotated[
-    Path | None,
-    typer.Option("--rules", help="A TOML file with the task's rules, where they changed."),
-]
+ZipOut = Annotated[Path, typer.Option("--out", help="The zip file to write.")]
+RulesFile = Annotated[Path | None, typer.Option("--rules", help="A TOML file of changed rules.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a rule: --set labels=sentiment. Repeatable."),
 ]
 
 
+def register(
+    app: typer.Typer,
+    import_app: typer.Typer,
+    save_import: Callable[[Any, Path, bool], None],
+    layouts: dict[str, SampleLayout],
+) -> None:
+    """Add the shared task to the command line.
+
+    Args:
+        import_app: The group ``import``.
+        save_import: Saves what a reader returns, as every command of that group does.
+        layouts: The layouts of ``artaffect sample`` by name.
+    """
+    app.add_typer(semeval_app, name="semeval", rich_help_panel="Shared task")
+    layouts["artemotion28"] = sample_artemotion28
+
+    @import_app.command("artemotion28")
+    def import_artemotion28(
+        file: Annotated[Path, typer.Argument(metavar="FILE", help="The published file.")],
+        out: Annotated[
+            Path, typer.Option("--out", help="The table to write, such as a28.parquet.")
+        ],
+        images: Images = None,
+        keep_unpictured: Annotated[
+            bool, typer.Option("--keep-unpictured", help="Keep rows without a readable image.")
+        ] = False,
+        by_region: Annotated[
+            bool, typer.Option("--by-region", help="A culture is a region instead of a language.")
+        ] = False,
+        merge_other: Annotated[
+            bool, typer.Option("--merge-other", help="Count other as something else, not drop it.")
+        ] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
+        from artaffect.shared_task.reader import read_artemotion28
+
+        table = read_artemotion28(file, images, keep_unpictured, by_region, merge_other)
+        save_import(table, out, as_json)
+
+
+def sample_artemotion28(
+    out: Path, paintings: int | None, rows: int, seed: int, overwrite: bool
+) -> None:
+    """Write the layout ``artemotion28`` of ``artaffect sample``."""
+    from artaffect.runtime import say
+    from artaffect.shared_task.sample import N_ARTWORKS, write_artemotion28
+
+    file = write_artemotion28(out, paintings or N_ARTWORKS, rows, seed, overwrite)
+    say(f"synthetic data: {file}")
+    say(f"next: artaffect import artemotion28 {file} --images {out / 'images'} --out a28.parquet")
+
+
 @semeval_app.command("items")
 def items_(
     data: Data,
-    out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write to.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
-    rules: Rules = None,
+    rules: RulesFile = None,
     set_: Set = None,
 ) -> None:
-    """Make task files with answers out of a table, to rehearse before the real ones are there.
+    """Make task files with answers from a table, to rehearse before the real ones are published.
 
-    Writes st1_items.csv and st2_items.csv; their last column holds the answers, so that score reads
-    them too.
+    Writes st1_items.csv and st2_items.csv. Their last column holds the answers, so that semeval score
+    can use them.
     """
     from artaffect.data.annotations import AnnotationTable
     from artaffect.runtime import say
-    from artaffect.shared_task.items import PositiveVotes, emotion_items, write_csv
+    from artaffect.shared_task.items import write_task_files
 
-    asked = _rules(rules, set_)
-    part = AnnotationTable.load(data).of_split(split)
-    first = emotion_items(part, asked)
-    header = (asked.id, asked.image_name, asked.language, asked.caption, asked.label)
-    columns = (first.ids, first.images, first.languages, first.captions, first.labels or ())
-    write_csv(out / "st1_items.csv", header, columns)
-    second = PositiveVotes.of(part, asked).items(asked)
-    names = (asked.painting, asked.source, asked.source_share, asked.target, asked.share)
-    paintings, sources, targets = zip(*second.keys, strict=True)
-    known = (
-        second.source_shares.tolist(),
-        second.shares.tolist() if second.shares is not None else [],
-    )
-    write_csv(out / "st2_items.csv", names, (paintings, sources, known[0], targets, known[1]))
-    say(f"{len(first.ids):,} captions: {out / 'st1_items.csv'}")
-    say(f"{len(second):,} triples: {out / 'st2_items.csv'}")
+    table = AnnotationTable.load(data).of_split(split)
+    captions, triples = write_task_files(table, out, _load_rules(rules, set_))
+    say(f"{len(captions):,} captions: {out / 'st1_items.csv'}")
+    say(f"{len(triples):,} triples: {out / 'st2_items.csv'}")
 
 
 @semeval_app.command("emotions")
 def emotions(
-    run: Run,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A model folder, or hf:OWNER/MODEL.")],
     items: Items,
     images: Annotated[Path, typer.Option("--images", help="The folder images/ of the release.")],
     out: ZipOut,
     text_run: Annotated[
-        Path | None,
-        typer.Option("--text-run", help="Another model folder for the run without the image."),
+        str | None, typer.Option(help="Another RUN, for the predictions without the image.")
     ] = None,
-    rules: Rules = None,
+    rules: RulesFile = None,
     set_: Set = None,
     cache: Cache = None,
     as_json: AsJson = False,
 ) -> None:
-    """Subtask 1: label every caption without the image and with it, and write the checked zip.
+    """Subtask 1: label every caption without and with the image, and write a checked zip file.
 
-    Where the items hold answers, both runs are scored.
+    If the items have answers, both sets of labels are scored.
     """
     from artaffect.runtime import say
-    from artaffect.shared_task.emotions import answer_emotions
+    from artaffect.shared_task.emotions import predict_emotions
     from artaffect.shared_task.items import read_emotion_items
     from artaffect.shared_task.submissions import write_emotions
 
-    asked = _rules(rules, set_)
-    found = read_emotion_items(items, asked)
-    answers = answer_emotions(run, found, images, asked, text_run, cache)
-    write_emotions(out, found, answers.text, answers.multimodal, asked)
-    say(
-        f"{len(found.ids):,} captions; the image changes {answers.changed:.1%} of the labels: {out}"
-    )
-    if found.labels is not None:
-        _score_emotions(out, items, asked, as_json)
+    settings = _load_rules(rules, set_)
+    captions = read_emotion_items(items, settings)
+    text, multimodal = predict_emotions(run, captions, images, settings, text_run, cache)
+    write_emotions(out, captions, text, multimodal, settings)
+    n_changed = sum(a != b for a, b in zip(text, multimodal, strict=True))
+    changed = f"{n_changed / max(len(captions), 1):.1%}"
+    say(f"{len(captions):,} captions; the image changes {changed} of the labels: {out}")
+    if captions.labels is not None:
+        _score(out, items, settings, as_json)
 
 
 @semeval_app.command("shares")
@@ -116,132 +156,124 @@ def shares(
         str, typer.Option(help="majority, copy, prior, blend or regression.")
     ] = "regression",
     run: Annotated[
-        Path | None,
-        typer.Option("--run", help="A model folder: what it sees in the picture joins regression."),
+        str | None, typer.Option(help="A RUN whose predictions from the image join the regression.")
     ] = None,
-    images: Annotated[
-        Path | None, typer.Option("--images", help="With --run: the folder images/ of the release.")
-    ] = None,
-    rules: Rules = None,
+    images: Images = None,
+    rules: RulesFile = None,
     set_: Set = None,
     cache: Cache = None,
     as_json: AsJson = False,
 ) -> None:
-    """Subtask 2: the positive share in each target language, as a checked zip.
+    """Subtask 2: predict the positive share in each target language, and write a checked zip file.
 
-    Learns from the training split of --data; with --run from its validation split, whose paintings the
-    run has not learned from. Where the items hold answers, they are scored.
+    The model is fitted on the training split of --data; with --run, on its validation split, because
+    the run has already learned from the artworks of the training split. If the items have answers,
+    the predictions are scored.
     """
+    from artaffect.data.annotations import AnnotationTable
     from artaffect.runtime import say
-    from artaffect.shared_task.answers import answer_shares
     from artaffect.shared_task.items import read_share_items
+    from artaffect.shared_task.shares import predict_shares
     from artaffect.shared_task.submissions import write_shares
 
-    asked = _rules(rules, set_)
-    found = read_share_items(items, asked)
-    answers, learned = answer_shares(data, found, asked, model, run, images, cache)
-    write_shares(out, found, answers, asked)
-    for name, value in learned.items():
+    settings = _load_rules(rules, set_)
+    triples = read_share_items(items, settings)
+    table = AnnotationTable.load(data)
+    predictions, coefficients = predict_shares(table, triples, settings, model, run, images, cache)
+    write_shares(out, triples, predictions, settings)
+    for name, value in coefficients.items():
         say(f"  {name}: {value:.3f}")
-    say(f"{len(found):,} triples: {out}")
-    if found.shares is not None:
-        _score_shares(out, items, asked, as_json)
+    say(f"{len(triples):,} triples: {out}")
+    if triples.target_shares is not None:
+        _score(out, items, settings, as_json)
 
 
 @semeval_app.command("baselines")
 def baselines(
     data: Data,
-    split: Annotated[str, typer.Option(help="Scored on; the models learn from train.")] = "val",
-    rules: Rules = None,
+    split: Annotated[
+        str, typer.Option(help="The split to score; models learn from train.")
+    ] = "val",
+    rules: RulesFile = None,
     set_: Set = None,
     as_json: AsJson = False,
 ) -> None:
-    """What is to be beaten on a split of a table.
+    """Score the baselines of both subtasks on a split of a table.
 
-    Subtask 1: the commonest label of each language. Subtask 2: every model that needs no pictures.
+    Subtask 1: the most frequent label of each language. Subtask 2: every model that needs no images.
     """
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.shared_task.answers import majority_scores
-    from artaffect.shared_task.items import PositiveVotes
-    from artaffect.shared_task.shares import score_baselines
+    from artaffect.shared_task.emotions import score_majority_baseline
+    from artaffect.shared_task.shares import score_share_baselines
 
-    asked = _rules(rules, set_)
-    table = AnnotationTable.load(data)
-    known = PositiveVotes.of(table.of_split("train"), asked)
-    wanted = PositiveVotes.of(table.of_split(split), asked).items(asked)
-    found = score_baselines(known, known.items(asked), wanted, asked)
-    majority = majority_scores(table.of_split("train"), table.of_split(split), asked).mean.macro_f1
-    rows = [["subtask 1, macro-F1 ↑", "majority", f"{majority:.4f}"]]
-    rows += [["subtask 2, divergence ↓", name, f"{value:.4f}"] for name, value in found.items()]
-    answer = {"subtask 1": {"majority": majority}, "subtask 2": found}
-    _show(f"Baselines on {split}", ["score", "model", "value"], rows, answer, as_json)
+    settings, table = _load_rules(rules, set_), AnnotationTable.load(data)
+    divergences = score_share_baselines(table, split, settings)
+    macro_f1 = score_majority_baseline(table, split, settings).mean.macro_f1
+    rows = [["subtask 1, macro-F1 ↑", "majority", f"{macro_f1:.4f}"]]
+    rows += [["subtask 2, divergence ↓", name, f"{v:.4f}"] for name, v in divergences.items()]
+    result = {"subtask_1": {"majority": macro_f1}, "subtask_2": divergences}
+    _show(f"Baselines on {split}", ["score", "model", "value"], rows, result, as_json)
 
 
 @semeval_app.command("check")
-def check(zip_: Zip, items: Items, rules: Rules = None, set_: Set = None) -> None:
-    """Check a submission as the organisers would; which subtask it is, the items tell."""
+def check(zip_: Zip, items: Items, rules: RulesFile = None, set_: Set = None) -> None:
+    """Check a submission as the organisers would; the task file tells which subtask it is."""
     from artaffect.runtime import say
     from artaffect.shared_task.items import is_share_file, read_emotion_items, read_share_items
     from artaffect.shared_task.submissions import check_emotions, check_shares
 
-    asked = _rules(rules, set_)
-    if is_share_file(items, asked):
-        check_shares(zip_, read_share_items(items, asked), asked)
+    settings = _load_rules(rules, set_)
+    if is_share_file(items, settings):
+        check_shares(zip_, read_share_items(items, settings), settings)
     else:
-        check_emotions(zip_, read_emotion_items(items, asked), asked)
+        check_emotions(zip_, read_emotion_items(items, settings), settings)
     say(f"{zip_}: complete and well formed")
 
 
 @semeval_app.command("score")
 def score(
-    zip_: Zip, items: Items, rules: Rules = None, set_: Set = None, as_json: AsJson = False
+    zip_: Zip, items: Items, rules: RulesFile = None, set_: Set = None, as_json: AsJson = False
 ) -> None:
-    """Score a submission against items that hold the answers."""
-    from artaffect.shared_task.items import is_share_file
-
-    asked = _rules(rules, set_)
-    (_score_shares if is_share_file(items, asked) else _score_emotions)(zip_, items, asked, as_json)
+    """Score a submission against a task file with answers."""
+    _score(zip_, items, _load_rules(rules, set_), as_json)
 
 
-def _rules(path: Path | None, overrides: list[str] | None) -> SharedTaskRules:
+def _load_rules(path: Path | None, overrides: list[str] | None) -> SharedTaskRules:
     from artaffect.shared_task.rules import load_rules
 
     return load_rules(path, overrides or ())
 
 
-def _score_emotions(zip_: Path, items: Path, rules: SharedTaskRules, as_json: bool) -> None:
-    from artaffect.shared_task.answers import score_emotion_zip
+def _score(zip_: Path, items: Path, rules: SharedTaskRules, as_json: bool) -> None:
+    from artaffect.shared_task.scorer import ShareScores
+    from artaffect.shared_task.submissions import score_submission
 
-    found = score_emotion_zip(zip_, items, rules)
-    text, both = found[rules.text_file], found[rules.multimodal_file]
+    scores = score_submission(zip_, items, rules)
+    if isinstance(scores, ShareScores):
+        rows = [[name, f"{value:.4f}"] for name, value in scores.targets.items()]
+        rows.append(["mean over targets", f"{scores.divergence:.4f}"])
+        rows.append(["Pearson correlation of the shift", f"{scores.pearson:.4f}"])
+        title = f"Subtask 2: {scores.items:,} triples of {scores.pairs:,} pairs"
+        _show(title, ["target", "divergence ↓"], rows, asdict(scores), as_json)
+        return
+    text, multimodal = scores[rules.text_file], scores[rules.multimodal_file]
     rows = [
-        [name, str(one.items), f"{text.languages[name].macro_f1:.4f}", f"{one.macro_f1:.4f}"]
-        for name, one in both.languages.items()
+        [name, str(both.items), f"{without.macro_f1:.4f}", f"{both.macro_f1:.4f}"]
+        for (name, without), both in zip(
+            [*text.languages.items(), ("mean", text.mean)],
+            [*multimodal.languages.values(), multimodal.mean],
+            strict=True,
+        )
     ]
-    rows.append(
-        ["mean", str(both.mean.items), f"{text.mean.macro_f1:.4f}", f"{both.mean.macro_f1:.4f}"]
-    )
-    answer = {name: asdict(scores) for name, scores in found.items()}
     header = ["language", "captions", "text: macro-F1", "multimodal: macro-F1"]
-    _show("Subtask 1", header, rows, answer, as_json)
+    _show("Subtask 1", header, rows, {k: asdict(v) for k, v in scores.items()}, as_json)
 
 
-def _score_shares(zip_: Path, items: Path, rules: SharedTaskRules, as_json: bool) -> None:
-    from artaffect.shared_task.answers import score_share_zip
-
-    found = score_share_zip(zip_, items, rules)
-    rows = [[name, f"{value:.4f}"] for name, value in found.targets.items()]
-    rows.append(["mean over targets", f"{found.divergence:.4f}"])
-    rows.append(["Pearson of the shift", f"{found.pearson:.4f}"])
-    title = f"Subtask 2: {found.items:,} triples of {found.pairs:,} pairs"
-    _show(title, ["target", "divergence ↓"], rows, asdict(found), as_json)
-
-
-def _show(title: str, header: list[str], rows: list[list[str]], answer: Any, as_json: bool) -> None:
+def _show(title: str, header: list[str], rows: list[list[str]], result: Any, as_json: bool) -> None:
     from artaffect.report.evaluation import print_tables
     from artaffect.report.tables import TextTable
 
     if as_json:
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
     else:
         print_tables([TextTable(title, header, rows)])

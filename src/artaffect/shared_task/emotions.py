@@ -1,106 +1,96 @@
-"""Subtask 1: a model folder's label for each caption, without the image and with it."""
+"""Subtask 1: predict the emotion behind each caption, without the image and with it."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError, TableError
 from artaffect.features import AnnotationArrays, encode_images, extract_features
-from artaffect.labels import EMOTIONS
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.hub import fetch_folder
 from artaffect.prediction.evaluation import predict_proba
-from artaffect.shared_task.items import EmotionItems
-from artaffect.shared_task.regions import region_of
-from artaffect.shared_task.rules import SharedTaskRules
+from artaffect.shared_task.items import EmotionItems, make_emotion_items
+from artaffect.shared_task.rules import SharedTaskRules, emotion_indices, region_of
+from artaffect.shared_task.scorer import EmotionScores, score_emotions
 
 
-@dataclass(frozen=True)
-class EmotionAnswers:
-    """Labels of both runs, in the order of the items."""
-
-    text: list[str]
-    multimodal: list[str]
-
-    @property
-    def changed(self) -> float:
-        """Share of the items on which the image changes the label."""
-        pairs = zip(self.text, self.multimodal, strict=True)
-        return sum(a != b for a, b in pairs) / max(len(self.text), 1)
-
-
-def answer_emotions(
-    run: Path,
+def predict_emotions(
+    run: str | Path,
     items: EmotionItems,
     images: Path,
     rules: SharedTaskRules,
-    text_run: Path | None = None,
+    text_run: str | Path | None = None,
     cache: Path | None = None,
-) -> EmotionAnswers:
-    """Ask a model that reads captions and looks at pictures.
+) -> tuple[list[str], list[str]]:
+    """Predict labels with a model that takes an image and a caption.
 
     Args:
-        images: the folder that the items' pictures are relative to.
-        text_run: another model folder for the run without the image, a trained text model for
-            example; the first one, shown the caption alone, by default.
+        run: A model folder or ``hf:OWNER/MODEL``.
+        images: The folder that the items' images are relative to.
+        text_run: Another model for the predictions without the image, such as a fine-tuned text
+            model. By default ``run`` makes them from the caption alone.
+        cache: The folder for features; by default the user's cache folder.
+
+    Returns:
+        Labels predicted without the image, and labels predicted with it.
 
     Raises:
-        InputError: the run does not look at pictures, or does not read captions.
-        TableError: a picture is missing or broken: every item needs an answer that uses it.
+        InputError: ``run`` does not take both an image and a caption, or ``text_run`` no caption.
+        TableError: An image is missing or broken; every item needs a prediction that uses it.
     """
-    model = load_model(run)
+    model = open_run(run)
     if set(model.modalities) != {"image", "caption"}:
         raise InputError(
-            f"{run} reads {' and '.join(model.modalities)} only; the run with the image needs a model "
-            "of both, such as those of the recipe compact"
+            f"{run} uses the {' and '.join(model.modalities)} only; the predictions with the image need "
+            "a model of image and caption, such as one trained with the recipe compact"
         )
-    rows = rows_of(model, items, images, cache)
-    if not bool(rows.has_image.all()):
-        position = int(torch.nonzero(~rows.has_image)[0])
-        faults = [fault for fault in rows.unreadable if items.images[position] in fault]
-        why = faults[0] if faults else f"{images / items.images[position]}: no such file"
-        missing = int((~rows.artwork_has_image).sum())
-        raise TableError(f"{missing:,} pictures cannot be used (first: {why})")
-    multimodal = _labels(predict_proba(model, rows), rules)
-    reader, read = model, rows
+    arrays = _extract_items(model, items, images, cache)
+    if not bool(arrays.has_image.all()):
+        first = items.images[int(torch.nonzero(~arrays.has_image)[0])]
+        reasons = [reason for reason in arrays.unreadable if first in reason]
+        reason = reasons[0] if reasons else f"{images / first}: no such file"
+        n_missing = int((~arrays.artwork_has_image).sum())
+        raise TableError(f"images that cannot be used: {n_missing:,} (first: {reason})")
+    multimodal = _to_labels(predict_proba(model, arrays), rules)
     if text_run is not None:
-        reader = load_model(text_run)
-        if "caption" not in reader.modalities:
-            raise InputError(f"{text_run} reads no captions: the run without the image needs one")
-        read = rows_of(reader, items, None, cache)
-    return EmotionAnswers(_labels(predict_proba(reader, read, ("caption",)), rules), multimodal)
+        model = open_run(text_run)
+        if "caption" not in model.modalities:
+            raise InputError(
+                f"{text_run} does not use captions; the predictions without the image need them"
+            )
+        arrays = _extract_items(model, items, None, cache)
+    return _to_labels(predict_proba(model, arrays, ("caption",)), rules), multimodal
 
 
-def rows_of(
-    model: EmotionModel, items: EmotionItems, images: Path | None, cache: Path | None
-) -> AnnotationArrays:
-    """The items' features; each picture and each caption is encoded once."""
-    image_encoder, text_encoder = model.encoders
-    names, artwork = np.unique(np.array(items.images, object).astype(str), return_inverse=True)
-    files: list[Path | None] = [None] * len(names)
-    if images is not None:
-        files = [images / name if (images / name).is_file() else None for name in names]
-    image, has_image, broken = encode_images(files, image_encoder, cache)
-    assert text_encoder is not None
-    caption = extract_features(text_encoder, list(items.captions), cache).values
-    return AnnotationArrays(
-        artwork_ids=names,
-        image=torch.from_numpy(image),
-        artwork_has_image=torch.from_numpy(has_image),
-        artwork=torch.from_numpy(artwork.astype(np.int64)),
-        caption=torch.from_numpy(caption),
-        emotion=torch.zeros(len(items.ids), dtype=torch.int64),
-        culture=torch.tensor(culture_codes(model, items.languages)),
-        culture_names=np.array(items.languages, object),
-        unreadable=broken,
+def score_majority_baseline(
+    table: AnnotationTable, split: str, rules: SharedTaskRules
+) -> EmotionScores:
+    """Score the most frequent training label of each caption's language."""
+    train = make_emotion_items(table.of_split("train"), rules)
+    items = make_emotion_items(table.of_split(split), rules)
+    counts: dict[str, Counter[str]] = {}
+    for language, label in zip(train.languages, train.labels or (), strict=True):
+        counts.setdefault(language, Counter())[label] += 1
+    overall: Counter[str] = sum(counts.values(), Counter())
+    predictions = [counts.get(name, overall).most_common(1)[0][0] for name in items.languages]
+    return score_emotions(items.labels or (), predictions, items.languages, rules)
+
+
+def open_run(run: str | Path) -> EmotionModel:
+    """Load the model in a folder, or the hub's model ``hf:OWNER/MODEL``."""
+    name = str(run)
+    return load_model(
+        fetch_folder(name.removeprefix("hf:")) if name.startswith("hf:") else Path(run)
     )
 
 
-def culture_codes(model: EmotionModel, languages: Sequence[str]) -> list[int]:
-    """Each language as the model's culture: itself, its region, or the public as a whole."""
+def culture_indices(model: EmotionModel, languages: Sequence[str]) -> list[int]:
+    """Map each language to the model's culture of that name, else its region, else any culture."""
     index = {}
     for language in set(languages):
         own = model.culture_index(language.strip().lower())
@@ -108,13 +98,35 @@ def culture_codes(model: EmotionModel, languages: Sequence[str]) -> list[int]:
     return [index[language] for language in languages]
 
 
-def _labels(probabilities: np.ndarray, rules: SharedTaskRules) -> list[str]:
-    """The likeliest of the labels that the task has."""
-    names = [str(emotion) for emotion in EMOTIONS]
-    groups: Sequence[Sequence[str]] = [(name,) for name in rules.names]
+def _extract_items(
+    model: EmotionModel, items: EmotionItems, images: Path | None, cache: Path | None
+) -> AnnotationArrays:
+    """The items' features, without images if no folder is given."""
+    image_encoder, text_encoder = model.encoders
+    assert text_encoder is not None
+    names, artwork = np.unique(np.array(items.images, object).astype(str), return_inverse=True)
+    files: list[Path | None] = [None] * len(names)
+    if images is not None:
+        files = [images / name if (images / name).is_file() else None for name in names]
+    image, has_image, unreadable = encode_images(files, image_encoder, cache)
+    caption = extract_features(text_encoder, list(items.captions), cache).values
+    return AnnotationArrays(
+        artwork_ids=names,
+        image=torch.from_numpy(image),
+        artwork_has_image=torch.from_numpy(has_image),
+        artwork=torch.from_numpy(artwork.astype(np.int64)),
+        caption=torch.from_numpy(caption),
+        emotion=torch.zeros(len(items), dtype=torch.int64),
+        culture=torch.tensor(culture_indices(model, items.languages)),
+        culture_names=np.array(items.languages, object),
+        unreadable=unreadable,
+    )
+
+
+def _to_labels(probabilities: np.ndarray, rules: SharedTaskRules) -> list[str]:
+    """The most likely of the task's labels for each row of ``probabilities`` [n, 9]."""
+    groups: Sequence[Sequence[str]] = [(name,) for name in rules.label_names]
     if rules.labels == "sentiment":
         groups = (rules.positive, rules.negative)
-    scores = np.stack(
-        [probabilities[:, [names.index(n) for n in group]].sum(1) for group in groups], 1
-    )
-    return [rules.names[i] for i in scores.argmax(1)]
+    scores = np.stack([probabilities[:, emotion_indices(group)].sum(1) for group in groups], 1)
+    return [rules.label_names[i] for i in scores.argmax(1)]

@@ -1,254 +1,285 @@
-"""The items of ArtEmotion-28: what a task file asks, or what a table of annotations would ask."""
+"""The items of both subtasks, read from a task file or made from a table of annotations."""
 
 import csv
+import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import InputError, TableError
-from artaffect.labels import EMOTIONS
+from artaffect.errors import ArtAffectError, InputError, TableError
 from artaffect.metrics.votes import Votes
 from artaffect.runtime import atomic_file
-from artaffect.shared_task.rules import SharedTaskRules
+from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
 
 
 @dataclass(frozen=True)
 class EmotionItems:
-    """Subtask 1: one caption each."""
+    """Items of subtask 1: one caption each."""
 
     ids: Sequence[str]
     images: Sequence[str]
-    """Relative to the folder of pictures."""
+    """Relative to the folder of images."""
     languages: Sequence[str]
     captions: Sequence[str]
     labels: Sequence[str] | None = None
-    """What the reader felt, where it is known."""
+    """The true labels, if known."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
 class ShareItems:
-    """Subtask 2: one painting, the source's positive share, and the target asked for."""
+    """Items of subtask 2: an artwork, a source language with its positive share, and a target."""
 
-    paintings: np.ndarray
+    artworks: np.ndarray
     """object [n]."""
     sources: np.ndarray
-    """object [n]: languages, as the file writes them."""
+    """object [n]: languages, as the file spells them."""
     source_shares: np.ndarray
-    """[n], 0 to 1; nan in a file of answers, which does not state them."""
+    """Positive shares [n], 0 to 1."""
     targets: np.ndarray
     """object [n]."""
-    shares: np.ndarray | None = None
-    """The targets' positive shares [n], where they are known."""
+    target_shares: np.ndarray | None = None
+    """The true positive shares of the targets [n], if known."""
 
     def __len__(self) -> int:
-        return len(self.paintings)
+        return len(self.artworks)
 
     @property
-    def keys(self) -> list[tuple[str, str, str]]:
-        """Painting, source and target of each item."""
-        columns = (self.paintings, self.sources, self.targets)
-        return [(str(p), str(s), str(t)) for p, s, t in zip(*columns, strict=True)]
+    def keys(self) -> list[str]:
+        """Each item as "artwork, source, target"."""
+        columns = (self.artworks, self.sources, self.targets)
+        return [", ".join(triple) for triple in zip(*columns, strict=True)]
 
 
 def read_emotion_items(path: Path, rules: SharedTaskRules) -> EmotionItems:
-    """Read a task file of subtask 1; items without an id are numbered.
+    """Read a task file of subtask 1. Items without an id are numbered.
 
     Raises:
-        TableError: a column is missing, a cell is empty, or an id stands twice.
+        TableError: A column is missing, a cell is empty, or an id is repeated.
     """
-    needed = (rules.image_name, rules.language, rules.caption)
-    rows = list(read_rows(path, needed))
-    for line, row in rows:
-        for column in needed:
+    required = (rules.image_column, rules.language_column, rules.caption_column)
+    rows = _read_csv(path, required)
+    for row in rows:
+        for column in required:
             if not row[column].strip():
-                raise TableError(f"{path} line {line}: column {column} is empty")
-    ids = [row.get(rules.id) or rules.id_form.format(n) for n, (_, row) in enumerate(rows)]
-    _refuse_repeated(path, rules.id, ids, [line for line, _ in rows])
-    label = next((name for name in (rules.label, "emotion") if rows and name in rows[0][1]), None)
-    return EmotionItems(
-        ids=ids,
-        images=[row[rules.image_name] for _, row in rows],
-        languages=[row[rules.language] for _, row in rows],
-        captions=[row[rules.caption] for _, row in rows],
-        labels=None if label is None else [row[label].strip().lower() for _, row in rows],
-    )
+                raise TableError(f"{row.where}: column {column} is empty")
+    ids = [row.get(rules.id_column) or rules.id_format.format(n) for n, row in enumerate(rows)]
+    _check_unique(rows, rules.id_column, ids)
+    known = [name for name in (rules.label_column, "emotion") if rows and name in rows[0]]
+    images, languages, captions = ([row[column] for row in rows] for column in required)
+    labels = [row[known[0]].strip().lower() for row in rows] if known else None
+    return EmotionItems(ids, images, languages, captions, labels)
 
 
 def read_share_items(path: Path, rules: SharedTaskRules) -> ShareItems:
-    """Read a task file of subtask 2; with the column of the answers where it has one.
+    """Read a task file of subtask 2, with its column of answers if it has one.
 
     Raises:
-        TableError: a column is missing, a share is no number from 0 to 1, or a triple stands twice.
+        TableError: A column is missing, a share is not a number from 0 to 1, or a triple is repeated.
     """
-    needed = (rules.painting, rules.source, rules.source_share, rules.target)
-    rows = list(read_rows(path, needed))
-    keys = [" / ".join(row[c] for c in (needed[0], needed[1], needed[3])) for _, row in rows]
-    _refuse_repeated(path, "painting, source, target", keys, [line for line, _ in rows])
-    known = bool(rows) and rules.share in rows[0][1]
-    return ShareItems(
-        paintings=np.array([row[rules.painting] for _, row in rows], object),
-        sources=np.array([row[rules.source] for _, row in rows], object),
-        source_shares=np.array([parse_share(path, n, row, rules.source_share) for n, row in rows]),
-        targets=np.array([row[rules.target] for _, row in rows], object),
-        shares=np.array([parse_share(path, n, row, rules.share) for n, row in rows])
-        if known
-        else None,
-    )
+    triple, answer = rules.triple_columns, rules.target_share_column
+    rows = _read_csv(path, (*triple, rules.source_share_column))
+    artworks, sources, targets = (np.array([row[c] for row in rows], object) for c in triple)
+    source_shares = np.array([row.share(rules.source_share_column) for row in rows])
+    target_shares = None
+    if rows and answer in rows[0]:
+        target_shares = np.array([row.share(answer) for row in rows])
+    items = ShareItems(artworks, sources, source_shares, targets, target_shares)
+    _check_unique(rows, ", ".join(triple), items.keys)
+    return items
 
 
 def is_share_file(path: Path, rules: SharedTaskRules) -> bool:
-    """Whether a task file is of subtask 2."""
-    first = next(read_rows(path, ()), (0, {}))[1]
-    return rules.target in first
+    """Whether a task file belongs to subtask 2."""
+    return any(rules.target_column in row for row in _read_csv(path, ()))
 
 
-def read_rows(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row of a CSV file with the line on which it ends.
+class CsvRow(dict[str, str]):
+    """The cells of a row of CSV by column."""
 
-    Raises:
-        TableError: no such file, no CSV in UTF-8, or a column or a cell is missing.
+    def __init__(
+        self, cells: Iterable[tuple[str, str]], where: str, error: type[ArtAffectError]
+    ) -> None:
+        super().__init__(cells)
+        self.where = where
+        """The file and line, for messages."""
+        self.error = error
+
+    def share(self, column: str) -> float:
+        """Parse a number from 0 to 1."""
+        try:
+            value = float(self[column])
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= 1:  # true for nan as well
+            fault = f"column {column} must be a number from 0 to 1, got {self[column]!r}"
+            raise self.error(f"{self.where}: {fault}")
+        return value
+
+
+def parse_csv(
+    text: Iterable[str],
+    required: Sequence[str],
+    name: str,
+    error: type[ArtAffectError],
+    exact: bool = False,
+) -> list[CsvRow]:
+    """Parse CSV into rows; a fault raises ``error``.
+
+    Args:
+        name: The file's name in messages.
+        exact: Allow no columns but the required ones, in their order, and no empty lines.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = [name for name in needed if name not in (reader.fieldnames or [])]
-            if missing:
-                found = ", ".join(reader.fieldnames or []) or "nothing"
-                raise TableError(
-                    f"{path}: expected the columns {', '.join(needed)}; missing "
-                    f"{', '.join(missing)}; found {found}"
-                )
-            for row in reader:
-                if None in row or any(row[name] is None for name in needed):
-                    raise TableError(f"{path} line {reader.line_num}: too few or too many cells")
-                yield reader.line_num, row
-    except FileNotFoundError:
-        raise TableError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{path} cannot be read as CSV: {error}") from None
+        reader = csv.reader(text, strict=True)
+        header = next(reader, [])
+        missing = [column for column in required if column not in header]
+        if missing or (exact and header != list(required)):
+            hint = f"; missing {', '.join(missing)}" if missing else ""
+            raise error(
+                f"{name}: the header must {'be' if exact else 'include'} {','.join(required)}, "
+                f"got {','.join(header) or 'nothing'}{hint}"
+            )
+        rows = []
+        for cells in reader:
+            where = f"{name} line {reader.line_num}"
+            if len(cells) != len(header) and (cells or exact):
+                raise error(f"{where}: {len(cells)} cells instead of {len(header)}")
+            if cells:
+                rows.append(CsvRow(zip(header, cells, strict=True), where, error))
+        return rows
+    except (UnicodeDecodeError, csv.Error) as fault:
+        raise error(f"{name} cannot be read as CSV in UTF-8: {fault}") from None
 
 
-def parse_share(path: Path, line: int, row: dict[str, str], column: str) -> float:
-    """A number from 0 to 1.
-
-    Raises:
-        TableError: it is none.
-    """
-    try:
-        value = float(row[column])
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:  # also where it is no number
-        raise TableError(
-            f"{path} line {line}: column {column} must be a number from 0 to 1, got {row[column]!r}"
-        )
-    return value
+def format_csv(columns: Mapping[str, Iterable[object]]) -> str:
+    """Write columns under their names."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return buffer.getvalue()
 
 
-def emotion_items(table: AnnotationTable, rules: SharedTaskRules) -> EmotionItems:
-    """The items that subtask 1 would make of a table: rows whose emotion it asks for."""
-    asked = set(rules.positive) | set(rules.negative)
-    rows = [row for row in table if str(row.emotion) in asked]
+def make_emotion_items(table: AnnotationTable, rules: SharedTaskRules) -> EmotionItems:
+    """The items of subtask 1 for a table: every row whose emotion the rules include."""
+    included = {*rules.positive, *rules.negative}
+    rows = [row for row in table if str(row.emotion) in included]
+    labels = [str(row.emotion) for row in rows]
+    if rules.labels == "sentiment":
+        labels = ["positive" if label in rules.positive else "negative" for label in labels]
     return EmotionItems(
-        ids=[rules.id_form.format(number) for number in range(len(rows))],
+        ids=[rules.id_format.format(number) for number in range(len(rows))],
         images=[row.image or f"{row.artwork_id}.jpg" for row in rows],
         languages=[row.language for row in rows],
         captions=[row.caption for row in rows],
-        labels=[label_of(str(row.emotion), rules) for row in rows],
+        labels=labels,
     )
-
-
-def label_of(emotion: str, rules: SharedTaskRules) -> str:
-    """What subtask 1 calls an emotion."""
-    if rules.labels == "emotions":
-        return emotion
-    return "positive" if emotion in rules.positive else "negative"
 
 
 @dataclass(frozen=True)
 class PositiveVotes:
-    """Positive and negative votes of each language on each painting."""
+    """Positive and negative votes of each language on each artwork."""
 
-    paintings: np.ndarray
+    artworks: np.ndarray
     """object [p]."""
     languages: tuple[str, ...]
     positive: np.ndarray
-    """[p, languages]."""
+    """Positive votes: int64 [p, languages]."""
     total: np.ndarray
-    """[p, languages]."""
+    """Positive and negative votes: int64 [p, languages]."""
 
     @classmethod
-    def of(cls, table: AnnotationTable, rules: SharedTaskRules) -> "PositiveVotes":
-        """Count the votes of a table; other emotions are left out."""
+    def from_table(cls, table: AnnotationTable, rules: SharedTaskRules) -> "PositiveVotes":
+        """Count the votes of a table, without the emotions that are neither positive nor negative."""
         votes = Votes.count(
             table.codes("artwork_id"), table.codes("language"), table.emotion_codes()
         )
-        names = [str(emotion) for emotion in EMOTIONS]
-        positive = votes.counts[..., [names.index(name) for name in rules.positive]].sum(-1)
-        negative = votes.counts[..., [names.index(name) for name in rules.negative]].sum(-1)
-        paintings = np.array([str(one).rpartition("/")[2] for one in votes.artworks], object)
-        return cls(paintings, votes.cultures, positive, positive + negative)
+        positive = votes.counts[..., emotion_indices(rules.positive)].sum(-1)
+        negative = votes.counts[..., emotion_indices(rules.negative)].sum(-1)
+        artworks = np.array([str(name).rpartition("/")[2] for name in votes.artworks], object)
+        return cls(artworks, votes.cultures, positive, positive + negative)
 
     @property
     def priors(self) -> dict[str, float]:
-        """Each language's positive share, one vote of each kind added."""
-        positive, total = self.positive.sum(0), self.total.sum(0)
-        shares = (positive + 1) / (total + 2)
-        return {name: float(p) for name, p in zip(self.languages, shares, strict=True)}
+        """Each language's positive share over all artworks, smoothed by one vote of each kind."""
+        shares = (self.positive.sum(0) + 1) / (self.total.sum(0) + 2)
+        return dict(zip(self.languages, shares.tolist(), strict=True))
 
-    def items(self, rules: SharedTaskRules) -> ShareItems:
-        """Every ordered pair of languages that both have enough votes on a painting.
+    def to_items(self, rules: SharedTaskRules) -> ShareItems:
+        """Make an item of every ordered pair of languages that have enough votes on an artwork.
 
         Raises:
-            InputError: there is none.
+            InputError: No artwork has such a pair.
         """
-        enough = self.total >= rules.least_annotators
+        enough = self.total >= rules.min_annotators
         share = self.positive / np.maximum(self.total, 1)
-        both = enough[:, :, None] & enough[:, None, :]
-        both[:, np.arange(len(self.languages)), np.arange(len(self.languages))] = False
-        painting, source, target = np.nonzero(both)
-        if not len(painting):
+        pairs = enough[:, :, None] & enough[:, None, :]
+        pairs[:, np.arange(len(self.languages)), np.arange(len(self.languages))] = False
+        artwork, source, target = np.nonzero(pairs)
+        if not len(artwork):
             raise InputError(
-                f"no painting has {rules.least_annotators} votes of each of two languages: "
-                "there is nothing to transfer; least_annotators can be lowered"
+                f"no artwork has {rules.min_annotators} votes in each of two languages, so there are "
+                "no items for subtask 2; lower min_annotators to allow fewer votes"
             )
         names = np.array(self.languages, object)
         return ShareItems(
-            self.paintings[painting],
-            names[source],
-            share[painting, source],
-            names[target],
-            share[painting, target],
+            artworks=self.artworks[artwork],
+            sources=names[source],
+            source_shares=share[artwork, source],
+            targets=names[target],
+            target_shares=share[artwork, target],
         )
 
 
-def check_languages(asked: Sequence[str], known: Sequence[str], where: str) -> None:
-    """Refuse a language that is not known.
+def write_task_files(
+    table: AnnotationTable, out: Path, rules: SharedTaskRules
+) -> tuple[EmotionItems, ShareItems]:
+    """Write ``st1_items.csv`` and ``st2_items.csv``; the last column of each holds the answers."""
+    captions = make_emotion_items(table, rules)
+    columns: dict[str, Iterable[object]] = {
+        rules.id_column: captions.ids,
+        rules.image_column: captions.images,
+        rules.language_column: captions.languages,
+        rules.caption_column: captions.captions,
+        rules.label_column: captions.labels or (),
+    }
+    _write_text(out / "st1_items.csv", format_csv(columns))
+    triples = PositiveVotes.from_table(table, rules).to_items(rules)
+    assert triples.target_shares is not None
+    columns = {
+        rules.artwork_column: triples.artworks.tolist(),
+        rules.source_column: triples.sources.tolist(),
+        rules.source_share_column: triples.source_shares.tolist(),
+        rules.target_column: triples.targets.tolist(),
+        rules.target_share_column: triples.target_shares.tolist(),
+    }
+    _write_text(out / "st2_items.csv", format_csv(columns))
+    return captions, triples
 
-    Raises:
-        InputError: naming the first one.
-    """
-    lower = {name.lower() for name in known}
-    for name in dict.fromkeys(asked):
-        if name.strip().lower() not in lower:
-            raise InputError(f"{where} has no votes in {name!r}; it has {', '.join(sorted(lower))}")
+
+def _read_csv(path: Path, required: Sequence[str]) -> list[CsvRow]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return parse_csv(file, required, str(path), TableError)
+    except OSError as error:
+        raise TableError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _refuse_repeated(path: Path, what: str, keys: Sequence[str], lines: Sequence[int]) -> None:
-    first: dict[str, int] = {}
-    for key, line in zip(keys, lines, strict=True):
-        if key in first:
-            raise TableError(f"{path} line {line}: {what} {key!r} stands on line {first[key]} too")
-        first[key] = line
+def _check_unique(rows: Sequence[CsvRow], what: str, keys: Sequence[str]) -> None:
+    first: dict[str, CsvRow] = {}
+    for row, key in zip(rows, keys, strict=True):
+        if first.setdefault(key, row) is not row:
+            line = first[key].where.rpartition(" ")[2]
+            raise TableError(f"{row.where}: {what} {key!r} repeats line {line}")
 
 
-def write_csv(path: Path, header: Sequence[str], columns: Sequence[Sequence[object]]) -> None:
-    """Write columns under a header, whole or not at all."""
-    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(zip(*columns, strict=True))
+def _write_text(path: Path, text: str) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, "utf-8")

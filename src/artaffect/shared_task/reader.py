@@ -1,6 +1,6 @@
-"""Read ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
+"""Read ArtELingo-28, the data set of ArtEmotion-28 at SemEval-2027."""
 
-from pathlib import Path
+from os import PathLike
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,44 +8,42 @@ import pyarrow.compute as pc
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.filtering import import_rows
 from artaffect.data.readers.csv import SourceRows, read_csv
-from artaffect.shared_task.regions import region_of
+from artaffect.runtime import as_path
+from artaffect.shared_task.rules import region_of
 
 ARTEMOTION28_COLUMNS = (
-    "painting",
-    "image_name",
-    "art_style",
-    "language",
-    "caption",
-    "emotion",
-    "split",
-)
+    "painting", "image_name", "art_style", "language", "caption", "emotion", "split"
+)  # fmt: skip
 
 
 def read_artemotion28(
-    path: Path | str,
-    images: Path | str | None = None,
+    path: str | PathLike[str],
+    images: str | PathLike[str] | None = None,
     keep_unpictured: bool = False,
     by_region: bool = False,
     merge_other: bool = False,
 ) -> AnnotationTable:
     """Read ``artelingo28_train_val.csv`` (ArtELingo-28, Mohamed et al. 2024; ArtEmotion-28).
 
-    A painting is known by ``image_name``, ``<art_style>/<painting>.jpg``, because ``image_id`` is not
-    unique. Every row is one reader's vote, so equal rows are all kept.
+    An artwork is identified by ``image_name``, ``<art_style>/<painting>.jpg``, because ``image_id``
+    is not unique. Every row is one annotator's vote, so identical rows are all kept.
 
     Args:
-        images: the folder that ``image_name`` is relative to.
-        by_region: the culture is the organisers' region instead of the language.
-        merge_other: count the tenth label, ``other``, as ``something else``; it is dropped otherwise.
+        images: The folder that ``image_name`` is relative to.
+        keep_unpictured: Keep the rows whose image is missing or broken.
+        by_region: Use the organisers' region as the culture instead of the language.
+        merge_other: Count the tenth label, ``other``, as ``something else`` instead of dropping it.
 
-    Other arguments and errors as for :func:`read_artelingo`.
+    Raises:
+        TableError: The file does not have this layout, or no row can be kept.
     """
-    raw = read_csv(Path(path), ARTEMOTION28_COLUMNS, "ArtEmotion-28")
-    _name_by_file(raw)
+    path = as_path(path, "path")
+    raw = read_csv(path, ARTEMOTION28_COLUMNS, "ArtEmotion-28")
+    _take_names_from_file(raw)
     raw.columns["utterance"] = raw.columns.pop("caption")
     return import_rows(
         raw,
-        Path(path),
+        path,
         images,
         keep_unpictured,
         drop_other=not merge_other,
@@ -54,15 +52,15 @@ def read_artemotion28(
     )
 
 
-def _name_by_file(raw: SourceRows) -> None:
-    """Take style and painting from ``image_name`` where it has both."""
+def _take_names_from_file(raw: SourceRows) -> None:
+    """Replace style and artwork by the two parts of ``image_name`` where it has both."""
     encoded = raw.columns.pop("image_name").dictionary_encode()
-    styles, paintings = [], []
+    styles, artworks = [], []
     for name in encoded.dictionary.to_pylist():
         style, slash, file = name.rpartition("/")
-        plain = slash and "/" not in style
-        styles.append(style if plain else None)
-        paintings.append(file.rpartition(".")[0] or file if plain else None)
-    for column, values in (("art_style", styles), ("painting", paintings)):
-        named = pa.array(values, pa.string()).take(encoded.indices)
-        raw.columns[column] = pc.coalesce(named, raw.columns[column])
+        has_both = slash and "/" not in style
+        styles.append(style if has_both else None)
+        artworks.append(file.rpartition(".")[0] or file if has_both else None)
+    for column, values in (("art_style", styles), ("painting", artworks)):
+        from_file = pa.array(values, pa.string()).take(encoded.indices)
+        raw.columns[column] = pc.coalesce(from_file, raw.columns[column])

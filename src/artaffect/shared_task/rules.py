@@ -1,83 +1,108 @@
-"""The rules of the shared task, from their defaults, a TOML file and overrides."""
+"""The rules of ArtEmotion-28: labels, file formats, and the regions of its 28 languages."""
 
+import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from artaffect.labels import EMOTIONS, Emotion
 from artaffect.recipes import parse_config, read_toml
 
-_POSITIVE = ("amusement", "awe", "contentment", "excitement")
-_NEGATIVE = ("anger", "disgust", "fear", "sadness")
+REGIONS: dict[str, list[str]] = tomllib.loads(
+    (files(__package__) / "languages.toml").read_text("utf-8")
+)["regions"]
+"""The organisers' regions and their languages, in lower case."""
+
+LANGUAGES = tuple(sorted(language for group in REGIONS.values() for language in group))
 
 
-@dataclass(frozen=True)
+def region_of(language: str) -> str:
+    """The region of a language; ``other`` for a language that is not part of the task."""
+    name = language.strip().lower()
+    return next((region for region, group in REGIONS.items() if name in group), "other")
+
+
+def emotion_indices(names: Sequence[str]) -> list[int]:
+    """The positions of emotions in ``EMOTIONS``."""
+    return [EMOTIONS.index(Emotion(name)) for name in names]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
 class SharedTaskRules:
-    """The rules of ArtEmotion-28 (SemEval-2027), as its organisers last stated them.
-
-    They have changed before; whatever they may change is a setting.
-    """
+    """The rules of ArtEmotion-28 (SemEval-2027) as last published; all are settings, as they may change."""
 
     labels: Literal["emotions", "sentiment"] = "emotions"
-    """Subtask 1: eight emotions, or the older form, positive and negative."""
-    positive: tuple[str, ...] = _POSITIVE
+    """Labels of subtask 1: the eight emotions, or the older pair `positive` and `negative`."""
+    positive: tuple[str, ...] = ("amusement", "awe", "contentment", "excitement")
     """Emotions that count as positive."""
-    negative: tuple[str, ...] = _NEGATIVE
-    """Emotions that count as negative; all others are left out."""
+    negative: tuple[str, ...] = ("anger", "disgust", "fear", "sadness")
+    """Emotions that count as negative. Any other emotion is left out."""
     absent_labels: Literal["skip", "zero"] = "skip"
-    """A label that a language neither has nor is given: left out of macro-F1, or counted as 0."""
+    """How macro-F1 treats a label that a language has neither in the truth nor in the predictions:
+    leave it out, or count it as 0."""
     text_file: str = "predictions_text.csv"
-    """Subtask 1: the run without the image."""
+    """Subtask 1: the file of predictions made without the image."""
     multimodal_file: str = "predictions_multimodal.csv"
-    """Subtask 1: the run with the image."""
-    id_form: str = "st1_{:06d}"
-    """Subtask 1: ids of items that have none, by their number."""
+    """Subtask 1: the file of predictions made with the image."""
+    id_format: str = "st1_{:06d}"
+    """Subtask 1: the id given to each numbered item of a file without ids."""
     share_file: str = "predictions.csv"
-    """Subtask 2: the one file."""
-    least_annotators: int = 5
-    """Subtask 2: votes of a language on a painting."""
-    root: bool = False
-    """Subtask 2: score with the root of the divergence (the distance) instead."""
-    id: str = "id"
-    """Column: an item's id."""
-    image_name: str = "image_name"
-    """Column: the picture, relative to the folder of pictures."""
-    painting: str = "painting"
-    """Column: the painting."""
-    language: str = "language"
-    """Column: the caption's language."""
-    caption: str = "caption"
-    """Column: the caption."""
-    label: str = "label"
-    """Column: an item's answer."""
-    source: str = "source_language"
-    """Column: the language whose votes are known."""
-    source_share: str = "source_p_positive"
-    """Column: the positive share of its votes."""
-    target: str = "target_language"
-    """Column: the language asked for."""
-    share: str = "p_positive"
-    """Column: the positive share of the target's votes."""
+    """Subtask 2: the file of predictions."""
+    min_annotators: Annotated[int, Field(ge=1)] = 5
+    """Subtask 2: the fewest votes that a language needs on an artwork."""
+    use_jensen_shannon_distance: bool = False
+    """Subtask 2: score with the square root of the divergence (the distance) instead."""
+    id_column: str = "id"
+    """Column of the item's id."""
+    image_column: str = "image_name"
+    """Column of the image's path, relative to the folder of images."""
+    artwork_column: str = "painting"
+    """Column of the artwork's name."""
+    language_column: str = "language"
+    """Column of the caption's language."""
+    caption_column: str = "caption"
+    """Column of the caption."""
+    label_column: str = "label"
+    """Column of the label: the answer of subtask 1."""
+    source_column: str = "source_language"
+    """Column of the language whose votes are given."""
+    source_share_column: str = "source_p_positive"
+    """Column of the positive share of the source language's votes."""
+    target_column: str = "target_language"
+    """Column of the language to predict."""
+    target_share_column: str = "p_positive"
+    """Column of the positive share of the target language's votes: the answer of subtask 2."""
 
     def __post_init__(self) -> None:
-        if self.least_annotators < 1:
-            raise ValueError(f"least_annotators must be at least 1, got {self.least_annotators}")
-        if set(self.positive) & set(self.negative) or not self.positive or not self.negative:
+        names = [*self.positive, *self.negative]
+        if not self.positive or not self.negative or len(set(names)) < len(names):
             raise ValueError("positive and negative must name emotions, and none twice")
+        for name in set(names) - set(map(str, EMOTIONS)):
+            known = ", ".join(EMOTIONS)
+            raise ValueError(f"unknown emotion {name!r} in positive or negative; known: {known}")
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """What subtask 1 may answer."""
+    def triple_columns(self) -> tuple[str, str, str]:
+        """Columns of the artwork, source and target of an item of subtask 2."""
+        return (self.artwork_column, self.source_column, self.target_column)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels that subtask 1 allows."""
         if self.labels == "sentiment":
             return ("positive", "negative")
         return (*self.positive, *self.negative)
 
 
 def load_rules(path: Path | None, overrides: Sequence[str] = ()) -> SharedTaskRules:
-    """The rules as last stated, changed by a TOML file and by ``key=value`` overrides.
+    """The published rules, changed by a TOML file and then by ``key=value`` overrides.
 
     Raises:
-        ConfigError: an unknown key or a value that does not fit.
+        ConfigError: a key is unknown or a value does not fit.
     """
     name = "rules" if path is None else str(path)
     return parse_config(read_toml(path, name, overrides), SharedTaskRules, name)

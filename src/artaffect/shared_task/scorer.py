@@ -1,4 +1,4 @@
-"""Scores of ArtEmotion-28 as its organisers describe them."""
+"""The scores of ArtEmotion-28, as the organisers describe them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,12 @@ import numpy as np
 
 from artaffect.metrics.distances import jensen_shannon_divergence
 from artaffect.shared_task.items import ShareItems
-from artaffect.shared_task.regions import region_of
-from artaffect.shared_task.rules import SharedTaskRules
+from artaffect.shared_task.rules import SharedTaskRules, region_of
 
 
 @dataclass(frozen=True)
 class LabelScores:
-    """One language, or a mean over languages."""
+    """Scores of one language, or their mean over languages."""
 
     macro_f1: float
     weighted_f1: float
@@ -23,114 +22,120 @@ class LabelScores:
 
 @dataclass(frozen=True)
 class EmotionScores:
-    """Subtask 1: ``macro_f1`` of ``mean`` decides."""
+    """Scores of subtask 1. Submissions are ranked by ``mean.macro_f1``."""
 
     mean: LabelScores
-    """Over languages, each counting alike."""
+    """The unweighted mean over languages."""
     languages: Mapping[str, LabelScores]
     regions: Mapping[str, float]
-    """Mean macro-F1 of a region's languages."""
+    """Mean macro-F1 over a region's languages."""
 
 
 @dataclass(frozen=True)
 class ShareScores:
-    """Subtask 2: ``divergence`` decides, lower is better."""
+    """Scores of subtask 2. Submissions are ranked by ``divergence``; lower is better."""
 
     divergence: float
-    """Jensen-Shannon, base 2: mean over items of a pair, over a target's sources, over targets."""
+    """Jensen-Shannon, base 2: the mean over a pair's items, then a target's sources, then targets."""
     pearson: float
-    """Correlation of predicted with true shift from the source; nan where nothing shifts."""
+    """Correlation of the predicted with the true shift from the source; nan if nothing shifts."""
     targets: Mapping[str, float]
+    """Divergence for each target language."""
     regions: Mapping[str, float]
+    """Mean divergence over a region's target languages."""
     items: int
     pairs: int
 
 
 def score_emotions(
     labels: Sequence[str],
-    answers: Sequence[str],
+    predictions: Sequence[str],
     languages: Sequence[str],
     rules: SharedTaskRules,
 ) -> EmotionScores:
-    """Macro-F1 per language, then the mean over languages."""
-    truth, said = np.array(labels, object), np.array(answers, object)
-    spoken = np.array(languages, object)
-    found = {
-        str(name): _labels(truth[spoken == name], said[spoken == name], rules)
+    """Score each language, then take the mean over languages."""
+    truth, predicted = np.array(labels, object), np.array(predictions, object)
+    language = np.array(languages, object)
+    by_language = {
+        str(name): _score_labels(truth[language == name], predicted[language == name], rules)
         for name in sorted(set(languages))
     }
-    mean = LabelScores(
-        macro_f1=float(np.mean([scores.macro_f1 for scores in found.values()])),
-        weighted_f1=float(np.mean([scores.weighted_f1 for scores in found.values()])),
-        accuracy=float(np.mean([scores.accuracy for scores in found.values()])),
-        items=len(truth),
-    )
-    return EmotionScores(mean, found, _by_region({n: s.macro_f1 for n, s in found.items()}))
+    columns = [(s.macro_f1, s.weighted_f1, s.accuracy) for s in by_language.values()]
+    macro_f1, weighted_f1, accuracy = np.mean(columns, 0).tolist()
+    mean = LabelScores(macro_f1, weighted_f1, accuracy, len(truth))
+    regions = _mean_by_region({name: scores.macro_f1 for name, scores in by_language.items()})
+    return EmotionScores(mean, by_language, regions)
 
 
-def score_shares(items: ShareItems, answers: np.ndarray, rules: SharedTaskRules) -> ShareScores:
-    """The divergence between predicted and true shares.
+def score_shares(items: ShareItems, predictions: np.ndarray, rules: SharedTaskRules) -> ShareScores:
+    """Score predicted against true shares.
 
     Args:
-        items: with the true shares.
-        answers: predicted positive shares [n].
+        items: With the true shares.
+        predictions: Positive shares [n].
     """
-    if items.shares is None:
+    if items.target_shares is None:
         raise ValueError("the items have no true shares")
-    distance = share_divergence(items.shares, answers, rules.root)
-    weight = hierarchical_weights(items)
-    targets = {
-        str(name): float(
-            (weight * distance)[items.targets == name].sum() / weight[items.targets == name].sum()
-        )
-        for name in sorted(set(items.targets))
-    }
-    shift, guessed = items.shares - items.source_shares, answers - items.source_shares
-    moved = shift.std() > 0 and guessed.std() > 0
+    distance = share_divergence(items.target_shares, predictions, rules.use_jensen_shannon_distance)
+    weights = hierarchical_weights(items)
+    targets = {}
+    for name in sorted(set(items.targets)):
+        mask = items.targets == name
+        targets[str(name)] = float((weights * distance)[mask].sum() / weights[mask].sum())
+    true_shift = items.target_shares - items.source_shares
+    predicted_shift = predictions - items.source_shares
+    pearson = float("nan")
+    if true_shift.std() > 0 and predicted_shift.std() > 0:
+        pearson = float(np.corrcoef(true_shift, predicted_shift)[0, 1])
     return ShareScores(
-        divergence=float((weight * distance).sum()),
-        pearson=float(np.corrcoef(shift, guessed)[0, 1]) if moved else float("nan"),
+        divergence=float((weights * distance).sum()),
+        pearson=pearson,
         targets=targets,
-        regions=_by_region(targets),
+        regions=_mean_by_region(targets),
         items=len(items),
         pairs=len(set(zip(items.sources, items.targets, strict=True))),
     )
 
 
-def share_divergence(p: np.ndarray, q: np.ndarray, root: bool = False) -> np.ndarray:
-    """Jensen-Shannon divergence, base 2, between positive shares [n]; or its root."""
-    found = jensen_shannon_divergence(np.stack([p, 1 - p], -1), np.stack([q, 1 - q], -1))
-    return np.sqrt(found) if root else found
+def share_divergence(p: np.ndarray, q: np.ndarray, square_root: bool = False) -> np.ndarray:
+    """Jensen-Shannon divergence, base 2, between positive shares [n], or its square root."""
+    divergence = jensen_shannon_divergence(np.stack([p, 1 - p], -1), np.stack([q, 1 - q], -1))
+    return np.sqrt(divergence) if square_root else divergence
 
 
 def hierarchical_weights(items: ShareItems) -> np.ndarray:
-    """Each item's part in the score [n], summing to 1: pairs alike, then sources, then targets."""
+    """Each item's weight in the score [n]; the weights sum to 1.
+
+    All targets weigh the same, as do all sources of a target and all items of a pair.
+    """
     pairs, pair = np.unique(
         np.array([f"{s}\0{t}" for s, t in zip(items.sources, items.targets, strict=True)]),
         return_inverse=True,
     )
     target_of_pair = np.array([name.partition("\0")[2] for name in pairs])
     targets, target = np.unique(target_of_pair, return_inverse=True)
-    partners = np.bincount(target)
-    size = np.bincount(pair)
-    found: np.ndarray = 1 / (size[pair] * partners[target[pair]] * len(targets))
-    return found
+    n_sources = np.bincount(target)
+    n_items = np.bincount(pair)
+    return 1 / (n_items[pair] * n_sources[target[pair]] * len(targets))
 
 
-def _labels(truth: np.ndarray, said: np.ndarray, rules: SharedTaskRules) -> LabelScores:
-    f1, support, present = [], [], []
-    for name in rules.names:
-        hit = float(((truth == name) & (said == name)).sum())
-        both = float((truth == name).sum() + (said == name).sum())
-        f1.append(2 * hit / both if both else 0.0)
+def _score_labels(truth: np.ndarray, predicted: np.ndarray, rules: SharedTaskRules) -> LabelScores:
+    f1, support, counted = [], [], []
+    for name in rules.label_names:
+        true_positives = float(((truth == name) & (predicted == name)).sum())
+        occurrences = float((truth == name).sum() + (predicted == name).sum())
+        f1.append(2 * true_positives / occurrences if occurrences else 0.0)
         support.append(float((truth == name).sum()))
-        present.append(both > 0 or rules.absent_labels == "zero")
-    counted = np.array(f1)[np.array(present)]
-    weighted = float(np.dot(f1, support) / max(sum(support), 1))
-    return LabelScores(float(counted.mean()), weighted, float((truth == said).mean()), len(truth))
+        counted.append(occurrences > 0 or rules.absent_labels == "zero")
+    return LabelScores(
+        macro_f1=float(np.array(f1)[np.array(counted)].mean()),
+        weighted_f1=float(np.dot(f1, support) / max(sum(support), 1)),
+        accuracy=float((truth == predicted).mean()),
+        items=len(truth),
+    )
 
 
-def _by_region(scores: Mapping[str, float]) -> dict[str, float]:
+def _mean_by_region(scores: Mapping[str, float]) -> dict[str, float]:
     groups: dict[str, list[float]] = {}
     for language, value in scores.items():
         groups.setdefault(region_of(language), []).append(value)

@@ -1,160 +1,258 @@
-"""Subtask 2: the positive share of a painting in one language, from that in another."""
+"""Subtask 2: predict an artwork's positive share in one language from its share in another."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from artaffect.errors import NotFittedError
-from artaffect.shared_task.items import PositiveVotes, ShareItems, check_languages
-from artaffect.shared_task.rules import SharedTaskRules
+from artaffect.data.annotations import AnnotationTable
+from artaffect.data.images import SUFFIXES
+from artaffect.errors import InputError, NotFittedError, UnknownNameError
+from artaffect.features import encode_images
+from artaffect.shared_task.emotions import culture_indices, open_run
+from artaffect.shared_task.items import PositiveVotes, ShareItems
+from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
 from artaffect.shared_task.scorer import hierarchical_weights, score_shares
 
 ShareModelName = Literal["majority", "copy", "prior", "blend", "regression"]
 
-_LEAST = 0.02
-"""Shares are held this far from 0 and 1 before their log-odds are taken: one vote in fifty."""
+ImageShares = Mapping[tuple[str, str], float]
+"""(artwork, language) → the positive share that a model predicts from the image."""
 
-Expected = Mapping[tuple[str, str], float]
-"""Painting and language → the positive share that a model expects from the picture."""
+_MARGIN = 0.02
+"""Shares stay this far from 0 and 1, one vote in fifty, before their log-odds are taken."""
 
 
 @dataclass
 class ShareModel:
-    """One way to answer subtask 2.
+    """A model of the target language's positive share.
 
-    - ``majority``: the share that most targets are nearest to, 1 or 0, whatever the painting.
-    - ``copy``: no shift, the source's share.
-    - ``prior``: the target language's share over all its votes.
-    - ``blend``: ``w`` source + ``1 - w`` prior, with one ``w``.
-    - ``regression``: log-odds of the target, linear in those of the source's share, of both languages'
-      priors and, where given, of what a model expects of both languages from the picture.
+    - ``majority``: 1 or 0, whichever most training votes are, for every artwork.
+    - ``copy``: the source's share.
+    - ``prior``: the target language's share over all its training votes.
+    - ``blend``: a weighted mean of ``copy`` and ``prior`` with one weight.
+    - ``regression``: a regression of the target's log-odds on the log-odds of the source's share, of
+      both languages' priors and, if given, of the shares predicted from the image.
 
-    ``blend`` and ``regression`` are fitted on the task's own divergence with the task's own weights,
-    and say nothing of single languages, so they answer pairs that were never seen together.
+    ``blend`` and ``regression`` minimise the task's own divergence with its own weights. They have no
+    parameters for single languages, so they also cover pairs that never occur together in training.
     """
 
     name: ShareModelName
     votes: PositiveVotes
-    """Of the training paintings: they give the priors."""
-    expected: Expected | None = None
+    """Votes on the training artworks, which give the priors."""
+    image_shares: ImageShares | None = None
 
     def fit(self, items: ShareItems) -> "ShareModel":
-        """Learn from items with known shares."""
+        """Fit to items with known target shares; only the last two models have anything to fit."""
         if self.name in ("blend", "regression"):
             features = torch.from_numpy(self._features(items))
-            start = torch.zeros(1) if self.name == "blend" else self._start(features.shape[1])
-            self.coefficients_ = _minimise(
-                lambda w: self._answer(features, w), start.double(), items
+            initial = torch.zeros(1)
+            if self.name == "regression":  # half the source's share, half the target's prior
+                initial = torch.zeros(features.shape[1] + 1)
+                initial[1:3] = 0.5
+            self.weights_ = _minimize_divergence(
+                lambda weights: self._combine(features, weights), initial.double(), items
             )
         return self
 
     def predict(self, items: ShareItems) -> np.ndarray:
-        """Positive shares [n].
+        """Predict positive shares [n].
 
         Raises:
-            InputError: a target language, or a source language, has no votes in training.
-            NotFittedError: it has yet to learn.
+            InputError: A source or target language has no votes in training.
+            NotFittedError: The model has not been fitted.
         """
-        check_languages(
-            [*items.targets, *items.sources], self.votes.languages, "the training table"
-        )
         features = torch.from_numpy(self._features(items))
-        source, prior = features[:, 0], features[:, 1]
         if self.name == "copy":
-            return source.numpy()
+            return features[:, 0].numpy()
         if self.name == "prior":
-            return prior.numpy()
+            return features[:, 1].numpy()
         if self.name == "majority":
-            whole = self.votes.positive.sum() / self.votes.total.sum()
-            return np.full(len(items), float(whole >= 0.5))
-        if not hasattr(self, "coefficients_"):
-            raise NotFittedError(f"the {self.name} model has yet to learn: call fit first")
-        found: np.ndarray = self._answer(features, self.coefficients_).numpy()
-        return found
+            share = self.votes.positive.sum() / self.votes.total.sum()
+            return np.full(len(items), float(share >= 0.5))
+        if not hasattr(self, "weights_"):
+            raise NotFittedError(f"the {self.name} model is not fitted: call fit first")
+        return self._combine(features, self.weights_).numpy()
 
-    def describe(self) -> dict[str, Any]:
-        """What was learned, as plain JSON."""
-        if not hasattr(self, "coefficients_"):
+    @property
+    def coefficients(self) -> dict[str, float]:
+        """The fitted coefficients by name; empty if there are none."""
+        if not hasattr(self, "weights_"):
             return {}
         if self.name == "blend":
-            return {"weight of the source": float(torch.sigmoid(self.coefficients_[0]))}
-        names = ["bias", "source", "target's prior", "source's prior"]
-        names += ["picture, target", "picture, source"] if self.expected is not None else []
-        return dict(zip(names, self.coefficients_.tolist(), strict=True))
+            return {"source_weight": float(torch.sigmoid(self.weights_[0]))}
+        names = ["bias", "source_share", "target_prior", "source_prior"]
+        names += ["target_image", "source_image"] if self.image_shares is not None else []
+        return dict(zip(names, self.weights_.tolist(), strict=True))
 
-    def _start(self, features: int) -> Tensor:
-        """Begin from half the source and half the target's prior."""
-        start = torch.zeros(features + 1)
-        start[1:3] = 0.5
-        return start
-
-    def _answer(self, features: Tensor, weights: Tensor) -> Tensor:
+    def _combine(self, features: Tensor, weights: Tensor) -> Tensor:
         if self.name == "blend":
-            share = torch.sigmoid(weights[0])
-            return share * features[:, 0] + (1 - share) * features[:, 1]
-        return torch.sigmoid(weights[0] + _log_odds(features) @ weights[1:])
+            source_weight = torch.sigmoid(weights[0])
+            return source_weight * features[:, 0] + (1 - source_weight) * features[:, 1]
+        log_odds = torch.logit(features.clamp(_MARGIN, 1 - _MARGIN))
+        return torch.sigmoid(weights[0] + log_odds @ weights[1:])
 
     def _features(self, items: ShareItems) -> np.ndarray:
-        """Source share, priors of target and source, and what the picture says of both: [n, 3 or 5]."""
+        """The source's share, the priors of target and source, and their image shares: [n, 3 or 5]."""
         priors = self.votes.priors
+        for name in dict.fromkeys([*items.targets, *items.sources]):
+            if name.strip().lower() not in priors:
+                known = ", ".join(sorted(priors))
+                raise InputError(f"the training table has no votes in {name!r}; it has {known}")
+        targets, sources = (
+            [str(name).strip().lower() for name in names]
+            for names in (items.targets, items.sources)
+        )
         columns = [
             np.asarray(items.source_shares, float),
-            np.array([priors.get(str(t).strip().lower(), np.nan) for t in items.targets]),
-            np.array([priors.get(str(s).strip().lower(), np.nan) for s in items.sources]),
+            np.array([priors[name] for name in targets]),
+            np.array([priors[name] for name in sources]),
         ]
-        if self.expected is not None:
-            for languages, prior in ((items.targets, columns[1]), (items.sources, columns[2])):
-                keys = zip(items.paintings, languages, strict=True)
-                found = [
-                    self.expected.get((str(p), str(x).strip().lower()), np.nan) for p, x in keys
-                ]
-                # a painting that cannot be seen says what the language usually says
-                columns.append(np.where(np.isnan(found), prior, found))
+        if self.image_shares is not None:
+            for names, prior in ((targets, columns[1]), (sources, columns[2])):
+                keys = zip(map(str, items.artworks), names, strict=True)
+                shares = np.array([self.image_shares.get(key, np.nan) for key in keys])
+                # the language's prior stands in for an image that is missing
+                columns.append(np.where(np.isnan(shares), prior, shares))
         return np.stack(columns, 1)
 
 
-def score_baselines(
-    votes: PositiveVotes, train: ShareItems, asked: ShareItems, rules: SharedTaskRules
+def predict_shares(
+    table: AnnotationTable,
+    items: ShareItems,
+    rules: SharedTaskRules,
+    model: str = "regression",
+    run: str | Path | None = None,
+    images: Path | None = None,
+    cache: Path | None = None,
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Fit a model on a table and predict the items' target shares.
+
+    Args:
+        table: The training split gives the priors.
+        run: A model folder or ``hf:OWNER/MODEL`` whose predictions from the image join the regression.
+        images: With ``run``, the folder of images.
+        cache: The folder for features; by default the user's cache folder.
+
+    Returns:
+        Positive shares [n], and the fitted coefficients.
+
+    Raises:
+        UnknownNameError: There is no model of this name.
+        InputError: A language has no votes; or ``run`` lacks ``images`` or joins another model.
+    """
+    if model not in get_args(ShareModelName):
+        raise UnknownNameError("model", model, get_args(ShareModelName))
+    if run is not None and (model != "regression" or images is None):
+        raise InputError("--run works with the model regression only, and needs --images")
+    votes = PositiveVotes.from_table(table.of_split("train"), rules)
+    # the run has memorised its training artworks, so only others show what its predictions are worth
+    fit_on = votes if run is None else PositiveVotes.from_table(table.of_split("val"), rules)
+    training_items = fit_on.to_items(rules)
+    image_shares = None
+    if run is not None and images is not None:
+        names = [str(name) for name in {*items.artworks, *training_items.artworks}]
+        files = find_images(images, names)
+        image_shares = predict_image_shares(run, files, votes.languages, rules, cache)
+    fitted = ShareModel(model, votes, image_shares).fit(training_items)  # type: ignore[arg-type]
+    return fitted.predict(items), fitted.coefficients
+
+
+def score_share_baselines(
+    table: AnnotationTable, split: str, rules: SharedTaskRules
 ) -> dict[str, float]:
-    """The divergence of every model that needs no pictures."""
-    names: tuple[ShareModelName, ...] = ("majority", "copy", "prior", "blend", "regression")
-    return {
-        name: score_shares(
-            asked, ShareModel(name, votes).fit(train).predict(asked), rules
-        ).divergence
-        for name in names
+    """The divergence on a split of every model that needs no images, fitted on the training split."""
+    votes = PositiveVotes.from_table(table.of_split("train"), rules)
+    items = PositiveVotes.from_table(table.of_split(split), rules).to_items(rules)
+    training_items = votes.to_items(rules)
+    scores = {}
+    for name in get_args(ShareModelName):
+        predictions = ShareModel(name, votes).fit(training_items).predict(items)
+        scores[name] = score_shares(items, predictions, rules).divergence
+    return scores
+
+
+def find_images(folder: Path, artworks: Sequence[str]) -> dict[str, Path]:
+    """Find each artwork's file in any subfolder; artworks without one are left out.
+
+    Raises:
+        InputError: No artwork has a file.
+    """
+    names = set(artworks)
+    files = {
+        file.stem: file
+        for file in sorted(folder.rglob("*"))
+        if file.stem in names and file.suffix.lower() in SUFFIXES
     }
+    if not files:
+        raise InputError(f"{folder} has no image of any of the {len(names):,} artworks")
+    return files
 
 
-def _log_odds(shares: Tensor) -> Tensor:
-    return torch.logit(shares.clamp(_LEAST, 1 - _LEAST))
+def predict_image_shares(
+    run: str | Path,
+    files: Mapping[str, Path],
+    languages: Sequence[str],
+    rules: SharedTaskRules,
+    cache: Path | None = None,
+) -> ImageShares:
+    """Predict the positive share of every artwork and language from the image alone.
+
+    Args:
+        run: A model folder or ``hf:OWNER/MODEL``.
+        files: Artwork → its image; unreadable images are left out of the result.
+
+    Raises:
+        InputError: The model does not use images.
+    """
+    model = open_run(run)
+    image_encoder, text_encoder = model.encoders
+    if image_encoder is None:
+        raise InputError(f"{run} does not use images")
+    values, usable, _ = encode_images(list(files.values()), image_encoder, cache)
+    artworks = [name for name, keep in zip(files, usable, strict=True) if keep]
+    features = torch.from_numpy(values[usable])
+    captions = torch.zeros(len(artworks), text_encoder.feature_dim if text_encoder else 0)
+    present = torch.tensor([[True, False]]).expand(len(artworks), 2)
+    shares: dict[tuple[str, str], float] = {}
+    for language in dict.fromkeys(name.strip().lower() for name in languages):
+        culture = torch.full((len(artworks),), culture_indices(model, [language])[0])
+        probabilities = model.answer(features, captions, present, culture)[0].numpy()
+        positive = probabilities[:, emotion_indices(rules.positive)].sum(1)
+        negative = probabilities[:, emotion_indices(rules.negative)].sum(1)
+        positive_shares = positive / np.maximum(positive + negative, 1e-12)
+        shares |= {(a, language): float(p) for a, p in zip(artworks, positive_shares, strict=True)}
+    return shares
 
 
-def _minimise(answer: Callable[[Tensor], Tensor], start: Tensor, items: ShareItems) -> Tensor:
-    """Coefficients with the least weighted divergence from the items' shares."""
-    if items.shares is None:
+def _minimize_divergence(
+    predict: Callable[[Tensor], Tensor], initial: Tensor, items: ShareItems
+) -> Tensor:
+    """The weights whose predictions have the smallest weighted divergence from the true shares."""
+    if items.target_shares is None:
         raise ValueError("the items have no true shares to learn from")
-    truth = torch.from_numpy(items.shares)
-    weights = torch.from_numpy(hierarchical_weights(items))
-    coefficients = start.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([coefficients], max_iter=200, line_search_fn="strong_wolfe")
+    truth = torch.from_numpy(items.target_shares)
+    item_weights = torch.from_numpy(hierarchical_weights(items))
+    weights = initial.clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = (weights * _divergence(truth, answer(coefficients))).sum()
+        loss = (item_weights * _divergence(truth, predict(weights))).sum()
         torch.autograd.backward(loss)
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return coefficients.detach()
+    return weights.detach()
 
 
 def _divergence(p: Tensor, q: Tensor) -> Tensor:
-    """Jensen-Shannon divergence, base 2, between positive shares, with a gradient everywhere."""
+    """Jensen-Shannon divergence, base 2, between positive shares [n], with a gradient everywhere."""
 
     def entropy(x: Tensor) -> Tensor:
         x = x.clamp(1e-9, 1 - 1e-9)

@@ -1,20 +1,31 @@
-"""Write what the organisers of ArtEmotion-28 take, and refuse what they would refuse."""
+"""Write, check and score the zip files of both subtasks."""
 
-import csv
 import io
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from artaffect.errors import SubmissionError
+from artaffect.errors import InputError, SubmissionError
 from artaffect.runtime import atomic_file
-from artaffect.shared_task.items import EmotionItems, ShareItems
+from artaffect.shared_task.items import (
+    EmotionItems,
+    ShareItems,
+    format_csv,
+    is_share_file,
+    parse_csv,
+    read_emotion_items,
+    read_share_items,
+)
 from artaffect.shared_task.rules import SharedTaskRules
+from artaffect.shared_task.scorer import EmotionScores, ShareScores, score_emotions, score_shares
 
-_SHOWN = 3
+T = TypeVar("T")
+
+_MAX_EXAMPLES = 3
 
 
 def write_emotions(
@@ -24,182 +35,172 @@ def write_emotions(
     multimodal: Sequence[str],
     rules: SharedTaskRules,
 ) -> None:
-    """Write the zip of subtask 1, and check it as :func:`check_emotions` does before it gets its name.
-
-    Args:
-        text: each item's label without the image.
-        multimodal: with it.
+    """Write the zip of subtask 1 from the labels predicted without and with the image.
 
     Raises:
-        SubmissionError: it would be refused.
+        SubmissionError: :func:`check_emotions` would reject it; nothing is written then.
     """
     files = {
-        name: _csv((rules.id, rules.label), (items.ids, labels))
-        for name, labels in ((rules.text_file, text), (rules.multimodal_file, multimodal))
+        file: format_csv({rules.id_column: items.ids, rules.label_column: labels})
+        for file, labels in ((rules.text_file, text), (rules.multimodal_file, multimodal))
     }
-    with atomic_file(path) as temporary:
-        _write_zip(temporary, files)
-        check_emotions(temporary, items, rules, path.name)
+    _parse_emotions(files, items, rules, path.name)
+    _write_zip(path, files)
 
 
 def write_shares(
-    path: Path, items: ShareItems, answers: np.ndarray, rules: SharedTaskRules
+    path: Path, items: ShareItems, predictions: np.ndarray, rules: SharedTaskRules
 ) -> None:
-    """Write the zip of subtask 2, and check it as :func:`check_shares` does before it gets its name.
-
-    Args:
-        answers: positive shares [n].
+    """Write the zip of subtask 2 from the predicted positive shares [n].
 
     Raises:
-        SubmissionError: it would be refused.
+        SubmissionError: :func:`check_shares` would reject it; nothing is written then.
     """
-    header = (rules.painting, rules.source, rules.target, rules.share)
-    shown = [f"{value:.6f}" for value in answers]
-    rows = _csv(header, (*map(list, zip(*items.keys, strict=True)), shown))
-    with atomic_file(path) as temporary:
-        _write_zip(temporary, {rules.share_file: rows})
-        check_shares(temporary, items, rules, path.name)
+    header = (*rules.triple_columns, rules.target_share_column)
+    shares = [f"{value:.6f}" for value in predictions]
+    columns = (items.artworks, items.sources, items.targets, shares)
+    text = format_csv(dict(zip(header, columns, strict=True)))
+    _parse_shares(text, items, rules, path.name)
+    _write_zip(path, {rules.share_file: text})
 
 
-def check_emotions(
-    path: Path, items: EmotionItems, rules: SharedTaskRules, name: str | None = None
-) -> dict[str, list[str]]:
+def check_emotions(path: Path, items: EmotionItems, rules: SharedTaskRules) -> dict[str, list[str]]:
     """Read a zip of subtask 1 as the organisers would.
-
-    Args:
-        name: how messages call it.
 
     Returns:
         File → labels in the order of the items.
 
     Raises:
-        SubmissionError: a file, a header, an id or a label is not as it must be; or the run with the
-            image answers exactly as the one without, which is excluded from the ranking.
+        SubmissionError: A file, header, id or label is wrong; or both files have the same labels,
+            which excludes a submission from the ranking.
     """
-    name = name or path.name
-    wanted = (rules.text_file, rules.multimodal_file)
-    found = {}
-    for file, text in _open(path, wanted, name).items():
-        where = f"{name}: {file}"
-        rows = _rows(text, (rules.id, rules.label), where)
-        allowed = {*rules.names, *(("1", "0") if rules.labels == "sentiment" else ())}
-        for line, row in rows:
-            if row[rules.label] not in allowed:
-                raise SubmissionError(
-                    f"{where} line {line}: unknown label {row[rules.label]!r}; "
-                    f"allowed: {', '.join(rules.names)}"
-                )
-        said = {row[rules.id]: row[rules.label] for _, row in rows}
-        _check_complete([row[rules.id] for _, row in rows], items.ids, "id", where)
-        digits = {"1": "positive", "0": "negative"}
-        found[file] = [digits.get(said[key], said[key]) for key in items.ids]
-    if found[rules.text_file] == found[rules.multimodal_file]:
-        raise SubmissionError(
-            f"{name}: both runs give all {len(items.ids):,} items the same label: the organisers exclude "
-            "runs that do not use the image"
-        )
-    return found
+    files = _read_zip(path, (rules.text_file, rules.multimodal_file))
+    return _parse_emotions(files, items, rules, path.name)
 
 
-def check_shares(
-    path: Path, items: ShareItems, rules: SharedTaskRules, name: str | None = None
-) -> np.ndarray:
+def check_shares(path: Path, items: ShareItems, rules: SharedTaskRules) -> np.ndarray:
     """Read a zip of subtask 2 as the organisers would.
 
     Returns:
         Positive shares in the order of the items [n].
 
     Raises:
-        SubmissionError: the file, its header, a triple or a share is not as it must be.
+        SubmissionError: The file, its header, a triple or a share is wrong.
     """
-    name = name or path.name
-    where = f"{name}: {rules.share_file}"
-    text = _open(path, (rules.share_file,), name)[rules.share_file]
-    rows = _rows(text, (rules.painting, rules.source, rules.target, rules.share), where)
-    said: dict[str, float] = {}
-    keys = []
-    for line, row in rows:
-        try:
-            value = float(row[rules.share])
-        except ValueError:
-            value = float("nan")
-        if not 0 <= value <= 1:
-            raise SubmissionError(
-                f"{where} line {line}: {rules.share} must be a number from 0 to 1, "
-                f"got {row[rules.share]!r}"
-            )
-        keys.append(_key((row[rules.painting], row[rules.source], row[rules.target])))
-        said[keys[-1]] = value
-    wanted = [_key(key) for key in items.keys]
-    _check_complete(keys, wanted, "triple", where)
-    return np.array([said[key] for key in wanted])
+    text = _read_zip(path, (rules.share_file,))[rules.share_file]
+    return _parse_shares(text, items, rules, path.name)
 
 
-def _key(parts: Sequence[str]) -> str:
-    return ", ".join(parts)
+def score_submission(
+    path: Path, items_file: Path, rules: SharedTaskRules
+) -> dict[str, EmotionScores] | ShareScores:
+    """Score a zip against a task file with answers, which also tells the subtask.
+
+    Returns:
+        For subtask 1, the scores of each file.
+
+    Raises:
+        InputError: The task file has no answers, or one that the rules do not allow.
+        SubmissionError: See :func:`check_emotions` and :func:`check_shares`.
+    """
+    if is_share_file(items_file, rules):
+        triples = read_share_items(items_file, rules)
+        if triples.target_shares is None:
+            raise InputError(f"{items_file} has no answers: no column {rules.target_share_column}")
+        return score_shares(triples, check_shares(path, triples, rules), rules)
+    items = read_emotion_items(items_file, rules)
+    if items.labels is None:
+        raise InputError(f"{items_file} has no answers: no column {rules.label_column}")
+    for label in items.labels:
+        if label not in rules.label_names:
+            allowed = ", ".join(rules.label_names)
+            raise InputError(f"{items_file}: unknown answer {label!r}; allowed: {allowed}")
+    return {
+        file: score_emotions(items.labels, labels, items.languages, rules)
+        for file, labels in check_emotions(path, items, rules).items()
+    }
 
 
-def _open(path: Path, wanted: Sequence[str], name: str) -> dict[str, str]:
+def _parse_emotions(
+    files: Mapping[str, str], items: EmotionItems, rules: SharedTaskRules, name: str
+) -> dict[str, list[str]]:
+    labels = {
+        file: _parse_labels(text, items, rules, f"{name}: {file}") for file, text in files.items()
+    }
+    if labels[rules.text_file] == labels[rules.multimodal_file]:
+        raise SubmissionError(
+            f"{name}: both files have the same label for all {len(items):,} items; the organisers "
+            "exclude submissions that do not use the image"
+        )
+    return labels
+
+
+def _parse_labels(text: str, items: EmotionItems, rules: SharedTaskRules, name: str) -> list[str]:
+    header = (rules.id_column, rules.label_column)
+    digits = {"1": "positive", "0": "negative"} if rules.labels == "sentiment" else {}
+    rows = parse_csv(io.StringIO(text), header, name, SubmissionError, exact=True)
+    labels = [digits.get(row[rules.label_column], row[rules.label_column]) for row in rows]
+    for row, label in zip(rows, labels, strict=True):
+        if label not in rules.label_names:
+            allowed = ", ".join(rules.label_names)
+            raise SubmissionError(f"{row.where}: unknown label {label!r}; allowed: {allowed}")
+    return _in_order([row[rules.id_column] for row in rows], labels, items.ids, "id", name)
+
+
+def _parse_shares(text: str, items: ShareItems, rules: SharedTaskRules, name: str) -> np.ndarray:
+    name, header = f"{name}: {rules.share_file}", (*rules.triple_columns, rules.target_share_column)
+    rows = parse_csv(io.StringIO(text), header, name, SubmissionError, exact=True)
+    shares = [row.share(rules.target_share_column) for row in rows]
+    keys = [", ".join(row[column] for column in rules.triple_columns) for row in rows]
+    return np.array(_in_order(keys, shares, items.keys, "triple", name))
+
+
+def _in_order(
+    keys: Sequence[str], values: Sequence[T], expected: Sequence[str], what: str, name: str
+) -> list[T]:
+    """The values in the order of the expected keys, each of which must appear exactly once."""
+    counts = Counter(keys)
+    faults = {
+        "missing": [key for key in expected if key not in counts],
+        "repeated": [key for key, count in counts.items() if count > 1],
+        "unknown": sorted(counts.keys() - set(expected)),
+    }
+    messages = [
+        f"{len(examples):,} {what}s {fault} (first: {'; '.join(examples[:_MAX_EXAMPLES])})"
+        for fault, examples in faults.items()
+        if examples
+    ]
+    if messages:
+        raise SubmissionError(
+            f"{name}: {', '.join(messages)}; each {what} must appear exactly once"
+        )
+    by_key = dict(zip(keys, values, strict=True))
+    return [by_key[key] for key in expected]
+
+
+def _read_zip(path: Path, files: Sequence[str]) -> dict[str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            missing = [file for file in wanted if file not in names]
+            members = archive.namelist()
+            missing = [file for file in files if file not in members]
             if missing:
-                deeper = [n for n in names if n.rpartition("/")[2] in missing and "/" in n]
-                hint = f" ({deeper[0]} is not at the top level)" if deeper else ""
+                nested = [m for m in members if m.rpartition("/")[2] in missing and "/" in m]
+                hint = f" ({nested[0]} is not at the top level)" if nested else ""
                 raise SubmissionError(
-                    f"{name} must hold {' and '.join(wanted)} at the top level; "
+                    f"{path.name} must contain {' and '.join(files)} at the top level; "
                     f"missing {', '.join(missing)}{hint}"
                 )
-            return {file: archive.read(file).decode("utf-8-sig") for file in wanted}
+            return {file: archive.read(file).decode("utf-8-sig") for file in files}
     except FileNotFoundError:
         raise SubmissionError(f"{path}: no such file") from None
     except (zipfile.BadZipFile, UnicodeDecodeError, OSError) as error:
-        raise SubmissionError(f"{name} is no zip of CSV files in UTF-8: {error}") from None
-
-
-def _rows(text: str, header: Sequence[str], where: str) -> list[tuple[int, dict[str, str]]]:
-    reader = csv.reader(io.StringIO(text))
-    first = next(reader, [])
-    if first != list(header):
-        raise SubmissionError(
-            f"{where}: the header must be {','.join(header)}, got {','.join(first) or 'nothing'}"
-        )
-    found = []
-    for cells in reader:
-        if len(cells) != len(header):
-            raise SubmissionError(
-                f"{where} line {reader.line_num}: {len(cells)} cells instead of {len(header)}"
-            )
-        found.append((reader.line_num, dict(zip(header, cells, strict=True))))
-    return found
-
-
-def _check_complete(found: Sequence[str], wanted: Sequence[str], what: str, where: str) -> None:
-    counts = Counter(found)
-    faults = {
-        "missing": [key for key in wanted if key not in counts],
-        "there twice": [key for key, times in counts.items() if times > 1],
-        "unknown": sorted(counts.keys() - set(wanted)),
-    }
-    said = [
-        f"{len(keys):,} {what}s {fault} (first: {'; '.join(keys[:_SHOWN])})"
-        for fault, keys in faults.items()
-        if keys
-    ]
-    if said:
-        raise SubmissionError(f"{where}: {', '.join(said)}; every {what} must be there once")
-
-
-def _csv(header: Sequence[str], columns: Sequence[Sequence[object]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(zip(*columns, strict=True))
-    return buffer.getvalue()
+        raise SubmissionError(f"{path.name} is not a zip of CSV files in UTF-8: {error}") from None
 
 
 def _write_zip(path: Path, files: Mapping[str, str]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        atomic_file(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         for name, text in files.items():
             archive.writestr(name, text)
