@@ -1,4 +1,4 @@
-"""From captions to token ids, the same way for every engine. No torch here."""
+"""From captions to token ids, identically for every engine and without torch."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -15,10 +15,11 @@ class CaptionTokenizer:
     def __init__(
         self, load: Callable[[], Tokenizer], preprocessing: TextPreprocessing, pad_id: int | None
     ) -> None:
-        """Describe a tokenizer.
+        """Describe a tokenizer without loading it.
 
         Args:
-            load: called when the first caption comes: a vocabulary of many languages takes a second.
+            load: called before the first caption, because a multilingual vocabulary takes a second.
+            pad_id: the id that pads shorter captions; 0 if None.
         """
         self._load = load
         self.preprocessing = preprocessing
@@ -26,27 +27,23 @@ class CaptionTokenizer:
 
     @cached_property
     def tokenizer(self) -> Tokenizer:
-        """What cuts a text into tokens."""
+        """The loaded tokenizer, with truncation and without padding."""
         tokenizer = self._load()
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.preprocessing.max_length)
         return tokenizer
 
     def encodings(self, captions: Sequence[str]) -> list[Encoding]:
-        """Tokens with their places in the preprocessed text."""
-        found: list[Encoding] = self.tokenizer.encode_batch(
-            [self.preprocessing(c) for c in captions]
-        )
-        return found
+        """Tokens with their offsets in the preprocessed text."""
+        return self.tokenizer.encode_batch([self.preprocessing(text) for text in captions])
 
     def tokenize(self, captions: Sequence[str]) -> list[list[int]]:
-        """Token ids of each caption, cut at the preprocessing's length, not padded."""
+        """Token ids of each caption, truncated to the maximum length, without padding."""
         return [encoding.ids for encoding in self.encodings(captions)]
 
     def collate(self, tokens: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and attention mask, both int64 [n, longest of these captions]."""
-        longest = max(map(len, tokens))
-        ids = np.full((len(tokens), longest), self.pad_id, np.int64)
+        """Ids and attention mask, both int64 [n, longest caption]."""
+        ids = np.full((len(tokens), max(map(len, tokens))), self.pad_id, np.int64)
         mask = np.zeros_like(ids)
         for row, caption in enumerate(tokens):
             ids[row, : len(caption)] = caption
