@@ -30,17 +30,12 @@ def values(prediction: Prediction) -> np.ndarray:
     return np.array([item.distribution.values for item in prediction])
 
 
-def test_an_image_may_be_a_path_bytes_a_pillow_image_or_an_array(
+def test_an_image_may_be_a_path_bytes_or_a_pillow_image(
     predictor: ModelPredictor, picture: Path
 ) -> None:
-    with Image.open(picture) as image:
-        pixels = np.asarray(image.convert("RGB"))
     expected = values(predictor.predict(picture))
-    for image in (str(picture), picture.read_bytes(), Image.open(picture), pixels):
+    for image in (str(picture), picture.read_bytes(), Image.open(picture)):
         np.testing.assert_allclose(values(predictor.predict(image)), expected, atol=1e-5)
-    grey = predictor.predict(np.full((40, 30), 128, np.uint8), cultures="arabic")
-    alpha = predictor.predict(np.full((40, 30, 4), 255, np.uint8), cultures="arabic")
-    assert [len(grey), len(alpha)] == [1, 1]
 
 
 def test_a_string_is_one_culture_and_none_means_all(predictor: ModelPredictor) -> None:
@@ -54,8 +49,6 @@ def test_a_string_is_one_culture_and_none_means_all(predictor: ModelPredictor) -
     ("arguments", "message"),
     [
         ({"image": 3}, "image must be a path, bytes, a PIL image or an array, got int"),
-        ({"image": np.zeros((4, 4))}, r"image must be a uint8 array .* got float64 \[4, 4\]"),
-        ({"image": np.zeros((4, 4, 2), np.uint8)}, r"got uint8 \[4, 4, 2\]"),
         ({"caption": 3}, "caption must be a str, got int"),
         ({"caption": "waves", "language": 3}, "language must be a str, got int"),
         ({"caption": "waves", "cultures": []}, "cultures is empty"),

@@ -10,25 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
-from artaffect.errors import (
-    ArtAffectError,
-    ImageError,
-    InputError,
-    ModelFolderError,
-    UnknownNameError,
-)
+from artaffect.data.preprocessing import ImageSource
+from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
 from artaffect.labels import ANY_CULTURE, EMOTIONS, EmotionDistribution
 from artaffect.models.folder import holds_graphs
 from artaffect.models.hub import copy_run, push_run, resolve_run
 from artaffect.prediction.types import (
     CulturePrediction,
-    ImageInput,
     ModelDescription,
     Prediction,
     PredictionInput,
     PreparedInput,
     aligned_lists,
-    image_source,
     try_input,
 )
 
@@ -133,7 +126,7 @@ class ModelPredictor(ABC):
 
     def predict(
         self,
-        image: ImageInput | None = None,
+        image: ImageSource | None = None,
         caption: str | None = None,
         language: str | None = None,
         cultures: str | Sequence[str] | None = None,
@@ -150,8 +143,7 @@ class ModelPredictor(ABC):
             ImageError: the image cannot be read.
             InputError: an argument has a wrong type, or the model uses none of the inputs.
         """
-        source = None if image is None else image_source(image)
-        item = PredictionInput(source, caption, language, cultures)
+        item = PredictionInput(image, caption, language, cultures)
         return self.answer(self.prepare([item]))[0]
 
     @overload
@@ -189,7 +181,7 @@ class ModelPredictor(ABC):
 
     def predict_proba(
         self,
-        images: Iterable[ImageInput | None] | None = None,
+        images: Iterable[ImageSource | None] | None = None,
         captions: Iterable[str | None] | None = None,
         culture: str | None = None,
     ) -> np.ndarray:
@@ -226,7 +218,7 @@ class ModelPredictor(ABC):
             InputError: the model does not use any part of an input.
         """
         pixels: dict[object, np.ndarray] = {}
-        return [self._prepare_one(item, pixels) for item in inputs]
+        return [self.description.prepare(item, pixels) for item in inputs]
 
     def prepare_each(
         self, inputs: Sequence[PredictionInput | ArtAffectError]
@@ -236,35 +228,7 @@ class ModelPredictor(ABC):
         Errors among the inputs are passed through.
         """
         pixels: dict[object, np.ndarray] = {}
-        results: list[PreparedInput | ArtAffectError] = []
-        for item in inputs:
-            try:
-                results.append(
-                    item if isinstance(item, ArtAffectError) else self._prepare_one(item, pixels)
-                )
-            except (ImageError, InputError) as error:
-                results.append(error)
-        return results
-
-    def _prepare_one(
-        self, item: PredictionInput, pixels: dict[object, np.ndarray]
-    ) -> PreparedInput:
-        if not isinstance(item, PredictionInput):
-            raise InputError(f"expected a PredictionInput, got {type(item).__name__}")
-        image, captions = self.description.image, self.description.captions
-        key = item.image if isinstance(item.image, str | bytes | Path) else id(item.image)
-        if image and item.image is not None and key not in pixels:
-            pixels[key] = image(item.image)
-        decoded = pixels.get(key) if item.image is not None else None
-        tokens = captions.tokenize([item.caption])[0] if captions and item.caption else None
-        if decoded is None and tokens is None:
-            given = "an image" if item.caption is None else "a caption"
-            raise InputError(
-                f"this model reads {' and '.join(self.description.modalities)} only, "
-                f"and the input is {given}"
-            )
-        cultures = self.cultures if item.cultures is None else item.cultures
-        return PreparedInput(decoded, tokens, tuple(cultures), item.language)
+        return [self.description.try_prepare(item, pixels) for item in inputs]
 
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
         """Predict for prepared inputs, which are all encoded together."""
@@ -309,7 +273,7 @@ class ModelPredictor(ABC):
             culture=culture,
             distribution=EmotionDistribution(tuple(probabilities.tolist())),
             modality_shares={"image": float(shares[0]), "caption": float(shares[1])},
-            note=self._note(culture, item.language),
+            note=self.description.note(culture, item.language),
         )
 
     @abstractmethod
@@ -379,21 +343,6 @@ class ModelPredictor(ABC):
         if name not in self.cultures:
             raise UnknownNameError("culture", culture, self.cultures)
         return name
-
-    def _note(self, culture: str, language: str | None) -> str | None:
-        known, languages = self.description.cultures, self.description.languages
-        notes = []
-        if culture not in known:
-            notes.append(
-                f"the culture {culture!r} was not in training (known: {', '.join(known)}): "
-                "this is the prediction for all cultures together"
-            )
-        if language and language.strip().lower() not in languages:
-            notes.append(
-                f"no captions in {language!r} were in training "
-                f"(known: {', '.join(languages)}): trust the influence of the caption less"
-            )
-        return "; ".join(notes) or None
 
 
 def _raise_first(

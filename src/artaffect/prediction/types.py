@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,8 @@ from PIL import Image
 
 from artaffect.data.preprocessing import ImagePreprocessing, ImageSource
 from artaffect.data.tokens import CaptionTokenizer
-from artaffect.errors import InputError
+from artaffect.errors import ArtAffectError, ImageError, InputError
 from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution
-
-ImageInput = ImageSource | os.PathLike[str] | np.ndarray
-"""A path, a file's bytes, a Pillow image, or a uint8 array [height, width] or [height, width, 3 or 4]."""
 
 _HTML = """\
 <table><caption>Probability of each emotion, by culture</caption>
@@ -28,29 +24,6 @@ _HTML = """\
 {% endfor %}"""
 
 
-def image_source(image: ImageInput) -> ImageSource:
-    """Convert path-like objects to paths and arrays to Pillow images.
-
-    Raises:
-        InputError: ``image`` has another type, or an array has another shape or number format.
-    """
-    if isinstance(image, np.ndarray):
-        channels = image.shape[2] if image.ndim == 3 else 3
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in (3, 4):
-            raise InputError(
-                "image must be a uint8 array [height, width] or [height, width, 3 or 4], "
-                f"got {image.dtype} {list(image.shape)}"
-            )
-        return Image.fromarray(image)
-    if isinstance(image, os.PathLike):
-        return Path(image)
-    if not isinstance(image, str | bytes | Image.Image):
-        raise InputError(
-            f"image must be a path, bytes, a PIL image or an array, got {type(image).__name__}"
-        )
-    return image
-
-
 def culture_names(cultures: str | Iterable[str] | None) -> tuple[str, ...] | None:
     """Cultures as a tuple of lower-case names; a string is one culture, and None stands for all.
 
@@ -59,11 +32,9 @@ def culture_names(cultures: str | Iterable[str] | None) -> tuple[str, ...] | Non
     """
     if cultures is None:
         return None
-    names = (
-        [cultures]
-        if isinstance(cultures, str) or not isinstance(cultures, Iterable)
-        else [*cultures]
-    )
+    names: list[Any] = [cultures]
+    if isinstance(cultures, Iterable) and not isinstance(cultures, str):
+        names = [*cultures]
     if not all(isinstance(name, str) for name in names):
         raise InputError(f"cultures must be a str or a list of str, got {cultures!r}")
     if not names:
@@ -76,7 +47,6 @@ class PredictionInput:
     """An artwork, described by an image, a caption, or both."""
 
     image: ImageSource | None = None
-    """Every :data:`ImageInput` is accepted and converted."""
     caption: str | None = None
     language: str | None = None
     """The language of the caption, if known. It does not select a culture."""
@@ -84,12 +54,15 @@ class PredictionInput:
     """The cultures to predict for; None for all cultures of the model. A string is one culture."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.image, str | os.PathLike | bytes | Image.Image | np.ndarray | None):
+            raise InputError(
+                "image must be a path, bytes, a PIL image or an array, "
+                f"got {type(self.image).__name__}"
+            )
         for name in ("caption", "language"):
             value = getattr(self, name)
-            if value is not None and not isinstance(value, str):
+            if not isinstance(value, str | None):
                 raise InputError(f"{name} must be a str, got {type(value).__name__}")
-        if self.image is not None:
-            object.__setattr__(self, "image", image_source(self.image))
         object.__setattr__(self, "cultures", culture_names(self.cultures))
         if self.caption is not None and not self.caption.strip():
             raise InputError("the caption is empty: write one, or leave it out")
@@ -106,8 +79,8 @@ def try_input(*arguments: Any) -> PredictionInput | InputError:
 
 
 def aligned_lists(
-    images: Iterable[ImageInput | None] | None, captions: Iterable[str | None] | None
-) -> tuple[list[ImageInput | None], list[str | None]]:
+    images: Iterable[ImageSource | None] | None, captions: Iterable[str | None] | None
+) -> tuple[list[ImageSource | None], list[str | None]]:
     """Images and captions as lists of one length."""
     for name, values in (("images", images), ("captions", captions)):
         is_single = isinstance(values, str | bytes | os.PathLike | Image.Image)
@@ -122,6 +95,17 @@ def aligned_lists(
             f"images and captions must have the same length, got {len(first)} and {len(second)}"
         )
     return first or [None] * len(second or ()), second or [None] * len(first or ())
+
+
+@dataclass(frozen=True)
+class PreparedInput:
+    """An input after preprocessing."""
+
+    pixels: np.ndarray | None
+    """float32 [3, size, size]."""
+    tokens: Sequence[int] | None
+    cultures: Sequence[str]
+    language: str | None
 
 
 @dataclass(frozen=True)
@@ -148,16 +132,55 @@ class ModelDescription:
         """The culture's index; 0, which stands for all cultures together, if it was not in training."""
         return 1 + list(self.cultures).index(culture) if culture in self.cultures else 0
 
+    def prepare(self, item: PredictionInput, pixels: dict[object, np.ndarray]) -> PreparedInput:
+        """Preprocess one input; ``pixels`` keeps the decoded images for the next inputs.
 
-@dataclass(frozen=True)
-class PreparedInput:
-    """An input after preprocessing."""
+        Raises:
+            ImageError: the image cannot be read.
+            InputError: the model does not use any part of the input.
+        """
+        if not isinstance(item, PredictionInput):
+            raise InputError(f"expected a PredictionInput, got {type(item).__name__}")
+        key = item.image if isinstance(item.image, str | bytes | os.PathLike) else id(item.image)
+        if self.image and item.image is not None and key not in pixels:
+            pixels[key] = self.image(item.image)
+        decoded = None if item.image is None else pixels.get(key)
+        tokens = (
+            self.captions.tokenize([item.caption])[0] if self.captions and item.caption else None
+        )
+        if decoded is None and tokens is None:
+            given = "an image" if item.caption is None else "a caption"
+            raise InputError(
+                f"this model reads {' and '.join(self.modalities)} only, and the input is {given}"
+            )
+        cultures = self.cultures if item.cultures is None else item.cultures
+        return PreparedInput(decoded, tokens, tuple(cultures), item.language)
 
-    pixels: np.ndarray | None
-    """float32 [3, size, size]."""
-    tokens: Sequence[int] | None
-    cultures: Sequence[str]
-    language: str | None
+    def try_prepare(
+        self, item: PredictionInput | ArtAffectError, pixels: dict[object, np.ndarray]
+    ) -> PreparedInput | ArtAffectError:
+        """As :meth:`prepare`, but return errors, and pass an error through."""
+        if isinstance(item, ArtAffectError):
+            return item
+        try:
+            return self.prepare(item, pixels)
+        except (ImageError, InputError) as error:
+            return error
+
+    def note(self, culture: str, language: str | None) -> str | None:
+        """The caveat of a prediction, if it has one."""
+        notes = []
+        if culture not in self.cultures:
+            notes.append(
+                f"the culture {culture!r} was not in training (known: {', '.join(self.cultures)}): "
+                "this is the prediction for all cultures together"
+            )
+        if language and language.strip().lower() not in self.languages:
+            notes.append(
+                f"no captions in {language!r} were in training "
+                f"(known: {', '.join(self.languages)}): trust the influence of the caption less"
+            )
+        return "; ".join(notes) or None
 
 
 @dataclass(frozen=True, repr=False)
