@@ -299,6 +299,23 @@ def test_vgg_loads_both_published_state_dicts(tmp_path: Path, style: str) -> Non
     assert encoder.settings()["architecture"] == {"family": "vgg16"}
 
 
+def test_a_narrow_vgg_is_loaded_with_its_own_preprocessing(tmp_path: Path) -> None:
+    weights = {name: weight.contiguous() for name, weight in Vgg16(divisor=16).state_dict().items()}
+    weights = {
+        name.replace("fc1", "pre_logits.fc1").replace("fc2", "pre_logits.fc2"): weight
+        for name, weight in weights.items()
+    }
+    save_file(weights, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"architecture": "vgg16"}')
+    rules = {"size": {"height": 64, "width": 64}, "resample": 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(rules))
+    encoder = create_image_encoder(str(tmp_path))
+    assert encoder.settings()["architecture"] == {"family": "vgg16", "divisor": 16}
+    assert (encoder.preprocessing.size, encoder.preprocessing.fit) == (64, "stretch")
+    with torch.inference_mode():
+        assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, encoder.feature_dim) == (1, 256)
+
+
 def test_unknown_names_get_a_hint_and_missing_weights_an_alternative(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'resnet50'"):
         create_image_encoder("resnet5")

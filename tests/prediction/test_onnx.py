@@ -132,7 +132,7 @@ def test_the_exported_model_of_every_recipe_predicts_the_same(
 @pytest.fixture(scope="module")
 def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("exported") / "onnx"
-    export_onnx(tiny_run, out)
+    export_onnx(str(tiny_run), str(out))
     return out
 
 
