@@ -112,7 +112,11 @@ def test_our_efficientnet_equals_the_published_code() -> None:
         torch.testing.assert_close(ours(pixels), theirs(pixels), atol=1e-5, rtol=1e-5)
 
 
-IMAGE_NAMES = [*(n for n, spec in IMAGE_ENCODERS.items() if spec.offline), "resnet", "vit"]
+IMAGE_NAMES = [
+    *(name for name, spec in IMAGE_ENCODERS.items() if spec.offline),
+    *("tiny_resnet", "tiny_vgg", "tiny_vit"),
+    *("resnet", "vit"),
+]
 
 
 @pytest.mark.parametrize("name", IMAGE_NAMES)

@@ -88,7 +88,7 @@ def fusion_of(recipe: Any, image_dim: int, caption_dim: int) -> LinearFusion:
 
 def structures() -> dict[str, list[str]]:
     """Recipes that lead to graphs of one structure, under the first of their names."""
-    found: dict[object, list[str]] = {}
+    names_by_structure: dict[object, list[str]] = {}
     for name in recipe_names():
         recipe: Any = load_recipe(name, Recipe)
         image, fusion = getattr(recipe, "image", None), getattr(recipe, "fusion", None)
@@ -99,8 +99,8 @@ def structures() -> dict[str, list[str]]:
             fusion and image and reads and (fusion.form, fusion.per_culture),
             recipe.culture,
         )
-        found.setdefault(structure, []).append(name)
-    return {names[0]: names for names in found.values()}
+        names_by_structure.setdefault(structure, []).append(name)
+    return {names[0]: names for names in names_by_structure.values()}
 
 
 @pytest.mark.parametrize("name", structures())
@@ -127,6 +127,21 @@ def test_the_exported_model_of_every_recipe_predicts_the_same(
             assert (a.culture, a.note) == (b.culture, b.note)
             np.testing.assert_allclose(a.distribution.values, b.distribution.values, atol=1e-4)
             assert a.modality_shares == pytest.approx(b.modality_shares, abs=1e-4)
+
+
+def test_max_pooling_and_normalization_are_exported(
+    encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    bert = shutil.copytree(encoder_folders["bert"], tmp_path / "bert")
+    kinds = ("Transformer", "Pooling", "Normalize")
+    modules = [{"path": "" if i == 0 else kind, "type": kind} for i, kind in enumerate(kinds)]
+    (bert / "modules.json").write_text(json.dumps(modules))
+    (bert / "Pooling").mkdir()
+    (bert / "Pooling" / "config.json").write_text('{"pooling_mode_max_tokens": true}')
+    run = saved_model(load_recipe("tune-e5", Recipe), {"bert": bert}, tmp_path / "run")
+    encoder = json.loads((run / "config.json").read_text("utf-8"))["caption"]["encoder"]
+    assert encoder["architecture"]["pooling"] == "max" and encoder["architecture"]["normalize"]
+    assert export_onnx(run, tmp_path / "onnx").largest <= 1e-4
 
 
 @pytest.fixture(scope="module")

