@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from artaffect.errors import InputError, ModelFolderError
-from artaffect.models.hub import copy_run, resolve_run
+from artaffect.models.hub import copy_folder, resolve_run
 
 
 def cached_run(run: Path, cache: Path, revision: str) -> None:
@@ -18,7 +18,7 @@ def cached_run(run: Path, cache: Path, revision: str) -> None:
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / revision).write_text(commit)
     (repository / "snapshots").mkdir()
-    copy_run(run, repository / "snapshots" / commit)
+    copy_folder(run, repository / "snapshots" / commit)
 
 
 def predict(name: str, cache: Path) -> subprocess.CompletedProcess[str]:

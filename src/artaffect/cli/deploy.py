@@ -43,7 +43,7 @@ def push(
     Log in first, with `hf auth login` or HF_TOKEN. Afterwards you can pass `hf:OWNER/MODEL` wherever a
     command takes a RUN.
     """
-    from artaffect.models.hub import push_run, resolve_run
+    from artaffect.models.hub import push_folder, resolve_run
     from artaffect.runtime import say
 
-    say(push_run(resolve_run(run), repository, private))
+    say(push_folder(resolve_run(run), repository, private))

@@ -1,4 +1,4 @@
-"""List the registered encoders."""
+"""List the encoders that have a name here."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from artaffect.models.text_encoders import TEXT_ENCODERS
 
 
 def list_encoders() -> list[dict[str, Any]]:
-    """The name, modality and feature width of each encoder, and whether its weights are installed."""
+    """Name, modality, width, and whether the weights came with the installation."""
     return [
         {
             "name": name,
@@ -23,14 +23,12 @@ def list_encoders() -> list[dict[str, Any]]:
     ]
 
 
-def print_encoders(encoders: list[dict[str, Any]]) -> None:
-    """Print the encoders as a table."""
+def print_encoders(found: list[dict[str, Any]]) -> None:
+    """As a table."""
     table = Table("name", "modality", "features", "weights")
-    for encoder in encoders:
-        weights = "installed" if encoder["offline"] else "Hugging Face hub, or a folder"
-        table.add_row(encoder["name"], encoder["modality"], str(encoder["feature_dim"]), weights)
+    for row in found:
+        weights = "installed" if row["offline"] else "Hugging Face hub, or a folder"
+        table.add_row(row["name"], row["modality"], str(row["feature_dim"]), weights)
     console = Console()
     console.print(table)
-    console.print(
-        "Other models of transformers: by hub name (OWNER/MODEL) or folder. Models of timm: timm:NAME."
-    )
+    console.print("Every other model of transformers: by its hub name or folder. timm: timm:NAME.")

@@ -90,15 +90,13 @@ def evaluate(
 ) -> None:
     """Score a model folder on one split, overall and per culture, beside the baseline."""
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.models.hub import resolve_run
     from artaffect.prediction.evaluation import evaluate_run
     from artaffect.report.evaluation import save_metrics, save_report
 
-    model = resolve_run(run)
-    result = evaluate_run(model, AnnotationTable.load(data), split, cache)
-    folder = out or model / f"evaluation-{data.stem}-{split}"
+    result = evaluate_run(run, AnnotationTable.load(data), split, cache)
+    folder = out or run / f"evaluation-{data.stem}-{split}"
     save_metrics(result, folder / "metrics.json")
-    save_report(result, folder / "report.html", f"artaffect: {model.name} on {data.stem}, {split}")
+    save_report(result, folder / "report.html", f"artaffect: {run.name} on {data.stem}, {split}")
     _show(result, as_json, f"report: {folder / 'report.html'}")
 
 

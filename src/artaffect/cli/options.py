@@ -6,12 +6,7 @@ from typing import Annotated
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Run = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN", help="A model folder made by artaffect train, or hf:OWNER/MODEL on the hub."
-    ),
-]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A model folder made by artaffect train.")]
 Data = Annotated[Path, typer.Option("--data", help="A table made by artaffect import.")]
 Cache = Annotated[
     Path | None,

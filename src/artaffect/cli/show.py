@@ -1,4 +1,6 @@
-"""Print predictions."""
+"""Print predictions and encoders as tables."""
+
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -27,3 +29,16 @@ def print_prediction(prediction: Prediction) -> None:
     console.print(table)
     for note in dict.fromkeys(item.note for item in prediction if item.note):
         console.print(f"note: {note}", soft_wrap=True)
+
+
+def print_encoders(encoders: list[dict[str, Any]]) -> None:
+    """Print a table of the registered encoders."""
+    table = Table("name", "modality", "features", "weights")
+    for encoder in encoders:
+        weights = "installed" if encoder["offline"] else "Hugging Face hub, or a folder"
+        table.add_row(encoder["name"], encoder["modality"], str(encoder["feature_dim"]), weights)
+    console = Console()
+    console.print(table)
+    console.print(
+        "Other models of transformers: by hub name (OWNER/MODEL) or folder. Models of timm: timm:NAME."
+    )

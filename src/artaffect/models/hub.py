@@ -65,7 +65,7 @@ def _download_run(repository: str, revision: str | None) -> Path:
     return Path(folder)
 
 
-def copy_run(folder: Path, target: Path) -> None:
+def copy_folder(folder: Path, target: Path) -> None:
     """Copy a run folder completely, or not at all.
 
     Raises:
@@ -79,7 +79,7 @@ def copy_run(folder: Path, target: Path) -> None:
                 shutil.copy(file, new / file.name)
 
 
-def push_run(folder: Path, repository: str, private: bool = False) -> str:
+def push_folder(folder: Path, repository: str, private: bool = False) -> str:
     """Upload a run folder to the Hugging Face hub, and return its address.
 
     Args:

@@ -14,7 +14,7 @@ from artaffect.data.preprocessing import ImageSource
 from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
 from artaffect.labels import ANY_CULTURE, EMOTIONS, EmotionDistribution
 from artaffect.models.folder import holds_graphs
-from artaffect.models.hub import copy_run, push_run, resolve_run
+from artaffect.models.hub import copy_folder, push_folder, resolve_run
 from artaffect.prediction.types import (
     CulturePrediction,
     ModelDescription,
@@ -89,7 +89,7 @@ class ModelPredictor(ABC):
             OutputExistsError: ``folder`` exists.
             ModelFolderError: this predictor was not loaded from a folder.
         """
-        copy_run(self._model_folder(), Path(folder))
+        copy_folder(self._model_folder(), Path(folder))
 
     def push_to_hub(self, repository: str, private: bool = False) -> str:
         """Upload the model folder to the Hugging Face hub as ``OWNER/MODEL``, and return its address.
@@ -97,7 +97,7 @@ class ModelPredictor(ABC):
         Raises:
             ModelFolderError: the hub refuses it, or this predictor was not loaded from a folder.
         """
-        return push_run(self._model_folder(), repository, private)
+        return push_folder(self._model_folder(), repository, private)
 
     def _model_folder(self) -> Path:
         if self.folder is None:
