@@ -3,7 +3,7 @@
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from artaffect.labels import EMOTIONS
 from artaffect.prediction.predictor import Prediction
@@ -33,9 +33,9 @@ def print_prediction(prediction: Prediction) -> None:
 
 def print_encoders(encoders: list[dict[str, Any]]) -> None:
     """Print a table of the registered encoders."""
-    table = Table("name", "modality", "features", "weights")
+    table = Table(Column("name", no_wrap=True), "modality", "features", "weights")
     for encoder in encoders:
-        weights = "installed" if encoder["offline"] else "Hugging Face hub, or a folder"
+        weights = "installed" if encoder["offline"] else "hub, or a folder"
         table.add_row(encoder["name"], encoder["modality"], str(encoder["feature_dim"]), weights)
     console = Console()
     console.print(table)

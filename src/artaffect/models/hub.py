@@ -50,7 +50,7 @@ def resolve_run(name: str | os.PathLike[str], revision: str | None = None) -> Pa
 
 def _download_run(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     if not _is_hub_name(repository):
         raise ModelFolderError(
@@ -58,7 +58,7 @@ def _download_run(repository: str, revision: str | None) -> Path:
         )
     try:
         folder = snapshot_download(repository, revision=revision, allow_patterns=list(_PATTERNS))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ModelFolderError(
             f"{HUB_PREFIX}{repository} cannot be downloaded: {_first_line(error)}"
         ) from None
