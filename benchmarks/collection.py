@@ -61,7 +61,7 @@ def seconds(arguments: list[str]) -> float:
 
 def kill_and_go_on(run: Path, images: Path, out: Path, workers: int, count: int) -> None:
     arguments = command(run, images, out, "local", workers)
-    plan = Plan.of(out)
+    plan = Plan.for_output(out)
     process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     wanted = max(1, count // 256 // 3)
     while len(list(plan.folder.glob("part-*.parquet"))) < wanted:
@@ -76,7 +76,7 @@ def kill_and_go_on(run: Path, images: Path, out: Path, workers: int, count: int)
     ids = len(answers["id"].unique())
     print(
         f"killed after {kept} of {-(-count // 256)} shards; going on took {took:.0f} s; "
-        f"{ids} of {count} pictures answered, each once"
+        f"{ids} of {count} pictures predicted, each once"
     )
 
 

@@ -316,7 +316,7 @@ def predict_collection(
         run,
         items,
         out,
-        () if cultures is None else _several(cultures, "cultures"),
+        cultures,
         root=root,
         workers=workers,
         engine=engine,

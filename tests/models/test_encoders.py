@@ -1,7 +1,8 @@
-"""The offline weights are real, and every encoder keeps the same contract."""
+"""The bundled weights are real, and every encoder keeps the same contract."""
 
 import importlib.metadata
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,7 +112,11 @@ def test_our_efficientnet_equals_the_published_code() -> None:
         torch.testing.assert_close(ours(pixels), theirs(pixels), atol=1e-5, rtol=1e-5)
 
 
-IMAGE_NAMES = [*(n for n, spec in IMAGE_ENCODERS.items() if spec.offline), "resnet", "vit"]
+IMAGE_NAMES = [
+    *(name for name, spec in IMAGE_ENCODERS.items() if spec.offline),
+    *("tiny_resnet", "tiny_vgg", "tiny_vit"),
+    *("resnet", "vit"),
+]
 
 
 @pytest.mark.parametrize("name", IMAGE_NAMES)
@@ -152,6 +157,122 @@ def test_text_encoder_contract(name: str, encoder_folders: dict[str, Path], tmp_
         assert encoder.feature_dim == TEXT_ENCODERS[name].feature_dim
 
 
+def sentence_folder(
+    bert: Path,
+    folder: Path,
+    modes: tuple[str, ...] = ("mean_tokens",),
+    modules: tuple[str, ...] = ("Transformer", "Pooling"),
+    **files: dict[str, object],
+) -> str:
+    """A copy of a plain BERT with the files of sentence-transformers."""
+    shutil.copytree(bert, folder)
+    listed = [
+        {"idx": i, "name": str(i), "path": f"{i}_{kind}" if i else "", "type": f"x.models.{kind}"}
+        for i, kind in enumerate(modules)
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    pooling: dict[str, object] = {"word_embedding_dimension": 16}
+    pooling |= {f"pooling_mode_{mode}": mode in modes for mode in ("cls_token", *modes)}
+    files = {"1_Pooling/config": pooling, **files}
+    for name, content in files.items():
+        (folder / f"{name}.json").parent.mkdir(exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return str(folder)
+
+
+def token_states(encoder: TextEncoder, caption: str) -> torch.Tensor:
+    ids, mask = encoder.collate(encoder.tokenize([caption]))
+    with torch.inference_mode():
+        states: torch.Tensor = encoder.network(input_ids=ids, attention_mask=mask).last_hidden_state
+    return states[0]
+
+
+CAPTION = "Waves tower over a small boat."
+
+
+def test_a_plain_bert_is_read_from_its_first_token(encoder_folders: dict[str, Path]) -> None:
+    encoder = create_text_encoder(str(encoder_folders["bert"]))
+    assert encoder.architecture["pooling"] == "cls" and encoder.preprocessing.prefix == ""
+    torch.testing.assert_close(embed(encoder, [CAPTION])[0], token_states(encoder, CAPTION)[0])
+
+
+def test_settings_override_the_files_of_the_model(
+    encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    prompts = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
+    name = sentence_folder(
+        encoder_folders["bert"], tmp_path / "st", config_sentence_transformers=prompts
+    )
+    for folder in (name, str(encoder_folders["bert"])):
+        encoder = create_text_encoder(folder, pooling="max", prefix="passage: ")
+        assert encoder.architecture["pooling"] == "max"
+        assert encoder.preprocessing.prefix == "passage: "
+        expected = token_states(encoder, CAPTION).amax(0)
+        torch.testing.assert_close(embed(encoder, [CAPTION, CAPTION * 3])[0], expected)
+    assert create_text_encoder(name, prefix="").preprocessing.prefix == ""
+    with pytest.raises(UnknownNameError, match="unknown pooling 'average'"):
+        create_text_encoder(name, pooling="average")
+
+
+def test_pooling_and_prompt_come_from_the_files_under_any_folder_name(
+    encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    bert = encoder_folders["bert"]
+    prompts = {"prompts": {"query": "query: ", "doc": "doc: "}, "default_prompt_name": "query"}
+    e5 = create_text_encoder(
+        sentence_folder(bert, tmp_path / "any", config_sentence_transformers=prompts)
+    )
+    assert e5.architecture["pooling"] == "mean" and e5.preprocessing.prefix == "query: "
+    torch.testing.assert_close(embed(e5, [CAPTION])[0], token_states(e5, CAPTION).mean(0))
+    first = create_text_encoder(
+        sentence_folder(bert, tmp_path / "e5-by-name-only", modes=("cls_token",))
+    )
+    assert first.architecture["pooling"] == "cls" and first.preprocessing.prefix == ""
+    plain = shutil.copytree(bert, tmp_path / "multilingual-e5-small")
+    assert create_text_encoder(str(plain)).architecture["pooling"] == "cls"
+
+
+def test_normalize_and_the_maximum_length_come_from_the_files(
+    encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    name = sentence_folder(
+        encoder_folders["bert"],
+        tmp_path / "st",
+        modules=("Transformer", "Pooling", "Normalize"),
+        sentence_bert_config={"max_seq_length": 7},
+    )
+    encoder = create_text_encoder(name)
+    assert encoder.architecture["normalize"] is True and encoder.preprocessing.max_length == 7
+    expected = torch.nn.functional.normalize(token_states(encoder, CAPTION).mean(0), dim=0)
+    torch.testing.assert_close(embed(encoder, [CAPTION])[0], expected)
+    rebuilt = build_text_encoder(json.loads(json.dumps(encoder.settings())), encoder.tokenizer)
+    load_weights(rebuilt, encoder.state_dict(), "copy")
+    torch.testing.assert_close(embed(rebuilt.eval(), [CAPTION])[0], expected)
+
+
+def test_unsupported_modules_and_poolings_are_refused(
+    encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    bert, pooled = encoder_folders["bert"], "set `pooling` to cls, mean, max"
+    dense = sentence_folder(bert, tmp_path / "dense", modules=("Transformer", "Pooling", "Dense"))
+    with pytest.raises(EncoderUnavailableError, match=f"the module Dense .* {pooled}"):
+        create_text_encoder(dense)
+    assert create_text_encoder(dense, pooling="mean").architecture["pooling"] == "mean"
+    several = sentence_folder(bert, tmp_path / "several", modes=("mean_tokens", "max_tokens"))
+    with pytest.raises(EncoderUnavailableError, match=r"the pooling mean \+ max .* not supported"):
+        create_text_encoder(several)
+    last = sentence_folder(bert, tmp_path / "last", modes=("lasttoken",))
+    with pytest.raises(EncoderUnavailableError, match=f"the pooling lasttoken .* {pooled}"):
+        create_text_encoder(last)
+
+
+def test_known_hub_names_have_their_pooling_and_prefix_as_data() -> None:
+    spec = TEXT_ENCODERS["intfloat/multilingual-e5-base"]
+    assert (spec.pooling, spec.prefix, spec.feature_dim) == ("mean", "query: ", 768)
+    assert TEXT_ENCODERS["xlm-roberta-base"].pooling == "cls"
+    assert [name for name, spec in TEXT_ENCODERS.items() if spec.offline] == ["e5_small"]
+
+
 def test_preprocessing_is_read_from_the_models_own_file(encoder_folders: dict[str, Path]) -> None:
     resnet = create_image_encoder(str(encoder_folders["resnet"])).preprocessing
     vit = create_image_encoder(str(encoder_folders["vit"])).preprocessing
@@ -161,7 +282,7 @@ def test_preprocessing_is_read_from_the_models_own_file(encoder_folders: dict[st
 
 
 @pytest.mark.parametrize("style", ["usual", "timm"])
-def test_vgg_takes_both_published_state_dicts(tmp_path: Path, style: str) -> None:
+def test_vgg_loads_both_published_state_dicts(tmp_path: Path, style: str) -> None:
     own = {name: torch.zeros_like(w) for name, w in Vgg16().state_dict().items()}
     names = (
         {"fc1": "classifier.0", "fc2": "classifier.3"}
@@ -182,7 +303,24 @@ def test_vgg_takes_both_published_state_dicts(tmp_path: Path, style: str) -> Non
     assert encoder.settings()["architecture"] == {"family": "vgg16"}
 
 
-def test_unknown_names_get_a_hint_and_missing_weights_a_way_out(tmp_path: Path) -> None:
+def test_a_narrow_vgg_is_loaded_with_its_own_preprocessing(tmp_path: Path) -> None:
+    weights = {name: weight.contiguous() for name, weight in Vgg16(divisor=16).state_dict().items()}
+    weights = {
+        name.replace("fc1", "pre_logits.fc1").replace("fc2", "pre_logits.fc2"): weight
+        for name, weight in weights.items()
+    }
+    save_file(weights, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"architecture": "vgg16"}')
+    rules = {"size": {"height": 64, "width": 64}, "resample": 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(rules))
+    encoder = create_image_encoder(str(tmp_path))
+    assert encoder.settings()["architecture"] == {"family": "vgg16", "divisor": 16}
+    assert (encoder.preprocessing.size, encoder.preprocessing.fit) == (64, "stretch")
+    with torch.inference_mode():
+        assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, encoder.feature_dim) == (1, 256)
+
+
+def test_unknown_names_get_a_hint_and_missing_weights_an_alternative(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'resnet50'"):
         create_image_encoder("resnet5")
     with pytest.raises(UnknownNameError, match="Did you mean 'e5_small'"):

@@ -1,4 +1,4 @@
-"""A collection is answered whole: each row once, whatever is broken and whoever is killed."""
+"""A collection is predicted completely: each row once, despite broken images and kills."""
 
 import csv
 import json
@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import IncompleteRunError, OutputExistsError, TableError
+from artaffect.errors import IncompleteRunError, InputError, OutputExistsError, TableError
 from artaffect.labels import EMOTIONS
 from artaffect.prediction.collection.items import read_items
-from artaffect.prediction.collection.plan import Plan, skipped_list
+from artaffect.prediction.collection.plan import Plan, skipped_path
 from artaffect.prediction.collection.run import predict_collection
 from artaffect.prediction.predictor import PredictionInput, load_predictor
 from tests.conftest import Command
@@ -43,36 +43,36 @@ def pictures(tmp_path: Path) -> Path:
 
 def rows_of(path: Path) -> dict[tuple[str, str], dict[str, object]]:
     rows = pq.read_table(path).to_pylist()
-    found = {(row["id"], row["culture"]): row for row in rows}
-    assert len(found) == len(rows), "each item and culture once"
-    return found
+    by_key = {(row["id"], row["culture"]): row for row in rows}
+    assert len(by_key) == len(rows), "each item and culture occurs once"
+    return by_key
 
 
-def test_a_folder_is_answered_as_one_by_one(
+def test_a_folder_gets_the_same_predictions_as_single_images(
     artaffect: Command, tiny_run: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "answers.parquet"
-    code, said, err = artaffect(
+    code, printed, err = artaffect(
         "predict-collection", tiny_run, "--images", pictures, "--out", out, "--json"
     )
     assert code == 0, err
-    assert json.loads(said) == {"items": 8, "answered": 7, "skipped": 1, "cultures": CULTURES}
-    found = rows_of(out)
+    assert json.loads(printed) == {"items": 8, "answered": 7, "skipped": 1, "cultures": CULTURES}
+    rows = rows_of(out)
     names = [f"{i}.png" for i in range(4)] + [f"deep/{i}.jpg" for i in range(4, 7)]
-    assert set(found) == {(name, culture) for name in names for culture in CULTURES}
+    assert set(rows) == {(name, culture) for name in names for culture in CULTURES}
     predictor = load_predictor(tiny_run)
     for name in names:
-        for reading in predictor.predict(pictures / name).by_culture:
-            row = found[name, reading.culture]
+        for item in predictor.predict(pictures / name):
+            row = rows[name, item.culture]
             values = [row[str(emotion)] for emotion in EMOTIONS]
-            np.testing.assert_allclose(values, reading.distribution.values, atol=1e-5)  # type: ignore[arg-type]
-            assert row["top"] == reading.top and row["image_share"] == 1
-    with skipped_list(out).open(newline="") as file:
+            np.testing.assert_allclose(values, item.distribution.values, atol=1e-5)  # type: ignore[arg-type]
+            assert row["top"] == item.top and row["image_share"] == 1
+    with skipped_path(out).open(newline="") as file:
         listed = list(csv.DictReader(file))
     assert [row["id"] for row in listed] == ["broken.jpg"] and "not a picture" in listed[0][
         "reason"
     ]
-    assert not Plan.of(out).folder.exists()
+    assert not Plan.for_output(out).folder.exists()
     provenance = json.loads(pq.read_schema(out).metadata[b"artaffect"])
     assert provenance["cultures"] == CULTURES and len(provenance["model_digest"]) == 64
     code, _, err = artaffect("predict-collection", tiny_run, "--images", pictures, "--out", out)
@@ -97,20 +97,20 @@ def test_a_table_may_hold_pictures_captions_or_both(
     out = tmp_path / "out.parquet"
     done = predict_collection(tiny_run, table, out, ["Arabic", "atlantic"], workers=1, shard_rows=2)
     assert (done.answered, done.skipped) == (3, 2)
-    found = rows_of(out)
-    assert {name for name, _ in found} == {"007", "8", "9"}
-    asked = PredictionInput(pictures / "0.png", "waves", "french", ["arabic", "atlantic"])
-    for reading in load_predictor(tiny_run).predict_batch([asked])[0].by_culture:
-        row = found["9", reading.culture]
-        assert row["note"] == reading.note and row["note"] is not None
-        assert row["caption_share"] == pytest.approx(reading.modality_shares["caption"], abs=1e-5)
-    with skipped_list(out).open(newline="") as file:
+    rows = rows_of(out)
+    assert {name for name, _ in rows} == {"007", "8", "9"}
+    same = PredictionInput(pictures / "0.png", "waves", "french", ["arabic", "atlantic"])
+    for item in load_predictor(tiny_run).predict_batch([same])[0]:
+        row = rows["9", item.culture]
+        assert row["note"] == item.note and row["note"] is not None
+        assert row["caption_share"] == pytest.approx(item.modality_shares["caption"], abs=1e-5)
+    with skipped_path(out).open(newline="") as file:
         reasons = {row["id"]: row["reason"] for row in csv.DictReader(file)}
     assert set(reasons) == {"10", "11"}
     assert "nothing to predict from" in reasons["10"] and "no such file" in reasons["11"]
 
 
-def test_what_cannot_be_listed_is_refused(tmp_path: Path, pictures: Path) -> None:
+def test_a_collection_that_cannot_be_listed_is_refused(tmp_path: Path, pictures: Path) -> None:
     def written(text: str) -> Path:
         path = tmp_path / "t.csv"
         path.write_text(text)
@@ -124,11 +124,11 @@ def test_what_cannot_be_listed_is_refused(tmp_path: Path, pictures: Path) -> Non
         read_items(written("id,image\nx,1.jpg\ny,2.jpg\nx,3.jpg\n"))
     with pytest.raises(TableError, match=r"row 2: column id is empty"):
         read_items(written("id,image\nx,1.jpg\n,2.jpg\n"))
-    with pytest.raises(TableError, match="need a column id to be told apart"):
+    with pytest.raises(TableError, match="so the rows need a column id"):
         read_items(written("image,caption\n1.jpg,a\n1.jpg,b\n"))
     with pytest.raises(TableError, match="need a column id"):
         read_items(written("caption\na\n"))
-    with pytest.raises(TableError, match="holds no pictures"):
+    with pytest.raises(TableError, match="contains no images"):
         (tmp_path / "empty").mkdir()
         read_items(tmp_path / "empty")
     (tmp_path / "t.parquet").write_text("no table")
@@ -148,13 +148,13 @@ def alive(pid: str) -> bool:
     return stat.exists() and stat.read_text().split()[2] != "Z"
 
 
-def test_after_a_kill_it_goes_on_and_every_row_is_there_once(
+def test_after_a_kill_the_work_continues_and_every_row_occurs_once(
     tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
 ) -> None:
     table, out = tmp_path / "annotations.parquet", tmp_path / "out.parquet"
     sample_table.save(table)
     process = subprocess.Popen(command(tiny_run, table, out), stderr=subprocess.DEVNULL)
-    plan = Plan.of(out)
+    plan = Plan.for_output(out)
     deadline = time.monotonic() + 120
     while not list(plan.folder.glob("part-*")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -164,23 +164,23 @@ def test_after_a_kill_it_goes_on_and_every_row_is_there_once(
     assert not out.exists()
     while any(alive(pid) for pid in children) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert children and not any(alive(pid) for pid in children), "workers leave with their parent"
+    assert children and not any(alive(pid) for pid in children), "workers exit with their parent"
     before = {part: part.stat().st_mtime_ns for part in plan.folder.glob("part-*")}
     assert 0 < len(before) < len(plan.shards()), "killed in the middle"
     with pytest.raises(OutputExistsError, match=r"work of another run \(with other cultures"):
         predict_collection(tiny_run, table, out, ["english"])
     done = subprocess.run(command(tiny_run, table, out), capture_output=True, text=True, check=True)
     assert "are done already" in done.stderr
-    found = rows_of(out)
-    assert len(found) == len(sample_table) * len(CULTURES)
-    assert {name for name, _ in found} == set(sample_table.strings("annotation_id"))
+    rows = rows_of(out)
+    assert len(rows) == len(sample_table) * len(CULTURES)
+    assert {name for name, _ in rows} == set(sample_table.strings("annotation_id"))
 
 
-def test_lost_and_foreign_rows_are_noticed(tiny_run: Path, pictures: Path, tmp_path: Path) -> None:
-    plan = Plan.of(tmp_path / "out.parquet")
+def test_lost_and_foreign_rows_are_detected(tiny_run: Path, pictures: Path, tmp_path: Path) -> None:
+    plan = Plan.for_output(tmp_path / "out.parquet")
     items = read_items(pictures)
     plan.begin(items, {"cultures": ["x"]}, 4, overwrite=False)
-    assert plan.shards() == [4, 4] and plan.left() == [0, 1]
+    assert plan.shards() == [4, 4] and plan.unfinished() == [0, 1]
     predict_collection(tiny_run, pictures, tmp_path / "whole.parquet", ["x"], workers=1)
     whole = pq.read_table(tmp_path / "whole.parquet")
     skipped = [("broken.jpg", "", "no picture")]
@@ -188,7 +188,7 @@ def test_lost_and_foreign_rows_are_noticed(tiny_run: Path, pictures: Path, tmp_p
     def merge(first: pa.Table, second: pa.Table) -> int:
         for number, part in enumerate((first, second)):
             names = plan.items(number)["id"].to_pylist()
-            plan.save(number, part, [one for one in skipped if one[0] in names])
+            plan.save(number, part, [item for item in skipped if item[0] in names])
         return plan.merge(tmp_path / "out.parquet", 1, {})
 
     of = [
@@ -207,32 +207,37 @@ def test_lost_and_foreign_rows_are_noticed(tiny_run: Path, pictures: Path, tmp_p
     assert rows_of(tmp_path / "out.parquet") == rows_of(tmp_path / "whole.parquet")
 
 
-def test_other_work_begun_there_is_replaced_when_asked(
+def test_other_unfinished_work_is_replaced_with_overwrite(
     tiny_run: Path, pictures: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.parquet"
-    Plan.of(out).begin(read_items(pictures).slice(2), {"cultures": []}, 4, overwrite=False)
-    with pytest.raises(OutputExistsError, match="add --overwrite to begin anew"):
+    Plan.for_output(out).begin(read_items(pictures).slice(2), {"cultures": []}, 4, overwrite=False)
+    with pytest.raises(OutputExistsError, match="add --overwrite to start again"):
         predict_collection(tiny_run, pictures, out, workers=1)
-    assert predict_collection(tiny_run, pictures, out, workers=1, overwrite=True).answered == 7
+    summary = predict_collection(
+        str(tiny_run), str(pictures), str(out), "english", workers=1, overwrite=True
+    )
+    assert summary.answered == 7 and summary.cultures == ("english",)
+    with pytest.raises(InputError, match="cultures is empty"):
+        predict_collection(tiny_run, pictures, out, [])
 
 
-def test_ray_answers_the_same(tiny_run: Path, pictures: Path, tmp_path: Path) -> None:
+def test_ray_predicts_the_same(tiny_run: Path, pictures: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    mine, rays = tmp_path / "mine.parquet", tmp_path / "rays.parquet"
-    predict_collection(tiny_run, pictures, mine, workers=1)
+    local, ray = tmp_path / "local.parquet", tmp_path / "ray.parquet"
+    predict_collection(tiny_run, pictures, local, workers=1)
     environment = os.environ | {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
     environment.pop("RAY_ADDRESS", None)
     subprocess.run(
-        command(tiny_run, pictures, rays, "--engine", "ray", "--workers", "2"),
+        command(tiny_run, pictures, ray, "--engine", "ray", "--workers", "2"),
         check=True,
         capture_output=True,
         timeout=180,
         env=environment,
     )
-    ours, theirs = rows_of(mine), rows_of(rays)
-    assert set(ours) == set(theirs)
-    for key, row in ours.items():
-        values = [[r[str(e)] for e in EMOTIONS] for r in (row, theirs[key])]
+    local_rows, ray_rows = rows_of(local), rows_of(ray)
+    assert set(local_rows) == set(ray_rows)
+    for key, row in local_rows.items():
+        values = [[r[str(e)] for e in EMOTIONS] for r in (row, ray_rows[key])]
         np.testing.assert_allclose(*values, atol=1e-5)  # type: ignore[arg-type]
-    assert skipped_list(mine).read_text() == skipped_list(rays).read_text()
+    assert skipped_path(local).read_text() == skipped_path(ray).read_text()

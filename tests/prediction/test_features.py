@@ -1,4 +1,4 @@
-"""Features are made once, kept by content, and never guessed."""
+"""Features are computed once, cached by content, and never guessed."""
 
 import shutil
 from pathlib import Path
@@ -14,7 +14,7 @@ from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 
 
 class Counting:
-    """Counts the rows that an encoder is asked for."""
+    """Counts the rows that an encoder encodes."""
 
     def __init__(self, encoder: ImageEncoder | TextEncoder) -> None:
         self.rows = 0
@@ -64,18 +64,18 @@ def test_each_distinct_input_is_encoded_once(
         assert first.usable.all()
 
 
-def test_features_are_those_of_the_bare_encoder_in_the_inputs_order(
+def test_features_equal_those_of_the_bare_encoder_in_the_order_of_the_inputs(
     text_encoder: TextEncoder, tmp_path: Path
 ) -> None:
     captions = ["a boat", "waves tower over a small boat", "sky", "black sky under a boat"]
-    found = extract_features(text_encoder, captions, tmp_path).values
-    for caption, vector in zip(captions, found, strict=True):
+    features = extract_features(text_encoder, captions, tmp_path).values
+    for caption, vector in zip(captions, features, strict=True):
         with torch.inference_mode():
             alone = text_encoder(*text_encoder.collate(text_encoder.tokenize([caption])))[0]
         np.testing.assert_allclose(vector, alone.numpy(), atol=1e-5)
 
 
-def test_a_changed_picture_and_a_changed_encoder_are_noticed(
+def test_a_changed_image_and_a_changed_encoder_are_detected(
     image_encoder: ImageEncoder, pictures: list[Path], tmp_path: Path
 ) -> None:
     before = extract_features(image_encoder, pictures, tmp_path / "c").values
@@ -91,19 +91,19 @@ def test_a_changed_picture_and_a_changed_encoder_are_noticed(
     assert (changed != after).any(1).all()
 
 
-def test_broken_pictures_are_listed_and_the_rest_goes_on(
+def test_broken_images_are_listed_and_the_others_are_encoded(
     image_encoder: ImageEncoder, pictures: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "text.jpg").write_text("words")
     inputs = [pictures[0], tmp_path / "text.jpg", tmp_path / "none.jpg", pictures[1]]
-    found = extract_features(image_encoder, inputs, tmp_path / "c")
-    assert found.usable.tolist() == [True, False, False, True]
-    assert "not a picture" in found.broken[1]
-    assert "no such file" in found.broken[2]
-    assert (found.values[1:3] == 0).all()
+    features = extract_features(image_encoder, inputs, tmp_path / "c")
+    assert features.usable.tolist() == [True, False, False, True]
+    assert "not a picture" in features.broken[1]
+    assert "no such file" in features.broken[2]
+    assert (features.values[1:3] == 0).all()
 
 
-def test_a_killed_extraction_goes_on_from_its_shards(
+def test_a_killed_extraction_continues_from_its_shards(
     text_encoder: TextEncoder, tmp_path: Path
 ) -> None:
     captions = [f"boat {i}" for i in range(10)]
@@ -121,15 +121,15 @@ def test_batches_cover_every_position_once(text_encoder: TextEncoder) -> None:
     assert sorted(positions) == list(range(300))
 
 
-def test_a_cache_finds_only_what_it_holds(text_encoder: TextEncoder, tmp_path: Path) -> None:
+def test_a_cache_returns_only_what_it_contains(text_encoder: TextEncoder, tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, text_encoder)
     keys = [bytes([i]) * 16 for i in range(4)]
     values = np.arange(64, dtype=np.float32).reshape(4, 16)
     cache.add(keys[:2], values[:2])
     cache.add(keys[2:3], values[2:3])
-    found_values, found = cache.load([keys[3], keys[2], keys[0]])
-    assert found.tolist() == [False, True, True]
-    np.testing.assert_array_equal(found_values, [np.zeros(16), values[2], values[0]])
+    cached_values, is_cached = cache.load([keys[3], keys[2], keys[0]])
+    assert is_cached.tolist() == [False, True, True]
+    np.testing.assert_array_equal(cached_values, [np.zeros(16), values[2], values[0]])
 
 
 def test_no_inputs_give_no_rows(text_encoder: TextEncoder, tmp_path: Path) -> None:

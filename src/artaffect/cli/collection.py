@@ -14,7 +14,7 @@ from artaffect.cli.options import AsJson, Culture, Run
 
 
 class Engine(StrEnum):
-    """Who works."""
+    """Where the worker processes run."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -26,50 +26,51 @@ def predict_collection(
         Path,
         typer.Option(
             "--images",
-            help="A folder of pictures; or a table, CSV or Parquet, with the columns image or caption "
-            "or both, and perhaps id and language.",
+            help="A folder of images; or a table, CSV or Parquet, with the columns image or caption "
+            "or both, and optionally id and language.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The Parquet file to write.")],
     culture: Culture = None,
     root: Annotated[
         Path | None,
-        typer.Option("--root", help="What a table's images are relative to; default: its folder."),
+        typer.Option("--root", help="The folder of a table's images; default: the table's folder."),
     ] = None,
     workers: Annotated[
         int,
-        typer.Option(min=0, help="Processes; 0: one a processor, or a single one with a GPU."),
+        typer.Option(min=0, help="Processes; 0: one per core, or a single one with a GPU."),
     ] = 0,
     engine: Annotated[
-        Engine, typer.Option(help="Processes of this machine, or Ray's (RAY_ADDRESS) on several.")
+        Engine, typer.Option(help="Processes on this machine, or on a Ray cluster (RAY_ADDRESS).")
     ] = Engine.LOCAL,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Replace an older result, or other work begun there."),
+        typer.Option("--overwrite", help="Replace an older result or other unfinished work."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Predict for a whole collection, of whatever size: one row an item and culture.
+    """Predict for a whole collection of any size: one row for each item and culture.
 
-    What is finished is kept, so the same command goes on after a kill. Whatever cannot be read is
-    listed beside the result, with the reason; every other item is in it, once.
+    Finished work is kept, so the same command continues after a kill. Items that cannot be read are
+    listed beside the result with the reason; every other item is in the result exactly once.
     """
-    from artaffect.prediction.collection.plan import skipped_list
+    from artaffect.prediction.collection.plan import skipped_path
     from artaffect.prediction.collection.run import predict_collection as predict_all
     from artaffect.runtime import say
 
-    done = predict_all(
+    summary = predict_all(
         run,
         images,
         out,
-        culture or (),
+        culture or None,
         root=root,
         workers=workers,
         engine=engine.value,
         overwrite=overwrite,
     )
     if as_json:
-        typer.echo(json.dumps(asdict(done), indent=2, ensure_ascii=False))
-    say(f"{done.answered:,} of {done.items:,} items answered for {', '.join(done.cultures)}: {out}")
-    if done.skipped:
-        say(f"{done.skipped:,} skipped, each with its reason: {skipped_list(out)}")
+        typer.echo(json.dumps(asdict(summary), indent=2, ensure_ascii=False))
+    cultures = ", ".join(summary.cultures)
+    say(f"predicted {summary.answered:,} of {summary.items:,} items for {cultures}: {out}")
+    if summary.skipped:
+        say(f"skipped {summary.skipped:,} items, listed with the reasons: {skipped_path(out)}")

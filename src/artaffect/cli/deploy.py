@@ -1,4 +1,4 @@
-"""Commands that put a model to work: export, push, serve."""
+"""The commands export and push."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="The folder to write.")],
     int8: Annotated[
         bool,
-        typer.Option("--int8", help="Text encoder in eight bits: small and fast, not quite exact."),
+        typer.Option("--int8", help="Text encoder in eight bits: smaller and faster, not exact."),
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write the same model as ONNX graphs, which are answered from without torch.
+    """Export a model to ONNX, to predict without torch.
 
-    Every command that takes a RUN to predict takes the new folder. It is checked against the old one
-    before it is written, with pictures and captions of many sizes.
+    Every command that predicts with a RUN takes the new folder. Before it is written, its predictions
+    are compared with the original ones, for images and captions of many sizes.
     """
     from artaffect.prediction.export import export_onnx
     from artaffect.runtime import say
 
     difference = export_onnx(run, out, int8, overwrite)
-    say(f"model folder: {out}; answers differ from {run} {difference}")
+    say(f"model folder: {out}; predictions differ from {run} {difference}")
 
 
 def push(
     run: Run,
-    repository: Annotated[str, typer.Argument(metavar="OWNER/MODEL", help="Its name on the hub.")],
-    private: Annotated[bool, typer.Option("--private", help="Only for you to see.")] = False,
+    repository: Annotated[
+        str, typer.Argument(metavar="OWNER/MODEL", help="The name of the model on the hub.")
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Visible only to you.")] = False,
 ) -> None:
-    """Upload a model folder to the Hugging Face hub, with its card and scores.
+    """Upload a model folder to the Hugging Face hub, with its model card and scores.
 
-    Log in first, with `hf auth login` or HF_TOKEN. Afterwards OWNER/MODEL stands wherever a RUN does.
+    Log in first, with `hf auth login` or HF_TOKEN. Afterwards you can pass `hf:OWNER/MODEL` wherever a
+    command takes a RUN.
     """
-    from artaffect.models.hub import push_folder
+    from artaffect.models.hub import push_folder, resolve_run
     from artaffect.runtime import say
 
-    say(push_folder(run, repository, private))
+    say(push_folder(resolve_run(run), repository, private))

@@ -1,125 +1,92 @@
-"""A model's files, from a folder or the Hugging Face hub, and one clear line when they cannot be had."""
+"""Models by name: run folders and encoders, from the disk or from the Hugging Face hub."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
-from artaffect.errors import EncoderUnavailableError, ModelFolderError
-from artaffect.models.folder import CHECKSUMS, GRAPHS, TOKENIZER, WEIGHTS, check_folder
+from artaffect.errors import EncoderUnavailableError, InputError, ModelFolderError
+from artaffect.models.folder import CHECKSUMS, GRAPHS, WEIGHTS, check_folder
 from artaffect.runtime import atomic_folder
 
 T = TypeVar("T")
 
-_FILES = (
-    "README.md", "config.json", "metrics.json", CHECKSUMS, TOKENIZER, WEIGHTS, *GRAPHS.values()
-)  # fmt: skip
+HUB_PREFIX = "hf:"
+
+_PATTERNS = ("*.json", "*.jsonl", "README.md", CHECKSUMS, WEIGHTS, *GRAPHS.values())
+"""The files of a run folder that are copied, uploaded and downloaded."""
 
 
-def looks_like_model(name: str) -> bool:
-    """Whether a name is a folder here, or has the form ``owner/model``."""
-    return Path(name).is_dir() or (name.count("/") == 1 and name[0] not in "./~")
+def resolve_run(name: str | os.PathLike[str], revision: str | None = None) -> Path:
+    """The folder of a run; a model on the Hugging Face hub is downloaded.
 
-
-def guarded(name: str, load: Callable[[], T], offline_choice: str) -> T:
-    """Run ``load``; turn what the hub's client raises into a line that says what to do.
-
-    Raises:
-        EncoderUnavailableError: the weights cannot be had here.
-    """
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # heads that a checkpoint lacks are not used here
-    logging.disable_progress_bar()
-    try:
-        return load()
-    except (OSError, ValueError) as error:  # what transformers and its hub client raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise EncoderUnavailableError(
-            f"the encoder {name!r} cannot be loaded: {reason} "
-            f"Without a connection, fetch it elsewhere (`hf download {name} --local-dir DIR`) and "
-            f"give the folder's path instead of the name; or use {offline_choice!r}, "
-            "which comes with artaffect."
-        ) from None
-    finally:
-        logging.set_verbosity(verbosity)
-        logging.enable_progress_bar()
-
-
-def file_of(name: str, file: str) -> Path:
-    """The path of one file of a model.
+    Args:
+        name: a folder, or ``hf:OWNER/MODEL``, or ``hf:OWNER/MODEL@REVISION``.
+        revision: a branch, a tag or a commit on the hub; it takes precedence over the one in ``name``.
 
     Raises:
-        OSError: it is not to be had.
+        InputError: ``name`` is neither a string nor a path.
+        ModelFolderError: the model cannot be downloaded, or ``name`` has the form ``OWNER/MODEL`` and
+            no such folder exists. Only the prefix ``hf:`` leads to a download.
     """
-    from transformers.utils import cached_file
-
-    return Path(cached_file(name, file))
-
-
-def read_json(name: str, file: str) -> dict[str, Any] | None:
-    """A JSON file of a model, or None where the model has none."""
-    from transformers.utils import cached_file
-
-    path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
-    return None if path is None else dict(json.loads(Path(path).read_text("utf-8")))
-
-
-def config_of(saved: Mapping[str, Any]) -> Any:
-    """The transformers configuration behind a saved ``config.to_dict()``."""
-    from transformers import AutoConfig
-
-    settings = dict(saved)
-    return AutoConfig.for_model(settings.pop("model_type"), **settings)
-
-
-def fetch_folder(name: str | Path, revision: str | None = None) -> Path:
-    """The folder of that path, or the hub's model of that name (``owner/model``), fetched.
-
-    Raises:
-        ModelFolderError: there is neither, or the hub cannot be reached.
-    """
-    path = Path(name)
-    if path.exists() or str(name).count("/") != 1 or str(name)[0] in "./~":
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"run must be a folder or hf:OWNER/MODEL, got {type(name).__name__}")
+    text, path = os.fspath(name), Path(name)
+    if path.exists():
         return path
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(name), revision=revision, allow_patterns=list(_FILES)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    if text.startswith(HUB_PREFIX):
+        repository, _, tag = text.removeprefix(HUB_PREFIX).partition("@")
+        return _download_run(repository, revision or tag or None)
+    if _is_hub_name(text):
         raise ModelFolderError(
-            f"{name}: no such model folder, and the hub has none to give: {reason}"
+            f"{text}: no such model folder; `artaffect train` makes one "
+            f"(for a model on the Hugging Face hub write {HUB_PREFIX}{text})"
+        )
+    return path
+
+
+def _download_run(repository: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    if not _is_hub_name(repository):
+        raise ModelFolderError(
+            f"{HUB_PREFIX}{repository}: a model on the hub is written {HUB_PREFIX}OWNER/MODEL"
+        )
+    try:
+        folder = snapshot_download(repository, revision=revision, allow_patterns=list(_PATTERNS))
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise ModelFolderError(
+            f"{HUB_PREFIX}{repository} cannot be downloaded: {_first_line(error)}"
         ) from None
+    return Path(folder)
 
 
 def copy_folder(folder: Path, target: Path) -> None:
-    """Copy a model folder, whole or not at all.
+    """Copy a run folder completely, or not at all.
 
     Raises:
-        ModelFolderError: the folder is not whole.
-        OutputExistsError: something stands at ``target``.
+        ModelFolderError: ``folder`` is incomplete or altered.
+        OutputExistsError: ``target`` exists.
     """
     check_folder(folder)
     with atomic_folder(target, CHECKSUMS) as new:
-        for name in _FILES:
-            if (folder / name).is_file():
-                shutil.copy(folder / name, new / name)
+        for file in folder.iterdir():
+            if file.is_file() and any(fnmatch(file.name, pattern) for pattern in _PATTERNS):
+                shutil.copy(file, new / file.name)
 
 
-def push_folder(
-    folder: Path, repository: str, private: bool = False, revision: str | None = None
-) -> str:
-    """Upload a model folder, and give its address.
+def push_folder(folder: Path, repository: str, private: bool = False) -> str:
+    """Upload a run folder to the Hugging Face hub, and return its address.
 
     Args:
-        repository: ``owner/model``; made where it is not there yet.
+        repository: ``OWNER/MODEL``; it is created if it does not exist.
 
     Raises:
-        ModelFolderError: the folder is not whole, or the hub refuses it.
+        ModelFolderError: the folder is incomplete or altered, or the hub refuses it.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -128,14 +95,83 @@ def push_folder(
     api = HfApi()
     try:
         api.create_repo(repository, private=private, exist_ok=True)
-        done = api.upload_folder(
+        commit = api.upload_folder(
             repo_id=repository,
             folder_path=folder,
-            allow_patterns=list(_FILES),
-            revision=revision,
+            allow_patterns=list(_PATTERNS),
             commit_message="artaffect model",
         )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelFolderError(f"{repository} does not take {folder}: {reason}") from None
-    return str(done.commit_url)
+        raise ModelFolderError(
+            f"{folder} cannot be uploaded to {repository}: {_first_line(error)}"
+        ) from None
+    return str(commit.commit_url)
+
+
+def is_folder_or_hub_name(name: str) -> bool:
+    """Whether an encoder's name is an existing folder or has the form ``OWNER/MODEL``."""
+    return Path(name).is_dir() or _is_hub_name(name)
+
+
+def load_encoder_files(name: str, load: Callable[[], T], bundled: str) -> T:
+    """Call ``load``, and turn the errors of transformers and its hub client into one clear message.
+
+    Args:
+        bundled: the encoder that the message offers as an alternative.
+
+    Raises:
+        EncoderUnavailableError: the weights are not available on this machine.
+    """
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # the heads that a checkpoint lacks are not used
+    logging.disable_progress_bar()
+    try:
+        return load()
+    except (OSError, ValueError) as error:
+        raise EncoderUnavailableError(
+            f"the encoder {name!r} cannot be loaded: {_first_line(error)} "
+            f"Without a connection, download it on another machine (`hf download {name} "
+            "--local-dir DIR`) and pass the folder's path instead of the name; or use "
+            f"{bundled!r}, which comes with artaffect."
+        ) from None
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
+
+
+def model_file(name: str, file: str) -> Path:
+    """The path of one file of an encoder.
+
+    Raises:
+        OSError: the file is missing, or the hub cannot be reached.
+    """
+    from transformers.utils import cached_file
+
+    return Path(cached_file(name, file))
+
+
+def read_json(name: str, file: str) -> Any:
+    """The content of an encoder's JSON file, or None if the encoder has no such file."""
+    from transformers.utils import cached_file
+
+    path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
+    return None if path is None else json.loads(Path(path).read_text("utf-8"))
+
+
+def build_config(saved: Mapping[str, Any]) -> Any:
+    """The transformers configuration that ``config.to_dict()`` was saved from."""
+    from transformers import AutoConfig
+
+    settings = dict(saved)
+    return AutoConfig.for_model(settings.pop("model_type"), **settings)
+
+
+def _is_hub_name(name: str) -> bool:
+    owner, _, model = name.partition("/")
+    return bool(owner and model) and "/" not in model and owner[0] not in ".~"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

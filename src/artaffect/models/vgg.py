@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 _WIDTHS = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
 
-# The usual state dict has linear layers of these names, timm's has convolutions.
+# The names of the fully connected layers in torchvision's state dict and in timm's
 _FULLY_CONNECTED = {
     "classifier.0": "fc1",
     "classifier.3": "fc2",
@@ -16,10 +16,7 @@ _FULLY_CONNECTED = {
 
 
 class Vgg16(nn.Module):
-    """Takes pixels [n, 3, 224, 224], gives features [n, 4096].
-
-    ``divisor`` makes every layer so many times narrower, for trials.
-    """
+    """From pixels [n, 3, 224, 224] to features [n, 4096]; ``divisor`` divides the width of every layer."""
 
     def __init__(self, divisor: int = 1) -> None:
         super().__init__()
@@ -37,18 +34,17 @@ class Vgg16(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(7)
         self.fc1 = nn.Linear(inputs * 7 * 7, self.feature_dim)
         self.fc2 = nn.Linear(self.feature_dim, self.feature_dim)
-        for layer in self.modules():  # the plain default lets signals die over sixteen layers
+        for layer in self.modules():  # with the default initialisation, signals vanish in 16 layers
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = self.pool(self.features(pixels)).flatten(1)
-        features: Tensor = self.fc2(self.fc1(x).relu()).relu()
-        return features
+        return self.fc2(self.fc1(x).relu()).relu()
 
 
 def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The usual VGG-16 state dict, or timm's, under this module's names; the ImageNet head is left."""
+    """Rename torchvision's or timm's state dict for :class:`Vgg16`, without the ImageNet head."""
     renamed = {}
     for name, value in weights.items():
         stem, _, leaf = name.rpartition(".")

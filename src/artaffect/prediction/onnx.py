@@ -1,4 +1,4 @@
-"""Predict with ONNX Runtime: no torch, no transformers."""
+"""Predictions with ONNX Runtime, without torch and transformers."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,26 +17,21 @@ from artaffect.prediction.predictor import ModelDescription, ModelPredictor
 
 
 class OnnxPredictor(ModelPredictor):
-    """An exported folder. A graph is read when it is first needed: captions alone need no image encoder."""
+    """An exported model folder. Each graph is loaded on its first use."""
 
     engine = "onnx"
 
     def __init__(self, folder: Path, config: Mapping[str, Any], threads: int = 0) -> None:
-        """Open a folder whose configuration was read.
+        """Open a folder with its configuration.
 
         Args:
-            threads: that compute one answer; 0: as many as there are cores.
+            threads: the number of threads that compute; 0 for one per core.
         """
         self.graphs, self.threads = folder, threads
         super().__init__(self._describe(config), folder)
 
     @classmethod
     def load(cls, path: Path, threads: int = 0) -> Self:
-        """Open a folder made by ``artaffect export``.
-
-        Raises:
-            ModelFolderError: it is missing, incomplete or altered, or onnxruntime is not installed.
-        """
         check_folder(path)
         return cls(path, read_config(path), threads)
 
@@ -59,7 +54,6 @@ class OnnxPredictor(ModelPredictor):
         self.threads = count
 
     def warm(self) -> None:
-        """Read everything now, before the first question."""
         if self.description.image:
             _ = self.image_graph
         if self.description.captions:
@@ -68,30 +62,28 @@ class OnnxPredictor(ModelPredictor):
 
     def image_features(self, pixels: np.ndarray) -> np.ndarray:
         if not len(pixels):
-            return self._none_of("image")
-        features: np.ndarray = self.image_graph.run(None, {"pixels": pixels})[0]
-        return features
+            return self._no_features("image")
+        return self.image_graph.run(None, {"pixels": pixels})[0]
 
     def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         if not len(ids):
-            return self._none_of("caption")
-        features: np.ndarray = self.caption_graph.run(None, {"ids": ids, "mask": mask})[0]
-        return features
+            return self._no_features("caption")
+        return self.caption_graph.run(None, {"ids": ids, "mask": mask})[0]
 
     def answer_features(
         self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         arguments = {"image": image, "caption": caption, "present": present, "culture": culture}
-        taken = {name: arguments[name] for name in self._widths}
-        probabilities, shares = self.answer_graph.run(None, taken)
+        inputs = {name: arguments[name] for name in self._widths}
+        probabilities, shares = self.answer_graph.run(None, inputs)
         return probabilities, shares
 
     @cached_property
     def _widths(self) -> Mapping[str, int]:
-        """The graph's inputs, with the width of each where it is a matrix."""
+        """The inputs of the last graph with their widths, 0 for a vector."""
         return {node.name: (node.shape + [0])[1] for node in self.answer_graph.get_inputs()}
 
-    def _none_of(self, modality: str) -> np.ndarray:
+    def _no_features(self, modality: str) -> np.ndarray:
         return np.zeros((0, self._widths.get(modality, 0)), np.float32)
 
     def _open(self, name: str) -> Any:
@@ -99,7 +91,7 @@ class OnnxPredictor(ModelPredictor):
             import onnxruntime
         except ImportError:
             raise ModelFolderError(
-                f"{self.graphs} holds ONNX graphs, which need onnxruntime: "
+                f"{self.graphs} contains ONNX graphs, which need onnxruntime: "
                 "pip install 'artaffect[onnx]'"
             ) from None
         options = onnxruntime.SessionOptions()
@@ -121,10 +113,11 @@ class OnnxPredictor(ModelPredictor):
                 TextPreprocessing(**encoder["preprocessing"]),
                 encoder["architecture"]["config"].get("pad_token_id"),
             )
-        return ModelDescription(config["cultures"], config["languages"], image, captions)
+        encoders = config.get("encoders", {})
+        return ModelDescription(config["cultures"], config["languages"], image, captions, encoders)
 
     def _load_tokenizer(self) -> Tokenizer:
-        """Read the vocabulary, and meanwhile the graph that its tokens are for."""
+        """Load the vocabulary and, at the same time, the graph of the text encoder."""
         with ThreadPoolExecutor(1) as pool:
             pool.submit(lambda: self.caption_graph)
             return Tokenizer.from_file(str(self.graphs / TOKENIZER))

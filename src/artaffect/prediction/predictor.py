@@ -1,143 +1,48 @@
-"""Predictions, and what every predictor does to make them, whatever engine computes. No torch here."""
+"""What every predictor does, independent of the engine that computes, and without torch."""
 
+import json
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
-from artaffect.data.preprocessing import ImagePreprocessing, ImageSource
-from artaffect.data.tokens import CaptionTokenizer
-from artaffect.errors import ArtAffectError, ImageError, InputError, ModelFolderError
-from artaffect.labels import Emotion, EmotionDistribution
+from artaffect.data.preprocessing import ImageSource
+from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
+from artaffect.labels import ANY_CULTURE, EMOTIONS, EmotionDistribution
 from artaffect.models.folder import holds_graphs
-from artaffect.models.hub import copy_folder, fetch_folder, push_folder
+from artaffect.models.hub import copy_folder, push_folder, resolve_run
+from artaffect.prediction.types import (
+    CulturePrediction,
+    ModelDescription,
+    Prediction,
+    PredictionInput,
+    PreparedInput,
+    aligned_lists,
+    try_input,
+)
+
+if TYPE_CHECKING:
+    from artaffect.metrics.evaluation import EvaluationResult
+
+__all__ = [
+    "CulturePrediction", "ModelDescription", "ModelPredictor", "Prediction", "PredictionInput",
+    "PreparedInput", "load_predictor",
+]  # fmt: skip
 
 BATCH = 32
 """Artworks that are encoded together."""
 
-_CAPTIONS = 16
-"""Captions that go through the encoder at once."""
-
-
-@dataclass(frozen=True)
-class PredictionInput:
-    """One artwork, described by an image, a caption, or both."""
-
-    image: ImageSource | None = None
-    caption: str | None = None
-    language: str | None = None
-    """The language the caption is written in, if known. It does not select a culture."""
-    cultures: Sequence[str] | None = None
-    """The cultures to predict for; all cultures of the model if None."""
-
-    def __post_init__(self) -> None:
-        if self.caption is not None and not self.caption.strip():
-            raise InputError("the caption is empty: leave it out, or write one")
-        if self.image is None and self.caption is None:
-            raise InputError("nothing to predict from: give an image, a caption, or both")
-
-
-@dataclass(frozen=True)
-class CulturePrediction:
-    """The emotions that an artwork evokes in one culture."""
-
-    culture: str
-    distribution: EmotionDistribution
-    modality_shares: Mapping[str, float]
-    """How much ``image`` and ``caption`` moved the prediction; the shares sum to 1."""
-    note: str | None = None
-    """A caveat, for example that the culture was not in the training data."""
-
-    @property
-    def top(self) -> Emotion:
-        """The most likely emotion."""
-        return self.distribution.top
-
-    @property
-    def probabilities(self) -> Mapping[Emotion, float]:
-        """The probability of each emotion; they sum to 1."""
-        return self.distribution.probabilities
-
-    @property
-    def entropy(self) -> float:
-        """Shannon entropy in bits: 0 when certain, log2 of the number of emotions when uniform."""
-        return self.distribution.entropy
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "culture": self.culture,
-            "top": str(self.top),
-            "probabilities": {str(e): round(p, 6) for e, p in self.probabilities.items()},
-            "entropy_bits": round(self.entropy, 4),
-            "modality_shares": {name: round(s, 4) for name, s in self.modality_shares.items()},
-            "note": self.note,
-        }
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The predictions for one artwork, one for each culture, in the order requested."""
-
-    by_culture: Sequence[CulturePrediction]
-
-    def __getitem__(self, culture: str) -> CulturePrediction:
-        for prediction in self.by_culture:
-            if prediction.culture == culture:
-                return prediction
-        known = ", ".join(prediction.culture for prediction in self.by_culture)
-        raise KeyError(f"no prediction for {culture!r}; this one has {known}")
-
-    def __iter__(self) -> Iterator[CulturePrediction]:
-        return iter(self.by_culture)
-
-    def __len__(self) -> int:
-        return len(self.by_culture)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"predictions": [prediction.to_json() for prediction in self.by_culture]}
-
-
-@dataclass(frozen=True)
-class ModelDescription:
-    """What has to be known of a model to ask it."""
-
-    cultures: Sequence[str]
-    languages: Sequence[str]
-    """What the captions of the training data were written in."""
-    image: ImagePreprocessing | None
-    """None where the model does not look at images."""
-    captions: CaptionTokenizer | None
-    """None where it does not read captions."""
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """``image``, ``caption`` or both."""
-        found = {"image": self.image, "caption": self.captions}
-        return tuple(name for name, part in found.items() if part is not None)
-
-    def culture_index(self, culture: str) -> int:
-        """The culture's index; 0, the public as a whole, for one that was not in training."""
-        return 1 + list(self.cultures).index(culture) if culture in self.cultures else 0
-
-
-@dataclass(frozen=True)
-class PreparedInput:
-    """An input, decoded and cut into tokens: all that is done to one artwork alone."""
-
-    pixels: np.ndarray | None
-    """float32 [3, size, size]."""
-    tokens: Sequence[int] | None
-    cultures: Sequence[str]
-    language: str | None
+_CAPTION_BATCH = 16
 
 
 class ModelPredictor(ABC):
-    """What every predictor has in common; an engine encodes and answers.
+    """The base class of all predictors; a subclass computes features and probabilities.
 
-    :meth:`prepare` may run in many threads at once, :meth:`answer` in one at a time.
+    :meth:`prepare` may run in several threads at the same time, :meth:`answer` in one.
     """
 
     engine: str
@@ -146,225 +51,320 @@ class ModelPredictor(ABC):
     def __init__(self, description: ModelDescription, folder: Path | None = None) -> None:
         self.description = description
         self.folder = folder
-        """Where it was read from."""
+        """The folder from which the model was loaded."""
+
+    def __repr__(self) -> str:
+        about = {
+            "engine": self.engine,
+            "modalities": list(self.description.modalities),
+            "cultures": list(self.cultures),
+            "encoders": dict(self.description.encoders) or None,
+            "folder": self.folder and str(self.folder),
+        }
+        fields = (f"{name}={value!r}" for name, value in about.items() if value is not None)
+        return f"{type(self).__name__}({', '.join(fields)})"
 
     @classmethod
     @abstractmethod
     def load(cls, path: Path) -> Self:
-        """Open a model folder."""
+        """Load a model folder.
+
+        Raises:
+            ModelFolderError: the folder is missing, incomplete or altered.
+        """
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, revision: str | None = None) -> Self:
-        """Open a model folder, or fetch one from the Hugging Face hub by its name ``owner/model``.
+    def from_pretrained(cls, run: str | os.PathLike[str], revision: str | None = None) -> Self:
+        """Load a model folder, or a model ``hf:OWNER/MODEL`` from the Hugging Face hub.
 
         Raises:
-            ModelFolderError: there is none of that name, or it is incomplete or altered.
+            ModelFolderError: the model cannot be found, or it is incomplete or altered.
         """
-        return cls.load(fetch_folder(name, revision))
+        return cls.load(resolve_run(run, revision))
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Copy the model folder, which is all there is to a model.
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Copy the model folder, which contains the whole model.
 
         Raises:
-            OutputExistsError: something else stands at ``folder``.
-            ModelFolderError: this predictor was not read from a folder.
+            OutputExistsError: ``folder`` exists.
+            ModelFolderError: this predictor was not loaded from a folder.
         """
-        copy_folder(self._home(), Path(folder))
+        copy_folder(self._model_folder(), Path(folder))
 
     def push_to_hub(self, repository: str, private: bool = False) -> str:
-        """Upload the model folder to the Hugging Face hub as ``owner/model``, and give the address.
+        """Upload the model folder to the Hugging Face hub as ``OWNER/MODEL``, and return its address.
 
         Raises:
-            ModelFolderError: the hub refuses it, or this predictor was not read from a folder.
+            ModelFolderError: the hub refuses it, or this predictor was not loaded from a folder.
         """
-        return push_folder(self._home(), repository, private)
+        return push_folder(self._model_folder(), repository, private)
 
-    def _home(self) -> Path:
+    def _model_folder(self) -> Path:
         if self.folder is None:
-            raise ModelFolderError("this model was not read from a folder: save it first")
+            raise ModelFolderError("this model was not loaded from a folder: save it first")
         return self.folder
 
     @property
     def cultures(self) -> Sequence[str]:
-        """Whose readings it knows apart."""
+        """The cultures of the training data."""
         return self.description.cultures
+
+    @cached_property
+    def evaluation(self) -> "EvaluationResult":
+        """The validation scores that the training saved in the folder's ``metrics.json``.
+
+        Raises:
+            ModelFolderError: the file cannot be read, or this predictor was not loaded from a folder.
+        """
+        from artaffect.metrics.evaluation import EvaluationResult
+
+        path = self._model_folder() / "metrics.json"
+        try:
+            return EvaluationResult.from_json(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelFolderError(f"{path} contains no evaluation: {error!r}") from None
 
     def predict(
         self,
         image: ImageSource | None = None,
         caption: str | None = None,
         language: str | None = None,
-        cultures: Sequence[str] | None = None,
+        cultures: str | Sequence[str] | None = None,
     ) -> Prediction:
-        """Predict for one artwork; the arguments are those of :class:`PredictionInput`.
+        """Predict the emotions that one artwork evokes.
+
+        Args:
+            image: a path, a file's bytes, a Pillow image, or a uint8 array [height, width, 3].
+            caption: text about the artwork, in any language.
+            language: the language of the caption, if known. It does not select a culture.
+            cultures: one culture or several; None for all cultures of the model.
 
         Raises:
             ImageError: the image cannot be read.
-            InputError: nothing was given that the model uses.
+            InputError: an argument has a wrong type, or the model uses none of the inputs.
         """
-        return self.predict_batch([PredictionInput(image, caption, language, cultures)])[0]
+        item = PredictionInput(image, caption, language, cultures)
+        return self.answer(self.prepare([item]))[0]
 
-    def predict_batch(self, inputs: Sequence[PredictionInput]) -> list[Prediction]:
-        """One prediction for each input, in order, in bounded memory."""
-        found: list[Prediction] = []
+    @overload
+    def predict_batch(
+        self, inputs: Sequence[PredictionInput], on_error: Literal["raise"] = "raise"
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict_batch(
+        self, inputs: Sequence[PredictionInput], on_error: Literal["list"]
+    ) -> list[Prediction | ArtAffectError]: ...
+
+    def predict_batch(
+        self, inputs: Sequence[PredictionInput], on_error: Literal["raise", "list"] = "raise"
+    ) -> list[Prediction] | list[Prediction | ArtAffectError]:
+        """Predict for many artworks in bounded memory.
+
+        Args:
+            on_error: ``raise`` stops at the first input that cannot be used; its message begins with
+                the position, counted from 0. ``list`` returns the error in place of the prediction.
+
+        Returns:
+            One prediction for each input, in order; with ``on_error="list"`` an ``ImageError`` or
+            ``InputError`` for each input that cannot be used.
+        """
+        if on_error not in ("raise", "list"):
+            raise InputError(f"on_error must be 'raise' or 'list', got {on_error!r}")
+        results: list[Any] = []
         for start in range(0, len(inputs), BATCH):
-            found += self.answer(self.prepare(inputs[start : start + BATCH]))
-        return found
+            prepared = self.prepare_each(inputs[start : start + BATCH])
+            if on_error == "raise":
+                _raise_first(prepared, start)
+            results += self.answer_each(prepared)
+        return results
 
-    def prepare(self, inputs: Sequence[PredictionInput]) -> list[PreparedInput]:
-        """Decode pictures, each once, and cut captions into tokens.
+    def predict_proba(
+        self,
+        images: Iterable[ImageSource | None] | None = None,
+        captions: Iterable[str | None] | None = None,
+        culture: str | None = None,
+    ) -> np.ndarray:
+        """Predict a matrix of probabilities for many artworks, in bounded memory.
+
+        Args:
+            images: one image or None for each artwork.
+            captions: one caption or None for each artwork; as many as images.
+            culture: a culture of the training data; None for all cultures together.
+
+        Returns:
+            float64 [n, labels]; the columns follow ``EMOTIONS``, and each row sums to 1.
 
         Raises:
-            ImageError: a picture cannot be read.
-            InputError: an input holds nothing that this model looks at.
+            ImageError: an image cannot be read; the message begins with its position, from 0.
+            InputError: an argument has a wrong type, or an artwork has nothing that the model uses.
+            UnknownNameError: the culture was not in training.
+        """
+        name = self._training_culture(culture)
+        columns = aligned_lists(images, captions)
+        probabilities = np.zeros((len(columns[0]), len(EMOTIONS)))
+        for start in range(0, len(probabilities), BATCH):
+            batch = (column[start : start + BATCH] for column in columns)
+            inputs = [try_input(*pair, None, name) for pair in zip(*batch, strict=True)]
+            prepared = _raise_first(self.prepare_each(inputs), start)
+            probabilities[start : start + BATCH], _ = self._compute(prepared)
+        return probabilities
+
+    def prepare(self, inputs: Sequence[PredictionInput]) -> list[PreparedInput]:
+        """Decode images, each only once, and tokenize captions.
+
+        Raises:
+            ImageError: an image cannot be read.
+            InputError: the model does not use any part of an input.
         """
         pixels: dict[object, np.ndarray] = {}
-        return [self._prepared(item, pixels) for item in inputs]
+        return [self.description.prepare(item, pixels) for item in inputs]
 
     def prepare_each(
-        self, inputs: Sequence[PredictionInput]
+        self, inputs: Sequence[PredictionInput | ArtAffectError]
     ) -> list[PreparedInput | ArtAffectError]:
-        """As :meth:`prepare`; in the place of an input that cannot be used stands why."""
-        pixels: dict[object, np.ndarray] = {}
-        found: list[PreparedInput | ArtAffectError] = []
-        for item in inputs:
-            try:
-                found.append(self._prepared(item, pixels))
-            except (ImageError, InputError) as error:
-                found.append(error)
-        return found
+        """As :meth:`prepare`, but return the error in place of an input that cannot be used.
 
-    def _prepared(self, item: PredictionInput, pixels: dict[object, np.ndarray]) -> PreparedInput:
-        image, captions = self.description.image, self.description.captions
-        key = item.image if isinstance(item.image, str | bytes | Path) else id(item.image)
-        if image and item.image is not None and key not in pixels:
-            pixels[key] = image(item.image)
-        seen = pixels.get(key) if item.image is not None else None
-        tokens = captions.tokenize([item.caption])[0] if captions and item.caption else None
-        if seen is None and tokens is None:
-            given = "an image" if item.caption is None else "a caption"
-            raise InputError(
-                f"this model reads {' and '.join(self.description.modalities)} only, "
-                f"and all it was given is {given}"
-            )
-        wanted = self.cultures if item.cultures is None else item.cultures
-        cultures = tuple(name.strip().lower() for name in wanted)
-        return PreparedInput(seen, tokens, cultures, item.language)
+        Errors among the inputs are passed through.
+        """
+        pixels: dict[object, np.ndarray] = {}
+        return [self.description.try_prepare(item, pixels) for item in inputs]
 
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
-        """One prediction for each input, all encoded together.
+        """Predict for prepared inputs, which are all encoded together."""
+        values = iter(zip(*self._compute(inputs), strict=True))
+        return [
+            Prediction(
+                tuple(self._culture_prediction(name, item, *next(values)) for name in item.cultures)
+            )
+            for item in inputs
+        ]
 
-        What occurs twice (the very same array of pixels, or the same tokens) is encoded once.
+    def answer_each(
+        self, inputs: Sequence[PreparedInput | ArtAffectError]
+    ) -> list[Prediction | ArtAffectError]:
+        """As :meth:`answer`; errors among the inputs are passed through."""
+        usable = [item for item in inputs if isinstance(item, PreparedInput)]
+        predictions = iter(self.answer(usable))
+        return [next(predictions) if isinstance(item, PreparedInput) else item for item in inputs]
+
+    def _compute(self, inputs: Sequence[PreparedInput]) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities [n, labels] and shares [n, 2], one row for each input and culture.
+
+        Inputs that share their array of pixels, or their tokens, are encoded once.
         """
         if not inputs:
-            return []
-        image, of_image = self._encode_images([item.pixels for item in inputs])
-        caption, of_caption = self._encode_captions([item.tokens for item in inputs])
+            return np.zeros((0, len(EMOTIONS))), np.zeros((0, 2))
+        image, image_row = self._encode_images([item.pixels for item in inputs])
+        caption, caption_row = self._encode_captions([item.tokens for item in inputs])
         rows = np.array([i for i, item in enumerate(inputs) for _ in item.cultures], np.int64)
-        names = [culture for item in inputs for culture in item.cultures]
-        present = np.stack([of_image >= 0, of_caption >= 0], 1)[rows]
-        codes = np.array([self.description.culture_index(name) for name in names], np.int64)
+        names = [name for item in inputs for name in item.cultures]
+        culture = np.array([self.description.culture_index(name) for name in names], np.int64)
+        present = np.stack([image_row >= 0, caption_row >= 0], 1)[rows]
         probabilities, shares = self.answer_features(
-            _gather(image, of_image[rows]), _gather(caption, of_caption[rows]), present, codes
+            _gather(image, image_row[rows]), _gather(caption, caption_row[rows]), present, culture
         )
-        predictions = iter(
-            CulturePrediction(
-                culture=name,
-                distribution=EmotionDistribution(tuple((p / p.sum()).tolist())),
-                modality_shares={"image": float(share[0]), "caption": float(share[1])},
-                note=self._note(name, inputs[row].language),
-            )
-            for name, row, p, share in zip(names, rows, probabilities, shares, strict=True)
+        return probabilities / probabilities.sum(1, keepdims=True), shares
+
+    def _culture_prediction(
+        self, culture: str, item: PreparedInput, probabilities: np.ndarray, shares: np.ndarray
+    ) -> CulturePrediction:
+        return CulturePrediction(
+            culture=culture,
+            distribution=EmotionDistribution(tuple(probabilities.tolist())),
+            modality_shares={"image": float(shares[0]), "caption": float(shares[1])},
+            note=self.description.note(culture, item.language),
         )
-        return [Prediction(tuple(next(predictions) for _ in item.cultures)) for item in inputs]
 
     @abstractmethod
     def limit_threads(self, count: int) -> None:
-        """Compute with so many threads; before the first question."""
+        """Set the number of threads that compute; call it before the first prediction."""
 
     def warm(self) -> None:  # noqa: B027
-        """Read everything now, before the first question; needed before many threads ask."""
+        """Load everything now; call it before several threads use the predictor."""
 
     @abstractmethod
     def image_features(self, pixels: np.ndarray) -> np.ndarray:
-        """From pixels float32 [n, 3, size, size] to float32 [n, d]; ``n`` may be 0."""
+        """Features float32 [n, d] of pixels float32 [n, 3, size, size]; ``n`` may be 0."""
 
     @abstractmethod
     def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """From int64 [n, length] to float32 [n, e]; ``n`` may be 0."""
+        """Features float32 [n, e] of token ids and mask int64 [n, length]; ``n`` may be 0."""
 
     @abstractmethod
     def answer_features(
         self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """From features to calibrated answers.
+        """Calibrated probabilities from features.
 
         Args:
-            image: features [n, d]; rows without an image may hold anything.
-            caption: features [n, e]; likewise.
-            present: which of image and caption are there: bool [n, 2], one at least.
-            culture: indices int64 [n], 0 for the public as a whole.
+            image: features [n, d]; rows without an image may contain anything.
+            caption: features [n, e]; rows without a caption may contain anything.
+            present: whether image and caption are given: bool [n, 2], at least one per row.
+            culture: indices int64 [n], 0 for all cultures together.
 
         Returns:
-            Probabilities float64 [n, 9], and each modality's share [n, 2].
+            Probabilities float64 [n, labels], and each modality's share [n, 2].
         """
 
-    def _encode_images(
-        self, pictures: Sequence[np.ndarray | None]
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Features of the distinct pictures, and each input's row of them: -1 without one."""
-        keys = [None if pixels is None else id(pixels) for pixels in pictures]
-        distinct, index = _distinct(keys)
+    def _encode_images(self, images: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
+        """Features of the distinct images, and the row of each input in them: -1 without an image."""
+        positions, index = _distinct([None if x is None else id(x) for x in images])
         size = self.description.image.size if self.description.image else 0
-        pixels = np.zeros((len(distinct), 3, size, size), np.float32)
-        for row, position in enumerate(distinct):
-            pixels[row] = pictures[position]
+        pixels = np.zeros((len(positions), 3, size, size), np.float32)
+        for row, position in enumerate(positions):
+            pixels[row] = images[position]
         return self.image_features(pixels), index
 
     def _encode_captions(
         self, tokens: Sequence[Sequence[int] | None]
     ) -> tuple[np.ndarray, np.ndarray]:
-        distinct, index = _distinct([None if ids is None else tuple(ids) for ids in tokens])
+        """As :meth:`_encode_images`, for captions."""
+        positions, index = _distinct([None if ids is None else tuple(ids) for ids in tokens])
         captions = self.description.captions
-        if captions is None or not distinct:
+        if captions is None or not positions:
             empty = np.zeros((0, 1), np.int64)
             return self.caption_features(empty, empty), index
-        found = [tokens[position] or () for position in distinct]
-        # those of about one length together: what pads them to the longest costs as much as words
-        order = sorted(range(len(found)), key=lambda i: len(found[i]))
-        parts = [order[i : i + _CAPTIONS] for i in range(0, len(order), _CAPTIONS)]
+        distinct = [tokens[position] or () for position in positions]
+        # captions of similar length share a batch, because padding costs as much as words
+        order = sorted(range(len(distinct)), key=lambda i: len(distinct[i]))
+        batches = [order[i : i + _CAPTION_BATCH] for i in range(0, len(order), _CAPTION_BATCH)]
         features = np.concatenate(
-            [self.caption_features(*captions.collate([found[i] for i in part])) for part in parts]
+            [self.caption_features(*captions.collate([distinct[i] for i in b])) for b in batches]
         )
         return features[np.argsort(order)], index
 
-    def _note(self, culture: str, language: str | None) -> str | None:
-        known, languages = self.description.cultures, self.description.languages
-        notes = []
-        if culture not in known:
-            notes.append(
-                f"the culture {culture!r} was not in training (known: {', '.join(known)}): "
-                "this is the answer of the public as a whole"
-            )
-        if language and language.strip().lower() not in languages:
-            notes.append(
-                f"no captions in {language!r} were in training "
-                f"(known: {', '.join(languages)}): trust the caption's part less"
-            )
-        return "; ".join(notes) or None
+    def _training_culture(self, culture: str | None) -> str:
+        if culture is None:
+            return ANY_CULTURE
+        if not isinstance(culture, str):
+            raise InputError(f"culture must be a str, got {type(culture).__name__}")
+        name = culture.strip().lower()
+        if name not in self.cultures:
+            raise UnknownNameError("culture", culture, self.cultures)
+        return name
 
 
-def _distinct(keys: Iterable[object]) -> tuple[list[int], np.ndarray]:
-    """Where each distinct key occurs first, and each key's place among them: -1 for None."""
-    found: dict[object, int] = {}
-    positions: list[int] = []
-    index: list[int] = []
+def _raise_first(
+    items: Sequence[PreparedInput | ArtAffectError], start: int
+) -> list[PreparedInput]:
+    """Raise the first error with its position, counted from ``start``; else return the items."""
+    prepared = []
+    for position, item in enumerate(items, start):
+        if isinstance(item, ArtAffectError):
+            raise type(item)(f"item {position}: {item}")
+        prepared.append(item)
+    return prepared
+
+
+def _distinct(keys: Sequence[object]) -> tuple[list[int], np.ndarray]:
+    """The first position of each distinct key, and each key's index among them: -1 for None."""
+    first: dict[object, int] = {}
     for position, key in enumerate(keys):
-        if key is not None and key not in found:
-            found[key] = len(positions)
-            positions.append(position)
-        index.append(-1 if key is None else found[key])
-    return positions, np.array(index, np.int64)
+        if key is not None:
+            first.setdefault(key, position)
+    index_of = {key: index for index, key in enumerate(first)}
+    return list(first.values()), np.array([index_of.get(key, -1) for key in keys], np.int64)
 
 
 def _gather(features: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -374,17 +374,17 @@ def _gather(features: np.ndarray, index: np.ndarray) -> np.ndarray:
     return rows
 
 
-def load_predictor(path: Path | str, revision: str | None = None) -> ModelPredictor:
-    """Open a model folder: with ONNX Runtime where it was exported, else with torch.
+def load_predictor(run: str | os.PathLike[str], revision: str | None = None) -> ModelPredictor:
+    """Load a model: with ONNX Runtime if it was exported to ONNX, otherwise with torch.
 
     Args:
-        path: of the folder, or its name on the Hugging Face hub (``owner/model``).
-        revision: of the hub's model: a branch, a tag or a commit.
+        run: a model folder, or ``hf:OWNER/MODEL`` for a model on the Hugging Face hub.
+        revision: a branch, a tag or a commit of the model on the hub.
 
     Raises:
-        ModelFolderError: it is missing, incomplete or altered.
+        ModelFolderError: the model cannot be found, or it is incomplete or altered.
     """
-    folder = fetch_folder(path, revision)
+    folder = resolve_run(run, revision)
     if holds_graphs(folder):
         from artaffect.prediction.onnx import OnnxPredictor
 

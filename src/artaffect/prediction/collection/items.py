@@ -1,4 +1,4 @@
-"""What a collection holds: a folder of pictures, or a table that names them."""
+"""List the items of a collection: a folder of images, or a table that names them."""
 
 import os
 from collections.abc import Iterator
@@ -21,48 +21,51 @@ ITEMS = pa.schema(
         pa.field("language", pa.string()),
     ]
 )
-"""``image`` is a whole path; what is not known is null."""
+"""``image`` is an absolute path; unknown values are null."""
 
-_PICTURES = (*SUFFIXES, ".gif", ".tif", ".tiff", ".bmp")
+_IMAGE_SUFFIXES = (*SUFFIXES, ".gif", ".tif", ".tiff", ".bmp")
 
 
-def read_items(source: Path, root: Path | None = None) -> pa.Table:
-    """List a collection: a table of ``ITEMS`` in which each id occurs once.
+def read_items(
+    source: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
+) -> pa.Table:
+    """List a collection: a table of ``ITEMS`` with unique ids.
 
     Args:
-        source: a folder, whose pictures are known by their path in it; or a table: a CSV or Parquet
-            file with the columns ``image`` or ``caption`` or both, and perhaps ``id`` and
-            ``language``; or one that ``artaffect import`` made.
-        root: what a table's images are relative to; its own folder where none is given.
+        source: a folder, in which an image's id is its relative path; or a CSV or Parquet file with
+            the columns ``image`` or ``caption`` or both, and optionally ``id`` and ``language``; or a
+            table made by ``artaffect import``.
+        root: the folder of a table's images; the table's own folder if None.
 
     Raises:
-        TableError: there is nothing, a column is missing, or an id occurs twice.
+        TableError: the collection is empty, a column is missing, or an id is repeated.
     """
+    source = Path(source)
     if source.is_dir():
         items = _from_folder(source.absolute())
     elif source.is_file():
-        items = _from_file(source, root)
+        items = _from_file(source, None if root is None else Path(root))
     else:
         raise TableError(f"{source}: no such folder or table")
     if not items.num_rows:
-        raise TableError(f"{source} holds no pictures and no rows")
+        raise TableError(f"{source} contains no images and no rows")
     _check_ids(items, source)
-    # a painting's captions stand together, so that its picture is read once
+    # captions of one artwork are neighbours, so that its image is read once
     return items.take(pc.sort_indices(items, [("image", "ascending"), ("id", "ascending")]))
 
 
 def _from_folder(folder: Path) -> pa.Table:
-    names = sorted(_pictures(folder))
-    nothing = pa.nulls(len(names), pa.string())
+    names = sorted(_image_names(folder))
+    nulls = pa.nulls(len(names), pa.string())
     images = [str(folder / name) for name in names]
-    return pa.table([names, images, nothing, nothing], schema=ITEMS)
+    return pa.table([names, images, nulls, nulls], schema=ITEMS)
 
 
-def _pictures(folder: Path) -> Iterator[str]:
+def _image_names(folder: Path) -> Iterator[str]:
     for path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in files:
-            if file.lower().endswith(_PICTURES) and not file.startswith("."):
+            if file.lower().endswith(_IMAGE_SUFFIXES) and not file.startswith("."):
                 yield Path(path, file).relative_to(folder).as_posix()
 
 
@@ -93,32 +96,27 @@ def _from_file(path: Path, root: Path | None) -> pa.Table:
     if "id" not in columns:
         if "image" not in columns:
             raise TableError(f"{path}: rows without images need a column id")
-        columns["id"] = _from_images(rows, path)
-    found = [columns.get(name, pa.nulls(rows.num_rows, pa.string())) for name in ITEMS.names]
-    nothing = pa.scalar(None, pa.string())
-    return pa.table([pc.if_else(pc.equal(c, ""), nothing, c) for c in found], ITEMS.names)
+        columns["id"] = _ids_from_images(rows, path)
+    nulls = pa.nulls(rows.num_rows, pa.string())
+    arrays = [columns.get(name, nulls) for name in ITEMS.names]
+    return pa.table([pc.if_else(pc.equal(a, ""), nulls, a) for a in arrays], ITEMS.names)
 
 
 def _read(path: Path) -> pa.Table:
     try:
         if path.suffix.lower() == ".parquet":
             return pq.read_table(path)
-        texts = pa.csv.ConvertOptions(column_types={name: pa.string() for name in ITEMS.names})
-        return pa.csv.read_csv(
-            path,
-            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-            convert_options=texts,
-        )
+        as_text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in ITEMS.names})
+        multiline = pa.csv.ParseOptions(newlines_in_values=True)
+        return pa.csv.read_csv(path, parse_options=multiline, convert_options=as_text)
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise TableError(f"{path} is neither a CSV nor a Parquet file: {error}") from None
 
 
-def _from_images(rows: pa.Table, path: Path) -> pa.Array:
+def _ids_from_images(rows: pa.Table, path: Path) -> pa.Array:
     ids = rows["image"].cast(pa.string()).combine_chunks()
     if pc.count_distinct(ids).as_py() != len(ids):
-        raise TableError(
-            f"{path}: some images occur in several rows, which then need a column id to be told apart"
-        )
+        raise TableError(f"{path}: some images occur in several rows, so the rows need a column id")
     return ids
 
 
@@ -128,11 +126,11 @@ def _check_ids(items: pa.Table, source: Path) -> None:
         row = pc.index(pc.is_null(ids), True).as_py()
         raise TableError(f"{source}, row {row + 1}: column id is empty")
     counts = pc.value_counts(ids)
-    twice = counts.filter(pc.greater(counts.field("counts"), 1))
-    if len(twice):
-        name = twice[0]["values"].as_py()
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1))
+    if len(repeated):
+        name = repeated[0]["values"].as_py()
         rows = pc.indices_nonzero(pc.equal(ids, name)).to_pylist()
         raise TableError(
-            f"{source}: column id repeats {len(twice):,} values, {name!r} in rows "
-            f"{', '.join(str(row + 1) for row in rows[:5])}; each row needs its own"
+            f"{source}: column id repeats {len(repeated):,} values, {name!r} in rows "
+            f"{', '.join(str(row + 1) for row in rows[:5])}; each row needs its own id"
         )

@@ -1,4 +1,4 @@
-"""Answer for a whole collection, of whatever size: streams, goes on after a kill, loses no row."""
+"""Predict for a whole collection of any size: in bounded memory, resumable, without losing a row."""
 
 import logging
 import os
@@ -10,9 +10,11 @@ from typing import Literal
 import artaffect
 from artaffect.errors import OutputExistsError
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
+from artaffect.models.hub import resolve_run
 from artaffect.prediction.collection.items import read_items
 from artaffect.prediction.collection.plan import SHARD_ROWS, Plan
 from artaffect.prediction.collection.workers import work_locally, work_on_ray
+from artaffect.prediction.types import culture_names
 from artaffect.runtime import file_digest, progress_bar
 
 _logger = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ Engine = Literal["local", "ray"]
 
 @dataclass(frozen=True)
 class CollectionSummary:
-    """What became of a collection."""
+    """The numbers of items with and without predictions."""
 
     items: int
     answered: int
@@ -30,71 +32,78 @@ class CollectionSummary:
     cultures: tuple[str, ...]
 
 
-def predict_collection(  # noqa: PLR0913 - what the command takes
-    run: Path,
-    source: Path,
-    out: Path,
-    cultures: Sequence[str] = (),
+def predict_collection(  # noqa: PLR0913 - the options of the command
+    run: str | os.PathLike[str],
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    cultures: str | Sequence[str] | None = None,
     *,
-    root: Path | None = None,
+    root: str | os.PathLike[str] | None = None,
     workers: int = 0,
     engine: Engine = "local",
     overwrite: bool = False,
     shard_rows: int = SHARD_ROWS,
 ) -> CollectionSummary:
-    """Write the answers for every item of a collection to a Parquet file: one row an item and culture.
+    """Write the predictions for a collection to a Parquet file: one row for each item and culture.
 
-    What is finished is kept beside ``out`` until all is done; the same call goes on from there. Items
+    Finished work is kept beside ``out`` until everything is done, and the same call continues it. Items
     that cannot be read are listed in ``<out>.skipped.csv``.
 
     Args:
+        run: a model folder, or ``hf:OWNER/MODEL``.
         source: a folder or a table: see :func:`read_items`.
-        cultures: whose readings; every culture of the model where none is named.
-        root: what a table's images are relative to.
-        workers: processes; 0: one for each processor, a single one where there is a GPU.
+        cultures: one culture or several; None for all cultures of the model.
+        root: the folder of a table's images.
+        workers: the number of processes; 0 for one per core, or a single one with a GPU.
 
     Raises:
         TableError: the collection cannot be listed.
         ModelFolderError: the model folder is incomplete or altered.
-        OutputExistsError: ``out`` exists, or other work was begun beside it.
-        IncompleteRunError: an item is missing from the answers, or repeated.
+        OutputExistsError: ``out`` exists, or contains other unfinished work beside it.
+        IncompleteRunError: an item is missing from the predictions, or repeated.
     """
-    check_folder(run)
-    known = tuple(read_config(run)["cultures"])
-    wanted = tuple(dict.fromkeys(name.strip().lower() for name in cultures)) or known
-    plan = Plan.of(out)
-    if out.exists() and not overwrite:
-        raise OutputExistsError(f"{out} exists: choose another name, or add --overwrite")
+    folder, target = resolve_run(run), Path(out)
+    check_folder(folder)
+    names = culture_names(cultures) or tuple(read_config(folder)["cultures"])
+    names = tuple(dict.fromkeys(names))
+    plan = Plan.for_output(target)
+    if target.exists() and not overwrite:
+        raise OutputExistsError(f"{target} exists: choose another name, or add --overwrite")
     items = read_items(source, root)
-    digest = file_digest(run / CHECKSUMS)
-    plan.begin(items, {"model": digest, "cultures": wanted}, shard_rows, overwrite)
-    sizes, left = plan.shards(), plan.left()
-    done = items.num_rows - sum(sizes[i] for i in left)
+    digest = file_digest(folder / CHECKSUMS)
+    plan.begin(items, {"model": digest, "cultures": names}, shard_rows, overwrite)
+    _finish(plan, items.num_rows, folder, names, workers, engine)
+    provenance = {
+        "artaffect": artaffect.__version__,
+        "model": folder.resolve().name,
+        "model_digest": digest,
+        "source": str(source),
+        "cultures": names,
+    }
+    skipped = plan.merge(target, len(names), provenance)
+    return CollectionSummary(items.num_rows, items.num_rows - skipped, skipped, names)
+
+
+def _finish(
+    plan: Plan, total: int, run: Path, cultures: Sequence[str], workers: int, engine: Engine
+) -> None:
+    """Predict the unfinished shards of a plan."""
+    sizes, unfinished = plan.shards(), plan.unfinished()
+    done = total - sum(sizes[shard] for shard in unfinished)
     if done:
-        _logger.info(f"{done:,} of {items.num_rows:,} are done already")
-    workers = min(workers or default_workers(run), max(1, len(left)))
+        _logger.info(f"{done:,} of {total:,} are done already")
+    if not unfinished:
+        return
+    workers = min(workers or _default_workers(run), len(unfinished))
     work = work_locally if engine == "local" else work_on_ray
-    if left:
-        with progress_bar() as bar:
-            task = bar.add_task("predicting", total=items.num_rows, completed=done)
-            for row in work(left, run, plan, wanted, workers):
-                bar.advance(task, int(row["items"]))
-    skipped = plan.merge(
-        out,
-        len(wanted),
-        {
-            "artaffect": artaffect.__version__,
-            "model": run.resolve().name,
-            "model_digest": digest,
-            "source": str(source),
-            "cultures": wanted,
-        },
-    )
-    return CollectionSummary(items.num_rows, items.num_rows - skipped, skipped, wanted)
+    with progress_bar() as bar:
+        task = bar.add_task("predicting", total=total, completed=done)
+        for row in work(unfinished, run, plan, cultures, workers):
+            bar.advance(task, int(row["items"]))
 
 
-def default_workers(run: Path) -> int:
-    """One process for each processor, a single one where torch has a GPU."""
+def _default_workers(run: Path) -> int:
+    """One process per core, or a single one if torch has a GPU."""
     if not holds_graphs(run):
         import torch
 

@@ -1,4 +1,4 @@
-"""Who does the work: processes on this machine, or Ray's on a cluster. Both run the same worker."""
+"""The workers of a collection: processes on this machine, or on a Ray cluster, with the same code."""
 
 import multiprocessing
 import os
@@ -14,110 +14,89 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from artaffect.errors import ArtAffectError, InputError, ResourceError
+from artaffect.errors import ArtAffectError, ResourceError
 from artaffect.labels import EMOTIONS
-from artaffect.prediction.collection.plan import ANSWERS, Plan, Skipped
-from artaffect.prediction.predictor import (
-    BATCH,
-    ModelPredictor,
-    Prediction,
-    PredictionInput,
-    PreparedInput,
-    load_predictor,
-)
+from artaffect.prediction.collection.plan import PREDICTIONS, Plan, Skipped
+from artaffect.prediction.predictor import BATCH, ModelPredictor, load_predictor
+from artaffect.prediction.types import Prediction, PreparedInput, try_input
 from artaffect.runtime import keep_freed_memory
 
 Row = dict[str, Any]
+Prepared = list[PreparedInput | ArtAffectError]
 
 
 class ShardWorker:
-    """A model that answers shards of a plan, one after the other."""
+    """Predicts shards of a plan, one after the other."""
 
     def __init__(self, run: Path, plan: Plan, cultures: Sequence[str], threads: int) -> None:
-        """Load the model.
-
-        Args:
-            threads: that it may compute with.
-        """
+        """Load the model, which computes with so many ``threads``."""
         keep_freed_memory()
         self.predictor: ModelPredictor = load_predictor(run)
         self.predictor.limit_threads(threads)
         self.plan, self.cultures, self.threads = plan, tuple(cultures), threads
 
     def __call__(self, row: Row) -> Row:
-        """Answer the shard ``row["shard"]``, and say how many items it held."""
+        """Predict the shard ``row["shard"]``, and return its number of items."""
         shard = int(row["shard"])
         items = self.plan.items(shard).to_pylist()
-        answers: list[pa.Table] = [ANSWERS.empty_table()]
+        tables: list[pa.Table] = [PREDICTIONS.empty_table()]
         skipped: list[Skipped] = []
-        for batch, prepared in self._prepared(items):
-            good = [one for one in prepared if isinstance(one, PreparedInput)]
-            predictions = iter(self.predictor.answer(good))
-            answered = []
-            for item, one in zip(batch, prepared, strict=True):
-                if isinstance(one, PreparedInput):
-                    answered.append((item["id"], next(predictions)))
+        for batch, prepared in self._prepare_ahead(items):
+            predicted = []
+            for item, result in zip(batch, self.predictor.answer_each(prepared), strict=True):
+                if isinstance(result, Prediction):
+                    predicted.append((item["id"], result))
                 else:
-                    skipped.append((item["id"], item["image"] or "", str(one)))
-            answers.append(_as_table(answered))
-        self.plan.save(shard, pa.concat_tables(answers), skipped)
+                    skipped.append((item["id"], item["image"] or "", str(result)))
+            tables.append(_as_table(predicted))
+        self.plan.save(shard, pa.concat_tables(tables), skipped)
         return {"shard": shard, "items": len(items)}
 
-    def _prepared(
-        self, items: Sequence[Row]
-    ) -> Iterator[tuple[Sequence[Row], list[PreparedInput | ArtAffectError]]]:
-        """Batches with what has become of them; the next ones are decoded while one is answered."""
+    def _prepare_ahead(self, items: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Prepared]]:
+        """Batches with their prepared inputs; threads prepare the next batches meanwhile."""
         batches = deque(items[start : start + BATCH] for start in range(0, len(items), BATCH))
-        ahead: deque[tuple[Sequence[Row], Future[list[PreparedInput | ArtAffectError]]]] = deque()
+        pending: deque[tuple[Sequence[Row], Future[Prepared]]] = deque()
         with ThreadPoolExecutor(self.threads) as pool:
-            while batches or ahead:
-                while batches and len(ahead) <= self.threads:
+            while batches or pending:
+                while batches and len(pending) <= self.threads:
                     batch = batches.popleft()
-                    ahead.append((batch, pool.submit(self._prepare, batch)))
-                batch, pending = ahead.popleft()
-                yield batch, pending.result()
+                    pending.append((batch, pool.submit(self._prepare, batch)))
+                batch, prepared = pending.popleft()
+                yield batch, prepared.result()
 
-    def _prepare(self, batch: Sequence[Row]) -> list[PreparedInput | ArtAffectError]:
-        given: list[PredictionInput | ArtAffectError] = []
-        for item in batch:
-            try:
-                image = Path(item["image"]) if item["image"] else None
-                given.append(
-                    PredictionInput(image, item["caption"], item["language"], self.cultures)
-                )
-            except InputError as error:
-                given.append(error)
-        asked = [one for one in given if isinstance(one, PredictionInput)]
-        prepared = iter(self.predictor.prepare_each(asked))
-        return [next(prepared) if isinstance(one, PredictionInput) else one for one in given]
+    def _prepare(self, batch: Sequence[Row]) -> Prepared:
+        inputs = [
+            try_input(item["image"], item["caption"], item["language"], self.cultures)
+            for item in batch
+        ]
+        return self.predictor.prepare_each(inputs)
 
 
-def _as_table(answered: Sequence[tuple[str, Prediction]]) -> pa.Table:
-    rows = [(name, reading) for name, prediction in answered for reading in prediction.by_culture]
-    probabilities = np.array([r.distribution.values for _, r in rows], np.float32)
-    probabilities = probabilities.reshape(len(rows), len(EMOTIONS))
+def _as_table(predicted: Sequence[tuple[str, Prediction]]) -> pa.Table:
+    rows = [(name, item) for name, prediction in predicted for item in prediction]
+    probabilities = np.array([item.distribution.values for _, item in rows], np.float32)
     columns = [
         [name for name, _ in rows],
-        [r.culture for _, r in rows],
-        [str(r.top) for _, r in rows],
-        *probabilities.T,
-        [r.entropy for _, r in rows],
-        [r.modality_shares["image"] for _, r in rows],
-        [r.modality_shares["caption"] for _, r in rows],
-        [r.note for _, r in rows],
+        [item.culture for _, item in rows],
+        [str(item.top) for _, item in rows],
+        *probabilities.reshape(len(rows), len(EMOTIONS)).T,
+        [item.entropy for _, item in rows],
+        [item.modality_shares["image"] for _, item in rows],
+        [item.modality_shares["caption"] for _, item in rows],
+        [item.note for _, item in rows],
     ]
-    arrays = [pa.array(c, f.type) for c, f in zip(columns, ANSWERS, strict=True)]
-    return pa.table(arrays, schema=ANSWERS)
+    arrays = [pa.array(c, f.type) for c, f in zip(columns, PREDICTIONS, strict=True)]
+    return pa.table(arrays, schema=PREDICTIONS)
 
 
-class _Local:
-    """The worker of a process."""
+class _LocalProcess:
+    """The one worker of a process."""
 
     worker: ClassVar[ShardWorker]
 
     @classmethod
     def start(cls, *arguments: Any) -> None:
-        threading.Thread(target=cls._leave_with_parent, daemon=True).start()
+        threading.Thread(target=cls._exit_with_parent, daemon=True).start()
         cls.worker = ShardWorker(*arguments)
 
     @classmethod
@@ -125,31 +104,31 @@ class _Local:
         return cls.worker(row)
 
     @staticmethod
-    def _leave_with_parent() -> None:
+    def _exit_with_parent() -> None:
         parent = multiprocessing.parent_process()
         if parent is not None:
             wait([parent.sentinel])
-            os._exit(1)  # it was killed: nobody waits for this process any more
+            os._exit(1)  # the parent was killed
 
 
 def work_locally(
     shards: Sequence[int], run: Path, plan: Plan, cultures: Sequence[str], workers: int
 ) -> Iterator[Row]:
-    """Answer shards in processes of this machine; yields each when it is done."""
+    """Predict shards in processes on this machine, and yield each when it is done."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     pool = ProcessPoolExecutor(
         workers,
         multiprocessing.get_context("spawn"),
-        _Local.start,
+        _LocalProcess.start,
         (run, plan, cultures, threads),
     )
     try:
-        for done in as_completed([pool.submit(_Local.work, {"shard": i}) for i in shards]):
+        for done in as_completed([pool.submit(_LocalProcess.work, {"shard": i}) for i in shards]):
             yield done.result()
     except BrokenProcessPool:
         raise ResourceError(
-            f"a worker process died, most likely for want of memory: run the command again with fewer "
-            f"than {workers} --workers; what is finished is kept"
+            "a worker process died, most likely from lack of memory: run the command again with fewer "
+            f"than {workers} --workers; finished work is kept"
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -158,9 +137,9 @@ def work_locally(
 def work_on_ray(
     shards: Sequence[int], run: Path, plan: Plan, cultures: Sequence[str], workers: int
 ) -> Iterator[Row]:
-    """Answer shards on the Ray cluster of ``RAY_ADDRESS``, or on one that is started on this machine.
+    """Predict shards on the Ray cluster at ``RAY_ADDRESS``, or on a new one on this machine.
 
-    All of its machines must see the model folder, the pictures and the result under the same paths.
+    All machines must see the model folder, the images and the result under the same paths.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     import ray
@@ -173,13 +152,13 @@ def work_on_ray(
         )
     try:
         ray.data.DataContext.get_current().enable_progress_bars = False
-        there = ray.cluster_resources()
+        resources = ray.cluster_resources()
         done = ray.data.from_items([{"shard": i} for i in shards]).map(
             ShardWorker,
             fn_constructor_args=(run.resolve(), plan, tuple(cultures), 1),
-            # a whole processor each would leave none for the task that hands out the shards
-            num_cpus=min(1.0, max(there.get("CPU", 1) - 1, 0.5) / workers),
-            num_gpus=min(1.0, there.get("GPU", 0) / workers),
+            # a whole core for each worker would leave none for the task that hands out the shards
+            num_cpus=min(1.0, max(resources.get("CPU", 1) - 1, 0.5) / workers),
+            num_gpus=min(1.0, resources.get("GPU", 0) / workers),
             concurrency=workers,
         )
         yield from done.iter_rows()

@@ -1,0 +1,262 @@
+"""The inputs and results of a prediction, and what a predictor knows of its model."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from artaffect.data.preprocessing import ImagePreprocessing, ImageSource
+from artaffect.data.tokens import CaptionTokenizer
+from artaffect.errors import ArtAffectError, ImageError, InputError
+from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution
+
+_HTML = """\
+<table><caption>Probability of each emotion, by culture</caption>
+<tr><td></td>{% for p in predictions %}<th scope="col">{{ p.culture }}</th>{% endfor %}</tr>
+{% for emotion in emotions %}<tr><th scope="row">{{ emotion }}</th>{% for p in predictions %}\
+<td>{% if p.top == emotion %}<strong>{% endif %}{{ '%.2f' % p.probabilities[emotion] }}\
+{% if p.top == emotion %}</strong>{% endif %}</td>{% endfor %}</tr>
+{% endfor %}</table>
+{% for note in notes %}<p>{{ note }}</p>
+{% endfor %}"""
+
+
+def culture_names(cultures: str | Iterable[str] | None) -> tuple[str, ...] | None:
+    """Cultures as a tuple of lower-case names; a string is one culture, and None stands for all.
+
+    Raises:
+        InputError: ``cultures`` is empty or contains something other than names.
+    """
+    if cultures is None:
+        return None
+    names: list[Any] = [cultures]
+    if isinstance(cultures, Iterable) and not isinstance(cultures, str):
+        names = [*cultures]
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"cultures must be a str or a list of str, got {cultures!r}")
+    if not names:
+        raise InputError("cultures is empty: name a culture, or pass None for all of them")
+    return tuple(name.strip().lower() for name in names)
+
+
+@dataclass(frozen=True)
+class PredictionInput:
+    """An artwork, described by an image, a caption, or both."""
+
+    image: ImageSource | None = None
+    caption: str | None = None
+    language: str | None = None
+    """The language of the caption, if known. It does not select a culture."""
+    cultures: Sequence[str] | None = None
+    """The cultures to predict for; None for all cultures of the model. A string is one culture."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.image, str | os.PathLike | bytes | Image.Image | np.ndarray | None):
+            raise InputError(
+                "image must be a path, bytes, a PIL image or an array, "
+                f"got {type(self.image).__name__}"
+            )
+        for name in ("caption", "language"):
+            value = getattr(self, name)
+            if not isinstance(value, str | None):
+                raise InputError(f"{name} must be a str, got {type(value).__name__}")
+        object.__setattr__(self, "cultures", culture_names(self.cultures))
+        if self.caption is not None and not self.caption.strip():
+            raise InputError("the caption is empty: write one, or leave it out")
+        if self.image is None and self.caption is None:
+            raise InputError("nothing to predict from: pass an image, a caption, or both")
+
+
+def try_input(*arguments: Any) -> PredictionInput | InputError:
+    """Create a :class:`PredictionInput`, or return the error in its place."""
+    try:
+        return PredictionInput(*arguments)
+    except InputError as error:
+        return error
+
+
+def aligned_lists(
+    images: Iterable[ImageSource | None] | None, captions: Iterable[str | None] | None
+) -> tuple[list[ImageSource | None], list[str | None]]:
+    """Images and captions as lists of one length."""
+    for name, values in (("images", images), ("captions", captions)):
+        is_single = isinstance(values, str | bytes | os.PathLike | Image.Image)
+        if is_single or not isinstance(values, Iterable | None):
+            raise InputError(f"{name} must be a list, got {type(values).__name__}")
+    if images is None and captions is None:
+        raise InputError("nothing to predict from: pass images, captions, or both")
+    first = None if images is None else list(images)
+    second = None if captions is None else list(captions)
+    if first is not None and second is not None and len(first) != len(second):
+        raise InputError(
+            f"images and captions must have the same length, got {len(first)} and {len(second)}"
+        )
+    return first or [None] * len(second or ()), second or [None] * len(first or ())
+
+
+@dataclass(frozen=True)
+class PreparedInput:
+    """An input after preprocessing."""
+
+    pixels: np.ndarray | None
+    """float32 [3, size, size]."""
+    tokens: Sequence[int] | None
+    cultures: Sequence[str]
+    language: str | None
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """The properties of a model that matter to its users."""
+
+    cultures: Sequence[str]
+    languages: Sequence[str]
+    """The languages of the training captions."""
+    image: ImagePreprocessing | None
+    """None if the model does not use images."""
+    captions: CaptionTokenizer | None
+    """None if the model does not use captions."""
+    encoders: Mapping[str, str] = field(default_factory=dict)
+    """The names of the encoders by modality, if known."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """``image``, ``caption`` or both."""
+        inputs = {"image": self.image, "caption": self.captions}
+        return tuple(name for name, value in inputs.items() if value is not None)
+
+    def culture_index(self, culture: str) -> int:
+        """The culture's index; 0, which stands for all cultures together, if it was not in training."""
+        return 1 + list(self.cultures).index(culture) if culture in self.cultures else 0
+
+    def prepare(self, item: PredictionInput, pixels: dict[object, np.ndarray]) -> PreparedInput:
+        """Preprocess one input; ``pixels`` keeps the decoded images for the next inputs.
+
+        Raises:
+            ImageError: the image cannot be read.
+            InputError: the model does not use any part of the input.
+        """
+        if not isinstance(item, PredictionInput):
+            raise InputError(f"expected a PredictionInput, got {type(item).__name__}")
+        key = item.image if isinstance(item.image, str | bytes | os.PathLike) else id(item.image)
+        if self.image and item.image is not None and key not in pixels:
+            pixels[key] = self.image(item.image)
+        decoded = None if item.image is None else pixels.get(key)
+        tokens = (
+            self.captions.tokenize([item.caption])[0] if self.captions and item.caption else None
+        )
+        if decoded is None and tokens is None:
+            given = "an image" if item.caption is None else "a caption"
+            raise InputError(
+                f"this model reads {' and '.join(self.modalities)} only, and the input is {given}"
+            )
+        cultures = self.cultures if item.cultures is None else item.cultures
+        return PreparedInput(decoded, tokens, tuple(cultures), item.language)
+
+    def try_prepare(
+        self, item: PredictionInput | ArtAffectError, pixels: dict[object, np.ndarray]
+    ) -> PreparedInput | ArtAffectError:
+        """As :meth:`prepare`, but return errors, and pass an error through."""
+        if isinstance(item, ArtAffectError):
+            return item
+        try:
+            return self.prepare(item, pixels)
+        except (ImageError, InputError) as error:
+            return error
+
+    def note(self, culture: str, language: str | None) -> str | None:
+        """The caveat of a prediction, if it has one."""
+        notes = []
+        if culture not in self.cultures:
+            notes.append(
+                f"the culture {culture!r} was not in training (known: {', '.join(self.cultures)}): "
+                "this is the prediction for all cultures together"
+            )
+        if language and language.strip().lower() not in self.languages:
+            notes.append(
+                f"no captions in {language!r} were in training "
+                f"(known: {', '.join(self.languages)}): trust the influence of the caption less"
+            )
+        return "; ".join(notes) or None
+
+
+@dataclass(frozen=True, repr=False)
+class CulturePrediction:
+    """The emotions that an artwork evokes in one culture."""
+
+    culture: str
+    distribution: EmotionDistribution
+    modality_shares: Mapping[str, float]
+    """How much ``image`` and ``caption`` influenced the prediction; the shares sum to 1."""
+    note: str | None = None
+    """A caveat, for example that the culture was not in the training data."""
+
+    @property
+    def top(self) -> Emotion:
+        """The most likely emotion."""
+        return self.distribution.top
+
+    @property
+    def probabilities(self) -> Mapping[Emotion, float]:
+        """The probability of each emotion; they sum to 1."""
+        return self.distribution.probabilities
+
+    @property
+    def entropy(self) -> float:
+        """Shannon entropy in bits: 0 when certain, log2 of the number of emotions when uniform."""
+        return self.distribution.entropy
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "culture": self.culture,
+            "top": str(self.top),
+            "probabilities": {str(e): round(p, 6) for e, p in self.probabilities.items()},
+            "entropy_bits": round(self.entropy, 4),
+            "modality_shares": {name: round(s, 4) for name, s in self.modality_shares.items()},
+            "note": self.note,
+        }
+
+    def __repr__(self) -> str:
+        ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])[:3]
+        top = ", ".join(f"{emotion} {probability:.2f}" for emotion, probability in ranked)
+        return f"CulturePrediction({self.culture}: {top})"
+
+    def _repr_html_(self) -> str:
+        return Prediction((self,))._repr_html_()
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """The predictions for one artwork, one for each requested culture, in that order."""
+
+    by_culture: Sequence[CulturePrediction]
+
+    def __getitem__(self, culture: str) -> CulturePrediction:
+        for prediction in self.by_culture:
+            if prediction.culture == culture:
+                return prediction
+        known = ", ".join(prediction.culture for prediction in self.by_culture)
+        raise KeyError(f"no prediction for {culture!r}; this prediction has {known}")
+
+    def __iter__(self) -> Iterator[CulturePrediction]:
+        return iter(self.by_culture)
+
+    def __len__(self) -> int:
+        return len(self.by_culture)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"predictions": [prediction.to_json() for prediction in self.by_culture]}
+
+    def __repr__(self) -> str:
+        tops = (f"{p.culture}: {p.top} {p.probabilities[p.top]:.2f}" for p in self.by_culture)
+        return f"Prediction({', '.join(tops)})"
+
+    def _repr_html_(self) -> str:
+        from jinja2 import Environment
+
+        notes = dict.fromkeys(p.note for p in self.by_culture if p.note)
+        template = Environment(autoescape=True).from_string(_HTML)
+        return template.render(predictions=self.by_culture, emotions=EMOTIONS, notes=notes)
