@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -57,23 +56,18 @@ def report(
     others are compared with.
     """
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.report.culture import ReportOptions, cultural_report, picture_addresses
-    from artaffect.report.culture_page import JSON, PAGE, PAINTINGS, save_cultural_report
+    from artaffect.report.culture import ReportOptions, culture_report
     from artaffect.report.findings import findings
+    from artaffect.report.pages import ARTWORKS, JSON, PAGE, image_addresses, save_culture_report
     from artaffect.runtime import say
 
-    options = ReportOptions(split, least, shown=paintings)
-    table = AnnotationTable.load(data)
-    found = cultural_report(runs, table, data.stem, options, cache)
-    if explanations and find_spec("captum"):
-        from artaffect.report.deletion_tests import with_deletion_tests
-
-        found = with_deletion_tests(found, runs, table, explanations)
-    save_cultural_report(found, out, picture_addresses(found, out / PAINTINGS, embed_images))
+    options = ReportOptions(split, least, top_k=paintings, explanations=explanations)
+    result = culture_report(runs, AnnotationTable.load(data), data.stem, options, cache)
+    save_culture_report(result, out, image_addresses(result, out / ARTWORKS, embed_images))
     if as_json:
         typer.echo((out / JSON).read_text("utf-8"))
     else:
-        for line in (*found.notes, *findings(found)):
+        for line in (*result.notes, *findings(result)):
             typer.echo(f"- {line}")
     say(f"report: {out / PAGE}")
 

@@ -21,10 +21,10 @@ _PAINTINGS = 240
 def run_reproduction(
     data: Path | None, out: Path, quick: bool, cache: Path | None, as_json: bool
 ) -> None:
-    """Train, print and say where the page is.
+    """Train, print, and name the page.
 
     Raises:
-        InputError: there is no data, and none may be drawn.
+        InputError: there are no data, and none may be drawn.
     """
     if data is not None:
         table = AnnotationTable.load(data)
@@ -32,16 +32,16 @@ def run_reproduction(
         table = _drawn(out / "data")
     else:
         raise InputError("reproduce needs --data TABLE; with --quick it can draw its own")
-    found = reproduce(table, out, quick, cache)
+    result = reproduce(table, out, quick, cache)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(asdict(result), indent=2, ensure_ascii=False))
     else:
-        print_tables(found.tables())
+        print_tables(result.tables())
     say(f"tables: {out / 'tables.md'}; page with the training curves: {out / 'report.html'}")
 
 
 def _drawn(folder: Path) -> AnnotationTable:
-    """The same pictures and captions each time, so that a run that was killed goes on."""
+    """The same images and captions each time, so that an interrupted run resumes."""
     saved = folder / "annotations.parquet"
     if not saved.is_file():
         say(f"drawing {_PAINTINGS} paintings with captions (synthetic data)")

@@ -12,18 +12,18 @@ def print_prediction(prediction: Prediction) -> None:
     console = Console()
     table = Table()
     table.add_column("emotion")
-    for reading in prediction.by_culture:
-        table.add_column(reading.culture, justify="right")
+    for culture in prediction:
+        table.add_column(culture.culture, justify="right")
     for emotion in EMOTIONS:
         cells = []
-        for reading in prediction.by_culture:
-            share = f"{reading.probabilities[emotion]:.1%}"
-            cells.append(f"[bold]{share} ◀[/bold]" if reading.top is emotion else share)
+        for culture in prediction:
+            share = f"{culture.probabilities[emotion]:.1%}"
+            cells.append(f"[bold]{share} ◀[/bold]" if culture.top is emotion else share)
         table.add_row(emotion, *cells)
     table.add_section()
     for modality in ("image", "caption"):
-        shares = [f"{reading.modality_shares[modality]:.0%}" for reading in prediction.by_culture]
+        shares = [f"{culture.modality_shares[modality]:.0%}" for culture in prediction]
         table.add_row(f"share of the {modality}", *shares)
     console.print(table)
-    for note in dict.fromkeys(r.note for r in prediction.by_culture if r.note):
+    for note in dict.fromkeys(culture.note for culture in prediction if culture.note):
         console.print(f"note: {note}", soft_wrap=True)

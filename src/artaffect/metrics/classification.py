@@ -1,182 +1,233 @@
-"""Scores of predicted emotions, as pure functions on arrays.
+"""Metrics of predicted label distributions: one object each, in one registry.
 
-Every score here is a function of sums over captions. Sums are kept per artwork, because captions of
-one painting depend on each other: drawing paintings with replacement and adding up their sums gives
-the interval of any score, and of any difference between two models, at the price of one matrix product.
+A metric is a function of sums over rows. The sums are kept per artwork, so that resampling artworks
+costs one matrix product (see :mod:`artaffect.metrics.bootstrap`). Tables, figures, JSON and data
+frames iterate over ``METRICS``: to add a metric, register one object.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from artaffect.metrics.bootstrap import TINY, bootstrap_sums
+
 BINS = 15
 """Confidence bins of the expected calibration error (Guo et al. 2017)."""
 
-METRICS = ("accuracy", "macro_f1", "log_loss", "brier", "calibration_error")
-SEED = 0
-"""Of the bootstrap: all models, and all runs, meet the same n_resamples."""
-
-_TINY = 1e-12
-
 
 @dataclass(frozen=True)
-class Score:
-    """A value and its 95 % interval by bootstrap over paintings."""
+class Metric:
+    """A score of predicted distributions, computed from sums over artworks."""
 
-    value: float
-    low: float
-    high: float
+    name: str
+    """Its key in results: an identifier."""
+    heading: str
+    """What tables and figures call it."""
+    higher_is_better: bool
+    sums: Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+    """``(labels [n], probabilities [n, k], artworks [n], count) -> [count, columns]``."""
+    value: Callable[[np.ndarray], np.ndarray]
+    """``sums [..., columns] -> [...]``; the leading axes stay."""
+    headline: bool = True
+    """Whether narrow tables and figures show it."""
 
-    @classmethod
-    def of(cls, value: float, drawn: np.ndarray) -> "Score":
-        """A value, and what it was in each draw."""
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        return cls(float(value), float(low), float(high))
+    def __call__(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
+        """Score labels [n] and distributions [n, k] as a whole."""
+        if len(labels) == 0:
+            raise ValueError(f"{self.name} is undefined for no rows")
+        sums = self.sums(labels, probabilities, np.zeros(len(labels), np.int64), 1)
+        return float(self.value(sums[0]))
 
 
-def sum_by_artwork(
-    emotions: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
+def sum_rows(artworks: np.ndarray, count: int, *values: np.ndarray) -> np.ndarray:
+    """Add up row values [n] per artwork: [count, 1 + number of values], the row counts first."""
+    columns = [np.bincount(artworks, minlength=count)]
+    columns += [np.bincount(artworks, value, count) for value in values]
+    return np.stack(columns, 1).astype(float)
+
+
+def sum_cells(
+    artworks: np.ndarray, columns: np.ndarray, weights: np.ndarray | None, count: int, width: int
 ) -> np.ndarray:
-    """Add up, per artwork, what all scores are made of.
+    """Add up weights [n] (ones if None) per artwork and column: [count, width]."""
+    flat = np.bincount(artworks * width + columns, weights, count * width)
+    return flat.reshape(count, width).astype(float)
 
-    Args:
-        emotions: true labels as indices [n].
-        probabilities: predicted distributions [n, k].
-        artworks: the row's artwork as an index below ``count`` [n].
 
-    Returns:
-        float64 [count, 4 + 2 * BINS + 3 * k]: rows, right answers, log-loss, Brier score; confidence
-        and right answers per bin; true positives, predictions and labels per class.
-    """
-    classes = probabilities.shape[1]
-    answers = probabilities.argmax(1)
-    confidence = probabilities[np.arange(len(emotions)), answers]
-    right = (answers == emotions).astype(float)
-    given = probabilities[np.arange(len(emotions)), emotions]
-    loss = -np.log(given.clip(_TINY))
-    brier = np.square(probabilities).sum(1) - 2 * given + 1
-    bins = confidence_bins(confidence)
-    simple = (np.ones_like(right), right, loss, brier)
-    columns = [
-        np.stack([np.bincount(artworks, w, count) for w in simple], 1),
-        _bincount_2d(artworks, bins, confidence, count, BINS),
-        _bincount_2d(artworks, bins, right, count, BINS),
-        _bincount_2d(artworks, emotions, right, count, classes),
-        _bincount_2d(artworks, answers, None, count, classes),
-        _bincount_2d(artworks, emotions, None, count, classes),
-    ]
-    return np.concatenate(columns, 1)
+def mean_of_rows(sums: np.ndarray) -> np.ndarray:
+    """The mean of the first value that :func:`sum_rows` added up [...]."""
+    return sums[..., 1] / np.maximum(sums[..., 0], TINY)
 
 
 def confidence_bins(confidence: np.ndarray) -> np.ndarray:
-    """The bin of each confidence, 0 to ``BINS - 1``; certainty falls into the last one."""
-    bins: np.ndarray = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return bins
+    """The bin of each confidence, 0 to ``BINS - 1``; a confidence of 1 falls into the last one."""
+    return np.minimum((confidence * BINS).astype(int), BINS - 1)
 
 
-def scores_of_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Every metric from added-up sums [..., columns]; the leading axes stay."""
-    rows = np.maximum(sums[..., 0], _TINY)
-    confidence, right, classes = np.split(sums[..., 4:], [BINS, 2 * BINS], axis=-1)
-    hit, said, true = np.split(classes, 3, axis=-1)
-    f1 = 2 * hit / np.maximum(said + true, _TINY)
-    present = (said + true) > 0
+def _accuracy_sums(
+    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
+) -> np.ndarray:
+    correct = probabilities.argmax(1) == labels
+    return sum_rows(artworks, count, correct.astype(float))
+
+
+def _f1_sums(
+    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
+) -> np.ndarray:
+    """True positives, predictions and labels of each class: [count, 3 * k]."""
+    classes = probabilities.shape[1]
+    top = probabilities.argmax(1)
+    columns = (
+        sum_cells(artworks, labels, (top == labels).astype(float), count, classes),
+        sum_cells(artworks, top, None, count, classes),
+        sum_cells(artworks, labels, None, count, classes),
+    )
+    return np.concatenate(columns, 1)
+
+
+def _f1_value(sums: np.ndarray) -> np.ndarray:
+    true_positives, predicted, labelled = np.split(sums, 3, axis=-1)
+    f1 = 2 * true_positives / np.maximum(predicted + labelled, TINY)
+    present = (predicted + labelled) > 0
+    return (f1 * present).sum(-1) / np.maximum(present.sum(-1), 1)
+
+
+def _log_loss_sums(
+    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
+) -> np.ndarray:
+    given = probabilities[np.arange(len(labels)), labels]
+    return sum_rows(artworks, count, -np.log(given.clip(TINY)))
+
+
+def _brier_sums(
+    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
+) -> np.ndarray:
+    given = probabilities[np.arange(len(labels)), labels]
+    return sum_rows(artworks, count, np.square(probabilities).sum(1) - 2 * given + 1)
+
+
+def _calibration_sums(
+    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
+) -> np.ndarray:
+    """Row counts, then confidence and correct predictions of each bin: [count, 1 + 2 * BINS]."""
+    top = probabilities.argmax(1)
+    confidence = probabilities[np.arange(len(labels)), top]
+    bins = confidence_bins(confidence)
+    columns = (
+        sum_rows(artworks, count),
+        sum_cells(artworks, bins, confidence, count, BINS),
+        sum_cells(artworks, bins, (top == labels).astype(float), count, BINS),
+    )
+    return np.concatenate(columns, 1)
+
+
+def _calibration_value(sums: np.ndarray) -> np.ndarray:
+    confidence, correct = np.split(sums[..., 1:], 2, axis=-1)
+    return np.abs(confidence - correct).sum(-1) / np.maximum(sums[..., 0], TINY)
+
+
+METRICS: dict[str, Metric] = {}
+"""Every metric by name, in the order in which results show them."""
+
+
+def register_metric(metric: Metric) -> Metric:
+    """Add a metric to every result, table and figure.
+
+    Raises:
+        ValueError: the name is taken, or is not an identifier.
+    """
+    if not metric.name.isidentifier() or metric.name in METRICS:
+        raise ValueError(f"a metric needs a new identifier as its name, got {metric.name!r}")
+    METRICS[metric.name] = metric
+    return metric
+
+
+for _metric in (
+    Metric("accuracy", "accuracy", True, _accuracy_sums, mean_of_rows),
+    Metric("macro_f1", "macro-F1", True, _f1_sums, _f1_value),
+    Metric("log_loss", "log-loss", False, _log_loss_sums, mean_of_rows),
+    Metric("calibration_error", "calibration error", False, _calibration_sums, _calibration_value),
+    Metric("brier", "Brier score", False, _brier_sums, mean_of_rows, headline=False),
+):
+    register_metric(_metric)
+
+
+def sum_by_artwork(
+    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
+) -> dict[str, np.ndarray]:
+    """The sums of every registered metric, by name.
+
+    Args:
+        labels: true labels as indices [n].
+        probabilities: predicted distributions [n, k].
+        artworks: each row's artwork as an index below ``count`` [n].
+
+    Returns:
+        For each metric float64 [count, columns].
+    """
     return {
-        "accuracy": sums[..., 1] / rows,
-        "macro_f1": (f1 * present).sum(-1) / np.maximum(present.sum(-1), 1),
-        "log_loss": sums[..., 2] / rows,
-        "brier": sums[..., 3] / rows,
-        "calibration_error": np.abs(confidence - right).sum(-1) / rows,
+        name: metric.sums(labels, probabilities, artworks, count)
+        for name, metric in METRICS.items()
     }
 
 
-def accuracy(emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of rows whose most probable emotion is the label: 0 to 1."""
-    return _score("accuracy", emotions, probabilities)
-
-
-def macro_f1(emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean over classes of the F1 score, 0 to 1; a class neither labelled nor answered is left out."""
-    return _score("macro_f1", emotions, probabilities)
-
-
-def log_loss(emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean of ``-ln`` of the probability given to the label, in nats."""
-    return _score("log_loss", emotions, probabilities)
-
-
-def brier_score(emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean squared distance from the label's corner of the simplex, 0 to 2 (Brier 1950)."""
-    return _score("brier", emotions, probabilities)
-
-
-def expected_calibration_error(emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean gap between confidence and accuracy over 15 equal bins, 0 to 1 (Guo et al. 2017, eq. 3)."""
-    return _score("calibration_error", emotions, probabilities)
-
-
-def hamming_accuracy(felt: np.ndarray, predicted: np.ndarray) -> float:
-    """Share of right bits over paintings and emotions: the metric that the MVIP 2024 paper reports.
+def bootstrap_metrics(
+    sums: Mapping[str, np.ndarray], n_resamples: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Every metric from the sums of several models, exact and resampled.
 
     Args:
-        felt: whether any annotator of the painting chose the emotion: bool [paintings, k].
+        sums: for each metric [models, artworks, columns].
+
+    Returns:
+        For each metric its values [models], and its values in each resample [models, n_resamples].
+    """
+    ends = np.cumsum([part.shape[-1] for part in sums.values()])[:-1]
+    resampled: dict[str, list[np.ndarray]] = {name: [] for name in sums}
+    for block in bootstrap_sums(np.concatenate(list(sums.values()), -1), n_resamples):
+        for name, part in zip(sums, np.split(block, ends, axis=-1), strict=True):
+            resampled[name].append(METRICS[name].value(part))
+    exact = {name: METRICS[name].value(part.sum(-2)) for name, part in sums.items()}
+    return exact, {name: np.concatenate(parts, -1) for name, parts in resampled.items()}
+
+
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Share of rows whose most probable label is the true one, 0 to 1."""
+    return METRICS["accuracy"](labels, probabilities)
+
+
+def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean F1 score over classes, 0 to 1; classes neither labelled nor predicted do not count."""
+    return METRICS["macro_f1"](labels, probabilities)
+
+
+def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean of ``-ln`` of the probability given to the true label, in nats."""
+    return METRICS["log_loss"](labels, probabilities)
+
+
+def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean squared distance from the true label's corner of the simplex, 0 to 2 (Brier 1950)."""
+    return METRICS["brier"](labels, probabilities)
+
+
+def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Mean gap between confidence and accuracy over 15 equal bins, 0 to 1 (Guo et al. 2017, eq. 3)."""
+    return METRICS["calibration_error"](labels, probabilities)
+
+
+def hamming_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Share of correct bits over artworks and labels, the metric of the MVIP 2024 paper.
+
+    Args:
+        labels: whether any annotator of the artwork chose the label: bool [artworks, k].
         predicted: the same, as predicted.
     """
-    return float((felt == predicted).mean())
+    return float((labels == predicted).mean())
 
 
-def bootstrap_sums(sums: np.ndarray, n_resamples: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """Sums over paintings drawn with replacement.
-
-    Args:
-        sums: per artwork, for one model or several: [..., artworks, columns].
-
-    Yields:
-        Blocks [..., block size, columns], ``n_resamples`` in all. All models share the resamples, so
-        the difference of two models is paired.
-    """
-    rng = np.random.default_rng(seed)
-    artworks = sums.shape[-2]
-    block = int(np.clip(2**24 // max(artworks, 1), 1, n_resamples))
-    for start in range(0, n_resamples, block):
-        size = min(block, n_resamples - start)
-        picks = rng.integers(0, artworks, (size, artworks))
-        offset = np.arange(size)[:, None] * artworks
-        weights = np.bincount((picks + offset).ravel(), minlength=size * artworks)
-        yield weights.reshape(size, artworks).astype(float) @ sums
-
-
-def ratio_scores(totals: np.ndarray, counts: np.ndarray, n_resamples: int = 1000) -> list[Score]:
-    """Means over all paintings of what each adds up to: one for each column.
-
-    Args:
-        totals: sum of the values of each painting [p, m].
-        counts: how many values that are [p, m].
-    """
-    width = totals.shape[1]
-    blocks = bootstrap_sums(np.concatenate([totals, counts], 1), n_resamples, SEED)
-    drawn = np.concatenate(list(blocks))
-    exact = np.concatenate([totals, counts], 1).sum(0)
-    means = drawn[:, :width] / np.maximum(drawn[:, width:], _TINY)
-    return [Score.of(exact[i] / max(exact[width + i], _TINY), means[:, i]) for i in range(width)]
-
-
-def confusion(emotions: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Counts [k, k]: rows are labels, columns answers."""
+def confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Counts [k, k]: true labels in rows, predicted labels in columns."""
     classes = probabilities.shape[1]
-    return _bincount_2d(emotions, probabilities.argmax(1), None, classes, classes).astype(int)
-
-
-def _score(name: str, emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    if len(emotions) == 0:
-        raise ValueError(f"{name} of no rows is undefined")
-    sums = sum_by_artwork(emotions, probabilities, np.zeros(len(emotions), int), 1)
-    return float(scores_of_sums(sums.sum(0))[name])
-
-
-def _bincount_2d(
-    rows: np.ndarray, columns: np.ndarray, weights: np.ndarray | None, height: int, width: int
-) -> np.ndarray:
-    flat = np.bincount(rows * width + columns, weights, height * width)
-    return flat.reshape(height, width).astype(float)
+    return sum_cells(labels, probabilities.argmax(1), None, classes, classes).astype(int)

@@ -140,7 +140,15 @@ class Vgg16Encoder(ImageEncoder):
             return hub.file_of(name, "model.safetensors")
 
         path = hub.guarded(name, fetch, "efficientnet_lite0")
-        encoder = cls({"family": "vgg16"}, ImagePreprocessing(interpolation="bilinear"))
+        config = hub.read_json(name, "config.json") or {}
+        published = hub.read_json(name, "preprocessor_config.json")
+        narrow = {"divisor": config["divisor"]} if "divisor" in config else {}
+        encoder = cls(
+            {"family": "vgg16", **narrow},
+            _preprocessing_of(published)
+            if published
+            else ImagePreprocessing(interpolation="bilinear"),
+        )
         load_weights(encoder.network, from_published(load_file(path)), str(path))
         return encoder.eval()
 
