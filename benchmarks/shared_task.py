@@ -18,9 +18,9 @@ from artaffect.shared_task.sample import FILE, write_artemotion28
 PUBLICS = """
 import sys
 from artaffect import AnnotationTable
-from artaffect.metrics.divergence import compare_publics
+from artaffect.metrics.divergence import compare_cultures
 from artaffect.report.culture import votes_of
-found = compare_publics(votes_of(AnnotationTable.load(sys.argv[1])))
+found = compare_cultures(votes_of(AnnotationTable.load(sys.argv[1])))
 print(f"{found.artworks} paintings, {len(found.pairs)} pairs, p = {found.overall.p_value:.3f}")
 """
 

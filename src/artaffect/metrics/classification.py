@@ -5,7 +5,7 @@ costs one matrix product (see :mod:`artaffect.metrics.bootstrap`). Tables, figur
 frames iterate over ``METRICS``: to add a metric, register one object.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,114 +17,58 @@ BINS = 15
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Values that are added up in one of ``width`` columns each."""
+
+    column: np.ndarray
+    """[n]."""
+    width: int
+    value: np.ndarray | None = None
+    """[n]; ones if None."""
+
+
+@dataclass(frozen=True)
 class Metric:
-    """A score of predicted distributions, computed from sums over artworks."""
+    """A score of predicted distributions; call it with labels [n] and probabilities [n, k]."""
 
     name: str
     """Its key in results: an identifier."""
     heading: str
     """What tables and figures call it."""
     higher_is_better: bool
-    sums: Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
-    """``(labels [n], probabilities [n, k], artworks [n], count) -> [count, columns]``."""
+    description: str
+    terms: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray | Cells]]
+    """From labels [n] and probabilities [n, k] to what is added up over rows: values [n], or cells."""
     value: Callable[[np.ndarray], np.ndarray]
-    """``sums [..., columns] -> [...]``; the leading axes stay."""
+    """From sums [..., columns] to scores [...]. The first column is the number of rows."""
     headline: bool = True
-    """Whether narrow tables and figures show it."""
+    """Whether tables and figures show it; results always hold it."""
+
+    def sums(
+        self, labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
+    ) -> np.ndarray:
+        """Add up the terms of each artwork: [count, columns].
+
+        Args:
+            artworks: each row's artwork as an index below ``count`` [n].
+        """
+        first = np.zeros_like(labels)
+        columns = [_add_up(Cells(first, 1), artworks, count)]
+        for term in self.terms(labels, probabilities):
+            cells = term if isinstance(term, Cells) else Cells(first, 1, term)
+            columns.append(_add_up(cells, artworks, count))
+        return np.concatenate(columns, 1)
 
     def __call__(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
-        """Score labels [n] and distributions [n, k] as a whole."""
         if len(labels) == 0:
             raise ValueError(f"{self.name} is undefined for no rows")
         sums = self.sums(labels, probabilities, np.zeros(len(labels), np.int64), 1)
         return float(self.value(sums[0]))
 
 
-def sum_rows(artworks: np.ndarray, count: int, *values: np.ndarray) -> np.ndarray:
-    """Add up row values [n] per artwork: [count, 1 + number of values], the row counts first."""
-    columns = [np.bincount(artworks, minlength=count)]
-    columns += [np.bincount(artworks, value, count) for value in values]
-    return np.stack(columns, 1).astype(float)
-
-
-def sum_cells(
-    artworks: np.ndarray, columns: np.ndarray, weights: np.ndarray | None, count: int, width: int
-) -> np.ndarray:
-    """Add up weights [n] (ones if None) per artwork and column: [count, width]."""
-    flat = np.bincount(artworks * width + columns, weights, count * width)
-    return flat.reshape(count, width).astype(float)
-
-
-def mean_of_rows(sums: np.ndarray) -> np.ndarray:
-    """The mean of the first value that :func:`sum_rows` added up [...]."""
-    return sums[..., 1] / np.maximum(sums[..., 0], TINY)
-
-
-def confidence_bins(confidence: np.ndarray) -> np.ndarray:
-    """The bin of each confidence, 0 to ``BINS - 1``; a confidence of 1 falls into the last one."""
-    return np.minimum((confidence * BINS).astype(int), BINS - 1)
-
-
-def _accuracy_sums(
-    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
-) -> np.ndarray:
-    correct = probabilities.argmax(1) == labels
-    return sum_rows(artworks, count, correct.astype(float))
-
-
-def _f1_sums(
-    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
-) -> np.ndarray:
-    """True positives, predictions and labels of each class: [count, 3 * k]."""
-    classes = probabilities.shape[1]
-    top = probabilities.argmax(1)
-    columns = (
-        sum_cells(artworks, labels, (top == labels).astype(float), count, classes),
-        sum_cells(artworks, top, None, count, classes),
-        sum_cells(artworks, labels, None, count, classes),
-    )
-    return np.concatenate(columns, 1)
-
-
-def _f1_value(sums: np.ndarray) -> np.ndarray:
-    true_positives, predicted, labelled = np.split(sums, 3, axis=-1)
-    f1 = 2 * true_positives / np.maximum(predicted + labelled, TINY)
-    present = (predicted + labelled) > 0
-    return (f1 * present).sum(-1) / np.maximum(present.sum(-1), 1)
-
-
-def _log_loss_sums(
-    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
-) -> np.ndarray:
-    given = probabilities[np.arange(len(labels)), labels]
-    return sum_rows(artworks, count, -np.log(given.clip(TINY)))
-
-
-def _brier_sums(
-    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
-) -> np.ndarray:
-    given = probabilities[np.arange(len(labels)), labels]
-    return sum_rows(artworks, count, np.square(probabilities).sum(1) - 2 * given + 1)
-
-
-def _calibration_sums(
-    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
-) -> np.ndarray:
-    """Row counts, then confidence and correct predictions of each bin: [count, 1 + 2 * BINS]."""
-    top = probabilities.argmax(1)
-    confidence = probabilities[np.arange(len(labels)), top]
-    bins = confidence_bins(confidence)
-    columns = (
-        sum_rows(artworks, count),
-        sum_cells(artworks, bins, confidence, count, BINS),
-        sum_cells(artworks, bins, (top == labels).astype(float), count, BINS),
-    )
-    return np.concatenate(columns, 1)
-
-
-def _calibration_value(sums: np.ndarray) -> np.ndarray:
-    confidence, correct = np.split(sums[..., 1:], 2, axis=-1)
-    return np.abs(confidence - correct).sum(-1) / np.maximum(sums[..., 0], TINY)
+def _add_up(cells: Cells, rows: np.ndarray, count: int) -> np.ndarray:
+    flat = np.bincount(rows * cells.width + cells.column, cells.value, count * cells.width)
+    return flat.reshape(count, cells.width).astype(float)
 
 
 METRICS: dict[str, Metric] = {}
@@ -143,31 +87,118 @@ def register_metric(metric: Metric) -> Metric:
     return metric
 
 
-for _metric in (
-    Metric("accuracy", "accuracy", True, _accuracy_sums, mean_of_rows),
-    Metric("macro_f1", "macro-F1", True, _f1_sums, _f1_value),
-    Metric("log_loss", "log-loss", False, _log_loss_sums, mean_of_rows),
-    Metric("calibration_error", "calibration error", False, _calibration_sums, _calibration_value),
-    Metric("brier", "Brier score", False, _brier_sums, mean_of_rows, headline=False),
-):
-    register_metric(_metric)
+def mean_of_rows(sums: np.ndarray) -> np.ndarray:
+    """The mean of a metric's first term over rows [...]."""
+    return sums[..., 1] / np.maximum(sums[..., 0], TINY)
+
+
+def confidence_bins(confidence: np.ndarray) -> np.ndarray:
+    """The bin of each confidence, 0 to ``BINS - 1``; a confidence of 1 falls into the last one."""
+    return np.minimum((confidence * BINS).astype(int), BINS - 1)
+
+
+def _correct(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    return (probabilities.argmax(1) == labels).astype(float)
+
+
+def _given(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The probability given to each row's label [n]."""
+    return probabilities[np.arange(len(labels)), labels]
+
+
+def _f1_terms(labels: np.ndarray, probabilities: np.ndarray) -> list[np.ndarray | Cells]:
+    """True positives, predictions and labels of each class."""
+    classes, top = probabilities.shape[1], probabilities.argmax(1)
+    correct = _correct(labels, probabilities)
+    return [Cells(labels, classes, correct), Cells(top, classes), Cells(labels, classes)]
+
+
+def _f1(sums: np.ndarray) -> np.ndarray:
+    true_positives, predicted, labelled = np.split(sums[..., 1:], 3, axis=-1)
+    f1 = 2 * true_positives / np.maximum(predicted + labelled, TINY)
+    present = (predicted + labelled) > 0
+    return (f1 * present).sum(-1) / np.maximum(present.sum(-1), 1)
+
+
+def _calibration_terms(labels: np.ndarray, probabilities: np.ndarray) -> list[np.ndarray | Cells]:
+    """Confidence and correct predictions of each bin."""
+    confidence = _given(probabilities.argmax(1), probabilities)
+    bins = confidence_bins(confidence)
+    return [Cells(bins, BINS, confidence), Cells(bins, BINS, _correct(labels, probabilities))]
+
+
+def _calibration_error(sums: np.ndarray) -> np.ndarray:
+    confidence, correct = np.split(sums[..., 1:], 2, axis=-1)
+    return np.abs(confidence - correct).sum(-1) / np.maximum(sums[..., 0], TINY)
+
+
+accuracy = register_metric(
+    Metric(
+        "accuracy",
+        "accuracy",
+        True,
+        "Share of rows whose most probable label is the true one, 0 to 1.",
+        lambda labels, probabilities: [_correct(labels, probabilities)],
+        mean_of_rows,
+    )
+)
+macro_f1 = register_metric(
+    Metric(
+        "macro_f1",
+        "macro-F1",
+        True,
+        "Mean F1 score over classes, 0 to 1; classes neither labelled nor predicted do not count.",
+        _f1_terms,
+        _f1,
+    )
+)
+log_loss = register_metric(
+    Metric(
+        "log_loss",
+        "log-loss",
+        False,
+        "Mean of ``-ln`` of the probability given to the true label, in nats.",
+        lambda labels, probabilities: [-np.log(_given(labels, probabilities).clip(TINY))],
+        mean_of_rows,
+    )
+)
+expected_calibration_error = register_metric(
+    Metric(
+        "calibration_error",
+        "calibration error",
+        False,
+        "Mean gap between confidence and accuracy over 15 equal bins, 0 to 1 (Guo et al. 2017, eq. 3).",
+        _calibration_terms,
+        _calibration_error,
+    )
+)
+brier_score = register_metric(
+    Metric(
+        "brier",
+        "Brier score",
+        False,
+        "Mean squared distance from the true label's corner of the simplex, 0 to 2 (Brier 1950).",
+        lambda labels, probabilities: [
+            np.square(probabilities).sum(1) - 2 * _given(labels, probabilities) + 1
+        ],
+        mean_of_rows,
+        headline=False,
+    )
+)
 
 
 def sum_by_artwork(
-    labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
+    predictions: Sequence[np.ndarray], labels: np.ndarray, artworks: np.ndarray, count: int
 ) -> dict[str, np.ndarray]:
-    """The sums of every registered metric, by name.
+    """The sums of every metric: name → [models, count, columns].
 
     Args:
+        predictions: distributions [n, k] of each model.
         labels: true labels as indices [n].
-        probabilities: predicted distributions [n, k].
         artworks: each row's artwork as an index below ``count`` [n].
-
-    Returns:
-        For each metric float64 [count, columns].
     """
     return {
-        name: metric.sums(labels, probabilities, artworks, count)
+        name: np.stack([metric.sums(labels, p, artworks, count) for p in predictions])
         for name, metric in METRICS.items()
     }
 
@@ -175,13 +206,10 @@ def sum_by_artwork(
 def bootstrap_metrics(
     sums: Mapping[str, np.ndarray], n_resamples: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Every metric from the sums of several models, exact and resampled.
+    """Each metric's values [models], and its values in each resample [models, n_resamples].
 
     Args:
         sums: for each metric [models, artworks, columns].
-
-    Returns:
-        For each metric its values [models], and its values in each resample [models, n_resamples].
     """
     ends = np.cumsum([part.shape[-1] for part in sums.values()])[:-1]
     resampled: dict[str, list[np.ndarray]] = {name: [] for name in sums}
@@ -190,31 +218,6 @@ def bootstrap_metrics(
             resampled[name].append(METRICS[name].value(part))
     exact = {name: METRICS[name].value(part.sum(-2)) for name, part in sums.items()}
     return exact, {name: np.concatenate(parts, -1) for name, parts in resampled.items()}
-
-
-def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of rows whose most probable label is the true one, 0 to 1."""
-    return METRICS["accuracy"](labels, probabilities)
-
-
-def macro_f1(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean F1 score over classes, 0 to 1; classes neither labelled nor predicted do not count."""
-    return METRICS["macro_f1"](labels, probabilities)
-
-
-def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean of ``-ln`` of the probability given to the true label, in nats."""
-    return METRICS["log_loss"](labels, probabilities)
-
-
-def brier_score(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean squared distance from the true label's corner of the simplex, 0 to 2 (Brier 1950)."""
-    return METRICS["brier"](labels, probabilities)
-
-
-def expected_calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean gap between confidence and accuracy over 15 equal bins, 0 to 1 (Guo et al. 2017, eq. 3)."""
-    return METRICS["calibration_error"](labels, probabilities)
 
 
 def hamming_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -230,4 +233,4 @@ def hamming_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
 def confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Counts [k, k]: true labels in rows, predicted labels in columns."""
     classes = probabilities.shape[1]
-    return sum_cells(labels, probabilities.argmax(1), None, classes, classes).astype(int)
+    return _add_up(Cells(probabilities.argmax(1), classes), labels, classes).astype(int)

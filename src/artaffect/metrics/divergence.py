@@ -5,8 +5,9 @@ This module finds the pairs of cultures, art styles, emotions and artworks that 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from artaffect.errors import InputError
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.bootstrap import Estimate, mean_estimate, ratio_estimates
-from artaffect.metrics.display import data_frame, html_table, text_table
+from artaffect.metrics.display import Displayed, Table, data_frame
 from artaffect.metrics.permutation import (
     ArtworkDivergences,
     CultureDivergence,
@@ -65,7 +66,7 @@ class EmotionGap:
 
 
 @dataclass(frozen=True, repr=False)
-class CultureComparison:
+class CultureComparison(Displayed):
     """The result of :func:`compare_cultures`."""
 
     min_votes: int
@@ -95,33 +96,40 @@ class CultureComparison:
         Raises:
             ImportError: pandas is not installed.
         """
-        records = []
-        for pair in self.pairs:
-            record = {**vars(pair), **asdict(pair.beyond_chance)}
-            records.append(record | {"beyond_chance": record.pop("value")})
         columns = ("first", "second", "artworks", "votes", "observed", "by_chance")
+        tests = ("distance", "p_value")
         return data_frame(
-            records, (*columns, "beyond_chance", "low", "high", "distance", "p_value")
+            (
+                [
+                    *attrgetter(*columns)(pair),
+                    *vars(pair.beyond_chance).values(),
+                    *attrgetter(*tests)(pair),
+                ]
+                for pair in self.pairs
+            ),
+            (*columns, "beyond_chance", "low", "high", *tests),
         )
 
-    def __repr__(self) -> str:
-        return f"{self._caption()}\n{text_table(*self._table())}"
-
-    def _repr_html_(self) -> str:
-        return html_table(self._caption(), *self._table())
-
-    def _caption(self) -> str:
-        return (
+    def _table(self) -> Table:
+        caption = (
             f"CultureComparison: {self.artworks:,} artworks with {self.min_votes} votes or more of each "
             f"of two cultures, {self.n_permutations:,} permutations"
         )
-
-    def _table(self) -> tuple[list[str], list[list[str]]]:
         header = ["first", "second", "artworks", "divergence beyond chance", "p"]
-        return header, [
-            [p.first, p.second, f"{p.artworks:,}", f"{p.beyond_chance:+.3f}", f"{p.p_value:.3f}"]
-            for p in self.pairs
-        ]
+        return (
+            caption,
+            header,
+            [
+                [
+                    p.first,
+                    p.second,
+                    f"{p.artworks:,}",
+                    f"{p.beyond_chance:+.3f}",
+                    f"{p.p_value:.3f}",
+                ]
+                for p in self.pairs
+            ],
+        )
 
 
 def compare_cultures(

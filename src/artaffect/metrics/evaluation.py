@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from artaffect.metrics.bootstrap import SEED, Estimate
 from artaffect.metrics.classification import (
@@ -15,7 +16,7 @@ from artaffect.metrics.classification import (
     confusion,
     sum_by_artwork,
 )
-from artaffect.metrics.display import data_frame, html_table, text_table
+from artaffect.metrics.display import Displayed, Table, data_frame
 
 T = TypeVar("T")
 
@@ -67,6 +68,9 @@ class GroupScores:
 class ModelScores(ByGroup[GroupScores]):
     """A model's scores: attributes are those of all rows, items those of each culture."""
 
+    overall: GroupScores
+    by_culture: Mapping[str, GroupScores]
+
     @property
     def support(self) -> int:
         """Number of rows."""
@@ -113,7 +117,7 @@ class Gap:
 
 
 @dataclass(frozen=True, repr=False)
-class EvaluationResult:
+class EvaluationResult(Displayed):
     """The scores of several models on the same rows; ``result["both"]`` is one model's scores."""
 
     protocol: Mapping[str, Any]
@@ -179,31 +183,23 @@ class EvaluationResult:
         for model, scores in self.scores():
             whole = "overall (all rows)" if "overall" in scores.by_culture else "overall"
             for culture, group in scores.groups():
-                for metric, estimate in group.metrics.items():
-                    records.append(
-                        {"model": model, "culture": whole if culture is None else culture}
-                        | {"metric": metric, "support": group.support, **asdict(estimate)}
-                    )
+                name = whole if culture is None else culture
+                for metric, e in group.metrics.items():
+                    records.append((model, name, metric, e.value, e.low, e.high, group.support))
         return data_frame(records, COLUMNS)
 
-    def __repr__(self) -> str:
-        return f"{self._caption()}\n{text_table(*self._table())}"
-
-    def _repr_html_(self) -> str:
-        return html_table(self._caption(), *self._table())
-
-    def _caption(self) -> str:
+    def _table(self) -> Table:
         split = f"split {self.protocol['split']}, " if "split" in self.protocol else ""
         rows, artworks = self.protocol["rows"], self.protocol["artworks"]
-        return f"EvaluationResult: {split}{rows:,} rows of {artworks:,} artworks"
-
-    def _table(self) -> tuple[list[str], list[list[str]]]:
-        metrics = [METRICS[name] for name in self.models[self.detailed].overall.metrics]
-        rows = [
-            [model, *(f"{scores.overall.metrics[metric.name]:.3f}" for metric in metrics)]
-            for model, scores in self.scores()
-        ]
-        return ["model", *(metric.heading for metric in metrics)], rows
+        metrics = self.models[self.detailed].overall.metrics
+        return (
+            f"EvaluationResult: {split}{rows:,} rows of {artworks:,} artworks",
+            ["model", *(METRICS[name].heading for name in metrics)],
+            [
+                [model, *(f"{scores.overall.metrics[name]:.3f}" for name in metrics)]
+                for model, scores in self.scores()
+            ],
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -211,37 +207,7 @@ class EvaluationResult:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EvaluationResult":
         """Read what :meth:`to_json` wrote."""
-        return cls(
-            protocol=data["protocol"],
-            models={name: _model_scores(scores) for name, scores in data["models"].items()},
-            baseline=data["baseline"] and _model_scores(data["baseline"]),
-            comparisons=[
-                Comparison(c["first"], c["second"], _by_group(c["by_group"], _estimates))
-                for c in data["comparisons"]
-            ],
-            detailed=data["detailed"],
-            confusion=_by_group(data["confusion"], lambda counts: counts),
-            reliability=_by_group(data["reliability"], lambda bins: Reliability(**bins)),
-            extra=data["extra"],
-        )
-
-
-def _estimates(data: Mapping[str, Any]) -> dict[str, Estimate]:
-    return {name: Estimate(**estimate) for name, estimate in data.items()}
-
-
-def _group_scores(data: Mapping[str, Any]) -> GroupScores:
-    return GroupScores(_estimates(data["metrics"]), data["support"], data["artworks"])
-
-
-def _model_scores(data: Mapping[str, Any]) -> ModelScores:
-    groups = _by_group(data, _group_scores)
-    return ModelScores(groups.overall, groups.by_culture)
-
-
-def _by_group(data: Mapping[str, Any], read: Any) -> ByGroup[Any]:
-    by_culture = {name: read(entry) for name, entry in data["by_culture"].items()}
-    return ByGroup(read(data["overall"]), by_culture)
+        return TypeAdapter(cls).validate_python(data)
 
 
 def evaluate(
@@ -351,8 +317,9 @@ def culture_gaps(
     masks = [cultures == name for name in names]
     gaps: dict[str, dict[str, Gap]] = {}
     for model, probabilities in predictions.items():
-        sums = [sum_by_artwork(labels[m], probabilities[m], codes[m], len(unique)) for m in masks]
-        exact, resampled = bootstrap_metrics(_stack(sums), n_resamples)
+        sums = [sum_by_artwork([probabilities[m]], labels[m], codes[m], len(unique)) for m in masks]
+        stacked = {name: np.concatenate([part[name] for part in sums]) for name in METRICS}
+        exact, resampled = bootstrap_metrics(stacked, n_resamples)
         gaps[model] = {}
         for name, metric in METRICS.items():
             values, drawn = exact[name], resampled[name]
@@ -392,14 +359,9 @@ def _resample(
     predictions: Sequence[np.ndarray], labels: np.ndarray, artworks: np.ndarray, n_resamples: int
 ) -> _Resampled:
     unique, codes = np.unique(artworks, return_inverse=True)
-    sums = [sum_by_artwork(labels, p, codes, len(unique)) for p in predictions]
-    exact, resampled = bootstrap_metrics(_stack(sums), n_resamples)
+    sums = sum_by_artwork(predictions, labels, codes, len(unique))
+    exact, resampled = bootstrap_metrics(sums, n_resamples)
     return _Resampled(exact, resampled, len(labels), len(unique))
-
-
-def _stack(sums: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """For each metric [models, artworks, columns]."""
-    return {name: np.stack([part[name] for part in sums]) for name in sums[0]}
 
 
 def _difference(

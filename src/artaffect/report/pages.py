@@ -44,8 +44,8 @@ _EMBEDDED_SIDE = 640
 _NEIGHBOUR_SIDE = 160
 _LANGUAGE_TAGS = {"english": "en", "arabic": "ar", "chinese": "zh", "spanish": "es"}
 """Tags by which a browser picks the right letters."""
-_STRONG = re.compile(r"([A-Za-z\u00c0-\u02af\u0370-\u1fff\u2e80-\uffdc])|([\u0590-\u08ff])")
-"""The first strong letter of a text: left to right, or right to left."""
+_STRONG = re.compile(r"([\u0590-\u08ff])|[A-Za-z\u00c0-\u02af\u0370-\u1fff\u2e80-\uffdc]")
+"""The first strong letter of a text; a group if it is written from right to left."""
 _TERMS = {
     "habit": "what this culture feels anyway",
     "prior": "what this culture feels anyway",
@@ -82,7 +82,7 @@ def write(path: Path, text: str) -> None:
 def text_direction(text: str) -> str:
     """``rtl`` or ``ltr``, by the first strong letter."""
     strong = _STRONG.search(text)
-    return "rtl" if strong and strong[2] else "ltr"
+    return "rtl" if strong and strong[1] else "ltr"
 
 
 def image_addresses(report: CultureReport, folder: Path, embed: bool = False) -> dict[str, str]:
@@ -152,7 +152,7 @@ def _culture_context(report: CultureReport, links: Mapping[str, str]) -> dict[st
     """Everything that the two templates of a culture report show."""
     divergence, agreement = report.divergence, report.agreement
     return {
-        "title": f"artaffect: whose emotion? {report.table}, {report.split}",
+        "title": f"Whose emotion? {report.table}, split {report.split}",
         "report": report,
         "findings": findings(report),
         "links": links,
@@ -194,7 +194,7 @@ def save_explanation(
     columns = {p.culture: list(p.probabilities.values()) for p in predictions}
     page = render(
         "explanation.html.j2",
-        title="artaffect: why this prediction",
+        title="Why this prediction?",
         predictions=emotion_table("What each culture would feel", columns, ".1%"),
         notes=list(dict.fromkeys(p.note for p in predictions if p.note)),
         cultures=[_explained(culture, item, preprocessing) for culture in explanation.by_culture],
