@@ -1,4 +1,4 @@
-"""Cultures compared: against values worked out by hand, and against a generative model whose truth is known."""
+"""Cultures compared: against values worked out by hand, and against a known generative model."""
 
 from itertools import combinations
 

@@ -13,13 +13,8 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError
 from artaffect.features import extract_arrays
 from artaffect.models.checkpoint import load_model
-from artaffect.report.culture import (
-    ReportOptions,
-    culture_report,
-    modality_ablation,
-    shuffle_images,
-    votes_of,
-)
+from artaffect.prediction.evaluation import modality_ablation, shuffle_images
+from artaffect.report.culture import ReportOptions, culture_report, votes_of
 from artaffect.report.findings import findings
 from artaffect.report.pages import image_addresses, save_culture_report
 
@@ -37,7 +32,7 @@ def test_the_image_left_out_leaves_the_caption_model(
 ) -> None:
     model = load_model(tiny_run)
     rows = extract_arrays(sample_table.of_split("test"), *model.encoders, model.cultures)
-    result = modality_ablation(model, rows, QUICK)
+    result = modality_ablation(model, rows, n_resamples=50)
     assert result is not None
     left_out = result.comparison("both_image_left_out", "caption").by_group.overall["log_loss"]
     if model.fusion.form == "logits":  # type: ignore[union-attr]

@@ -11,7 +11,6 @@ import numpy as np
 from artaffect.errors import InputError
 from artaffect.metrics.bootstrap import Estimate, ratio_estimates
 from artaffect.metrics.distances import DISTANCES
-from artaffect.metrics.permutation import Progress, no_progress
 from artaffect.metrics.votes import Votes
 
 _PRIOR_STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
@@ -55,7 +54,6 @@ def agreement(
     n_splits: int = 10,
     seed: int = 0,
     cultures: Sequence[str] = (),
-    progress: Progress = no_progress,
 ) -> Agreement:
     """Score annotators as predictors of other annotators.
 
@@ -63,7 +61,6 @@ def agreement(
         min_votes: votes that a culture needs on an artwork, at least 2.
         n_splits: random splits into halves.
         cultures: the cultures to compare; all if none is named.
-        progress: shows how far the work is.
 
     Raises:
         InputError: no artwork has enough votes from one culture.
@@ -81,7 +78,7 @@ def agreement(
         for c, name in enumerate(votes.cultures)
         if judged[:, c].any()
     }
-    reliability = split_half_reliability(votes, min_votes, n_splits, seed, progress)
+    reliability = split_half_reliability(votes, min_votes, n_splits, seed)
     return Agreement(min_votes, n_splits, ceilings, reliability)
 
 
@@ -128,14 +125,14 @@ def _loss_left_out(counts: np.ndarray) -> np.ndarray:
 
 
 def split_half_reliability(
-    votes: Votes, min_votes: int, n_splits: int, seed: int, progress: Progress = no_progress
+    votes: Votes, min_votes: int, n_splits: int, seed: int
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Predicting culture → predicted culture → score: see :class:`Agreement`."""
     rng = np.random.default_rng(seed)
     names, sizes = votes.cultures, votes.sizes
     priors = (votes.counts.sum(0) + 1.0) / (votes.counts.sum((0, 2))[:, None] + 9.0)
     result: dict[str, dict[str, dict[str, Estimate]]] = {name: {} for name in names}
-    for target in progress(range(len(names)), "splitting the votes of each culture"):
+    for target in range(len(names)):
         rows = np.flatnonzero(sizes[:, target] >= min_votes)
         if not len(rows):
             continue

@@ -36,9 +36,8 @@ class Metric:
     heading: str
     """What tables and figures call it."""
     higher_is_better: bool
-    description: str
-    terms: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray | Cells]]
-    """From labels [n] and probabilities [n, k] to what is added up over rows: values [n], or cells."""
+    terms: Callable[[np.ndarray, np.ndarray], np.ndarray | Sequence[Cells]]
+    """From labels [n] and probabilities [n, k] to what is added up over rows: a value [n], or cells."""
     value: Callable[[np.ndarray], np.ndarray]
     """From sums [..., columns] to scores [...]. The first column is the number of rows."""
     headline: bool = True
@@ -52,11 +51,10 @@ class Metric:
         Args:
             artworks: each row's artwork as an index below ``count`` [n].
         """
+        terms = self.terms(labels, probabilities)
         first = np.zeros_like(labels)
-        columns = [_add_up(Cells(first, 1), artworks, count)]
-        for term in self.terms(labels, probabilities):
-            cells = term if isinstance(term, Cells) else Cells(first, 1, term)
-            columns.append(_add_up(cells, artworks, count))
+        cells = [Cells(first, 1, terms)] if isinstance(terms, np.ndarray) else terms
+        columns = [_add_up(part, artworks, count) for part in (Cells(first, 1), *cells)]
         return np.concatenate(columns, 1)
 
     def __call__(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -88,7 +86,7 @@ def register_metric(metric: Metric) -> Metric:
 
 
 def mean_of_rows(sums: np.ndarray) -> np.ndarray:
-    """The mean of a metric's first term over rows [...]."""
+    """The mean over rows of a metric whose term is one value [...]."""
     return sums[..., 1] / np.maximum(sums[..., 0], TINY)
 
 
@@ -106,7 +104,15 @@ def _given(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return probabilities[np.arange(len(labels)), labels]
 
 
-def _f1_terms(labels: np.ndarray, probabilities: np.ndarray) -> list[np.ndarray | Cells]:
+def _surprise(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    return -np.log(_given(labels, probabilities).clip(TINY))
+
+
+def _squared_distance(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    return np.square(probabilities).sum(1) - 2 * _given(labels, probabilities) + 1
+
+
+def _f1_terms(labels: np.ndarray, probabilities: np.ndarray) -> list[Cells]:
     """True positives, predictions and labels of each class."""
     classes, top = probabilities.shape[1], probabilities.argmax(1)
     correct = _correct(labels, probabilities)
@@ -120,7 +126,7 @@ def _f1(sums: np.ndarray) -> np.ndarray:
     return (f1 * present).sum(-1) / np.maximum(present.sum(-1), 1)
 
 
-def _calibration_terms(labels: np.ndarray, probabilities: np.ndarray) -> list[np.ndarray | Cells]:
+def _calibration_terms(labels: np.ndarray, probabilities: np.ndarray) -> list[Cells]:
     """Confidence and correct predictions of each bin."""
     confidence = _given(probabilities.argmax(1), probabilities)
     bins = confidence_bins(confidence)
@@ -132,59 +138,24 @@ def _calibration_error(sums: np.ndarray) -> np.ndarray:
     return np.abs(confidence - correct).sum(-1) / np.maximum(sums[..., 0], TINY)
 
 
-accuracy = register_metric(
-    Metric(
-        "accuracy",
-        "accuracy",
-        True,
-        "Share of rows whose most probable label is the true one, 0 to 1.",
-        lambda labels, probabilities: [_correct(labels, probabilities)],
-        mean_of_rows,
-    )
-)
-macro_f1 = register_metric(
-    Metric(
-        "macro_f1",
-        "macro-F1",
-        True,
-        "Mean F1 score over classes, 0 to 1; classes neither labelled nor predicted do not count.",
-        _f1_terms,
-        _f1,
-    )
-)
-log_loss = register_metric(
-    Metric(
-        "log_loss",
-        "log-loss",
-        False,
-        "Mean of ``-ln`` of the probability given to the true label, in nats.",
-        lambda labels, probabilities: [-np.log(_given(labels, probabilities).clip(TINY))],
-        mean_of_rows,
-    )
-)
+accuracy = register_metric(Metric("accuracy", "accuracy", True, _correct, mean_of_rows))
+"""Share of rows whose most probable label is the true one, 0 to 1."""
+
+macro_f1 = register_metric(Metric("macro_f1", "macro-F1", True, _f1_terms, _f1))
+"""Mean F1 score over classes, 0 to 1; classes neither labelled nor predicted do not count."""
+
+log_loss = register_metric(Metric("log_loss", "log-loss", False, _surprise, mean_of_rows))
+"""Mean of ``-ln`` of the probability given to the true label, in nats."""
+
 expected_calibration_error = register_metric(
-    Metric(
-        "calibration_error",
-        "calibration error",
-        False,
-        "Mean gap between confidence and accuracy over 15 equal bins, 0 to 1 (Guo et al. 2017, eq. 3).",
-        _calibration_terms,
-        _calibration_error,
-    )
+    Metric("calibration_error", "calibration error", False, _calibration_terms, _calibration_error)
 )
+"""Mean gap between confidence and accuracy over 15 equal bins, 0 to 1 (Guo et al. 2017, eq. 3)."""
+
 brier_score = register_metric(
-    Metric(
-        "brier",
-        "Brier score",
-        False,
-        "Mean squared distance from the true label's corner of the simplex, 0 to 2 (Brier 1950).",
-        lambda labels, probabilities: [
-            np.square(probabilities).sum(1) - 2 * _given(labels, probabilities) + 1
-        ],
-        mean_of_rows,
-        headline=False,
-    )
+    Metric("brier", "Brier score", False, _squared_distance, mean_of_rows, headline=False)
 )
+"""Mean squared distance from the true label's corner of the simplex, 0 to 2 (Brier 1950)."""
 
 
 def sum_by_artwork(

@@ -21,10 +21,8 @@ from artaffect.metrics.permutation import (
     CultureDivergence,
     Divergence,
     PermutationNull,
-    Progress,
     StyleDivergence,
     false_discovery,
-    no_progress,
 )
 from artaffect.metrics.votes import Votes
 
@@ -138,7 +136,6 @@ def compare_cultures(
     n_permutations: int = 1000,
     seed: int = 0,
     top_k: int = 20,
-    progress: Progress = no_progress,
 ) -> CultureComparison:
     """Compare the cultures on every artwork that at least two of them have judged.
 
@@ -146,7 +143,6 @@ def compare_cultures(
         min_votes: votes that a culture needs on an artwork.
         n_permutations: permutations behind each p-value.
         top_k: how many of the most divisive artworks to list.
-        progress: shows how far the work is.
 
     Raises:
         InputError: no artwork has enough votes from two cultures.
@@ -157,8 +153,8 @@ def compare_cultures(
         raise InputError(_too_few(votes, min_votes))
     votes = votes.select_artworks(keep)
     null = PermutationNull(n_permutations, seed)
-    everyone = null.divergences(votes.counts * judged[keep][..., None], progress)
-    pairs, by_chance = _pairs(votes, min_votes, null, progress)
+    everyone = null.divergences(votes.counts * judged[keep][..., None])
+    pairs, by_chance = _pairs(votes, min_votes, null)
     everyone = replace(everyone, by_chance=by_chance)
     p_values = everyone.p_values()
     q_values = false_discovery(p_values)
@@ -210,7 +206,7 @@ def _too_few(votes: Votes, min_votes: int) -> str:
 
 
 def _pairs(
-    votes: Votes, min_votes: int, null: PermutationNull, progress: Progress
+    votes: Votes, min_votes: int, null: PermutationNull
 ) -> tuple[list[CultureDivergence], np.ndarray]:
     """Every pair of cultures, and the divergence by chance of an average pair of each artwork [p].
 
@@ -219,7 +215,7 @@ def _pairs(
     pairs = []
     total, count = np.zeros(len(votes.artworks)), np.zeros(len(votes.artworks))
     indices = list(combinations(range(len(votes.cultures)), 2))
-    for a, b in progress(indices, "comparing pairs of cultures"):
+    for a, b in indices:
         both = (votes.sizes[:, [a, b]] >= min_votes).all(1)
         if both.any():
             divergences = null.divergences(votes.counts[both][:, [a, b]])

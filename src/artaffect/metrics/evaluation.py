@@ -18,7 +18,11 @@ from artaffect.metrics.classification import (
 )
 from artaffect.metrics.display import Displayed, Table, data_frame
 
+S = TypeVar("S")
 T = TypeVar("T")
+
+PAIRS = (("both", "caption"), ("both", "image"))
+"""Models that are compared unless others are named."""
 
 COLUMNS = ("model", "culture", "metric", "value", "low", "high", "support")
 """Columns of :meth:`EvaluationResult.to_frame`."""
@@ -42,6 +46,11 @@ class ByGroup(Generic[T]):
 
     def __len__(self) -> int:
         return len(self.by_culture)
+
+    def map(self, function: Callable[[T], S]) -> "ByGroup[S]":
+        """Apply a function to every value."""
+        by_culture = {name: function(value) for name, value in self.by_culture.items()}
+        return ByGroup(function(self.overall), by_culture)
 
     def groups(self) -> list[tuple[str | None, T]]:
         """All values: first the overall one, under None, then each culture's."""
@@ -218,7 +227,7 @@ def evaluate(
     n_resamples: int = 1000,
     *,
     baseline: np.ndarray | None = None,
-    pairs: Sequence[tuple[str, str]] = (("both", "caption"), ("both", "image")),
+    pairs: Sequence[tuple[str, str]] = PAIRS,
 ) -> EvaluationResult:
     """Score models side by side on the same rows.
 
@@ -263,10 +272,7 @@ def evaluate(
         },
         models={name: _model(groups, i) for i, name in enumerate(names)},
         baseline=None if baseline is None else _model(groups, len(names)),
-        comparisons=[
-            Comparison(a, b, _difference(groups, names.index(a), names.index(b)))
-            for a, b in compared
-        ],
+        comparisons=[_comparison(groups, names, a, b) for a, b in compared],
         detailed=detailed,
         confusion=for_each_group(
             cultures, lambda mask: confusion(labels[mask], top[mask]).tolist()
@@ -364,16 +370,13 @@ def _resample(
     return _Resampled(exact, resampled, len(labels), len(unique))
 
 
-def _difference(
-    groups: ByGroup[_Resampled], first: int, second: int
-) -> ByGroup[Mapping[str, Estimate]]:
-    by_culture = {name: g.estimates(first, second) for name, g in groups.by_culture.items()}
-    return ByGroup(groups.overall.estimates(first, second), by_culture)
+def _comparison(
+    groups: ByGroup[_Resampled], names: Sequence[str], first: str, second: str
+) -> Comparison:
+    pair = names.index(first), names.index(second)
+    return Comparison(first, second, groups.map(lambda g: g.estimates(*pair)))
 
 
 def _model(groups: ByGroup[_Resampled], index: int) -> ModelScores:
-    def scores(group: _Resampled) -> GroupScores:
-        return GroupScores(group.estimates(index), group.support, group.artworks)
-
-    by_culture = {name: scores(group) for name, group in groups.by_culture.items()}
-    return ModelScores(scores(groups.overall), by_culture)
+    scores = groups.map(lambda g: GroupScores(g.estimates(index), g.support, g.artworks))
+    return ModelScores(scores.overall, scores.by_culture)

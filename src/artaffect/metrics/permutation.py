@@ -7,25 +7,15 @@ as likely as the observed one, so the test is exact for any number of votes. The
 minus the mean of the null is the divergence beyond chance.
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
 from artaffect.metrics.bootstrap import Estimate, mean_estimate
 from artaffect.metrics.distances import jensen_shannon_divergence
 
-Progress = Callable[[Any, str], Iterable[Any]]
-"""Iterates over items, and may show how far it is under a description."""
-
 _CHUNK = 4096
-
-
-def no_progress(items: Iterable[Any], _: str) -> Iterable[Any]:
-    """Iterate without showing anything."""
-    return items
 
 
 @dataclass(frozen=True)
@@ -94,16 +84,13 @@ class PermutationNull:
         self.seed = seed
         self._cache: dict[bytes, np.ndarray] = {}
 
-    def divergences(
-        self, counts: np.ndarray, progress: Progress = no_progress
-    ) -> "ArtworkDivergences":
+    def divergences(self, counts: np.ndarray) -> "ArtworkDivergences":
         """The divergences of artworks with votes [p, c, k], and their nulls."""
         totals = -np.sort(-counts.sum(1), axis=1)
         sizes = -np.sort(-counts.sum(2), axis=1)
         kinds, kind = np.unique(np.concatenate([totals, sizes], 1), axis=0, return_inverse=True)
         split = totals.shape[1]
-        rows = progress(kinds, "permuting votes")
-        nulls = np.stack([self._null(row[:split], row[split:]) for row in rows])
+        nulls = np.stack([self._null(row[:split], row[split:]) for row in kinds])
         return ArtworkDivergences(
             observed=mean_pairwise_divergence(counts),
             by_chance=nulls.mean(1, dtype=float)[kind],

@@ -15,7 +15,7 @@ from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.baseline import PriorBaseline
 from artaffect.metrics.classification import hamming_accuracy
-from artaffect.metrics.evaluation import EvaluationResult, evaluate
+from artaffect.metrics.evaluation import PAIRS, EvaluationResult, evaluate
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
@@ -98,14 +98,9 @@ def evaluate_rows(
     scored = rows if model.image is None else rows.select(rows.has_image)
     if not len(scored):
         raise InputError(f"no row of split {split!r} has an image, so the model cannot be scored")
-    result = evaluate(
-        predict_all_inputs(model, scored),
-        scored.emotion.numpy(),
-        scored.culture_names,
-        scored.artwork.numpy(),
-        n_resamples,
-        baseline=priors.baseline.predict_proba(scored.culture_names),
-    )
+    baseline = priors.baseline.predict_proba(scored.culture_names)
+    predictions = predict_all_inputs(model, scored)
+    result = evaluate_predictions(predictions, scored, n_resamples, baseline=baseline)
     protocol = {
         "split": split,
         **result.protocol,
@@ -119,6 +114,19 @@ def evaluate_rows(
     if model.fusion is not None:
         extra["fusion"] = describe_fusion(model.fusion, model.cultures)
     return replace(result, protocol=protocol, extra=extra)
+
+
+def evaluate_predictions(
+    predictions: Mapping[str, np.ndarray],
+    rows: AnnotationArrays,
+    n_resamples: int = 1000,
+    *,
+    baseline: np.ndarray | None = None,
+    pairs: Sequence[tuple[str, str]] = PAIRS,
+) -> EvaluationResult:
+    """Score the predictions [n, k] of several models for rows: see :func:`evaluate`."""
+    arrays = (rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy())
+    return evaluate(predictions, *arrays, n_resamples, baseline=baseline, pairs=pairs)
 
 
 def predict_all_inputs(model: EmotionModel, rows: AnnotationArrays) -> dict[str, np.ndarray]:
@@ -160,6 +168,41 @@ def predict_proba(
         present = usable.expand(len(cultures), 2)
         parts.append(model.answer(image, caption, present, cultures, calibrated)[0].numpy())
     return np.concatenate(parts)
+
+
+def shuffle_images(rows: AnnotationArrays, seed: int) -> AnnotationArrays:
+    """The same captions, with the image of another artwork for each artwork."""
+    with_image = torch.nonzero(rows.artwork_has_image).squeeze(1)
+    order = with_image[torch.from_numpy(np.random.default_rng(seed).permutation(len(with_image)))]
+    image = rows.image.clone()
+    # a cycle through a random order: no artwork keeps its own image
+    image[order] = rows.image[order.roll(1)]
+    return replace(rows, image=image)
+
+
+def modality_ablation(
+    model: EmotionModel, rows: AnnotationArrays, n_resamples: int = 1000, seed: int = 0
+) -> EvaluationResult | None:
+    """What the image adds to the caption, culture by culture; None for a model of one modality.
+
+    ``caption`` is the caption model by itself; ``both_image_left_out`` is what the combination predicts
+    from the caption alone.
+    """
+    if model.fusion is None or model.caption is None:
+        return None
+    alone = EmotionModel(None, model.caption, None, model.cultures, model.languages)
+    alone.temperature.copy_(model.temperature)
+    predictions = {
+        "image": predict_proba(model, rows, ("image",)),
+        "caption": predict_proba(alone, rows, ("caption",)),
+        "both": predict_proba(model, rows),
+        "both_image_shuffled": predict_proba(model, shuffle_images(rows, seed)),
+        "both_image_left_out": predict_proba(model, rows, ("caption",)),
+        "both_caption_left_out": predict_proba(model, rows, ("image",)),
+    }
+    pairs = [(name, "caption") for name in predictions if name.startswith("both")]
+    pairs += [("both", "both_image_shuffled"), ("both", "image")]
+    return evaluate_predictions(predictions, rows, n_resamples, pairs=pairs)
 
 
 def hamming(

@@ -23,7 +23,6 @@ from artaffect.metrics.evaluation import (
     ModelScores,
     Reliability,
     culture_gaps,
-    evaluate,
     for_each_group,
     reliability,
 )
@@ -33,7 +32,9 @@ from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.prediction.evaluation import (
     TrainingPriors,
+    evaluate_predictions,
     evaluate_rows,
+    modality_ablation,
     predict_all_inputs,
     predict_proba,
 )
@@ -121,31 +122,30 @@ def culture_report(
     notes: list[str] = []
     loaded, left_out = _load(runs, part, cache)
     rows = loaded[0].rows
-    divergence = _or_note(
-        lambda: compare_cultures(
-            votes_of(table),
-            options.min_votes,
-            options.n_resamples,
-            options.seed,
-            options.top_k,
-            _progress,
-        ),
-        notes,
-    )
+    _logger.info("comparing cultures")
+    limits = (options.min_votes, options.n_resamples, options.seed, options.top_k)
+    divergence = _or_note(lambda: compare_cultures(votes_of(table), *limits), notes)
     votes = votes_of(part)
     if len(votes.cultures) > _MAX_CULTURES:
         notes.append(f"Only the {_MAX_CULTURES} largest cultures predict each other's votes.")
     common = votes.cultures[:_MAX_CULTURES]
     ceilings = _or_note(
-        lambda: agreement(
-            votes, options.min_votes, seed=options.seed, cultures=common, progress=_progress
-        ),
-        notes,
+        lambda: agreement(votes, options.min_votes, seed=options.seed, cultures=common), notes
     )
     comparison = _compare(loaded, options)
     scores = [_score(run, options, table) for run in loaded]
-    if options.explanations:
-        scores = _with_deletion_tests(scores, loaded, part, options, notes)
+    if options.explanations and find_spec("captum") is None:
+        notes.append("Explanations are not tested: install artaffect[explain] to test them.")
+    elif options.explanations:
+        scores = [
+            replace(
+                run_scores,
+                deletion_tests=deletion_tests(
+                    TorchPredictor(run.model), part, options.explanations, options.seed
+                ),
+            )
+            for run_scores, run in zip(scores, loaded, strict=True)
+        ]
     divisive = divergence.divisive_artworks if divergence else ()
     return CultureReport(
         table=name,
@@ -173,41 +173,6 @@ def votes_of(table: AnnotationTable) -> Votes:
     )
 
 
-def shuffle_images(rows: AnnotationArrays, seed: int) -> AnnotationArrays:
-    """The same captions, with the image of another artwork for each artwork."""
-    with_image = torch.nonzero(rows.artwork_has_image).squeeze(1)
-    order = with_image[torch.from_numpy(np.random.default_rng(seed).permutation(len(with_image)))]
-    image = rows.image.clone()
-    # a cycle through a random order: no artwork keeps its own image
-    image[order] = rows.image[order.roll(1)]
-    return replace(rows, image=image)
-
-
-def modality_ablation(
-    model: EmotionModel, rows: AnnotationArrays, options: ReportOptions
-) -> EvaluationResult | None:
-    """What the image adds to the caption, culture by culture; None for a model of one modality.
-
-    ``caption`` is the caption model by itself; ``both_image_left_out`` is what the combination predicts
-    from the caption alone.
-    """
-    if model.fusion is None or model.caption is None:
-        return None
-    alone = EmotionModel(None, model.caption, None, model.cultures, model.languages)
-    alone.temperature.copy_(model.temperature)
-    predictions = {
-        "image": predict_proba(model, rows, ("image",)),
-        "caption": predict_proba(alone, rows, ("caption",)),
-        "both": predict_proba(model, rows),
-        "both_image_shuffled": predict_proba(model, shuffle_images(rows, options.seed)),
-        "both_image_left_out": predict_proba(model, rows, ("caption",)),
-        "both_caption_left_out": predict_proba(model, rows, ("image",)),
-    }
-    pairs = [(name, "caption") for name in predictions if name.startswith("both")]
-    pairs += [("both", "both_image_shuffled"), ("both", "image")]
-    return _evaluate(predictions, rows, options, pairs)
-
-
 def deletion_tests(
     predictor: TorchPredictor, table: AnnotationTable, count: int, seed: int = 0
 ) -> dict[str, DeletionTest]:
@@ -221,7 +186,7 @@ def deletion_tests(
     explainer = Explainer(predictor)
     checks: dict[str, list[Check]] = {}
     inputs = _one_input_per_artwork(predictor, table, count, seed)
-    for item in _progress(inputs, "testing explanations"):
+    for item in track(inputs, "testing explanations", len(inputs)):
         try:
             explanation = explainer.explain(item, check=True)
         except ImageError:  # broken since it was imported: the scores leave it out too
@@ -230,27 +195,6 @@ def deletion_tests(
             for name, check in culture.checks.items():
                 checks.setdefault(name, []).append(check)
     return {name: _deletion_test(of_modality) for name, of_modality in checks.items()}
-
-
-def _with_deletion_tests(
-    scores: list[RunScores],
-    loaded: Sequence[_Run],
-    part: AnnotationTable,
-    options: ReportOptions,
-    notes: list[str],
-) -> list[RunScores]:
-    if find_spec("captum") is None:
-        notes.append("Explanations are not tested: install artaffect[explain] to test them.")
-        return scores
-    return [
-        replace(
-            run_scores,
-            deletion_tests=deletion_tests(
-                TorchPredictor(run.model), part, options.explanations, options.seed
-            ),
-        )
-        for run_scores, run in zip(scores, loaded, strict=True)
-    ]
 
 
 def _one_input_per_artwork(
@@ -316,12 +260,12 @@ def _compare(loaded: Sequence[_Run], options: ReportOptions) -> dict[str, Evalua
     first, *others = loaded
     baseline = first.priors.baseline.predict_proba(first.rows.culture_names)
     return {
-        kind: _evaluate(
+        kind: evaluate_predictions(
             {run.name: predict_proba(run.model, run.rows, modalities) for run in loaded},
             first.rows,
-            options,
-            [(run.name, first.name) for run in others],
-            baseline,
+            options.n_resamples,
+            baseline=baseline,
+            pairs=[(run.name, first.name) for run in others],
         )
         for kind, modalities in first.inputs.items()
         if all(kind in run.inputs for run in others)
@@ -348,7 +292,7 @@ def _score(run: _Run, options: ReportOptions, table: AnnotationTable) -> RunScor
             kind: _calibration(run, kind, predictions[kind], options) for kind in run.inputs
         },
         cross_culture=_cross_culture(model, rows, options),
-        ablation=modality_ablation(model, rows, options),
+        ablation=modality_ablation(model, rows, options.n_resamples, options.seed),
         deletion_tests={},
     )
 
@@ -359,7 +303,8 @@ def _calibration(
     rows, model = run.rows, run.model
     raw = predict_proba(model, rows, run.inputs[kind], calibrated=False)
     predictions = {"uncalibrated": raw, "calibrated": calibrated}
-    result = _evaluate(predictions, rows, options, [("calibrated", "uncalibrated")])
+    pairs = [("calibrated", "uncalibrated")]
+    result = evaluate_predictions(predictions, rows, options.n_resamples, pairs=pairs)
     labels = rows.emotion.numpy()
 
     def bins(probabilities: np.ndarray) -> ByGroup[Reliability]:
@@ -388,30 +333,9 @@ def _cross_culture(
         str(index): predict_proba(model, rows, culture=index)
         for index in range(1 + len(model.cultures))
     }
-    overall, *others = _evaluate(predictions, rows, options, []).models.values()
+    result = evaluate_predictions(predictions, rows, options.n_resamples, pairs=())
+    overall, *others = result.models.values()
     return ByGroup(overall, dict(zip(model.cultures, others, strict=True)))
-
-
-def _evaluate(
-    predictions: Mapping[str, np.ndarray],
-    rows: AnnotationArrays,
-    options: ReportOptions,
-    pairs: Sequence[tuple[str, str]],
-    baseline: np.ndarray | None = None,
-) -> EvaluationResult:
-    return evaluate(
-        predictions,
-        rows.emotion.numpy(),
-        rows.culture_names,
-        rows.artwork.numpy(),
-        options.n_resamples,
-        baseline=baseline,
-        pairs=pairs,
-    )
-
-
-def _progress(items: Sequence[T], description: str) -> Any:
-    return track(items, description, len(items))
 
 
 def _or_note(compute: Callable[[], T], notes: list[str]) -> T | None:

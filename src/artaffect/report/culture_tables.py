@@ -53,16 +53,8 @@ def _divergence_table(
         f"{title} (mean Jensen-Shannon divergence, base 2)",
         [what, "paintings", "votes", "observed", "by chance", "beyond chance", "JS distance", "p"],
         [
-            [
-                name,
-                f"{d.artworks:,}",
-                f"{d.votes:,}",
-                f"{d.observed:.3f}",
-                f"{d.by_chance:.3f}",
-                signed(d.beyond_chance),
-                f"{d.distance:.3f}",
-                f"{d.p_value:.3f}",
-            ]
+            [name, f"{d.artworks:,}", f"{d.votes:,}", f"{d.observed:.3f}", f"{d.by_chance:.3f}"]
+            + [signed(d.beyond_chance), f"{d.distance:.3f}", f"{d.p_value:.3f}"]
             for name, d in named
         ],
     )
@@ -95,17 +87,10 @@ def _divisive(result: CultureComparison) -> TextTable:
         f"of 5 %, so about {result.expected_false:.0f} of them by chance)",
         ["painting", "observed", "by chance", "p", "q", "most frequent emotion"],
         [
-            [
-                artwork.artwork,
-                f"{artwork.observed:.3f}",
-                f"{artwork.by_chance:.3f}",
-                f"{artwork.p_value:.4f}",
-                f"{artwork.q_value:.4f}",
-                "; ".join(
-                    f"{name}: {_top(votes)}" for name, votes in list(artwork.votes.items())[:4]
-                ),
-            ]
-            for artwork in result.divisive_artworks
+            [a.artwork, f"{a.observed:.3f}", f"{a.by_chance:.3f}"]
+            + [f"{a.p_value:.4f}", f"{a.q_value:.4f}"]
+            + ["; ".join(f"{name}: {_top(votes)}" for name, votes in list(a.votes.items())[:4])]
+            for a in result.divisive_artworks
         ],
     )
 

@@ -12,11 +12,16 @@ import torch
 from artaffect.config import Recipe
 from artaffect.data.annotations import AnnotationTable
 from artaffect.features import extract_arrays
-from artaffect.metrics.evaluation import EvaluationResult, evaluate
+from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import read_config
 from artaffect.models.vgg import Vgg16
-from artaffect.prediction.evaluation import TrainingPriors, hamming, predict_all_inputs
+from artaffect.prediction.evaluation import (
+    TrainingPriors,
+    evaluate_predictions,
+    hamming,
+    predict_all_inputs,
+)
 from artaffect.recipes import load_recipe
 from artaffect.report.figures import training_curves
 from artaffect.report.pages import render, write
@@ -211,14 +216,8 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
                 scores[f"{split}_constant"] = result["constant_baseline"]
                 scores[f"{split}_artworks"] = result["artworks"]
             bits[paper_name] = PaperScores(**scores, paper_train=paper_train, paper_val=paper_val)
-    evaluation = evaluate(
-        predictions,
-        rows.emotion.numpy(),
-        rows.culture_names,
-        rows.artwork.numpy(),
-        baseline=baseline,
-        pairs=[("paper_both", "paper_text"), ("compact_both", "compact_caption")],
-    )
+    pairs = [("paper_both", "paper_text"), ("compact_both", "compact_caption")]
+    evaluation = evaluate_predictions(predictions, rows, baseline=baseline, pairs=pairs)
     return Reproduction(bits, evaluation, log)
 
 
