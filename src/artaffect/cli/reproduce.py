@@ -1,7 +1,7 @@
 """The paper's comparison from a table, or from drawn data."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import typer
@@ -46,5 +46,6 @@ def _drawn(folder: Path) -> AnnotationTable:
     if not saved.is_file():
         say(f"drawing {_PAINTINGS} paintings with captions (synthetic data)")
         csv = write_sample(folder, _PAINTINGS, seed=0, overwrite=True)
-        read_artelingo(csv, folder / "wikiart")[0].save(saved)
+        table, _ = read_artelingo(csv, folder / "wikiart")
+        replace(table, provenance={**table.provenance, "synthetic": True}).save(saved)
     return AnnotationTable.load(saved)

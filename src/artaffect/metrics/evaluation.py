@@ -328,11 +328,11 @@ def culture_gaps(
         exact, resampled = bootstrap_metrics(stacked, n_resamples)
         gaps[model] = {}
         for name, metric in METRICS.items():
-            values, drawn = exact[name], resampled[name]
+            values, resamples = exact[name], resampled[name]
             order = np.argsort(values if metric.higher_is_better else -values, kind="stable")
             worst, best = order[0], order[-1]
             difference = Estimate.from_resamples(
-                values[worst] - values[best], drawn[worst] - drawn[best]
+                values[worst] - values[best], resamples[worst] - resamples[best]
             )
             gaps[model][name] = Gap(str(names[best]), str(names[worst]), difference)
     return gaps

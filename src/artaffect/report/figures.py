@@ -75,14 +75,11 @@ def evaluation_figures(result: EvaluationResult) -> list[Figure]:
     """Scores, confusion, reliability, and the weights of a fusion."""
     figures = [
         scores_figure(result),
-        draw(
-            "Which emotion is taken for which (share of each label's captions)", _confusion, result
-        ),
+        draw("Which emotion is taken for which? (share of each label)", _confusion, result),
         draw("Are confident predictions correct? (reliability)", _reliability, result),
     ]
     if "fusion" in result.extra:
-        title = "Weights of image and caption in the combination"
-        figures.append(draw(title, _weights, result.extra["fusion"]))
+        figures.append(draw("Weights in the combination", _weights, result.extra["fusion"]))
     return figures
 
 
@@ -108,23 +105,20 @@ def _curves(figure: Any, training_log: Mapping[str, Sequence[Mapping[str, Any]]]
     known = [key for key in titles if key in keys]
     lines = -(-len(known) // 2)
     figure.set_size_inches(9.5, 3 * lines + 0.3)
+    legend: dict[str, Any] = {}
     for axis, key in zip(_grid(figure, lines, 2, len(known)), known, strict=True):
         for i, (training, epochs) in enumerate(training_log.items()):
-            points = [
-                (epoch.get("epoch", n), epoch[key])
-                for n, epoch in enumerate(epochs, 1)
-                if key in epoch
-            ]
-            if points:
-                axis.plot(*zip(*points, strict=True), markersize=4, label=training, **_look(i + 1))
+            values = [epoch.get(key, np.nan) for epoch in epochs]
+            if not np.isnan(values).all():
+                numbers = range(1, len(values) + 1)
+                axis.plot(numbers, values, markersize=4, label=training, **_look(i + 1))
         axis.set_title(titles[key], fontsize=10)
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.grid()
         handles, labels = axis.get_legend_handles_labels()
-        if len(labels) == len(training_log) or key == known[-1]:
-            shown = dict(zip(labels, handles, strict=True))
-    figure.legend(shown.values(), shown, loc="outside lower center", ncols=3, frameon=False)
+        legend |= dict(zip(labels, handles, strict=True))
+    figure.legend(legend.values(), legend, loc="outside lower center", ncols=3, frameon=False)
 
 
 def _grid(figure: Any, lines: int, columns: int, count: int) -> list[Any]:
