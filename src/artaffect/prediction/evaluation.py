@@ -232,10 +232,11 @@ def describe_fusion(fusion: LinearFusion, cultures: Sequence[str]) -> dict[str, 
     """The weights of a fusion under readable names: culture → source → weight."""
     weight = fusion.weight.detach()
     names = ["any", *cultures] if len(weight) > 1 else ["all"]
+    sources = getattr(fusion, "sources", ("image", "caption"))
     return {
         "form": fusion.form,
         "weights": {
-            name: dict(zip(("image", "caption"), map(float, row), strict=True))
+            name: dict(zip(sources, map(float, row), strict=True))
             for name, row in zip(names, weight, strict=True)
         },
     }

@@ -10,7 +10,7 @@ from artaffect.metrics.distances import DISTANCES
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, ModelScores
 from artaffect.metrics.permutation import Divergence
-from artaffect.report.results import ArtworkSummary, CultureReport, RunScores
+from artaffect.report.results import CultureReport, RunScores
 from artaffect.report.tables import (
     TextTable,
     comparison_table,
@@ -251,20 +251,10 @@ def _distances(scores: Mapping[str, Estimate]) -> list[str]:
     return [f"{scores[name]:.3f}" for name in DISTANCES]
 
 
-def emotion_table(
-    title: str, columns: Mapping[str, Sequence[float]], spec: str, what: str = "emotion"
-) -> TextTable:
+def emotion_table(title: str, columns: Mapping[str, Sequence[float]], spec: str) -> TextTable:
     """Emotions in rows, one column of numbers for each culture."""
     rows = [
         [str(emotion), *(f"{values[e]:{spec}}" for values in columns.values())]
         for e, emotion in enumerate(EMOTIONS)
     ]
-    return TextTable(title, [what, *columns], rows)
-
-
-def artwork_tables(artwork: ArtworkSummary) -> tuple[TextTable, TextTable]:
-    """The votes of an artwork, and the probabilities that the first run predicts."""
-    return (
-        emotion_table("Votes", artwork.votes, "d"),
-        emotion_table("Probabilities", artwork.predictions, ".3f"),
-    )
+    return TextTable(title, ["emotion", *columns], rows)

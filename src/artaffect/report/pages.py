@@ -1,6 +1,5 @@
 """Pages from templates: culture report, artwork, explanation. Names are escaped by the templates."""
 
-import io
 import json
 import os
 import re
@@ -20,7 +19,6 @@ from artaffect.prediction.predictor import PredictionInput
 from artaffect.report.culture_figures import divergence_figures, emotion_bars, run_figures
 from artaffect.report.culture_tables import (
     agreement_tables,
-    artwork_tables,
     comparison_tables,
     divergence_tables,
     emotion_table,
@@ -39,8 +37,6 @@ PAGE, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 ARTWORKS = "artworks"
 """The folder of the pages of single artworks."""
 
-_EMBEDDED_SIDE = 640
-"""Pixels of the longer side of an image that is put into a page."""
 _NEIGHBOUR_SIDE = 160
 _LANGUAGE_TAGS = {"english": "en", "arabic": "ar", "chinese": "zh", "spanish": "es"}
 """Tags by which a browser picks the right letters."""
@@ -101,11 +97,7 @@ def image_addresses(report: CultureReport, folder: Path, embed: bool = False) ->
         if artwork.image is None:
             continue
         if embed:
-            small = open_image(Path(artwork.image))
-            small.thumbnail((_EMBEDDED_SIDE, _EMBEDDED_SIDE))
-            buffer = io.BytesIO()
-            small.save(buffer, "JPEG", quality=85)
-            address = _data_address(buffer.getvalue())
+            address = _data_address(thumbnail_jpeg(Path(artwork.image)))
         else:
             address = quote(Path(os.path.relpath(artwork.image, folder.resolve())).as_posix())
         addresses[artwork.artwork] = address
@@ -125,20 +117,19 @@ def save_culture_report(
     for number, artwork in enumerate(report.divisive_artworks, start=1):
         stem = re.sub(r"[^\w.-]+", "_", artwork.artwork.rpartition("/")[2])[:80]
         name = f"{ARTWORKS}/{number:02d}-{stem}.html"
-        votes, probabilities = artwork_tables(artwork)
+        votes, predictions = artwork.votes, artwork.predictions
         page = render(
             "artwork.html.j2",
             title=artwork.artwork,
             report=report,
             artwork=artwork,
             image=images.get(artwork.artwork),
-            votes=(emotion_bars("Votes", artwork.votes, "votes"), votes),
-            predictions=(
-                emotion_bars("Probabilities", artwork.predictions, "probability"),
-                probabilities,
-            )
-            if artwork.predictions
-            else None,
+            votes=(emotion_bars("Votes", votes, "votes"), emotion_table("Votes", votes, "d")),
+            predictions=predictions
+            and (
+                emotion_bars("Probabilities", predictions, "probability"),
+                emotion_table("Probabilities", predictions, ".3f"),
+            ),
         )
         write(folder / name, page)
         links[artwork.artwork] = quote(name)
