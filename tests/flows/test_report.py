@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from jinja2 import UndefinedError
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.readers.artelingo import read_artelingo
+from artaffect.report.pages import render
 from tests.conftest import Command
 
 
@@ -123,6 +125,14 @@ def test_a_page_is_accessible_html(
         assert all('alt="' in image for image in re.findall(r"<img [^>]*>", text))
         assert "prefers-color-scheme: dark" in text and "@media print" in text
         assert "currentColor" in text and "#010203" not in text, "figures take the page's colour"
+
+
+def test_a_template_escapes_its_texts_and_misses_no_name() -> None:
+    context = {"protocol": "a < b", "figures": [], "tables": [], "curves": None}
+    page = render("evaluation.html.j2", title="<script>", **context)
+    assert "<h1>&lt;script&gt;</h1>" in page and "a &lt; b" in page
+    with pytest.raises(UndefinedError, match="'title' is undefined"):
+        render("evaluation.html.j2", **context)
 
 
 def test_every_address_leads_to_a_file_and_none_to_the_network(

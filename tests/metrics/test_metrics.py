@@ -20,6 +20,7 @@ from artaffect.metrics.classification import (
     sum_by_artwork,
 )
 from artaffect.metrics.evaluation import EvaluationResult, evaluate
+from tests.absent import run_without
 
 RNG = np.random.default_rng(0)
 EMOTIONS = RNG.integers(0, 9, 400)
@@ -181,6 +182,20 @@ def test_a_frame_has_one_row_for_each_model_culture_and_metric() -> None:
         result["both"]["arabic"].macro_f1.value,
         *result["both"]["arabic"].macro_f1.interval,
     )
+
+
+def test_a_frame_without_pandas_names_what_to_install() -> None:
+    code = """
+import numpy as np
+from artaffect.metrics.evaluation import evaluate
+result = evaluate({"m": np.eye(2)}, np.array([0, 1]), np.array(["x", "y"]), np.arange(2))
+try:
+    result.to_frame()
+except ImportError as error:
+    print(error)
+"""
+    done = run_without(["pandas"], code)
+    assert done.stdout == "to_frame() needs pandas: pip install pandas\n", done.stderr
 
 
 def test_results_are_readable() -> None:

@@ -58,12 +58,12 @@ def report(
     from artaffect.data.annotations import AnnotationTable
     from artaffect.report.culture import ReportOptions, culture_report
     from artaffect.report.findings import findings
-    from artaffect.report.pages import ARTWORKS, JSON, PAGE, image_addresses, save_culture_report
+    from artaffect.report.pages import JSON, PAGE, save_culture_report
     from artaffect.runtime import say
 
     options = ReportOptions(split, least, top_k=paintings, explanations=explanations)
     result = culture_report(runs, AnnotationTable.load(data), data.stem, options, cache)
-    save_culture_report(result, out, image_addresses(result, out / ARTWORKS, embed_images))
+    save_culture_report(result, out, embed_images)
     if as_json:
         typer.echo((out / JSON).read_text("utf-8"))
     else:

@@ -104,15 +104,16 @@ def image_addresses(report: CultureReport, folder: Path, embed: bool = False) ->
     return addresses
 
 
-def save_culture_report(
-    report: CultureReport, folder: Path, images: Mapping[str, str] | None = None
-) -> None:
+def save_culture_report(report: CultureReport, folder: Path, embed_images: bool = False) -> None:
     """Write one HTML page, Markdown, JSON, and a page for each divisive artwork under ``folder``.
 
     Args:
-        images: artwork → the address of its image as seen from ``ARTWORKS``.
+        embed_images: see :func:`image_addresses`.
+
+    Raises:
+        ImageError: an image that is to be embedded cannot be read.
     """
-    images = images or {}
+    images = image_addresses(report, folder / ARTWORKS, embed_images)
     links = {}
     for number, artwork in enumerate(report.divisive_artworks, start=1):
         stem = re.sub(r"[^\w.-]+", "_", artwork.artwork.rpartition("/")[2])[:80]
