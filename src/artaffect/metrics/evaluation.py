@@ -338,45 +338,34 @@ def culture_gaps(
     return gaps
 
 
-@dataclass(frozen=True)
-class _Resampled:
-    """Every metric of every model on one group of rows."""
-
-    exact: dict[str, np.ndarray]
-    """Metric → [models]."""
-    resampled: dict[str, np.ndarray]
-    """Metric → [models, n_resamples]."""
-    support: int
-    artworks: int
-
-    def estimates(self, model: int, minus: int | None = None) -> dict[str, Estimate]:
-        """Every metric of a model, or of its difference from another one."""
-
-        def of(values: np.ndarray) -> np.ndarray:
-            return values[model] if minus is None else values[model] - values[minus]
-
-        return {
-            name: Estimate.from_resamples(float(of(values)), of(self.resampled[name]))
-            for name, values in self.exact.items()
-        }
-
-
 def _resample(
     predictions: Sequence[np.ndarray], labels: np.ndarray, artworks: np.ndarray, n_resamples: int
-) -> _Resampled:
+) -> Callable[..., GroupScores]:
+    """Resample one group of rows: a function from a model, or two to subtract, to its scores."""
     unique, codes = np.unique(artworks, return_inverse=True)
     sums = sum_by_artwork(predictions, labels, codes, len(unique))
     exact, resampled = bootstrap_metrics(sums, n_resamples)
-    return _Resampled(exact, resampled, len(labels), len(unique))
+
+    def scores(model: int, minus: int | None = None) -> GroupScores:
+        def select(values: np.ndarray) -> np.ndarray:
+            return values[model] if minus is None else values[model] - values[minus]
+
+        estimates = {
+            name: Estimate.from_resamples(float(select(values)), select(resampled[name]))
+            for name, values in exact.items()
+        }
+        return GroupScores(estimates, len(labels), len(unique))
+
+    return scores
+
+
+def _model(groups: ByGroup[Callable[..., GroupScores]], index: int) -> ModelScores:
+    scores = groups.map(lambda group: group(index))
+    return ModelScores(scores.overall, scores.by_culture)
 
 
 def _comparison(
-    groups: ByGroup[_Resampled], names: Sequence[str], first: str, second: str
+    groups: ByGroup[Callable[..., GroupScores]], names: Sequence[str], first: str, second: str
 ) -> Comparison:
     pair = names.index(first), names.index(second)
-    return Comparison(first, second, groups.map(lambda g: g.estimates(*pair)))
-
-
-def _model(groups: ByGroup[_Resampled], index: int) -> ModelScores:
-    scores = groups.map(lambda g: GroupScores(g.estimates(index), g.support, g.artworks))
-    return ModelScores(scores.overall, scores.by_culture)
+    return Comparison(first, second, groups.map(lambda group: group(*pair).metrics))
