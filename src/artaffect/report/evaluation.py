@@ -13,7 +13,7 @@ from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.report.figures import evaluation_figures, training_curves
 from artaffect.report.findings import protocol_line
 from artaffect.report.pages import render, write
-from artaffect.report.tables import TextTable, evaluation_tables, headlines, shown_groups
+from artaffect.report.tables import TextTable, evaluation_tables, headlines, overall_label
 
 _INPUTS = {"both": "image and caption", "image": "image"}
 """What the detailed model uses; a distilled student uses captions."""
@@ -87,7 +87,7 @@ def model_card(result: EvaluationResult, description: Mapping[str, Any]) -> str:
 def _metadata(result: EvaluationResult, source: str) -> ModelCardData:
     inputs = _INPUTS.get(result.detailed, "caption")
     scores = result[result.detailed]
-    groups = {"overall": scores.overall} | shown_groups(scores)
+    groups = {overall_label(scores): scores.overall, **scores.by_culture}
     return ModelCardData(
         library_name="artaffect",
         tags=["art", "emotion-recognition", "affective-computing", "culture", "multimodal"],
