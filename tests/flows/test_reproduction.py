@@ -8,7 +8,12 @@ import pytest
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError
 from artaffect.models.checkpoint import load_model
-from artaffect.training.reproduction import IMAGE_MODELS, Reproduction, reproduce
+from artaffect.training.reproduction import (
+    IMAGE_MODELS,
+    Reproduction,
+    reproduce,
+    training_log_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +107,16 @@ def test_without_a_table_only_quick_can_go_on(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="needs --data TABLE"):
         run_reproduction(None, tmp_path, quick=False, cache=None, as_json=False)
+
+
+def test_the_training_log_of_a_run_is_read_from_its_lines(tmp_path: Path) -> None:
+    lines = [
+        {"training": "image", "epoch": 1, "loss": 2.0},
+        {"training": "caption", "epoch": 1, "loss": 1.5},
+        {"training": "image", "epoch": 2, "loss": 1.0},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    assert training_log_of(tmp_path) == {
+        "image": [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}],
+        "caption": [{"epoch": 1, "loss": 1.5}],
+    }
