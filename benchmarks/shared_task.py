@@ -18,9 +18,9 @@ from artaffect.shared_task.sample import CSV_FILE, write_artemotion28
 COMPARE_CULTURES = """
 import sys
 from artaffect import AnnotationTable
-from artaffect.metrics.divergence import compare_publics
+from artaffect.metrics.divergence import compare_cultures
 from artaffect.report.culture import votes_of
-comparison = compare_publics(votes_of(AnnotationTable.load(sys.argv[1])))
+comparison = compare_cultures(votes_of(AnnotationTable.load(sys.argv[1])))
 print(f"{comparison.artworks} paintings, {len(comparison.pairs)} pairs, p = {comparison.overall.p_value:.3f}")
 """
 

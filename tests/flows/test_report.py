@@ -1,4 +1,4 @@
-"""The report through the command line, its page read as a browser reads it."""
+"""The report on the command line, and its pages as a browser reads them."""
 
 import json
 import re
@@ -6,9 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from jinja2 import UndefinedError
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.readers.artelingo import read_artelingo
+from artaffect.report.pages import render
 from tests.conftest import Command
 
 
@@ -66,43 +68,71 @@ def test_a_report_says_what_its_json_says(
     shown = ("--paintings", 3, "--explanations", 4)
     code, said, err = artaffect("report", tiny_run, "--data", table, "--out", out, *shown)
     assert code == 0, err
-    assert "Publics read the same paintings differently" in said
+    assert "Cultures see the same paintings differently" in said
     assert "Overall, " in said and "the image" in said
-    found = json.loads((out / "report.json").read_text("utf-8"))
+    report = json.loads((out / "report.json").read_text("utf-8"))
     page = read(out / "report.html")
     assert all(len({len(row) for row in rows}) == 1 for rows in page.tables.values())
 
     pairs = next(
-        rows for title, rows in page.tables.items() if title.startswith("Pairs of publics")
+        rows for title, rows in page.tables.items() if title.startswith("Pairs of cultures")
     )
-    for pair in found["divergence"]["pairs"]:
-        row = next(row for row in pairs if row[0] == pair["name"])
+    for pair in report["divergence"]["pairs"]:
+        row = next(row for row in pairs if row[0] == f"{pair['first']} / {pair['second']}")
         assert row[3] == f"{pair['observed']:.3f}"
         assert row[5].startswith(f"{pair['beyond_chance']['value']:+.3f} [")
     scores = next(rows for t, rows in page.tables.items() if t.startswith("overall: 132 captions"))
-    run = found["runs"][0]
-    for model, groups in run["evaluation"]["models"].items():
-        row = next(row for row in scores if row[0] == model)
+    run = report["runs"][0]
+    models = {"baseline": run["evaluation"]["baseline"], **run["evaluation"]["models"]}
+    labels = {"both_without_culture": "both, culture not told"}
+    for model, groups in models.items():
+        row = next(row for row in scores if row[0] == labels.get(model, model))
         assert row[1].startswith(f"{groups['overall']['metrics']['accuracy']['value']:.3f} [")
     calibration = next(r for t, r in page.tables.items() if t.startswith("Calibration"))
-    warm = run["temperatures"]["both"]["arabic"]
-    assert ["both, calibrated, arabic", f"{warm:.2f}"] in [row[:2] for row in calibration]
+    temperature = run["calibration"]["both"]["temperatures"]["by_culture"]["arabic"]
+    row_names = [row[:2] for row in calibration]
+    assert ["both, calibrated, arabic", f"{temperature:.2f}"] in row_names
     assert any("labels of another: accuracy" in title for title in page.tables)
     tests = next(rows for title, rows in page.tables.items() if title.startswith("Deletion test"))
-    for name, test in run["deletion"].items():
+    for name, test in run["deletion_tests"].items():
         row = next(row for row in tests if row[0] == name)
-        assert test["paintings"] == 4 and row[1] == "4"
-        assert row[2].startswith(f"{test['gain']['value']:+.3f}".replace("-", "−"))
-        held = (
-            f"explanations of the {name} {'hold' if test['gain']['low'] > 0 else 'are not shown'}"
-        )
-        assert held in said.lower()
-    assert set(run["deletion"]) == {"image", "caption"}
+        assert test["artworks"] == 4 and row[1] == "4"
+        assert row[2].startswith(f"{test['deletion_auc_gap']['value']:+.3f}")
+        held = test["deletion_auc_gap"]["low"] > 0
+        verdict = f"explanations of the {name} {'hold' if held else 'are not shown'}"
+        assert verdict in said.lower()
+    assert set(run["deletion_tests"]) == {"image", "caption"}
 
     markdown = (out / "report.md").read_text("utf-8")
     for title in page.tables:
         assert f"**{title}**" in markdown
     assert re.search(r"NaN|nan\b|None", markdown) is None
+
+
+def test_a_page_is_accessible_html(
+    artaffect: Command, tiny_run: Path, table: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+    assert artaffect("report", tiny_run, "--data", table, "--out", out, "--explanations", 0)[0] == 0
+    for page in (out / "report.html", *(out / "artworks").iterdir()):
+        text = page.read_text("utf-8")
+        headings = [int(level) for level in re.findall(r"<h(\d)", text)]
+        assert headings[0] == 1 and headings.count(1) == 1
+        assert all(b - a <= 1 for a, b in zip(headings, headings[1:], strict=False))
+        ids = re.findall(r'\bid="([^"]+)"', text)
+        assert len(ids) == len(set(ids)), "no id occurs twice"
+        assert '<html lang="en">' in text and 'href="#content"' in text and 'id="content"' in text
+        assert all('alt="' in image for image in re.findall(r"<img [^>]*>", text))
+        assert "prefers-color-scheme: dark" in text and "@media print" in text
+        assert "currentColor" in text and "#010203" not in text, "figures take the page's colour"
+
+
+def test_a_template_escapes_its_texts_and_misses_no_name() -> None:
+    context = {"protocol": "a < b", "figures": [], "tables": [], "curves": None}
+    page = render("evaluation.html.j2", title="<script>", **context)
+    assert "<h1>&lt;script&gt;</h1>" in page and "a &lt; b" in page
+    with pytest.raises(UndefinedError, match="'title' is undefined"):
+        render("evaluation.html.j2", **context)
 
 
 def test_every_address_leads_to_a_file_and_none_to_the_network(
@@ -112,13 +142,13 @@ def test_every_address_leads_to_a_file_and_none_to_the_network(
     assert artaffect("report", tiny_run, "--data", table, "--out", out, "--paintings", 3)[0] == 0
     from urllib.parse import unquote
 
-    pages = [out / "report.html", *sorted((out / "paintings").iterdir())]
+    pages = [out / "report.html", *sorted((out / "artworks").iterdir())]
     assert len(pages) == 4
     for page in pages:
         assert not re.search(r"""(src|href)=["']?https?:|url\(https?:|import""", page.read_text())
         for address in read(page).addresses:
             assert (page.parent / unquote(address)).is_file(), address
-    assert len(read(pages[0]).addresses) == 3
+    assert len([a for a in read(pages[0]).addresses if a.startswith("artworks/")]) == 3
     assert any(a.endswith(".jpg") for a in read(pages[1]).addresses)
 
 
@@ -130,9 +160,9 @@ def test_arabic_captions_run_from_right_to_left_and_others_do_not(
         "report", tiny_run, "--data", table, "--out", out, "--paintings", 1, "--embed-images"
     )
     assert code == 0
-    (page,) = (out / "paintings").iterdir()
+    (page,) = (out / "artworks").iterdir()
     text = page.read_text("utf-8")
-    quotes = re.findall(r'<div class="quote" dir="(\w+)" lang="(\w+)">(.)', text)
+    quotes = re.findall(r'<blockquote dir="(\w+)" lang="(\w+)">(.)', text)
     assert {(direction, tag) for direction, tag, _ in quotes} == {
         ("rtl", "ar"),
         ("ltr", "en"),
@@ -163,11 +193,11 @@ def test_three_real_paintings_are_reported_with_honest_words(
     assert "too few to conclude anything" in said
 
 
-def test_a_report_that_cannot_be_made_says_why(
+def test_a_report_that_cannot_be_made_names_the_reason(
     artaffect: Command, tiny_run: Path, table: Path, tmp_path: Path
 ) -> None:
     code, _, err = artaffect("report", tiny_run, tiny_run, "--data", table, "--out", tmp_path / "x")
-    assert code == 1 and "a run is named twice" in err
+    assert code == 1 and "a run is given twice" in err
     code, _, err = artaffect("report", tmp_path, "--data", table, "--out", tmp_path / "x")
     assert code == 1 and "is no model folder" in err
     assert not (tmp_path / "x").exists()

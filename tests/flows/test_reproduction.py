@@ -8,7 +8,12 @@ import pytest
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError
 from artaffect.models.checkpoint import load_model
-from artaffect.training.reproduction import IMAGE_MODELS, Reproduction, reproduce
+from artaffect.training.reproduction import (
+    IMAGE_MODELS,
+    Reproduction,
+    reproduce,
+    training_log_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -17,44 +22,57 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(sample_table: AnnotationTable, out: Path) -> Reproduction:
+def result(sample_table: AnnotationTable, out: Path) -> Reproduction:
     return reproduce(sample_table, out, quick=True)
 
 
-def test_every_row_of_the_papers_table_comes_from_a_run(found: Reproduction, out: Path) -> None:
-    assert list(found.hamming) == ["ResNet50", "VGG", "ViT"]
+def test_every_row_of_the_papers_table_comes_from_a_run(result: Reproduction, out: Path) -> None:
+    assert list(result.hamming) == ["ResNet50", "VGG", "ViT"]
     for recipe, (name, train, val) in IMAGE_MODELS.items():
-        scores = found.hamming[name]
-        assert (scores["paper, train"], scores["paper, val"]) == (train, val)
+        scores = result.hamming[name]
+        assert (scores.paper_train, scores.paper_val) == (train, val)
         metrics = json.loads((out / "runs" / recipe / "metrics.json").read_text("utf-8"))
-        assert scores["val"] == metrics["extra"]["hamming"]["image"]
-        for split in ("train", "val"):
-            bits = scores[split] * 9 * scores[f"paintings, {split}"]
-            assert bits == pytest.approx(round(bits))  # whole bits, each painting once
-            assert 0 < scores[f"constant baseline, {split}"] < 1
+        assert scores.val == metrics["extra"]["hamming"]["image"]
+        for share, artworks in (
+            (scores.train, scores.train_artworks),
+            (scores.val, scores.val_artworks),
+        ):
+            bits = share * 9 * artworks
+            assert bits == pytest.approx(round(bits))  # whole bits, each artwork once
+        assert 0 < scores.train_constant < 1 and 0 < scores.val_constant < 1
 
 
-def test_all_models_are_scored_on_the_same_captions(found: Reproduction) -> None:
-    result = found.evaluation
-    assert list(result.models)[:6] == [
-        "baseline",
-        "paper: ResNet50",
-        "paper: VGG",
-        "paper: ViT",
-        "paper: text",
-        "paper: both",
+def test_the_hamming_accuracy_is_reported_for_multi_label_models_only(
+    result: Reproduction, out: Path
+) -> None:
+    for run in (out / "runs").iterdir():
+        metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+        model = load_model(run)
+        multi_label = model.image is not None and model.image.head.multi_label
+        assert ("hamming" in metrics["extra"]) == multi_label
+
+
+def test_all_models_are_scored_on_the_same_captions(result: Reproduction) -> None:
+    evaluation = result.evaluation
+    assert list(evaluation)[:5] == [
+        "paper_resnet50",
+        "paper_vgg16",
+        "paper_vit",
+        "paper_text",
+        "paper_both",
     ]
-    assert {"compact: image", "compact: caption", "compact: both"} < set(result.models)
-    for groups in result.models.values():
-        assert set(groups) == {"overall", "arabic", "chinese", "english"}
-        assert groups["overall"].support == result.protocol["rows"]
-    assert set(result.differences) == {
-        "paper: both - paper: text",
-        "compact: both - compact: caption",
+    assert evaluation.baseline is not None and evaluation.detailed == "paper_both"
+    assert {"compact_image", "compact_caption", "compact_both"} < set(evaluation)
+    for _, scores in evaluation.scores():
+        assert set(scores) == {"arabic", "chinese", "english"}
+        assert scores.support == evaluation.protocol["rows"]
+    assert {(c.first, c.second) for c in evaluation.comparisons} == {
+        ("paper_both", "paper_text"),
+        ("compact_both", "compact_caption"),
     }
 
 
-def test_the_merged_model_is_built_on_the_trained_ones(found: Reproduction, out: Path) -> None:
+def test_the_merged_model_is_built_on_the_trained_ones(result: Reproduction, out: Path) -> None:
     merged, text = (load_model(out / "runs" / name) for name in ("paper-fusion", "paper-text"))
     assert merged.caption is not None and text.caption is not None
     for a, b in zip(merged.caption.parameters(), text.caption.parameters(), strict=True):
@@ -63,24 +81,22 @@ def test_the_merged_model_is_built_on_the_trained_ones(found: Reproduction, out:
     assert merged.fusion is not None and merged.fusion.form == "features"
 
 
-def test_the_page_shows_tables_and_the_course_of_each_training(
-    found: Reproduction, out: Path
-) -> None:
+def test_the_page_shows_tables_and_training_curves(result: Reproduction, out: Path) -> None:
     page = (out / "report.html").read_text("utf-8")
     assert "<svg" in page and "paper-resnet50, image" in page and "paper-text, caption" in page
-    assert all(len(history) >= 3 for history in found.histories.values())
+    assert all(len(epochs) >= 3 for epochs in result.training_log.values())
     text = (out / "tables.md").read_text("utf-8")
     assert "| ResNet50 |" in text and "0.7114" in text and "Quick settings" in text
     saved = json.loads((out / "results.json").read_text("utf-8"))
-    assert saved["hamming"]["ViT"]["val"] == found.hamming["ViT"]["val"]
+    assert saved["hamming"]["ViT"]["val"] == result.hamming["ViT"].val
 
 
 def test_finished_runs_are_taken_as_they_are(
-    found: Reproduction, sample_table: AnnotationTable, out: Path
+    result: Reproduction, sample_table: AnnotationTable, out: Path
 ) -> None:
     stamps = {run: run.stat().st_mtime_ns for run in (out / "runs").iterdir()}
     again = reproduce(sample_table, out, quick=True)
-    assert again.evaluation == found.evaluation
+    assert again.evaluation == result.evaluation
     assert stamps == {run: run.stat().st_mtime_ns for run in (out / "runs").iterdir()}
     with pytest.raises(ConfigError, match="paper-resnet50 was trained with other settings"):
         reproduce(sample_table, out)
@@ -91,3 +107,16 @@ def test_without_a_table_only_quick_can_go_on(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="needs --data TABLE"):
         run_reproduction(None, tmp_path, quick=False, cache=None, as_json=False)
+
+
+def test_the_training_log_of_a_run_is_read_from_its_lines(tmp_path: Path) -> None:
+    lines = [
+        {"training": "image", "epoch": 1, "loss": 2.0},
+        {"training": "caption", "epoch": 1, "loss": 1.5},
+        {"training": "image", "epoch": 2, "loss": 1.0},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+    assert training_log_of(tmp_path) == {
+        "image": [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}],
+        "caption": [{"epoch": 1, "loss": 1.5}],
+    }

@@ -1,4 +1,4 @@
-"""Publics compared: against values worked out by hand, and against a law whose truth is known."""
+"""Cultures compared: against values worked out by hand, and against a known generative model."""
 
 from itertools import combinations
 
@@ -8,25 +8,25 @@ import pytest
 from artaffect.data.sample.generative_model import CULTURES, best_scores, divergences, feelings
 from artaffect.errors import InputError
 from artaffect.labels import EMOTIONS
-from artaffect.metrics.agreement import agreement, draw_votes
+from artaffect.metrics.agreement import agreement, sample_votes
 from artaffect.metrics.distances import (
     DISTANCES,
     cross_entropy,
+    distribution_scores,
     earth_movers_distance,
     entropy,
     jensen_shannon_distance,
     jensen_shannon_divergence,
     manhattan_distance,
 )
-from artaffect.metrics.divergence import compare_publics, rarefied_entropy
-from artaffect.metrics.histograms import distribution_scores
+from artaffect.metrics.divergence import compare_cultures, rarefied_entropy
+from artaffect.metrics.evaluation import culture_gaps
 from artaffect.metrics.permutation import (
     PermutationNull,
     false_discovery,
     mean_pairwise_divergence,
 )
 from artaffect.metrics.votes import Votes
-from artaffect.report.results import gaps
 
 
 def drawn_votes(votes: int, paintings: int, strength: float = 1.0, seed: int = 0) -> Votes:
@@ -83,9 +83,9 @@ def test_votes_are_counted_for_each_painting_and_culture() -> None:
     assert votes.counts[1, 1, 3] == 2 and votes.counts.sum() == 4
 
 
-def test_a_null_does_not_depend_on_the_order_of_emotions_or_publics() -> None:
+def test_a_null_does_not_depend_on_the_order_of_emotions_or_cultures() -> None:
     counts = np.array([[[3, 1, 0, 0], [0, 2, 2, 0]], [[2, 0, 2, 0], [0, 3, 1, 0]]])
-    null = PermutationNull(200, 0).of(counts)
+    null = PermutationNull(200, 0).divergences(counts)
     assert null.kind.tolist() == [0, 0], "totals 3 3 2 and 3 3 2, four votes each"
     assert null.observed == pytest.approx(mean_pairwise_divergence(counts))
 
@@ -94,14 +94,14 @@ def test_a_p_value_is_the_share_of_deals_as_far_apart() -> None:
     # three against three, wholly apart: 2 of the 20 ways to deal six votes
     votes = np.zeros((1, 2, 9), int)
     votes[0, 0, 0] = votes[0, 1, 1] = 3
-    p = PermutationNull(20_000, 1).of(votes).p_values()
+    p = PermutationNull(20_000, 1).divergences(votes).p_values()
     assert p[0] == pytest.approx(0.1, abs=0.01)
 
 
-def test_equal_publics_are_found_different_in_about_one_of_twenty_draws() -> None:
+def test_equal_cultures_are_found_different_in_about_one_of_twenty_draws() -> None:
     rejected = 0
     for seed in range(200):
-        found = compare_publics(drawn_votes(4, 1, 0.0, seed), n_resamples=199, seed=seed)
+        found = compare_cultures(drawn_votes(4, 1, 0.0, seed), n_permutations=199, seed=seed)
         rejected += found.overall.p_value <= 0.05
     assert 4 <= rejected <= 17, "the 98 % interval around 10"
 
@@ -111,10 +111,11 @@ def test_the_divergence_found_is_the_stated_one(strength: float) -> None:
     stated = divergences(strength)
     covered = []
     for seed in range(10):
-        found = compare_publics(drawn_votes(10, 4, strength, seed), n_resamples=200)
-        assert {pair.name for pair in found.pairs} == set(stated)
-        for pair in found.pairs:
-            covered.append(pair.beyond_chance.low <= stated[pair.name] <= pair.beyond_chance.high)
+        found = compare_cultures(drawn_votes(10, 4, strength, seed), n_permutations=200)
+        names = [f"{pair.first} / {pair.second}" for pair in found.pairs]
+        assert set(names) == set(stated)
+        for name, pair in zip(names, found.pairs, strict=True):
+            covered.append(pair.beyond_chance.low <= stated[name] <= pair.beyond_chance.high)
             assert pair.observed > pair.beyond_chance.value + 0.05, (
                 "the plain figure is mostly noise"
             )
@@ -123,31 +124,41 @@ def test_the_divergence_found_is_the_stated_one(strength: float) -> None:
     assert np.mean(covered) >= 0.85, "95 % intervals, 30 of them"
 
 
+def test_a_comparison_of_cultures_is_readable_and_becomes_a_frame() -> None:
+    result = compare_cultures(drawn_votes(6, 2), n_permutations=20)
+    frame = result.to_frame()
+    assert list(frame["first"]) == [pair.first for pair in result.pairs]
+    assert list(frame.beyond_chance) == [pair.beyond_chance.value for pair in result.pairs]
+    assert list(frame.low) == [pair.beyond_chance.low for pair in result.pairs]
+    assert repr(result).startswith("CultureComparison: 72 artworks with 4 votes or more")
+    assert '<th scope="row">english</th>' in result._repr_html_()
+
+
 def test_divisive_paintings_are_those_that_differ() -> None:
     votes = drawn_votes(8, 4, 0.0)
     counts = votes.counts.copy()
     counts[5] = 0
     for c, emotion in enumerate((1, 3, 6)):
         counts[5, c, emotion] = 8
-    found = compare_publics(
-        Votes(votes.artworks, votes.styles, votes.cultures, counts), n_resamples=1000, shown=3
+    found = compare_cultures(
+        Votes(votes.artworks, votes.styles, votes.cultures, counts), n_permutations=1000, top_k=3
     )
-    first = found.paintings[0]
+    first = found.divisive_artworks[0]
     assert first.artwork == "style/painting 5" and first.q_value < 0.2
-    assert first.votes["english"][1] == 8 and len(found.paintings) == 3
-    assert [style.name for style in found.styles] in (["a", "b"], ["b", "a"])
+    assert first.votes["english"][1] == 8 and len(found.divisive_artworks) == 3
+    assert [style.style for style in found.styles] in (["a", "b"], ["b", "a"])
 
 
-def test_emotions_of_equal_publics_differ_by_nothing() -> None:
-    equal = compare_publics(drawn_votes(6, 12, 0.0), n_resamples=50)
-    apart = compare_publics(drawn_votes(6, 12, 1.0), n_resamples=50)
-    assert all(gap.differs_by.low == 0 for gap in equal.emotions[4:])
-    assert apart.emotions[0].differs_by.low > 0.1
+def test_emotions_of_equal_cultures_differ_by_nothing() -> None:
+    equal = compare_cultures(drawn_votes(6, 12, 0.0), n_permutations=50)
+    apart = compare_cultures(drawn_votes(6, 12, 1.0), n_permutations=50)
+    assert all(gap.difference.low == 0 for gap in equal.emotions[4:])
+    assert apart.emotions[0].difference.low > 0.1
     felt = feelings().reshape(36, 3, 9)
     squares = [np.square(felt[:, a] - felt[:, b]).mean(0) for a, b in combinations(range(3), 2)]
     true = dict(zip(map(str, EMOTIONS), np.sqrt(np.mean(squares, 0)), strict=True))
     for gap in apart.emotions:
-        assert gap.differs_by.low - 0.02 <= true[gap.emotion] <= gap.differs_by.high + 0.02
+        assert gap.difference.low - 0.02 <= true[gap.emotion] <= gap.difference.high + 0.02
 
 
 def test_entropy_at_one_number_of_votes_is_the_mean_over_all_samples() -> None:
@@ -157,13 +168,15 @@ def test_entropy_at_one_number_of_votes_is_the_mean_over_all_samples() -> None:
     assert rarefied_entropy(counts, 4)[0] == pytest.approx(np.mean([entropy(s) for s in samples]))
 
 
-def test_too_few_votes_are_said() -> None:
+def test_too_few_votes_are_refused_with_the_largest_number() -> None:
     votes = drawn_votes(3, 1)
-    with pytest.raises(InputError, match=r"no painting has 4 votes .* the most is 3; lower"):
-        compare_publics(votes)
-    with pytest.raises(InputError, match="the table has one public only"):
-        compare_publics(votes.of_cultures([0]), least=2)
-    with pytest.raises(InputError, match="no painting has 4 votes of one culture"):
+    with pytest.raises(
+        InputError, match=r"no artwork has 4 votes .* the largest number is 3; lower min_votes"
+    ):
+        compare_cultures(votes)
+    with pytest.raises(InputError, match="the table has one culture only"):
+        compare_cultures(votes.select_cultures([0]), min_votes=2)
+    with pytest.raises(InputError, match="no artwork has 4 votes from one culture"):
         agreement(votes, 4)
 
 
@@ -181,14 +194,14 @@ def test_the_ceiling_lies_around_the_best_possible() -> None:
         def mean(side: str, metric: str, found: dict = found) -> float:  # type: ignore[type-arg]
             return float(np.mean([getattr(c, side)[metric].value for c in found.values()]))
 
-        low, high = mean("votes_left_out", "accuracy"), mean("votes_known", "accuracy")
+        low, high = mean("lower_bound", "accuracy"), mean("upper_bound", "accuracy")
         assert low < best.accuracy < high
-        assert mean("votes_known", "log_loss") < best.log_loss < mean("votes_left_out", "log_loss")
+        assert mean("upper_bound", "log_loss") < best.log_loss < mean("lower_bound", "log_loss")
     assert high - low < 0.02, "with many votes both close in on it"
 
 
-def test_readers_of_another_public_predict_worse_where_publics_differ() -> None:
-    apart, equal = (agreement(drawn_votes(10, 4, s), 4).halves for s in (1.0, 0.0))
+def test_readers_of_another_culture_predict_worse_where_cultures_differ() -> None:
+    apart, equal = (agreement(drawn_votes(10, 4, s), 4).split_half_reliability for s in (1.0, 0.0))
     metric = "jensen_shannon_divergence"
     own = apart["english"]["english"][metric].value
     assert own < apart["arabic"]["english"][metric].low
@@ -198,7 +211,7 @@ def test_readers_of_another_public_predict_worse_where_publics_differ() -> None:
 
 def test_draws_without_replacement_keep_the_votes() -> None:
     counts = np.array([[3, 0, 2], [1, 1, 5]])
-    drawn = draw_votes(counts, np.array([2, 7]), np.random.default_rng(0))
+    drawn = sample_votes(counts, np.array([2, 7]), np.random.default_rng(0))
     assert drawn.sum(1).tolist() == [2, 7]
     assert (drawn <= counts).all() and drawn[1].tolist() == [1, 1, 5]
 
@@ -209,12 +222,13 @@ def test_a_models_answer_is_set_against_the_whole_histogram() -> None:
     said[0], said[1] = emotions(awe=1), emotions(awe=1)
     cultures = np.array(["x", "x", "x", "x", "y"], object)
     artworks = np.array([7, 7, 7, 7, 7])
-    found = distribution_scores({"m": said}, labels, cultures, artworks, least=4)["m"]
+    found = distribution_scores({"m": said}, labels, cultures, artworks, min_votes=4)["m"]
     # votes: awe 3/4, fear 1/4; the mean answer is the same
-    assert set(found) == {"overall", "x"}, "one vote of y is no histogram"
+    assert list(found) == ["x"], "one vote of y is no histogram"
+    assert found.overall == found["x"]
     assert found["x"]["jensen_shannon_divergence"].value == pytest.approx(0, abs=1e-9)
     assert found["x"]["manhattan_distance"].value == pytest.approx(0)
-    assert not distribution_scores({"m": said}, labels, cultures, artworks, least=5)
+    assert not distribution_scores({"m": said}, labels, cultures, artworks, min_votes=5)
 
 
 def test_the_gap_names_the_best_and_the_worst_served() -> None:
@@ -222,8 +236,8 @@ def test_the_gap_names_the_best_and_the_worst_served() -> None:
     cultures = np.repeat(np.array(["x", "y", "z"], object), 40)
     said = np.tile(np.eye(9)[0] * 0.9 + 0.1 / 9, (120, 1))
     said[cultures == "y"] = np.eye(9)[labels[cultures == "y"]] * 0.9 + 0.1 / 9
-    found = gaps({"m": said}, labels, cultures, np.arange(120) % 20)["m"]
+    found = culture_gaps({"m": said}, labels, cultures, np.arange(120) % 20)["m"]
     assert found["accuracy"].best == "y" == found["log_loss"].best
     assert found["accuracy"].difference.value == pytest.approx(-0.5)
     assert found["log_loss"].difference.value > 0
-    assert gaps({"m": said}, labels, np.full(120, "x", object), np.arange(120)) == {}
+    assert culture_gaps({"m": said}, labels, np.full(120, "x", object), np.arange(120)) == {}

@@ -1,4 +1,4 @@
-"""Scores against values worked out by hand, and properties of their intervals."""
+"""Metrics against values worked out by hand, and properties of their intervals."""
 
 import json
 
@@ -7,20 +7,20 @@ import pytest
 
 from artaffect.errors import NotFittedError
 from artaffect.metrics.baseline import PriorBaseline
+from artaffect.metrics.bootstrap import Estimate, bootstrap_sums
 from artaffect.metrics.classification import (
     METRICS,
     accuracy,
-    bootstrap_sums,
     brier_score,
     confusion,
     expected_calibration_error,
     hamming_accuracy,
     log_loss,
     macro_f1,
-    scores_of_sums,
     sum_by_artwork,
 )
 from artaffect.metrics.evaluation import EvaluationResult, evaluate
+from tests.absent import run_without
 
 RNG = np.random.default_rng(0)
 EMOTIONS = RNG.integers(0, 9, 400)
@@ -68,24 +68,28 @@ def test_hamming_is_the_share_of_right_bits() -> None:
 
 
 def test_sums_per_artwork_add_up_to_the_whole() -> None:
-    sums = sum_by_artwork(EMOTIONS, ANSWERS, ARTWORKS, 40)
-    whole = scores_of_sums(sums.sum(0))
-    for name, function in zip(
-        METRICS,
-        (accuracy, macro_f1, log_loss, brier_score, expected_calibration_error),
-        strict=True,
-    ):
-        assert whole[name] == pytest.approx(function(EMOTIONS, ANSWERS))
+    sums = sum_by_artwork([ANSWERS], EMOTIONS, ARTWORKS, 40)
+    functions = {
+        "accuracy": accuracy,
+        "macro_f1": macro_f1,
+        "log_loss": log_loss,
+        "brier": brier_score,
+        "calibration_error": expected_calibration_error,
+    }
+    assert set(functions) == set(METRICS)
+    for name, function in functions.items():
+        whole = METRICS[name].value(sums[name][0].sum(0))
+        assert whole == pytest.approx(function(EMOTIONS, ANSWERS))
 
 
-def test_bootstrap_draws_paintings_not_captions() -> None:
-    sums = sum_by_artwork(EMOTIONS, ANSWERS, ARTWORKS, 40)
-    n_resamples = np.concatenate(list(bootstrap_sums(sums, 200)))
-    assert n_resamples.shape == (200, sums.shape[1])
+def test_bootstrap_resamples_artworks_not_captions() -> None:
+    sums = METRICS["accuracy"].sums(EMOTIONS, ANSWERS, ARTWORKS, 40)
+    resamples = np.concatenate(list(bootstrap_sums(sums, 200)))
+    assert resamples.shape == (200, sums.shape[1])
     sizes = np.bincount(ARTWORKS, minlength=40)
-    # a draw's rows are the sizes of 40 paintings drawn with replacement, not always 400
-    assert n_resamples[:, 0].std() == pytest.approx(np.sqrt(40) * sizes.std(), rel=0.25)
-    assert n_resamples[:, 0].mean() == pytest.approx(400, rel=0.03)
+    # the rows of a resample are the sizes of 40 artworks drawn with replacement, not always 400
+    assert resamples[:, 0].std() == pytest.approx(np.sqrt(40) * sizes.std(), rel=0.25)
+    assert resamples[:, 0].mean() == pytest.approx(400, rel=0.03)
 
 
 def test_the_interval_of_a_mean_has_the_right_width() -> None:
@@ -93,37 +97,128 @@ def test_the_interval_of_a_mean_has_the_right_width() -> None:
     rng = np.random.default_rng(1)
     truth = rng.integers(0, 2, 1000)
     result = evaluate({"m": certain([0] * 1000, 2)}, truth, np.array(["x"] * 1000), np.arange(1000))
-    score = result.models["m"]["overall"].metrics["accuracy"]
-    assert score.high - score.low == pytest.approx(2 * 1.96 * 0.5 / np.sqrt(1000), rel=0.15)
+    low, high = result["m"].accuracy.interval
+    assert high - low == pytest.approx(2 * 1.96 * 0.5 / np.sqrt(1000), rel=0.15)
 
 
 def test_differences_are_paired() -> None:
     result = evaluate({"caption": ANSWERS, "both": ANSWERS}, EMOTIONS, CULTURES, ARTWORKS)
-    for scores in result.differences["both - caption"].values():
-        assert all((s.value, s.low, s.high) == (0, 0, 0) for s in scores.values())
+    comparison = result.comparison("both", "caption")
+    assert (comparison.first, comparison.second) == ("both", "caption")
+    for _, differences in comparison.by_group.groups():
+        assert all((d.value, d.low, d.high) == (0, 0, 0) for d in differences.values())
     better = 0.5 * ANSWERS + 0.5 * np.eye(9)[EMOTIONS]
     result = evaluate({"caption": ANSWERS, "both": better}, EMOTIONS, CULTURES, ARTWORKS)
-    gain = result.differences["both - caption"]["overall"]["log_loss"]
+    gain = result.comparison("both", "caption").by_group.overall["log_loss"]
     assert gain.high < 0
+    with pytest.raises(KeyError, match="'caption' was not compared with 'both'; known comparisons"):
+        result.comparison("caption", "both")
 
 
 def test_groups_are_the_cultures_and_supports_add_up() -> None:
     result = evaluate({"m": ANSWERS}, EMOTIONS, CULTURES, ARTWORKS, n_resamples=20)
-    groups = result.models["m"]
-    assert list(groups) == ["overall", "arabic", "chinese", "english"]
-    assert sum(groups[c].support for c in ("arabic", "chinese", "english")) == 400
-    assert sum(map(sum, result.confusion["overall"])) == 400
-    mine = CULTURES == "arabic"
-    assert groups["arabic"].metrics["accuracy"].value == accuracy(EMOTIONS[mine], ANSWERS[mine])
+    scores = result["m"]
+    assert list(scores) == ["arabic", "chinese", "english"]
+    assert sum(scores[culture].support for culture in scores) == scores.support == 400
+    assert sum(map(sum, result.confusion.overall)) == 400
+    mask = CULTURES == "arabic"
+    assert scores["arabic"].accuracy.value == accuracy(EMOTIONS[mask], ANSWERS[mask])
+
+
+def test_a_culture_named_overall_does_not_replace_the_whole() -> None:
+    cultures = np.where(CULTURES == "arabic", "overall", CULTURES)
+    result = evaluate({"m": ANSWERS}, EMOTIONS, cultures, ARTWORKS, n_resamples=5)
+    assert result["m"].support == 400
+    assert result["m"]["overall"].support == (CULTURES == "arabic").sum()
+    rows = result.to_frame()
+    assert set(rows.culture) == {"overall (all rows)", "overall", "chinese", "english"}
+
+
+def test_unknown_names_are_answered_with_the_known_ones() -> None:
+    result = evaluate({"m": ANSWERS}, EMOTIONS, CULTURES, ARTWORKS, n_resamples=5, baseline=ANSWERS)
+    with pytest.raises(KeyError, match="no model 'both'; known models: 'baseline', 'm'"):
+        result["both"]
+    with pytest.raises(KeyError, match="no culture 'french'; known cultures: 'arabic', 'chinese'"):
+        result["m"]["french"]
+    with pytest.raises(AttributeError, match="no metric 'recall'; known metrics: accuracy"):
+        result["m"].recall  # noqa: B018
+
+
+def test_the_baseline_is_beside_the_models_and_a_model_may_have_its_name() -> None:
+    result = evaluate(
+        {"baseline": ANSWERS, "m": ANSWERS},
+        EMOTIONS,
+        CULTURES,
+        ARTWORKS,
+        n_resamples=5,
+        baseline=np.full_like(ANSWERS, 1 / 9),
+    )
+    assert result.baseline is not None
+    assert result.baseline.log_loss.value == pytest.approx(np.log(9))
+    assert result["baseline"] == result["m"]
+    assert list(dict(result.scores())) == ["constant baseline", "baseline", "m"]
+
+
+def test_confusion_belongs_to_the_first_model_of_the_first_pair() -> None:
+    models = {"a": ANSWERS, "b": np.eye(9)[EMOTIONS]}
+    arrays = (EMOTIONS, CULTURES, ARTWORKS)
+    assert evaluate(models, *arrays, n_resamples=5, pairs=[("a", "b")]).detailed == "a"
+    result = evaluate(models, *arrays, n_resamples=5)
+    assert result.detailed == "b"
+    assert np.trace(result.confusion.overall) == 400
+
+
+def test_a_frame_has_one_row_for_each_model_culture_and_metric() -> None:
+    result = evaluate(
+        {"both": ANSWERS}, EMOTIONS, CULTURES, ARTWORKS, n_resamples=5, baseline=ANSWERS
+    )
+    frame = result.to_frame()
+    assert list(frame.columns) == ["model", "culture", "metric", "value", "low", "high", "support"]
+    assert len(frame) == 2 * 4 * len(METRICS)
+    row = frame[
+        (frame.model == "both") & (frame.culture == "arabic") & (frame.metric == "macro_f1")
+    ].iloc[0]
+    assert (row.value, row.low, row.high) == (
+        result["both"]["arabic"].macro_f1.value,
+        *result["both"]["arabic"].macro_f1.interval,
+    )
+
+
+def test_a_frame_without_pandas_names_what_to_install() -> None:
+    code = """
+import numpy as np
+from artaffect.metrics.evaluation import evaluate
+result = evaluate({"m": np.eye(2)}, np.array([0, 1]), np.array(["x", "y"]), np.arange(2))
+try:
+    result.to_frame()
+except ImportError as error:
+    print(error)
+"""
+    done = run_without(["pandas"], code)
+    assert done.stdout == "to_frame() needs pandas: pip install pandas\n", done.stderr
+
+
+def test_results_are_readable() -> None:
+    result = evaluate({"<b>": ANSWERS}, EMOTIONS, CULTURES, ARTWORKS, n_resamples=5)
+    assert repr(result).startswith("EvaluationResult: 400 rows of 40 artworks")
+    assert f"{result['<b>'].accuracy:.3f}" in repr(result)
+    html = result._repr_html_()
+    assert "&lt;b&gt;" in html and "<b>" not in html and '<th scope="col">macro-F1</th>' in html
+    assert repr(Estimate(0.5, 0.4, 0.6)) == "Estimate(0.5000 [0.4000, 0.6000])"
 
 
 def test_results_survive_json() -> None:
     result = evaluate(
-        {"caption": ANSWERS, "both": ANSWERS}, EMOTIONS, CULTURES, ARTWORKS, n_resamples=5
+        {"caption": ANSWERS, "both": ANSWERS},
+        EMOTIONS,
+        CULTURES,
+        ARTWORKS,
+        n_resamples=5,
+        baseline=ANSWERS,
     )
     again = EvaluationResult.from_json(json.loads(json.dumps(result.to_json())))
     assert again == result
-    assert again.primary["both"] == pytest.approx(log_loss(EMOTIONS, ANSWERS))
+    assert again["both"].log_loss.value == pytest.approx(log_loss(EMOTIONS, ANSWERS))
 
 
 def test_no_rows_and_uneven_rows_are_refused() -> None:
@@ -133,7 +228,7 @@ def test_no_rows_and_uneven_rows_are_refused() -> None:
         accuracy(np.array([], int), np.zeros((0, 9)))
 
 
-def test_the_baseline_answers_each_cultures_habit() -> None:
+def test_the_baseline_predicts_each_cultures_prior() -> None:
     emotions = np.array([1, 1, 1, 6])
     cultures = np.array(["english", "english", "arabic", "arabic"], object)
     baseline = PriorBaseline(smoothing=0).fit(emotions, cultures)

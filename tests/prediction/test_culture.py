@@ -1,9 +1,11 @@
-"""Models scored public by public: what the image adds, whose answers fit whom, one or several runs."""
+"""Models scored culture by culture: what the image adds, predictions across cultures, several runs."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -11,16 +13,12 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError
 from artaffect.features import extract_arrays
 from artaffect.models.checkpoint import load_model
-from artaffect.report.culture import (
-    ReportOptions,
-    cultural_report,
-    image_contribution,
-    picture_addresses,
-    shuffled_pictures,
-    votes_of,
-)
+from artaffect.prediction.evaluation import modality_ablation, shuffle_images
+from artaffect.report.culture import ReportOptions, culture_report, votes_of
+from artaffect.report.findings import findings
+from artaffect.report.pages import image_addresses, save_culture_report
 
-QUICK = ReportOptions("test", n_resamples=50, shown=2)
+QUICK = ReportOptions("test", n_resamples=50, top_k=2)
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +32,22 @@ def test_the_image_left_out_leaves_the_caption_model(
 ) -> None:
     model = load_model(tiny_run)
     rows = extract_arrays(sample_table.of_split("test"), *model.encoders, model.cultures)
-    found = image_contribution(model, rows, QUICK)
-    assert found is not None
-    left_out = found.differences["both, image left out - caption"]["overall"]["log_loss"]
+    result = modality_ablation(model, rows, n_resamples=50)
+    assert result is not None
+    left_out = result.comparison("both_image_left_out", "caption").by_group.overall["log_loss"]
     if model.fusion.form == "logits":  # type: ignore[union-attr]
         assert left_out.value == pytest.approx(0, abs=1e-6)
-        image = found.models["image"]["overall"].metrics["log_loss"].value
-        alone = found.models["both, caption left out"]["overall"].metrics["log_loss"].value
-        assert alone == pytest.approx(image)
-    shuffled = found.models["both, image shuffled"]["overall"].metrics["log_loss"].value
-    assert shuffled != found.models["both"]["overall"].metrics["log_loss"].value
+        image = result["image"].log_loss.value
+        assert result["both_caption_left_out"].log_loss.value == pytest.approx(image)
+    assert result["both_image_shuffled"].log_loss.value != result["both"].log_loss.value
 
 
-def test_shuffling_gives_every_painting_another_ones_picture(
+def test_shuffling_gives_every_artwork_the_image_of_another(
     tiny_run: Path, sample_table: AnnotationTable
 ) -> None:
     model = load_model(tiny_run)
     rows = extract_arrays(sample_table.of_split("test"), *model.encoders, model.cultures)
-    mixed = shuffled_pictures(rows, 0)
+    mixed = shuffle_images(rows, 0)
     assert not torch.isclose(mixed.image, rows.image).all(1).any()
     order = torch.cdist(mixed.image, rows.image).argmin(1)
     assert sorted(order.tolist()) == list(range(len(rows.artwork_ids))), "each is used once"
@@ -61,38 +57,97 @@ def test_shuffling_gives_every_painting_another_ones_picture(
 def test_two_runs_are_scored_on_the_same_rows(
     tiny_run: Path, second_run: Path, sample_table: AnnotationTable
 ) -> None:
-    report = cultural_report([tiny_run, second_run], sample_table, "sample", QUICK)
-    assert report.rows == len(sample_table.of_split("test")) and not report.left_out
+    report = culture_report([tiny_run, second_run], sample_table, "sample", QUICK)
+    assert report.rows == len(sample_table.of_split("test")) and not report.rows_without_image
     first, second = (run.name for run in report.runs)
     assert first != second and first.endswith("tiny") and second.endswith("tiny")
     assert set(report.comparison) == {"image", "caption", "both"}
     both = report.comparison["both"]
-    assert list(both.models) == ["baseline", first, second]
-    assert all(
-        score.value == 0 for score in both.differences[f"{second} - {first}"]["overall"].values()
-    )
+    assert list(both.models) == [first, second] and both.baseline is not None
+    difference = both.comparison(second, first).by_group.overall
+    assert all(estimate.value == 0 for estimate in difference.values())
     run = report.runs[0]
-    assert set(run.temperatures) == {"image", "caption", "both"}
-    assert run.heads is not None
-    assert set(run.heads.models) == {f"asked for {c}" for c in ("any", *sample_table.cultures)}
-    own = run.heads.models["asked for arabic"]["arabic"].metrics["accuracy"].value
-    assert own == run.evaluation.models["both"]["arabic"].metrics["accuracy"].value
-    assert run.calibration.models["both, calibrated"] == run.evaluation.models["both"]
+    assert set(run.calibration) == {"image", "caption", "both"}
+    temperatures = run.calibration["both"].temperatures
+    assert set(temperatures) == set(sample_table.cultures)
+    assert run.cross_culture is not None
+    assert set(run.cross_culture) == set(sample_table.cultures)
+    own = run.cross_culture["arabic"]["arabic"].accuracy.value
+    assert own == run.evaluation["both"]["arabic"].accuracy.value
+    assert run.calibration["both"].calibrated == run.evaluation["both"]
+    assert run.calibration["both"].uncalibrated != run.evaluation["both"]
     assert not run.chosen_on_this_split
     assert report.divergence is not None and report.divergence.artworks == 72
-    page = report.paintings[0]
-    assert page.image is not None and Path(page.image).is_file()
-    assert all(sum(votes) == 4 for votes in page.votes.values())
-    assert np.allclose([sum(answer) for answer in page.answers.values()], 1)
+    artwork = report.divisive_artworks[0]
+    assert artwork.image is not None and Path(artwork.image).is_file()
+    assert all(sum(votes) == 4 for votes in artwork.votes.values())
+    assert np.allclose([sum(values) for values in artwork.predictions.values()], 1)
 
 
-def test_pictures_are_referred_to_or_embedded(
+def test_no_name_of_a_run_or_culture_is_taken_apart(
     tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
 ) -> None:
-    report = cultural_report([tiny_run], sample_table, "sample", QUICK)
-    for address in picture_addresses(report, tmp_path / "pages").values():
+    """Names that a report used to split, to overwrite or to mix up."""
+    runs = [tmp_path / "baseline", tmp_path / "both - image", tmp_path / "a|<b>$x$"]
+    for run in runs:
+        shutil.copytree(tiny_run, run)
+    names, codes = sample_table.codes("culture")
+    rows = sample_table.rows
+    renamed = np.array(names[codes], object)
+    renamed[renamed == "arabic"] = "middle east / west asia"
+    renamed[renamed == "chinese"] = "overall"
+    artworks = sample_table.codes("artwork_id")[1]
+    renamed[(renamed == "english") & (np.arange(len(rows)) % 2 == 0)] = "north $america$ <i>"
+    column = pa.array(renamed.tolist()).dictionary_encode()
+    index = rows.schema.get_field_index("culture")
+    rows = rows.set_column(index, rows.schema.field("culture"), column.cast(rows["culture"].type))
+    table = replace(sample_table, rows=rows)
+    assert len(artworks) == len(table) and len(table.cultures) == 4
+
+    options = replace(QUICK, min_votes=2)
+    report = culture_report(runs, table, "sample", options)
+    result = report.comparison["both"]
+    assert list(result.models) == [run.name for run in runs]
+    assert result.baseline is not None and result.baseline != result["baseline"]
+    assert [(c.first, c.second) for c in result.comparisons] == [
+        ("both - image", "baseline"),
+        ("a|<b>$x$", "baseline"),
+    ]
+    assert report.divergence is not None
+    sides = {pair.first for pair in report.divergence.pairs}
+    assert "middle east / west asia" in sides | {p.second for p in report.divergence.pairs}
+    assert result["baseline"]["overall"].support < result["baseline"].support
+    assert any("both - image is not shown to differ from baseline" in f for f in findings(report))
+
+    save_culture_report(report, tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text("utf-8")
+    assert "middle east / west asia" in page and "Divergence beyond chance of every pair" in page
+    assert "north $america$ &lt;i&gt;" in page and "<i>" not in page
+    assert "constant baseline" in page and "all cultures together: " in page
+    markdown = (tmp_path / "report" / "report.md").read_text("utf-8")
+    assert "| a\\|&lt;b>$x$ |" in markdown
+
+
+def test_explanations_are_tested_as_part_of_the_report(
+    tiny_run: Path, sample_table: AnnotationTable
+) -> None:
+    report = culture_report(
+        [tiny_run], sample_table, "sample", replace(QUICK, explanations=2, top_k=0)
+    )
+    tests = report.runs[0].deletion_tests
+    assert set(tests) == {"image", "caption"}
+    assert all(test.artworks == 2 for test in tests.values())
+    assert tests["image"].occlusion_correlation is not None
+    assert tests["caption"].occlusion_correlation is None
+
+
+def test_images_are_linked_or_embedded(
+    tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    report = culture_report([tiny_run], sample_table, "sample", QUICK)
+    for address in image_addresses(report, tmp_path / "pages").values():
         assert address.startswith("../") and "%28" in address, "parentheses are quoted"
-    for address in picture_addresses(report, tmp_path, embed=True).values():
+    for address in image_addresses(report, tmp_path, embed=True).values():
         assert address.startswith("data:image/jpeg;base64,") and len(address) > 5_000
 
 
@@ -105,13 +160,13 @@ def test_votes_are_those_of_the_table(sample_table: AnnotationTable) -> None:
 def test_what_cannot_be_compared_is_noted_and_the_rest_is_there(
     tiny_run: Path, sample_table: AnnotationTable
 ) -> None:
-    options = ReportOptions("test", least=5, n_resamples=20)
-    report = cultural_report([tiny_run], sample_table, "sample", options)
+    options = ReportOptions("test", min_votes=5, n_resamples=20)
+    report = culture_report([tiny_run], sample_table, "sample", options)
     assert report.divergence is None and report.agreement is None
-    assert len(report.notes) == 2 and "No painting has 5 votes" in report.notes[0]
+    assert len(report.notes) == 2 and "No artwork has 5 votes" in report.notes[0]
     assert report.runs[0].distributions == {}
 
 
 def test_the_same_run_twice_is_refused(tiny_run: Path, sample_table: AnnotationTable) -> None:
-    with pytest.raises(InputError, match="a run is named twice"):
-        cultural_report([tiny_run, tiny_run], sample_table, "sample", QUICK)
+    with pytest.raises(InputError, match="a run is given twice"):
+        culture_report([tiny_run, tiny_run], sample_table, "sample", QUICK)

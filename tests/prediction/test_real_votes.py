@@ -1,4 +1,4 @@
-"""Distances, agreement and publics on real votes, where they lie beside the checkout."""
+"""Distances, agreement and divergence on real votes, if the data are beside the checkout."""
 
 import csv
 from pathlib import Path
@@ -10,7 +10,7 @@ from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.errors import InputError
 from artaffect.metrics.agreement import agreement
 from artaffect.metrics.distances import DISTANCES, jensen_shannon_divergence
-from artaffect.metrics.divergence import compare_publics
+from artaffect.metrics.divergence import compare_cultures
 from artaffect.report.culture import votes_of
 
 
@@ -35,18 +35,18 @@ def test_readers_of_the_picture_alone_come_nearer_than_readers_of_the_title(
 def test_the_ceiling_of_real_english_readers(real_data: Path) -> None:
     table = read_artelingo(real_data / "artemis" / "annotations.csv", keep_unpictured=True)
     votes = votes_of(table)
-    found = agreement(votes, 4, n_resamples=2)
+    found = agreement(votes, 4, n_splits=2)
     ceiling = found.ceilings["english"]
-    low, high = (side["accuracy"].value for side in (ceiling.votes_left_out, ceiling.votes_known))
+    low, high = (side["accuracy"].value for side in (ceiling.lower_bound, ceiling.upper_bound))
     assert 0.28 < low < high < 0.8, "more than always contentment, far from certain"
-    assert set(found.halves["english"]["english"]) == {"accuracy", *DISTANCES}
-    with pytest.raises(InputError, match="the table has one public only"):
-        compare_publics(votes)
+    assert set(found.split_half_reliability["english"]["english"]) == {"accuracy", *DISTANCES}
+    with pytest.raises(InputError, match="the table has one culture only"):
+        compare_cultures(votes)
 
 
 def test_three_trilingual_paintings_are_compared_as_far_as_they_go(real_data: Path) -> None:
     folder = real_data / "artelingo"
     table = read_artelingo(folder / "artelingo_release.csv", folder / "wikiart")
-    found = compare_publics(votes_of(table), least=2, n_resamples=200)
+    found = compare_cultures(votes_of(table), min_votes=2, n_permutations=200)
     assert found.artworks <= 3 and len(found.pairs) == 3
     assert all(0 < pair.p_value <= 1 for pair in found.pairs)

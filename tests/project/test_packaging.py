@@ -15,8 +15,8 @@ PREPARE = """
 import pathlib, shutil
 import artaffect as aa
 assert pathlib.Path(aa.__file__).is_relative_to({site!r}), aa.__file__
-from artaffect.data.sample.write import write_new_painting
-write_new_painting(pathlib.Path("x.jpg"))
+from artaffect.data.sample.write import write_new_artwork
+write_new_artwork(pathlib.Path("x.jpg"))
 """
 
 

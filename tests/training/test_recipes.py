@@ -101,7 +101,7 @@ def test_rows_without_a_picture_still_teach_the_caption(
     val = table.of_split("val")
     left_out = val.strings("image").count(None)
     protocol = trained.evaluation.protocol
-    assert protocol["rows_without_picture_left_out"] == left_out > 0
+    assert protocol["rows_without_image"] == left_out > 0
     assert protocol["rows"] == len(val) - left_out
 
 

@@ -2,46 +2,50 @@
 
 from pathlib import Path
 
+from rich.console import Console
+
+from artaffect import api
 from artaffect.cli.show import print_prediction
-from artaffect.config import CompactConfig
 from artaffect.data.readers.artelingo import read_artelingo
-from artaffect.data.sample.write import write_new_painting, write_sample
-from artaffect.prediction.evaluation import evaluate_run
-from artaffect.prediction.predictor import load_predictor
-from artaffect.recipes import load_recipe
-from artaffect.report.evaluation import print_result, save_metrics, save_report
+from artaffect.data.sample.generative_model import best_scores
+from artaffect.data.sample.write import write_new_artwork
+from artaffect.report.evaluation import print_result, print_tables
+from artaffect.report.tables import TextTable
 from artaffect.runtime import say
-from artaffect.training.run import train_run
 
 
-def run_demo(out: Path, paintings: int, cache: Path | None) -> None:
-    """Everything that the tutorial does by hand, in one go, under ``out``."""
-    say("1/5 drawing paintings and writing captions (synthetic data)")
-    data = out / "data"
-    csv = write_sample(data, paintings, seed=0, overwrite=True)
+def run_demo(out: Path, artworks: int, cache: Path | None) -> None:
+    """Do everything that the tutorial does by hand, in one go, under ``out``."""
+    say("1/5 generating artworks and captions (synthetic data)")
+    csv = api.write_sample(out / "data", artworks, overwrite=True)
 
     say("2/5 importing them as if they were ArtELingo")
-    table = read_artelingo(csv, data / "wikiart")
+    table = read_artelingo(csv, out / "data" / "wikiart")
     table.save(out / "annotations.parquet")
     if table.report is not None:
         say(table.report.summary())
 
-    say("3/5 training: image, caption, and their linear combination")
+    say("3/5 training image, caption, and their linear combination")
     run = out / "run"
-    train_run(table, load_recipe("compact", CompactConfig), run, cache, overwrite=True)
+    predictor = api.train(table, run, cache=cache, overwrite=True)
 
-    say("4/5 scoring on paintings that training never saw (test split)")
-    result = evaluate_run(run, table, "test", cache)
-    save_metrics(result, run / "test" / "metrics.json")
-    save_report(result, run / "test" / "report.html", "artaffect demo: test split")
-    print_result(result)
-    best = (data / "SYNTHETIC.md").read_text("utf-8").partition("## Best possible")[2]
-    say("Best possible on this synthetic data" + best.partition("\n## ")[0].rstrip())
+    say("4/5 scoring the test split: artworks that training never saw")
+    print_result(api.evaluate(run, table, out=run / "test", cache=cache))
+    print_tables([best_possible()], Console(stderr=True))
 
-    say("\n5/5 a new painting, with a caption, for each public")
-    picture = write_new_painting(out / "new-painting.jpg")
+    say("\n5/5 predicting for a new artwork with a caption, in each culture")
+    image = write_new_artwork(out / "new-painting.jpg")
     caption = "Waves tower over a small boat under a black sky."
-    say(f'{picture}: "{caption}"')
-    print_prediction(load_predictor(run).predict(picture, caption))
+    say(f'{image}: "{caption}"')
+    print_prediction(predictor.predict(image, caption))
     say(f"report: {run / 'test' / 'report.html'}")
-    say(f"try: artaffect predict {run} --image {picture} --culture arabic")
+    say(f"try: artaffect predict {run} --image {image} --culture arabic")
+
+
+def best_possible() -> TextTable:
+    """The best scores that any predictor can reach on the sample data, given what it sees."""
+    return TextTable(
+        "Best possible on this synthetic data",
+        ["seen", "accuracy", "log-loss ↓"],
+        [[seen, f"{s.accuracy:.3f}", f"{s.log_loss:.3f}"] for seen, s in best_scores().items()],
+    )

@@ -1,6 +1,6 @@
-"""How far a painting's readers agree: what no predictor can beat that sees the painting alone.
+"""How far the annotators of an artwork agree: what no predictor that sees the artwork alone can beat.
 
-A caption can tell more than this, because it was written by the very reader whose emotion is asked.
+A caption can tell more than this, because it was written by the annotator whose emotion is predicted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,155 +9,165 @@ from dataclasses import dataclass
 import numpy as np
 
 from artaffect.errors import InputError
-from artaffect.metrics.classification import Score, ratio_scores
+from artaffect.metrics.bootstrap import Estimate, ratio_estimates
 from artaffect.metrics.distances import DISTANCES
 from artaffect.metrics.votes import Votes
-from artaffect.runtime import track
 
-_STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
-"""Weights of a public's habit, in votes, beside the votes on the painting."""
+_PRIOR_STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+"""Weights of a culture's prior, in votes, beside the votes on the artwork."""
 
-AGREEMENT = ("accuracy", *DISTANCES)
+RELIABILITY_SCORES = ("accuracy", *DISTANCES)
+"""The scores of a split-half reliability."""
 
 
 @dataclass(frozen=True)
 class NoiseCeiling:
-    """What a predictor can reach that knows the public and the painting, and no caption.
+    """What a predictor can reach that knows the culture and the artwork, but no caption.
 
-    The truth lies between: ``votes_left_out`` predicts each vote from the painting's other votes,
-    which are fewer than all readers; ``votes_known`` lets a vote predict itself.
+    The truth lies between the bounds. The lower bound predicts each vote from the artwork's other votes,
+    which are fewer than all annotators; for the upper bound each vote also predicts itself.
     """
 
-    votes_left_out: Mapping[str, Score]
+    lower_bound: Mapping[str, Estimate]
     """``accuracy`` and ``log_loss``."""
-    votes_known: Mapping[str, Score]
+    upper_bound: Mapping[str, Estimate]
     votes: int
     artworks: int
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """What :func:`agreement` found."""
+    """The result of :func:`agreement`."""
 
-    least: int
-    n_resamples: int
+    min_votes: int
+    n_splits: int
     ceilings: Mapping[str, NoiseCeiling]
-    """For each culture."""
-    halves: Mapping[str, Mapping[str, Mapping[str, Score]]]
-    """Predicting culture → culture predicted → score. Half of a culture's own votes predict its
+    """Culture → ceiling."""
+    split_half_reliability: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+    """Predicting culture → predicted culture → score. Half of a culture's own votes predict its
     other half; another culture predicts that half with as many of its votes."""
 
 
 def agreement(
-    votes: Votes, least: int, n_resamples: int = 10, seed: int = 0, cultures: Sequence[str] = ()
+    votes: Votes,
+    min_votes: int,
+    n_splits: int = 10,
+    seed: int = 0,
+    cultures: Sequence[str] = (),
 ) -> Agreement:
-    """Score readers as predictors of readers.
+    """Score annotators as predictors of other annotators.
 
     Args:
-        least: votes that a culture needs on a painting, at least 2.
-        n_resamples: random halves.
-        cultures: which to set against each other; all where none is named.
+        min_votes: votes that a culture needs on an artwork, at least 2.
+        n_splits: random splits into halves.
+        cultures: the cultures to compare; all if none is named.
 
     Raises:
-        InputError: no painting has so many votes of one culture.
+        InputError: no artwork has enough votes from one culture.
     """
-    least = max(least, 2)
+    min_votes = max(min_votes, 2)
     if cultures:
-        votes = votes.of_cultures([votes.cultures.index(name) for name in cultures])
-    if not (votes.sizes >= least).any():
-        raise InputError(f"no painting has {least} votes of one culture: agreement has no measure")
+        votes = votes.select_cultures([votes.cultures.index(name) for name in cultures])
+    judged = votes.sizes >= min_votes
+    if not judged.any():
+        raise InputError(
+            f"no artwork has {min_votes} votes from one culture, so agreement cannot be measured"
+        )
     ceilings = {
-        name: _ceiling(votes.counts[votes.sizes[:, c] >= least, c])
+        name: _ceiling(votes.counts[judged[:, c], c])
         for c, name in enumerate(votes.cultures)
-        if (votes.sizes[:, c] >= least).any()
+        if judged[:, c].any()
     }
-    return Agreement(least, n_resamples, ceilings, _halves(votes, least, n_resamples, seed))
+    reliability = split_half_reliability(votes, min_votes, n_splits, seed)
+    return Agreement(min_votes, n_splits, ceilings, reliability)
 
 
 def _ceiling(counts: np.ndarray) -> NoiseCeiling:
-    """Of one culture's votes [p, 9]."""
+    """The ceiling of one culture's votes [p, k]."""
     sizes = counts.sum(1)
-    left_out_accuracy = _left_out_right(counts)
-    left_out_loss = _left_out_loss(counts)
-    known_loss = -(counts * np.log(np.where(counts > 0, counts / sizes[:, None], 1))).sum(1)
-    sums = np.stack([left_out_accuracy, left_out_loss, counts.max(1), known_loss], 1)
-    found = ratio_scores(sums, np.repeat(sizes[:, None], 4, 1).astype(float))
+    upper_loss = -(counts * np.log(np.where(counts > 0, counts / sizes[:, None], 1))).sum(1)
+    sums = (_correct_left_out(counts), _loss_left_out(counts), counts.max(1), upper_loss)
+    estimates = ratio_estimates(
+        np.stack(sums, 1), np.repeat(sizes[:, None], len(sums), 1).astype(float)
+    )
     return NoiseCeiling(
-        votes_left_out={"accuracy": found[0], "log_loss": found[1]},
-        votes_known={"accuracy": found[2], "log_loss": found[3]},
+        lower_bound=dict(zip(("accuracy", "log_loss"), estimates[:2], strict=True)),
+        upper_bound=dict(zip(("accuracy", "log_loss"), estimates[2:], strict=True)),
         votes=int(sizes.sum()),
         artworks=len(counts),
     )
 
 
-def _left_out_right(counts: np.ndarray) -> np.ndarray:
-    """How many votes are guessed by the most frequent emotion of the others [p]; ties share."""
-    right = np.zeros(len(counts))
+def _correct_left_out(counts: np.ndarray) -> np.ndarray:
+    """How many votes equal the most frequent emotion of the other votes [p]; ties share."""
+    correct = np.zeros(len(counts))
     for e in range(counts.shape[1]):
         others = counts.copy()
         others[:, e] -= 1
         best = others.max(1)
-        guessed = (others[:, e] == best) / (others == best[:, None]).sum(1)
-        right += counts[:, e] * guessed
-    return right
+        share = (others[:, e] == best) / (others == best[:, None]).sum(1)
+        correct += counts[:, e] * share
+    return correct
 
 
-def _left_out_loss(counts: np.ndarray) -> np.ndarray:
-    """Sum over the votes of a painting of ``-ln`` of what its other votes give them [p].
+def _loss_left_out(counts: np.ndarray) -> np.ndarray:
+    """Sum over an artwork's votes of ``-ln`` of the probability that its other votes give them [p].
 
-    The others are mixed with the public's habit, as so many votes as serve best.
+    The other votes are mixed with the culture's prior, which has the weight that works best.
     """
     sizes = counts.sum(1, keepdims=True)
-    habit = (counts.sum(0) + 1) / (counts.sum() + counts.shape[1])
+    prior = (counts.sum(0) + 1) / (counts.sum() + counts.shape[1])
     losses = []
-    for strength in _STRENGTHS:
-        given = (np.maximum(counts - 1, 0) + strength * habit) / (sizes - 1 + strength)
+    for strength in _PRIOR_STRENGTHS:
+        given = (np.maximum(counts - 1, 0) + strength * prior) / (sizes - 1 + strength)
         losses.append(-(counts * np.log(given)).sum(1))
     return min(losses, key=lambda loss: float(loss.sum()))
 
 
-def _halves(
-    votes: Votes, least: int, n_resamples: int, seed: int
-) -> dict[str, dict[str, dict[str, Score]]]:
+def split_half_reliability(
+    votes: Votes, min_votes: int, n_splits: int, seed: int
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """Predicting culture → predicted culture → score: see :class:`Agreement`."""
     rng = np.random.default_rng(seed)
     names, sizes = votes.cultures, votes.sizes
     priors = (votes.counts.sum(0) + 1.0) / (votes.counts.sum((0, 2))[:, None] + 9.0)
-    found: dict[str, dict[str, dict[str, Score]]] = {name: {} for name in names}
-    for target in track(range(len(names)), "halves of each public", len(names)):
-        rows = np.flatnonzero(sizes[:, target] >= least)
+    result: dict[str, dict[str, dict[str, Estimate]]] = {name: {} for name in names}
+    for target in range(len(names)):
+        rows = np.flatnonzero(sizes[:, target] >= min_votes)
         if not len(rows):
             continue
         half = sizes[rows, target] // 2
-        totals = np.zeros((len(names), len(rows), len(AGREEMENT)))
-        able = (sizes[rows] >= half[:, None]).T
-        for _ in range(n_resamples):
-            mine = draw_votes(votes.counts[rows, target], half, rng)
-            rest = votes.counts[rows, target] - mine
+        totals = np.zeros((len(names), len(rows), len(RELIABILITY_SCORES)))
+        has_votes = (sizes[rows] >= half[:, None]).T
+        for _ in range(n_splits):
+            own_half = sample_votes(votes.counts[rows, target], half, rng)
+            other_half = votes.counts[rows, target] - own_half
             for source in range(len(names)):
-                with_votes = able[source]
-                said = mine
+                usable = has_votes[source]
+                predictors = own_half
                 if source != target:
-                    asked = np.where(with_votes, half, 0)
-                    said = draw_votes(votes.counts[rows, source], asked, rng)
-                totals[source] += (
-                    _scores(said, rest, priors[source]) * with_votes[:, None] / n_resamples
-                )
+                    size = np.where(usable, half, 0)
+                    predictors = sample_votes(votes.counts[rows, source], size, rng)
+                scores = _scores(predictors, other_half, priors[source])
+                totals[source] += scores * usable[:, None] / n_splits
         for source, name in enumerate(names):
-            if able[source].any():
-                counts = np.repeat(able[source][:, None].astype(float), len(AGREEMENT), 1)
-                scores = ratio_scores(totals[source], counts)
-                found[name][names[target]] = dict(zip(AGREEMENT, scores, strict=True))
-    return {name: row for name, row in found.items() if row}
+            if has_votes[source].any():
+                counts = np.repeat(
+                    has_votes[source][:, None].astype(float), len(RELIABILITY_SCORES), 1
+                )
+                estimates = ratio_estimates(totals[source], counts)
+                result[name][names[target]] = dict(zip(RELIABILITY_SCORES, estimates, strict=True))
+    return {name: row for name, row in result.items() if row}
 
 
-def _scores(said: np.ndarray, rest: np.ndarray, habit: np.ndarray) -> np.ndarray:
-    """Votes [p, 9] as a predictor of other votes [p, 9]: [p, scores of ``AGREEMENT``]."""
-    truth = rest / np.maximum(rest.sum(1, keepdims=True), 1)
-    top = said == said.max(1, keepdims=True)
+def _scores(predictors: np.ndarray, targets: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Score votes [p, k] as predictors of other votes [p, k]: [p, len(RELIABILITY_SCORES)]."""
+    truth = targets / np.maximum(targets.sum(1, keepdims=True), 1)
+    top = predictors == predictors.max(1, keepdims=True)
     accuracy = (truth * top).sum(1) / top.sum(1)
-    plain = said / np.maximum(said.sum(1, keepdims=True), 1)
-    # an emotion without a vote is not impossible: one vote is spread as the public usually feels
-    smooth = (said + habit) / (said.sum(1, keepdims=True) + 1)
+    plain = predictors / np.maximum(predictors.sum(1, keepdims=True), 1)
+    # an emotion without votes is not impossible: one more vote is spread like the culture's prior
+    smooth = (predictors + prior) / (predictors.sum(1, keepdims=True) + 1)
     distances = [
         distance(truth, smooth if name == "cross_entropy" else plain)
         for name, distance in DISTANCES.items()
@@ -165,12 +175,12 @@ def _scores(said: np.ndarray, rest: np.ndarray, habit: np.ndarray) -> np.ndarray
     return np.stack([accuracy, *distances], 1)
 
 
-def draw_votes(counts: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """So many [p] of the votes [p, k] of each painting, at random, without replacement: [p, k]."""
-    drawn = np.zeros_like(counts)
-    left, wanted = counts.sum(1), sizes.copy()
+def sample_votes(counts: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Sample ``sizes`` [p] of the votes [p, k] of each artwork without replacement: [p, k]."""
+    sample = np.zeros_like(counts)
+    remaining, wanted = counts.sum(1), sizes.copy()
     for e in range(counts.shape[1]):
-        left = left - counts[:, e]
-        drawn[:, e] = rng.hypergeometric(counts[:, e], left, wanted)
-        wanted = wanted - drawn[:, e]
-    return drawn
+        remaining = remaining - counts[:, e]
+        sample[:, e] = rng.hypergeometric(counts[:, e], remaining, wanted)
+        wanted = wanted - sample[:, e]
+    return sample

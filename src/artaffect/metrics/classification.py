@@ -1,182 +1,207 @@
-"""Scores of predicted emotions, as pure functions on arrays.
+"""Metrics of predicted label distributions: one object each, in one registry.
 
-Every score here is a function of sums over captions. Sums are kept per artwork, because captions of
-one painting depend on each other: drawing paintings with replacement and adding up their sums gives
-the interval of any score, and of any difference between two models, at the price of one matrix product.
+A metric is a function of sums over rows. The sums are kept per artwork, so that resampling artworks
+costs one matrix product (see :mod:`artaffect.metrics.bootstrap`). Tables, figures, JSON and data
+frames iterate over ``METRICS``: to add a metric, register one object.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from artaffect.metrics.bootstrap import TINY, bootstrap_sums
+
 BINS = 15
 """Confidence bins of the expected calibration error (Guo et al. 2017)."""
 
-METRICS = ("accuracy", "macro_f1", "log_loss", "brier", "calibration_error")
-SEED = 0
-"""Of the bootstrap: all models, and all runs, meet the same n_resamples."""
 
-_TINY = 1e-12
+@dataclass(frozen=True)
+class Cells:
+    """Values that are added up in one of ``width`` columns each."""
+
+    column: np.ndarray
+    """[n]."""
+    width: int
+    value: np.ndarray | None = None
+    """[n]; ones if None."""
 
 
 @dataclass(frozen=True)
-class Score:
-    """A value and its 95 % interval by bootstrap over paintings."""
+class Metric:
+    """A score of predicted distributions; call it with labels [n] and probabilities [n, k]."""
 
-    value: float
-    low: float
-    high: float
+    name: str
+    """Its key in results: an identifier."""
+    heading: str
+    """What tables and figures call it."""
+    higher_is_better: bool
+    terms: Callable[[np.ndarray, np.ndarray], np.ndarray | Sequence[Cells]]
+    """From labels [n] and probabilities [n, k] to what is added up over rows: a value [n], or cells."""
+    value: Callable[[np.ndarray], np.ndarray]
+    """From sums [..., columns] to scores [...]. The first column is the number of rows."""
+    headline: bool = True
+    """Whether tables and figures show it; results always hold it."""
 
-    @classmethod
-    def of(cls, value: float, drawn: np.ndarray) -> "Score":
-        """A value, and what it was in each draw."""
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        return cls(float(value), float(low), float(high))
+    def sums(
+        self, labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
+    ) -> np.ndarray:
+        """Add up the terms of each artwork: [count, columns].
+
+        Args:
+            artworks: each row's artwork as an index below ``count`` [n].
+        """
+        terms = self.terms(labels, probabilities)
+        first = np.zeros_like(labels)
+        cells = [Cells(first, 1, terms)] if isinstance(terms, np.ndarray) else terms
+        columns = [_add_up(part, artworks, count) for part in (Cells(first, 1), *cells)]
+        return np.concatenate(columns, 1)
+
+    def __call__(self, labels: np.ndarray, probabilities: np.ndarray) -> float:
+        if len(labels) == 0:
+            raise ValueError(f"{self.name} is undefined for no rows")
+        sums = self.sums(labels, probabilities, np.zeros(len(labels), np.int64), 1)
+        return float(self.value(sums[0]))
 
 
-def sum_by_artwork(
-    emotions: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
-) -> np.ndarray:
-    """Add up, per artwork, what all scores are made of.
+def _add_up(cells: Cells, rows: np.ndarray, count: int) -> np.ndarray:
+    flat = np.bincount(rows * cells.width + cells.column, cells.value, count * cells.width)
+    return flat.reshape(count, cells.width).astype(float)
 
-    Args:
-        emotions: true labels as indices [n].
-        probabilities: predicted distributions [n, k].
-        artworks: the row's artwork as an index below ``count`` [n].
 
-    Returns:
-        float64 [count, 4 + 2 * BINS + 3 * k]: rows, right answers, log-loss, Brier score; confidence
-        and right answers per bin; true positives, predictions and labels per class.
+METRICS: dict[str, Metric] = {}
+"""Every metric by name, in the order in which results show them."""
+
+
+def register_metric(metric: Metric) -> Metric:
+    """Add a metric to every result, table and figure.
+
+    Raises:
+        ValueError: the name is taken, or is not an identifier.
     """
-    classes = probabilities.shape[1]
-    answers = probabilities.argmax(1)
-    confidence = probabilities[np.arange(len(emotions)), answers]
-    right = (answers == emotions).astype(float)
-    given = probabilities[np.arange(len(emotions)), emotions]
-    loss = -np.log(given.clip(_TINY))
-    brier = np.square(probabilities).sum(1) - 2 * given + 1
-    bins = confidence_bins(confidence)
-    simple = (np.ones_like(right), right, loss, brier)
-    columns = [
-        np.stack([np.bincount(artworks, w, count) for w in simple], 1),
-        _bincount_2d(artworks, bins, confidence, count, BINS),
-        _bincount_2d(artworks, bins, right, count, BINS),
-        _bincount_2d(artworks, emotions, right, count, classes),
-        _bincount_2d(artworks, answers, None, count, classes),
-        _bincount_2d(artworks, emotions, None, count, classes),
-    ]
-    return np.concatenate(columns, 1)
+    if not metric.name.isidentifier() or metric.name in METRICS:
+        raise ValueError(f"a metric needs a new identifier as its name, got {metric.name!r}")
+    METRICS[metric.name] = metric
+    return metric
+
+
+def mean_of_rows(sums: np.ndarray) -> np.ndarray:
+    """The mean over rows of a metric whose term is one value [...]."""
+    return sums[..., 1] / np.maximum(sums[..., 0], TINY)
 
 
 def confidence_bins(confidence: np.ndarray) -> np.ndarray:
-    """The bin of each confidence, 0 to ``BINS - 1``; certainty falls into the last one."""
-    bins: np.ndarray = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return bins
+    """The bin of each confidence, 0 to ``BINS - 1``; a confidence of 1 falls into the last one."""
+    return np.minimum((confidence * BINS).astype(int), BINS - 1)
 
 
-def scores_of_sums(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Every metric from added-up sums [..., columns]; the leading axes stay."""
-    rows = np.maximum(sums[..., 0], _TINY)
-    confidence, right, classes = np.split(sums[..., 4:], [BINS, 2 * BINS], axis=-1)
-    hit, said, true = np.split(classes, 3, axis=-1)
-    f1 = 2 * hit / np.maximum(said + true, _TINY)
-    present = (said + true) > 0
+def _correct(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    return (probabilities.argmax(1) == labels).astype(float)
+
+
+def _given(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The probability given to each row's label [n]."""
+    return probabilities[np.arange(len(labels)), labels]
+
+
+def _surprise(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    return -np.log(_given(labels, probabilities).clip(TINY))
+
+
+def _squared_distance(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    return np.square(probabilities).sum(1) - 2 * _given(labels, probabilities) + 1
+
+
+def _f1_terms(labels: np.ndarray, probabilities: np.ndarray) -> list[Cells]:
+    """True positives, predictions and labels of each class."""
+    classes, top = probabilities.shape[1], probabilities.argmax(1)
+    correct = _correct(labels, probabilities)
+    return [Cells(labels, classes, correct), Cells(top, classes), Cells(labels, classes)]
+
+
+def _f1(sums: np.ndarray) -> np.ndarray:
+    true_positives, predicted, labelled = np.split(sums[..., 1:], 3, axis=-1)
+    f1 = 2 * true_positives / np.maximum(predicted + labelled, TINY)
+    present = (predicted + labelled) > 0
+    return (f1 * present).sum(-1) / np.maximum(present.sum(-1), 1)
+
+
+def _calibration_terms(labels: np.ndarray, probabilities: np.ndarray) -> list[Cells]:
+    """Confidence and correct predictions of each bin."""
+    confidence = _given(probabilities.argmax(1), probabilities)
+    bins = confidence_bins(confidence)
+    return [Cells(bins, BINS, confidence), Cells(bins, BINS, _correct(labels, probabilities))]
+
+
+def _calibration_error(sums: np.ndarray) -> np.ndarray:
+    confidence, correct = np.split(sums[..., 1:], 2, axis=-1)
+    return np.abs(confidence - correct).sum(-1) / np.maximum(sums[..., 0], TINY)
+
+
+accuracy = register_metric(Metric("accuracy", "accuracy", True, _correct, mean_of_rows))
+"""Share of rows whose most probable label is the true one, 0 to 1."""
+
+macro_f1 = register_metric(Metric("macro_f1", "macro-F1", True, _f1_terms, _f1))
+"""Mean F1 score over classes, 0 to 1; classes neither labelled nor predicted do not count."""
+
+log_loss = register_metric(Metric("log_loss", "log-loss", False, _surprise, mean_of_rows))
+"""Mean of ``-ln`` of the probability given to the true label, in nats."""
+
+expected_calibration_error = register_metric(
+    Metric("calibration_error", "calibration error", False, _calibration_terms, _calibration_error)
+)
+"""Mean gap between confidence and accuracy over 15 equal bins, 0 to 1 (Guo et al. 2017, eq. 3)."""
+
+brier_score = register_metric(
+    Metric("brier", "Brier score", False, _squared_distance, mean_of_rows, headline=False)
+)
+"""Mean squared distance from the true label's corner of the simplex, 0 to 2 (Brier 1950)."""
+
+
+def sum_by_artwork(
+    predictions: Sequence[np.ndarray], labels: np.ndarray, artworks: np.ndarray, count: int
+) -> dict[str, np.ndarray]:
+    """The sums of every metric: name → [models, count, columns].
+
+    Args:
+        predictions: distributions [n, k] of each model.
+        labels: true labels as indices [n].
+        artworks: each row's artwork as an index below ``count`` [n].
+    """
     return {
-        "accuracy": sums[..., 1] / rows,
-        "macro_f1": (f1 * present).sum(-1) / np.maximum(present.sum(-1), 1),
-        "log_loss": sums[..., 2] / rows,
-        "brier": sums[..., 3] / rows,
-        "calibration_error": np.abs(confidence - right).sum(-1) / rows,
+        name: np.stack([metric.sums(labels, p, artworks, count) for p in predictions])
+        for name, metric in METRICS.items()
     }
 
 
-def accuracy(emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of rows whose most probable emotion is the label: 0 to 1."""
-    return _score("accuracy", emotions, probabilities)
-
-
-def macro_f1(emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean over classes of the F1 score, 0 to 1; a class neither labelled nor answered is left out."""
-    return _score("macro_f1", emotions, probabilities)
-
-
-def log_loss(emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean of ``-ln`` of the probability given to the label, in nats."""
-    return _score("log_loss", emotions, probabilities)
-
-
-def brier_score(emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean squared distance from the label's corner of the simplex, 0 to 2 (Brier 1950)."""
-    return _score("brier", emotions, probabilities)
-
-
-def expected_calibration_error(emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean gap between confidence and accuracy over 15 equal bins, 0 to 1 (Guo et al. 2017, eq. 3)."""
-    return _score("calibration_error", emotions, probabilities)
-
-
-def hamming_accuracy(felt: np.ndarray, predicted: np.ndarray) -> float:
-    """Share of right bits over paintings and emotions: the metric that the MVIP 2024 paper reports.
+def bootstrap_metrics(
+    sums: Mapping[str, np.ndarray], n_resamples: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Each metric's values [models], and its values in each resample [models, n_resamples].
 
     Args:
-        felt: whether any annotator of the painting chose the emotion: bool [paintings, k].
+        sums: for each metric [models, artworks, columns].
+    """
+    ends = np.cumsum([part.shape[-1] for part in sums.values()])[:-1]
+    resampled: dict[str, list[np.ndarray]] = {name: [] for name in sums}
+    for block in bootstrap_sums(np.concatenate(list(sums.values()), -1), n_resamples):
+        for name, part in zip(sums, np.split(block, ends, axis=-1), strict=True):
+            resampled[name].append(METRICS[name].value(part))
+    exact = {name: METRICS[name].value(part.sum(-2)) for name, part in sums.items()}
+    return exact, {name: np.concatenate(parts, -1) for name, parts in resampled.items()}
+
+
+def hamming_accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Share of correct bits over artworks and labels, the metric of the MVIP 2024 paper.
+
+    Args:
+        labels: whether any annotator of the artwork chose the label: bool [artworks, k].
         predicted: the same, as predicted.
     """
-    return float((felt == predicted).mean())
+    return float((labels == predicted).mean())
 
 
-def bootstrap_sums(sums: np.ndarray, n_resamples: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """Sums over paintings drawn with replacement.
-
-    Args:
-        sums: per artwork, for one model or several: [..., artworks, columns].
-
-    Yields:
-        Blocks [..., block size, columns], ``n_resamples`` in all. All models share the resamples, so
-        the difference of two models is paired.
-    """
-    rng = np.random.default_rng(seed)
-    artworks = sums.shape[-2]
-    block = int(np.clip(2**24 // max(artworks, 1), 1, n_resamples))
-    for start in range(0, n_resamples, block):
-        size = min(block, n_resamples - start)
-        picks = rng.integers(0, artworks, (size, artworks))
-        offset = np.arange(size)[:, None] * artworks
-        weights = np.bincount((picks + offset).ravel(), minlength=size * artworks)
-        yield weights.reshape(size, artworks).astype(float) @ sums
-
-
-def ratio_scores(totals: np.ndarray, counts: np.ndarray, n_resamples: int = 1000) -> list[Score]:
-    """Means over all paintings of what each adds up to: one for each column.
-
-    Args:
-        totals: sum of the values of each painting [p, m].
-        counts: how many values that are [p, m].
-    """
-    width = totals.shape[1]
-    blocks = bootstrap_sums(np.concatenate([totals, counts], 1), n_resamples, SEED)
-    drawn = np.concatenate(list(blocks))
-    exact = np.concatenate([totals, counts], 1).sum(0)
-    means = drawn[:, :width] / np.maximum(drawn[:, width:], _TINY)
-    return [Score.of(exact[i] / max(exact[width + i], _TINY), means[:, i]) for i in range(width)]
-
-
-def confusion(emotions: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Counts [k, k]: rows are labels, columns answers."""
+def confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Counts [k, k]: true labels in rows, predicted labels in columns."""
     classes = probabilities.shape[1]
-    return _bincount_2d(emotions, probabilities.argmax(1), None, classes, classes).astype(int)
-
-
-def _score(name: str, emotions: np.ndarray, probabilities: np.ndarray) -> float:
-    if len(emotions) == 0:
-        raise ValueError(f"{name} of no rows is undefined")
-    sums = sum_by_artwork(emotions, probabilities, np.zeros(len(emotions), int), 1)
-    return float(scores_of_sums(sums.sum(0))[name])
-
-
-def _bincount_2d(
-    rows: np.ndarray, columns: np.ndarray, weights: np.ndarray | None, height: int, width: int
-) -> np.ndarray:
-    flat = np.bincount(rows * width + columns, weights, height * width)
-    return flat.reshape(height, width).astype(float)
+    return _add_up(Cells(probabilities.argmax(1), classes), labels, classes).astype(int)

@@ -1,63 +1,128 @@
-"""How far two distributions over emotions are apart, as pure functions on arrays [..., k]."""
+"""Distances between label distributions, as pure functions on arrays [..., k]."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from artaffect.labels import EMOTIONS
+from artaffect.metrics.bootstrap import TINY, Estimate, ratio_estimates
+from artaffect.metrics.evaluation import ByGroup
 
 VALENCE = np.array([emotion.valence for emotion in EMOTIONS])
-"""-1, 0 or 1 for each emotion: the order negative, something else, positive."""
+"""-1, 0 or 1 for each emotion: negative, something else, positive."""
 
 
 def entropy(p: np.ndarray) -> np.ndarray:
-    """Shannon entropy in bits [...]: 0 when certain, log2(k) when all are equally likely."""
-    found: np.ndarray = -(p * np.log2(np.where(p > 0, p, 1))).sum(-1)
-    return found
+    """Shannon entropy in bits [...]: 0 when certain, log2(k) when all labels are equally likely."""
+    return -(p * np.log2(np.where(p > 0, p, 1))).sum(-1)
 
 
 def jensen_shannon_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Divergence to base 2 (Lin 1991) [...]: 0 when alike, 1 when nothing is shared.
+    """Divergence to base 2 (Lin 1991) [...]: 0 for equal distributions, 1 for disjoint ones.
 
-    Its root, the Jensen-Shannon distance, is another number: see :func:`jensen_shannon_distance`.
+    Its square root is the Jensen-Shannon distance: see :func:`jensen_shannon_distance`.
     """
-    found: np.ndarray = entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
-    return found.clip(0, 1)
+    return (entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2).clip(0, 1)
 
 
 def jensen_shannon_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """The root of the divergence [...], 0 to 1; a metric (Endres and Schindelin 2003)."""
-    found: np.ndarray = np.sqrt(jensen_shannon_divergence(p, q))
-    return found
+    """Square root of the divergence [...], 0 to 1; a metric (Endres and Schindelin 2003)."""
+    return np.sqrt(jensen_shannon_divergence(p, q))
 
 
-def cross_entropy(p: np.ndarray, q: np.ndarray, least: float = 1e-12) -> np.ndarray:
-    """Mean ``-ln q`` under ``p``, in nats [...]; what log-loss is for a whole histogram of votes."""
-    found: np.ndarray = -(p * np.log(np.maximum(q, least))).sum(-1)
-    return found
+def cross_entropy(p: np.ndarray, q: np.ndarray, smallest: float = TINY) -> np.ndarray:
+    """Mean ``-ln q`` under ``p``, in nats [...]: the log-loss for a whole histogram of votes."""
+    return -(p * np.log(np.maximum(q, smallest))).sum(-1)
 
 
 def manhattan_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """Sum of the absolute differences [...], 0 to 2."""
-    found: np.ndarray = np.abs(p - q).sum(-1)
-    return found
+    return np.abs(p - q).sum(-1)
 
 
 def earth_movers_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Share of the votes times how far they must be moved along the valence [...], 0 to 1.
+    """How far votes must move along the valence scale, on average [...], 0 to 1.
 
-    The valence has three steps: negative, something else, positive; from one end to the other is 1.
-    Emotions of one valence lie in one place, so the distance tells a reader moved to tears from one
-    amused, and not fear from sadness.
+    The scale has three steps: negative, something else, positive; its full length is 1. Moving
+    between two emotions of the same valence costs nothing.
     """
     below = [(p - q)[..., valence > VALENCE].sum(-1) for valence in (0, 1)]
-    found: np.ndarray = (np.abs(below[0]) + np.abs(below[1])) / 2
-    return found
+    return (np.abs(below[0]) + np.abs(below[1])) / 2
 
 
-DISTANCES = {
-    "jensen_shannon_divergence": jensen_shannon_divergence,
-    "jensen_shannon_distance": jensen_shannon_distance,
-    "cross_entropy": cross_entropy,
-    "manhattan_distance": manhattan_distance,
-    "earth_movers_distance": earth_movers_distance,
+@dataclass(frozen=True)
+class Distance:
+    """A distance between true and predicted distributions [..., k]; lower is better."""
+
+    heading: str
+    function: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+    def __call__(self, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        return self.function(truth, predicted)
+
+
+DISTANCES: dict[str, Distance] = {
+    "jensen_shannon_divergence": Distance("JSD (base 2)", jensen_shannon_divergence),
+    "jensen_shannon_distance": Distance("JS distance", jensen_shannon_distance),
+    "cross_entropy": Distance("cross-entropy", cross_entropy),
+    "manhattan_distance": Distance("Manhattan", manhattan_distance),
+    "earth_movers_distance": Distance("earth mover's, valence", earth_movers_distance),
 }
-"""By name: of a true distribution and a predicted one; lower is better."""
+"""Every distance by name, in the order in which tables show them."""
+
+
+def distribution_scores(
+    predictions: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    cultures: np.ndarray,
+    artworks: np.ndarray,
+    min_votes: int,
+) -> dict[str, ByGroup[Mapping[str, Estimate]]]:
+    """Mean distances between histograms of votes and predicted distributions.
+
+    A histogram holds the votes of one culture on one artwork. A model's prediction for it is the mean
+    of its predictions for those rows; a model that sees the image alone predicts the same for all.
+
+    Args:
+        predictions: for each model, distributions [n, k].
+        labels: true labels as indices [n].
+        cultures: each row's culture name [n].
+        artworks: any value that identifies the row's artwork [n].
+        min_votes: histograms with fewer votes are left out.
+
+    Returns:
+        Model → distance → estimate, by group; cultures without a histogram are left out. Empty if no
+        histogram has enough votes.
+    """
+    names, culture = np.unique(cultures.astype(str), return_inverse=True)
+    unique, artwork = np.unique(artworks, return_inverse=True)
+    size, classes = len(unique) * len(names), len(EMOTIONS)
+    cell = artwork * len(names) + culture
+    votes = np.bincount(cell * classes + labels, minlength=size * classes).reshape(size, classes)
+    counts = votes.sum(1)
+    keep = np.flatnonzero(counts >= min_votes)
+    if not len(keep):
+        return {}
+    truth = votes[keep] / counts[keep, None]
+    masks = {str(name): keep % len(names) == c for c, name in enumerate(names)}
+    scores = {}
+    for model, probabilities in predictions.items():
+        sums = np.stack([np.bincount(cell, probabilities[:, e], size) for e in range(classes)], 1)
+        mean = sums[keep] / counts[keep, None]
+        values = np.stack([distance(truth, mean) for distance in DISTANCES.values()], 1)
+        by_culture = {
+            name: _mean_distances(values[mask], keep[mask] // len(names))
+            for name, mask in masks.items()
+            if mask.any()
+        }
+        scores[model] = ByGroup(_mean_distances(values, keep // len(names)), by_culture)
+    return scores
+
+
+def _mean_distances(values: np.ndarray, artworks: np.ndarray) -> Mapping[str, Estimate]:
+    """Of distances [histograms, d] and each histogram's artwork [histograms]."""
+    unique, code = np.unique(artworks, return_inverse=True)
+    totals = np.stack([np.bincount(code, column, len(unique)) for column in values.T], 1)
+    counts = np.repeat(np.bincount(code)[:, None], len(DISTANCES), 1).astype(float)
+    return dict(zip(DISTANCES, ratio_estimates(totals, counts), strict=True))

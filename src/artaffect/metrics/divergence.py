@@ -1,34 +1,44 @@
-"""Do publics read the same painting differently, beyond what a handful of votes would show by chance?
+"""Do cultures see the same artwork differently, beyond what a handful of votes shows by chance?
 
-Which pairs of publics, art styles, emotions and paintings divide them most; how chance is told from
-culture is in :mod:`artaffect.metrics.permutation`.
+This module finds the pairs of cultures, art styles, emotions and artworks that divide cultures most;
+:mod:`artaffect.metrics.permutation` tells culture from chance.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
 from artaffect.errors import InputError
 from artaffect.labels import EMOTIONS
-from artaffect.metrics.classification import Score, ratio_scores
-from artaffect.metrics.permutation import Divergence, PermutationNull, false_discovery
+from artaffect.metrics.bootstrap import Estimate, mean_estimate, ratio_estimates
+from artaffect.metrics.display import Displayed, Table, data_frame
+from artaffect.metrics.permutation import (
+    ArtworkDivergences,
+    CultureDivergence,
+    Divergence,
+    PermutationNull,
+    StyleDivergence,
+    false_discovery,
+)
 from artaffect.metrics.votes import Votes
-from artaffect.runtime import track
 
 MIN_VOTES = 4
-"""Votes that a culture needs on a painting to be counted."""
+"""Votes that a culture needs on an artwork to be counted."""
 
 DIVISIVE = 0.05
-"""False discovery rate at which a painting counts as divisive (Benjamini and Hochberg 1995)."""
+"""False discovery rate at which an artwork counts as divisive (Benjamini and Hochberg 1995)."""
 
-_FEWEST_OF_A_STYLE = 5
+MIN_ARTWORKS_OF_STYLE = 5
+"""Styles of fewer artworks are left out."""
 
 
 @dataclass(frozen=True)
 class DivisiveArtwork:
-    """One painting on which publics disagree."""
+    """An artwork on which cultures disagree."""
 
     artwork: str
     style: str
@@ -36,102 +46,133 @@ class DivisiveArtwork:
     by_chance: float
     p_value: float
     q_value: float
-    """The p-value, corrected for the number of paintings looked at."""
+    """The p-value, corrected for the number of artworks tested."""
     votes: Mapping[str, list[int]]
     """Culture → votes for each emotion."""
 
 
 @dataclass(frozen=True)
 class EmotionGap:
-    """One emotion's share in each public."""
+    """The share of one emotion in each culture."""
 
     emotion: str
-    shares: Mapping[str, Score]
-    """Culture → mean share over the paintings it has judged."""
-    differs_by: Score
-    """Root mean square difference of its share between two publics of one painting, without what
-    the number of votes adds: 0 where publics are equal."""
+    shares: Mapping[str, Estimate]
+    """Culture → mean share over the artworks that it has judged."""
+    difference: Estimate
+    """Root mean square difference of the share between two cultures on one artwork, without what the
+    number of votes adds: 0 if the cultures are equal."""
 
 
-@dataclass(frozen=True)
-class CulturalDivergence:
-    """What :func:`compare_publics` found."""
+@dataclass(frozen=True, repr=False)
+class CultureComparison(Displayed):
+    """The result of :func:`compare_cultures`."""
 
-    least: int
-    n_resamples: int
+    min_votes: int
+    n_permutations: int
     cultures: tuple[str, ...]
     artworks: int
-    """Judged by two cultures or more."""
+    """Artworks judged by at least two cultures."""
     overall: Divergence
-    """Mean over all pairs of cultures of a painting."""
-    pairs: Sequence[Divergence]
-    styles: Sequence[Divergence]
-    """Most divided first; styles of few paintings are left out."""
+    """The mean over all pairs of cultures of an artwork."""
+    pairs: Sequence[CultureDivergence]
+    styles: Sequence[StyleDivergence]
+    """Most divided first; styles of few artworks are left out."""
     emotions: Sequence[EmotionGap]
-    """Most dividing first."""
-    entropies: Mapping[str, Score]
-    """Culture → mean entropy in bits of ``least`` of its votes on a painting."""
+    """Most divisive first."""
+    entropies: Mapping[str, Estimate]
+    """Culture → mean entropy in bits of ``min_votes`` of its votes on an artwork."""
     divisive: int
-    """Paintings with a q-value below ``DIVISIVE``."""
+    """Artworks with a q-value below ``DIVISIVE``."""
     expected_false: float
-    """How many of them would be there by chance at most."""
-    paintings: Sequence[DivisiveArtwork]
-    """The most divisive ones: surest first, then farthest apart."""
+    """How many of them are expected by chance at most."""
+    divisive_artworks: Sequence[DivisiveArtwork]
+    """The most divisive ones: smallest p-value first, then farthest apart."""
+
+    def to_frame(self) -> Any:
+        """One row for each pair of cultures, as a pandas ``DataFrame``.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        columns = ("first", "second", "artworks", "votes", "observed", "by_chance")
+        tests = ("distance", "p_value")
+        return data_frame(
+            (
+                [
+                    *attrgetter(*columns)(pair),
+                    *vars(pair.beyond_chance).values(),
+                    *attrgetter(*tests)(pair),
+                ]
+                for pair in self.pairs
+            ),
+            (*columns, "beyond_chance", "low", "high", *tests),
+        )
+
+    def _table(self) -> Table:
+        caption = (
+            f"CultureComparison: {self.artworks:,} artworks with {self.min_votes} votes or more of each "
+            f"of two cultures, {self.n_permutations:,} permutations"
+        )
+        header = ["first", "second", "artworks", "divergence beyond chance", "p"]
+        return (
+            caption,
+            header,
+            [
+                [
+                    p.first,
+                    p.second,
+                    f"{p.artworks:,}",
+                    f"{p.beyond_chance:+.3f}",
+                    f"{p.p_value:.3f}",
+                ]
+                for p in self.pairs
+            ],
+        )
 
 
-def compare_publics(
-    votes: Votes, least: int = MIN_VOTES, n_resamples: int = 1000, seed: int = 0, shown: int = 20
-) -> CulturalDivergence:
-    """Compare the publics of every painting that several of them have judged.
+def compare_cultures(
+    votes: Votes,
+    min_votes: int = MIN_VOTES,
+    n_permutations: int = 1000,
+    seed: int = 0,
+    top_k: int = 20,
+) -> CultureComparison:
+    """Compare the cultures on every artwork that at least two of them have judged.
 
     Args:
-        least: votes that a culture needs on a painting.
-        n_resamples: permutations behind each p-value.
-        shown: how many of the most divisive paintings to name.
+        min_votes: votes that a culture needs on an artwork.
+        n_permutations: permutations behind each p-value.
+        top_k: how many of the most divisive artworks to list.
 
     Raises:
-        InputError: no painting has so many votes of two cultures.
+        InputError: no artwork has enough votes from two cultures.
     """
-    judged = votes.sizes >= least
+    judged = votes.sizes >= min_votes
     keep = judged.sum(1) >= 2
     if not keep.any():
-        second = np.sort(votes.sizes, 1)[:, -2:-1]  # of each painting's two largest publics
-        most = int(second.max(initial=0))
-        raise InputError(
-            f"no painting has {least} votes of each of two cultures, so publics cannot be compared: "
-            + (
-                f"the most is {most}; lower --least"
-                if most > 1
-                else "the table has one public only"
-            )
-        )
-    votes = votes.of_artworks(keep)
-    null = PermutationNull(n_resamples, seed)
-    everyone = null.of(votes.counts * judged[keep][..., None], "dealing votes anew")
-    pairs, by_chance = _pairs(votes, least, null)
+        raise InputError(_too_few(votes, min_votes))
+    votes = votes.select_artworks(keep)
+    null = PermutationNull(n_permutations, seed)
+    everyone = null.divergences(votes.counts * judged[keep][..., None])
+    pairs, by_chance = _pairs(votes, min_votes, null)
     everyone = replace(everyone, by_chance=by_chance)
-    overall = everyone.summary("all pairs", np.ones(len(votes.artworks), bool))
-    styles = []
-    for style in sorted(set(votes.styles)):
-        mine = votes.styles == style
-        if mine.sum() >= _FEWEST_OF_A_STYLE:
-            styles.append(everyone.summary(style, mine))
     p_values = everyone.p_values()
     q_values = false_discovery(p_values)
-    order = np.lexsort((-everyone.excess, p_values))[:shown]
-    return CulturalDivergence(
-        least=least,
-        n_resamples=n_resamples,
+    order = np.lexsort((-everyone.excess, p_values))[:top_k]
+    divisive = int((q_values < DIVISIVE).sum())
+    return CultureComparison(
+        min_votes=min_votes,
+        n_permutations=n_permutations,
         cultures=votes.cultures,
         artworks=len(votes.artworks),
-        overall=overall,
+        overall=everyone.summary(),
         pairs=pairs,
-        styles=sorted(styles, key=lambda s: -s.beyond_chance.value),
-        emotions=emotion_gaps(votes, least),
-        entropies=entropies(votes, least),
-        divisive=int((q_values < DIVISIVE).sum()),
-        expected_false=float(DIVISIVE * (q_values < DIVISIVE).sum()),
-        paintings=[
+        styles=_styles(votes, everyone),
+        emotions=emotion_gaps(votes, min_votes),
+        entropies=entropies(votes, min_votes),
+        divisive=divisive,
+        expected_false=DIVISIVE * divisive,
+        divisive_artworks=[
             DivisiveArtwork(
                 artwork=str(votes.artworks[i]),
                 style=str(votes.styles[i]),
@@ -150,33 +191,59 @@ def compare_publics(
     )
 
 
-def _pairs(votes: Votes, least: int, null: PermutationNull) -> tuple[list[Divergence], np.ndarray]:
-    """Every pair of publics, and what chance makes of an average pair of each painting [p].
+def _too_few(votes: Votes, min_votes: int) -> str:
+    second = np.sort(votes.sizes, 1)[
+        :, -2:-1
+    ]  # of the two cultures with most votes on each artwork
+    largest = int(second.max(initial=0))
+    reason = "the table has one culture only"
+    if largest > 1:
+        reason = f"the largest number is {largest}; lower min_votes"
+    return (
+        f"no artwork has {min_votes} votes from each of two cultures, so cultures cannot be compared: "
+        f"{reason}"
+    )
 
-    Chance is taken from the pair's own votes: those of a third public would blur the two.
+
+def _pairs(
+    votes: Votes, min_votes: int, null: PermutationNull
+) -> tuple[list[CultureDivergence], np.ndarray]:
+    """Every pair of cultures, and the divergence by chance of an average pair of each artwork [p].
+
+    Chance is estimated from the pair's own votes: those of a third culture would blur the two.
     """
-    found = []
+    pairs = []
     total, count = np.zeros(len(votes.artworks)), np.zeros(len(votes.artworks))
-    couples = list(combinations(range(len(votes.cultures)), 2))
-    for a, b in track(couples, "comparing pairs of publics", len(couples)):
-        both = (votes.sizes[:, [a, b]] >= least).all(1)
+    indices = list(combinations(range(len(votes.cultures)), 2))
+    for a, b in indices:
+        both = (votes.sizes[:, [a, b]] >= min_votes).all(1)
         if both.any():
-            mine = null.of(votes.counts[both][:, [a, b]])
-            name = f"{votes.cultures[a]} / {votes.cultures[b]}"
-            found.append(mine.summary(name, np.ones(int(both.sum()), bool)))
-            total[both] += mine.by_chance
+            divergences = null.divergences(votes.counts[both][:, [a, b]])
+            first, second = votes.cultures[a], votes.cultures[b]
+            summary = vars(divergences.summary())
+            pairs.append(CultureDivergence(**summary, first=first, second=second))
+            total[both] += divergences.by_chance
             count += both
-    return found, total / count
+    return pairs, total / count
 
 
-def emotion_gaps(votes: Votes, least: int) -> list[EmotionGap]:
-    """Each emotion's share in each public, and how far it differs from painting to painting.
+def _styles(votes: Votes, everyone: ArtworkDivergences) -> list[StyleDivergence]:
+    styles = []
+    for style in sorted(set(votes.styles)):
+        mask = votes.styles == style
+        if mask.sum() >= MIN_ARTWORKS_OF_STYLE:
+            styles.append(StyleDivergence(**vars(everyone.summary(mask)), style=style))
+    return sorted(styles, key=lambda s: -s.beyond_chance.value)
 
-    With ``a`` and ``b`` the shares in two publics of ``n`` and ``m`` votes, ``(a - b)^2 -
+
+def emotion_gaps(votes: Votes, min_votes: int) -> list[EmotionGap]:
+    """Each emotion's share in each culture, and how far it differs from artwork to artwork.
+
+    With ``a`` and ``b`` the shares in two cultures of ``n`` and ``m`` votes, ``(a - b)^2 -
     a (1 - a) / (n - 1) - b (1 - b) / (m - 1)`` has the true squared difference as its mean.
     """
     sizes = votes.sizes
-    judged = (sizes >= max(least, 2)).astype(float)
+    judged = (sizes >= max(min_votes, 2)).astype(float)
     shares = votes.distributions
     noise = shares * (1 - shares) / np.maximum(sizes - 1, 1)[..., None]
     squares, pairs = np.zeros(shares[:, 0].shape), np.zeros(len(shares))
@@ -185,40 +252,38 @@ def emotion_gaps(votes: Votes, least: int) -> list[EmotionGap]:
         pairs += both
         gap = np.square(shares[:, a] - shares[:, b]) - noise[:, a] - noise[:, b]
         squares += both[:, None] * gap
-    differs = ratio_scores(squares, np.repeat(pairs[:, None], len(EMOTIONS), 1))
+    differences = ratio_estimates(squares, np.repeat(pairs[:, None], len(EMOTIONS), 1))
     by_culture = [
-        ratio_scores(judged[:, [c]] * shares[:, c], np.repeat(judged[:, [c]], len(EMOTIONS), 1))
+        ratio_estimates(judged[:, [c]] * shares[:, c], np.repeat(judged[:, [c]], len(EMOTIONS), 1))
         for c in range(len(votes.cultures))
     ]
     gaps = [
         EmotionGap(
             emotion=str(emotion),
             shares={name: by_culture[c][e] for c, name in enumerate(votes.cultures)},
-            differs_by=_root(differs[e]),
+            difference=_root(differences[e]),
         )
         for e, emotion in enumerate(EMOTIONS)
     ]
-    return sorted(gaps, key=lambda gap: -gap.differs_by.value)
+    return sorted(gaps, key=lambda gap: -gap.difference.value)
 
 
-def _root(score: Score) -> Score:
-    value, low, high = (float(np.sqrt(max(v, 0.0))) for v in (score.value, score.low, score.high))
-    return Score(value, low, high)
+def _root(estimate: Estimate) -> Estimate:
+    return Estimate(*(float(np.sqrt(max(v, 0.0))) for v in (estimate.value, *estimate.interval)))
 
 
-def entropies(votes: Votes, least: int) -> dict[str, Score]:
-    """Mean entropy in bits of ``least`` of a public's votes on a painting.
+def entropies(votes: Votes, min_votes: int) -> dict[str, Estimate]:
+    """Mean entropy in bits of ``min_votes`` of a culture's votes on an artwork.
 
-    More votes show more emotions, so publics are compared at one number of votes: the exact mean
-    over all ways to pick ``least`` votes without replacement (rarefaction, Hurlbert 1971).
+    More votes show more emotions, so cultures are compared at one number of votes: the exact mean
+    over all ways to pick ``min_votes`` votes without replacement (rarefaction, Hurlbert 1971).
     """
-    found = {}
+    estimates = {}
     for c, name in enumerate(votes.cultures):
-        counts = votes.counts[votes.sizes[:, c] >= least, c]
+        counts = votes.counts[votes.sizes[:, c] >= min_votes, c]
         if len(counts):
-            values = rarefied_entropy(counts, least)[:, None]
-            found[name] = ratio_scores(values, np.ones_like(values))[0]
-    return found
+            estimates[name] = mean_estimate(rarefied_entropy(counts, min_votes))
+    return estimates
 
 
 def rarefied_entropy(counts: np.ndarray, size: int) -> np.ndarray:
@@ -232,12 +297,12 @@ def rarefied_entropy(counts: np.ndarray, size: int) -> np.ndarray:
         ways = log_factorial[n] - log_factorial[k] - log_factorial[n - k]
         return np.where(possible, ways, -np.inf)
 
-    found = np.zeros(len(counts))
+    result = np.zeros(len(counts))
     for taken in range(1, size):
         share = taken / size
         size_left = np.full_like(total, size - taken)
         ways = log_choose(counts, np.full_like(counts, taken))
         ways = ways + log_choose(total - counts, size_left)
         chance = np.exp(ways - log_choose(total, np.full_like(total, size)))
-        found += chance.sum(1) * -(share * np.log2(share))
-    return found
+        result += chance.sum(1) * -(share * np.log2(share))
+    return result

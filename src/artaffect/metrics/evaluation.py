@@ -1,40 +1,114 @@
-"""Score several models on the same rows: overall, per culture, with intervals and differences."""
+"""Score several models on the same rows: overall and for each culture, with intervals and differences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter
 
+from artaffect.metrics.bootstrap import SEED, Estimate
 from artaffect.metrics.classification import (
     BINS,
     METRICS,
-    SEED,
-    Score,
-    bootstrap_sums,
+    bootstrap_metrics,
     confidence_bins,
     confusion,
-    scores_of_sums,
     sum_by_artwork,
 )
+from artaffect.metrics.display import Displayed, Table, data_frame
 
-PRIMARY = "log_loss"
-"""The metric by which models are chosen: it sees the whole distribution, not only its top."""
+S = TypeVar("S")
+T = TypeVar("T")
+
+PAIRS = (("both", "caption"), ("both", "image"))
+"""Models that are compared unless others are named."""
+
+COLUMNS = ("model", "culture", "metric", "value", "low", "high", "support")
+"""Columns of :meth:`EvaluationResult.to_frame`."""
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Every metric on one group of rows."""
+class ByGroup(Generic[T]):
+    """One value for all rows, and one for each culture."""
 
-    metrics: Mapping[str, Score]
+    overall: T
+    by_culture: Mapping[str, T]
+
+    def __getitem__(self, culture: str) -> T:
+        if culture not in self.by_culture:
+            known = ", ".join(map(repr, self.by_culture)) or "none"
+            raise KeyError(f"no culture {culture!r}; known cultures: {known}")
+        return self.by_culture[culture]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_culture)
+
+    def __len__(self) -> int:
+        return len(self.by_culture)
+
+    def map(self, function: Callable[[T], S]) -> "ByGroup[S]":
+        """Apply a function to every value."""
+        by_culture = {name: function(value) for name, value in self.by_culture.items()}
+        return ByGroup(function(self.overall), by_culture)
+
+    def groups(self) -> list[tuple[str | None, T]]:
+        """All values: first the overall one, under None, then each culture's."""
+        return [(None, self.overall), *self.by_culture.items()]
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """Every metric of one model on one group of rows; ``scores.accuracy`` is one metric."""
+
+    metrics: Mapping[str, Estimate]
     support: int
-    """Captions."""
+    """Number of rows."""
     artworks: int
+
+    def __getattr__(self, name: str) -> Estimate:
+        metrics = vars(self).get("metrics", {})
+        if name not in metrics:
+            raise AttributeError(f"no metric {name!r}; known metrics: {', '.join(metrics)}")
+        return metrics[name]
+
+
+@dataclass(frozen=True)
+class ModelScores(ByGroup[GroupScores]):
+    """A model's scores: attributes are those of all rows, items those of each culture."""
+
+    overall: GroupScores
+    by_culture: Mapping[str, GroupScores]
+
+    @property
+    def support(self) -> int:
+        """Number of rows."""
+        return self.overall.support
+
+    @property
+    def artworks(self) -> int:
+        """Number of artworks."""
+        return self.overall.artworks
+
+    def __getattr__(self, name: str) -> Estimate:
+        if name.startswith("_") or "overall" not in vars(self):
+            raise AttributeError(name)
+        return getattr(self.overall, name)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference between two models, paired over the same resamples of artworks."""
+
+    first: str
+    second: str
+    by_group: ByGroup[Mapping[str, Estimate]]
+    """Metric → the first model's score minus the second's."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often answers of a confidence are right: one entry for each non-empty bin."""
+    """How often predictions of a given confidence are correct: one entry for each non-empty bin."""
 
     confidence: list[float]
     accuracy: list[float]
@@ -42,147 +116,256 @@ class Reliability:
 
 
 @dataclass(frozen=True)
-class EvaluationResult:
-    """What :func:`evaluate` found; ``report`` n_resamples it and computes nothing."""
+class Gap:
+    """How unequally a model serves cultures, by one metric."""
+
+    best: str
+    worst: str
+    difference: Estimate
+    """The worst culture's score minus the best culture's, over the same resamples."""
+
+
+@dataclass(frozen=True, repr=False)
+class EvaluationResult(Displayed):
+    """The scores of several models on the same rows; ``result["both"]`` is one model's scores."""
 
     protocol: Mapping[str, Any]
-    models: Mapping[str, Mapping[str, Scores]]
-    """Model → group → scores; the groups are ``overall`` and each culture."""
-    differences: Mapping[str, Mapping[str, Mapping[str, Score]]]
-    """``a - b`` → group → metric → the difference, paired over the same n_resamples."""
-    confusion: Mapping[str, list[list[int]]]
-    """Group → counts, labels in rows and answers in columns, of the model named in the protocol."""
-    reliability: Mapping[str, Reliability]
+    """How the numbers were obtained: plain JSON."""
+    models: Mapping[str, ModelScores]
+    baseline: ModelScores | None
+    """The scores of each culture's training distribution."""
+    comparisons: Sequence[Comparison]
+    detailed: str
+    """The model that ``confusion`` and ``reliability`` belong to."""
+    confusion: ByGroup[list[list[int]]]
+    """Counts: true labels in rows, predicted labels in columns."""
+    reliability: ByGroup[Reliability]
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Plain JSON: what belongs to this kind of run only, the fusion weights for example."""
+    """What only this kind of run has, for example the fusion weights: plain JSON."""
 
-    @property
-    def primary(self) -> dict[str, float]:
-        """Each model's overall primary metric."""
-        return {
-            name: groups["overall"].metrics[PRIMARY].value for name, groups in self.models.items()
-        }
+    def __getitem__(self, model: str) -> ModelScores:
+        if model in self.models:
+            return self.models[model]
+        if model == "baseline" and self.baseline is not None:
+            return self.baseline
+        known = ", ".join(repr(name) for name, _ in self.scores())
+        raise KeyError(f"no model {model!r}; known models: {known}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.models)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def scores(self) -> list[tuple[str, ModelScores]]:
+        """The baseline, if there is one, and every model.
+
+        A model that is itself called ``baseline`` keeps its name; the baseline is then called
+        ``constant baseline``.
+        """
+        name = "constant baseline" if "baseline" in self.models else "baseline"
+        baseline = [] if self.baseline is None else [(name, self.baseline)]
+        return [*baseline, *self.models.items()]
+
+    def comparison(self, first: str, second: str) -> Comparison:
+        """The difference between two models.
+
+        Raises:
+            KeyError: the two were not compared.
+        """
+        for comparison in self.comparisons:
+            if (comparison.first, comparison.second) == (first, second):
+                return comparison
+        known = ", ".join(f"({c.first!r}, {c.second!r})" for c in self.comparisons) or "none"
+        raise KeyError(f"{first!r} was not compared with {second!r}; known comparisons: {known}")
+
+    def to_frame(self) -> Any:
+        """One row for each model, culture and metric, as a pandas ``DataFrame``.
+
+        The rows of all cultures together have the culture ``overall``, or ``overall (all rows)`` if a
+        culture has that name.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        records = []
+        for model, scores in self.scores():
+            whole = "overall (all rows)" if "overall" in scores.by_culture else "overall"
+            for culture, group in scores.groups():
+                name = whole if culture is None else culture
+                for metric, e in group.metrics.items():
+                    records.append((model, name, metric, e.value, e.low, e.high, group.support))
+        return data_frame(records, COLUMNS)
+
+    def _table(self) -> Table:
+        split = f"split {self.protocol['split']}, " if "split" in self.protocol else ""
+        rows, artworks = self.protocol["rows"], self.protocol["artworks"]
+        metrics = self.models[self.detailed].overall.metrics
+        return (
+            f"EvaluationResult: {split}{rows:,} rows of {artworks:,} artworks",
+            ["model", *(METRICS[name].heading for name in metrics)],
+            [
+                [model, *(f"{scores.overall.metrics[name]:.3f}" for name in metrics)]
+                for model, scores in self.scores()
+            ],
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EvaluationResult":
-        def scores(groups: Mapping[str, Any]) -> dict[str, Scores]:
-            return {
-                group: Scores(
-                    {name: Score(**s) for name, s in entry["metrics"].items()},
-                    entry["support"],
-                    entry["artworks"],
-                )
-                for group, entry in groups.items()
-            }
-
-        return cls(
-            protocol=data["protocol"],
-            models={name: scores(groups) for name, groups in data["models"].items()},
-            differences={
-                pair: {
-                    group: {name: Score(**s) for name, s in metrics.items()}
-                    for group, metrics in groups.items()
-                }
-                for pair, groups in data["differences"].items()
-            },
-            confusion=data["confusion"],
-            reliability={g: Reliability(**r) for g, r in data["reliability"].items()},
-            extra=data["extra"],
-        )
+        """Read what :meth:`to_json` wrote."""
+        return TypeAdapter(cls).validate_python(data)
 
 
 def evaluate(
     predictions: Mapping[str, np.ndarray],
-    emotions: np.ndarray,
+    labels: np.ndarray,
     cultures: np.ndarray,
     artworks: np.ndarray,
     n_resamples: int = 1000,
     *,
-    pairs: Sequence[tuple[str, str]] = (("both", "caption"), ("both", "image")),
-    shown: str = "both",
+    baseline: np.ndarray | None = None,
+    pairs: Sequence[tuple[str, str]] = PAIRS,
 ) -> EvaluationResult:
     """Score models side by side on the same rows.
 
+    Confusion and reliability are reported for one model: the first one of the first pair, or the last
+    model if no pair is given.
+
     Args:
-        predictions: for each model, distributions [n, 9].
-        emotions: labels as indices [n].
-        cultures: the culture's name of each row [n].
-        artworks: any value that tells paintings apart [n].
-        n_resamples: bootstrap n_resamples of paintings behind each interval.
-        pairs: whose difference, first minus second, is reported where both are there.
-        shown: the model whose confusion and reliability are reported; the last one where it is
-            not there.
+        predictions: for each model, distributions [n, k].
+        labels: true labels as indices [n].
+        cultures: each row's culture name [n].
+        artworks: any value that identifies the row's artwork [n].
+        n_resamples: bootstrap resamples of artworks behind each interval.
+        baseline: the baseline's distributions [n, k].
+        pairs: models whose difference, first minus second, is reported; pairs of which one model is
+            missing are left out.
 
     Raises:
-        ValueError: no rows, or arrays of different lengths.
+        ValueError: there are no rows, or arrays of different lengths.
     """
-    lengths = {len(emotions), len(cultures), len(artworks), *map(len, predictions.values())}
+    arrays = [labels, cultures, artworks, *predictions.values()]
+    lengths = set(map(len, arrays if baseline is None else [*arrays, baseline]))
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(f"expected arrays of one length, at least 1; got {sorted(lengths)}")
-    groups = {"overall": np.ones(len(emotions), bool)}
-    groups |= {str(name): cultures == name for name in sorted(set(cultures.tolist()))}
+    if not predictions:
+        raise ValueError("expected the predictions of at least one model")
     names = list(predictions)
-    models: dict[str, dict[str, Scores]] = {name: {} for name in names}
-    compared = {f"{a} - {b}": (a, b) for a, b in pairs if {a, b} <= set(names)}
-    differences: dict[str, dict[str, dict[str, Score]]] = {pair: {} for pair in compared}
-    for group, rows in groups.items():
-        unique, codes = np.unique(artworks[rows], return_inverse=True)
-        sums = np.stack(
-            [
-                sum_by_artwork(emotions[rows], predictions[name][rows], codes, len(unique))
-                for name in names
-            ]
-        )
-        exact = scores_of_sums(sums.sum(1))
-        drawn = _bootstrap(sums, n_resamples, SEED)
-        for i, name in enumerate(names):
-            metrics = {m: Score.of(exact[m][i], drawn[m][i]) for m in METRICS}
-            models[name][group] = Scores(metrics, int(rows.sum()), len(unique))
-        for pair, (first, second) in compared.items():
-            a, b = names.index(first), names.index(second)
-            differences[pair][group] = {
-                m: Score.of(exact[m][a] - exact[m][b], drawn[m][a] - drawn[m][b]) for m in METRICS
-            }
-    shown = shown if shown in names else names[-1]
+    stacked = [*predictions.values(), *([] if baseline is None else [baseline])]
+    groups = for_each_group(
+        cultures,
+        lambda mask: _resample(
+            [p[mask] for p in stacked], labels[mask], artworks[mask], n_resamples
+        ),
+    )
+    compared = [(a, b) for a, b in pairs if a in predictions and b in predictions]
+    detailed = compared[0][0] if compared else names[-1]
+    top = predictions[detailed]
     return EvaluationResult(
         protocol={
-            "rows": len(emotions),
+            "rows": len(labels),
             "artworks": len(np.unique(artworks)),
-            "interval": f"95 %, {n_resamples} bootstrap n_resamples of paintings, seed {SEED}",
-            "shown": shown,
+            "interval": f"95 %, {n_resamples} bootstrap resamples of artworks, seed {SEED}",
         },
-        models=models,
-        differences=differences,
-        confusion={
-            group: confusion(emotions[rows], predictions[shown][rows]).tolist()
-            for group, rows in groups.items()
-        },
-        reliability={
-            group: reliability(emotions[rows], predictions[shown][rows])
-            for group, rows in groups.items()
-        },
+        models={name: _model(groups, i) for i, name in enumerate(names)},
+        baseline=None if baseline is None else _model(groups, len(names)),
+        comparisons=[_comparison(groups, names, a, b) for a, b in compared],
+        detailed=detailed,
+        confusion=for_each_group(
+            cultures, lambda mask: confusion(labels[mask], top[mask]).tolist()
+        ),
+        reliability=for_each_group(cultures, lambda mask: reliability(labels[mask], top[mask])),
     )
 
 
-def reliability(emotions: np.ndarray, probabilities: np.ndarray) -> Reliability:
-    """Confidence against accuracy in the bins of the expected calibration error."""
+def for_each_group(cultures: np.ndarray, compute: Callable[[np.ndarray], T]) -> ByGroup[T]:
+    """Compute something for all rows and for the rows of each culture, given their mask [n]."""
+    names = sorted(set(cultures.tolist()))
+    overall = compute(np.ones(len(cultures), bool))
+    return ByGroup(overall, {str(name): compute(cultures == name) for name in names})
+
+
+def reliability(labels: np.ndarray, probabilities: np.ndarray) -> Reliability:
+    """Confidence and accuracy in the bins of the expected calibration error."""
     confidence = probabilities.max(1)
-    right = probabilities.argmax(1) == emotions
+    correct = probabilities.argmax(1) == labels
     bins = confidence_bins(confidence)
     support = np.bincount(bins, minlength=BINS)
     filled = support > 0
 
     def mean(values: np.ndarray) -> list[float]:
-        totals = np.bincount(bins, values, BINS)[filled]
-        return [float(value) for value in totals / support[filled]]
+        return (np.bincount(bins, values, BINS)[filled] / support[filled]).tolist()
 
-    return Reliability(mean(confidence), mean(right.astype(float)), support[filled].tolist())
+    return Reliability(mean(confidence), mean(correct.astype(float)), support[filled].tolist())
 
 
-def _bootstrap(sums: np.ndarray, n_resamples: int, seed: int) -> dict[str, np.ndarray]:
-    """Every metric for every model and draw: [models, n_resamples]."""
-    blocks = [scores_of_sums(block) for block in bootstrap_sums(sums, n_resamples, seed)]
-    return {name: np.concatenate([block[name] for block in blocks], -1) for name in METRICS}
+def culture_gaps(
+    predictions: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    cultures: np.ndarray,
+    artworks: np.ndarray,
+    n_resamples: int = 1000,
+) -> dict[str, dict[str, Gap]]:
+    """Find the best and the worst served culture of each model by each metric.
+
+    The arguments are those of :func:`evaluate`.
+
+    Returns:
+        Model → metric → gap; empty if there is only one culture.
+    """
+    names = sorted(set(cultures.tolist()))
+    if len(names) < 2:
+        return {}
+    unique, codes = np.unique(artworks, return_inverse=True)
+    masks = [cultures == name for name in names]
+    gaps: dict[str, dict[str, Gap]] = {}
+    for model, probabilities in predictions.items():
+        sums = [sum_by_artwork([probabilities[m]], labels[m], codes[m], len(unique)) for m in masks]
+        stacked = {name: np.concatenate([part[name] for part in sums]) for name in METRICS}
+        exact, resampled = bootstrap_metrics(stacked, n_resamples)
+        gaps[model] = {}
+        for name, metric in METRICS.items():
+            values, resamples = exact[name], resampled[name]
+            order = np.argsort(values if metric.higher_is_better else -values, kind="stable")
+            worst, best = order[0], order[-1]
+            difference = Estimate.from_resamples(
+                values[worst] - values[best], resamples[worst] - resamples[best]
+            )
+            gaps[model][name] = Gap(str(names[best]), str(names[worst]), difference)
+    return gaps
+
+
+def _resample(
+    predictions: Sequence[np.ndarray], labels: np.ndarray, artworks: np.ndarray, n_resamples: int
+) -> Callable[..., GroupScores]:
+    """Resample one group of rows: a function from a model, or two to subtract, to its scores."""
+    unique, codes = np.unique(artworks, return_inverse=True)
+    sums = sum_by_artwork(predictions, labels, codes, len(unique))
+    exact, resampled = bootstrap_metrics(sums, n_resamples)
+
+    def scores(model: int, minus: int | None = None) -> GroupScores:
+        def select(values: np.ndarray) -> np.ndarray:
+            return values[model] if minus is None else values[model] - values[minus]
+
+        estimates = {
+            name: Estimate.from_resamples(float(select(values)), select(resampled[name]))
+            for name, values in exact.items()
+        }
+        return GroupScores(estimates, len(labels), len(unique))
+
+    return scores
+
+
+def _model(groups: ByGroup[Callable[..., GroupScores]], index: int) -> ModelScores:
+    scores = groups.map(lambda group: group(index))
+    return ModelScores(scores.overall, scores.by_culture)
+
+
+def _comparison(
+    groups: ByGroup[Callable[..., GroupScores]], names: Sequence[str], first: str, second: str
+) -> Comparison:
+    pair = names.index(first), names.index(second)
+    return Comparison(first, second, groups.map(lambda group: group(*pair).metrics))

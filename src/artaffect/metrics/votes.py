@@ -1,4 +1,4 @@
-"""The votes of a painting's readers, culture by culture: what all comparisons of publics begin with."""
+"""The votes of an artwork's annotators, culture by culture: the basis of every comparison of cultures."""
 
 from dataclasses import dataclass
 
@@ -6,42 +6,42 @@ import numpy as np
 
 from artaffect.labels import EMOTIONS
 
-Labels = tuple[np.ndarray, np.ndarray]
+Codes = tuple[np.ndarray, np.ndarray]
 """A column as its distinct values [k] and each row's index into them [n]."""
 
 
 @dataclass(frozen=True)
 class Votes:
-    """How often each public chose each emotion for each painting."""
+    """How often each culture chose each emotion for each artwork."""
 
     artworks: np.ndarray
     """Ids [p]."""
     styles: np.ndarray
-    """Art style of each painting [p]."""
+    """Art style of each artwork [p]."""
     cultures: tuple[str, ...]
     """Most votes first [c]."""
     counts: np.ndarray
-    """int64 [p, c, 9]."""
+    """int64 [p, c, k]."""
 
     @classmethod
     def count(
-        cls, artwork: Labels, culture: Labels, emotions: np.ndarray, style: Labels | None = None
+        cls, artwork: Codes, culture: Codes, emotions: np.ndarray, style: Codes | None = None
     ) -> "Votes":
-        """Count rows.
+        """Count annotations.
 
         Args:
-            artwork: ids, and each row's index into them.
-            culture: names, and each row's index into them.
+            artwork: artwork ids, coded.
+            culture: culture names, coded.
             emotions: each row's label as an index [n].
-            style: likewise; without it all paintings are of one style, with an empty name.
+            style: art styles, coded; without them all artworks have the empty style.
         """
         artworks, rows = np.unique(artwork[1], return_inverse=True)
         present, tally = np.unique(culture[1], return_counts=True)
         order = present[np.lexsort((culture[0][present].astype(str), -tally))]
-        place = np.zeros(len(culture[0]), np.int64)
-        place[order] = np.arange(len(order))
+        position = np.zeros(len(culture[0]), np.int64)
+        position[order] = np.arange(len(order))
         shape = (len(artworks), len(order), len(EMOTIONS))
-        cells = np.ravel_multi_index((rows, place[culture[1]], emotions), shape)
+        cells = np.ravel_multi_index((rows, position[culture[1]], emotions), shape)
         styles = np.full(len(artworks), "", object)
         if style is not None:
             styles[rows] = style[0][style[1]]
@@ -54,21 +54,19 @@ class Votes:
 
     @property
     def sizes(self) -> np.ndarray:
-        """Votes of each culture for each painting: int64 [p, c]."""
-        found: np.ndarray = self.counts.sum(-1)
-        return found
+        """Number of votes of each culture on each artwork: int64 [p, c]."""
+        return self.counts.sum(-1)
 
     @property
     def distributions(self) -> np.ndarray:
-        """Share of each emotion [p, c, 9]; zero where a culture has not voted."""
-        found: np.ndarray = self.counts / np.maximum(self.sizes, 1)[..., None]
-        return found
+        """Share of each emotion [p, c, k]; zero where a culture has no votes."""
+        return self.counts / np.maximum(self.sizes, 1)[..., None]
 
-    def of_artworks(self, keep: np.ndarray) -> "Votes":
-        """Some paintings, by position or mask."""
+    def select_artworks(self, keep: np.ndarray) -> "Votes":
+        """The artworks at some positions, or where a mask is true."""
         return Votes(self.artworks[keep], self.styles[keep], self.cultures, self.counts[keep])
 
-    def of_cultures(self, keep: list[int]) -> "Votes":
-        """Some cultures, by position."""
+    def select_cultures(self, keep: list[int]) -> "Votes":
+        """The cultures at some positions."""
         names = tuple(self.cultures[i] for i in keep)
         return Votes(self.artworks, self.styles, names, self.counts[:, keep])

@@ -1,4 +1,4 @@
-"""Score a model on rows: image, caption and both, beside the baseline, on the same captions."""
+"""Score a model on rows: image, caption and both, beside the baseline, on the same rows."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.baseline import PriorBaseline
 from artaffect.metrics.classification import hamming_accuracy
-from artaffect.metrics.evaluation import EvaluationResult, evaluate
+from artaffect.metrics.evaluation import PAIRS, EvaluationResult, evaluate
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
@@ -24,6 +24,38 @@ from artaffect.models.fusion import LinearFusion
 _logger = logging.getLogger(__name__)
 
 _CHUNK = 8192
+
+
+class TrainingPriors:
+    """The label distributions of the training split, which constant predictions need."""
+
+    def __init__(self, baseline: PriorBaseline, chosen_share: np.ndarray) -> None:
+        self.baseline = baseline
+        self.chosen_share = chosen_share
+        """Share of artworks for which at least one annotator chose each emotion [k]."""
+
+    @classmethod
+    def from_rows(cls, rows: AnnotationArrays) -> "TrainingPriors":
+        """Count the training rows."""
+        votes = rows.votes()[:, 0].numpy()
+        chosen = votes[votes.sum(1) > 0] > 0
+        baseline = PriorBaseline().fit(rows.emotion.numpy(), rows.culture_names)
+        return cls(baseline, chosen.mean(0))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "prior": self.baseline.prior_.tolist(),
+            "priors": {name: prior.tolist() for name, prior in self.baseline.priors_.items()},
+            "chosen_share": self.chosen_share.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "TrainingPriors":
+        """Read what :meth:`to_json` wrote."""
+        baseline = PriorBaseline()
+        baseline.prior_ = np.array(data["prior"])
+        baseline.priors_ = {name: np.array(prior) for name, prior in data["priors"].items()}
+        return cls(baseline, np.array(data["chosen_share"]))
 
 
 def evaluate_run(
@@ -37,63 +69,78 @@ def evaluate_run(
 
     Raises:
         ModelFolderError: the folder is incomplete or altered.
-        TableError: the split has no rows, or its pictures are gone.
-        InputError: none of the rows has a picture.
+        TableError: the split has no rows, or its images are missing.
+        InputError: none of the rows has an image.
     """
     model = load_model(run)
     priors = TrainingPriors.from_json(read_config(run)["training_priors"])
     rows = extract_arrays(table.of_split(split), *model.encoders, model.cultures, cache)
-    return evaluate_rows(model, rows, priors, split, n_resamples)
+    result = evaluate_rows(model, rows, priors, split, n_resamples)
+    if table.provenance.get("synthetic"):
+        result = replace(result, protocol={**result.protocol, "synthetic": True})
+    return result
 
 
 def evaluate_rows(
     model: EmotionModel,
     rows: AnnotationArrays,
-    priors: "TrainingPriors",
+    priors: TrainingPriors,
     split: str,
     n_resamples: int = 1000,
 ) -> EvaluationResult:
-    """Score a model on the rows that have a picture; on all of them where it reads captions only."""
+    """Score a model on the rows that have an image, or on all rows if it reads captions only.
+
+    Raises:
+        InputError: the model needs images, and none of the rows has one.
+    """
     for fault in rows.unreadable:
-        _logger.info(f"left out, picture cannot be read: {fault}")
-    compared = rows if model.image is None else rows.select(rows.has_image)
-    if not len(compared):
-        raise InputError(f"no row of split {split!r} has a picture: image and both have no score")
-    predictions = {"baseline": priors.baseline.predict_proba(compared.culture_names)}
-    predictions |= predict_all_inputs(model, compared)
-    result = evaluate(
-        predictions,
-        compared.emotion.numpy(),
-        compared.culture_names,
-        compared.artwork.numpy(),
-        n_resamples,
-    )
+        _logger.info(f"left out because the image cannot be read: {fault}")
+    scored = rows if model.image is None else rows.select(rows.has_image)
+    if not len(scored):
+        raise InputError(f"no row of split {split!r} has an image, so the model cannot be scored")
+    baseline = priors.baseline.predict_proba(scored.culture_names)
+    predictions = predict_all_inputs(model, scored)
+    result = evaluate_predictions(predictions, scored, n_resamples, baseline=baseline)
     protocol = {
         "split": split,
         **result.protocol,
-        "rows_without_picture_left_out": len(rows) - len(compared),
-        "unreadable_pictures": len(rows.unreadable),
+        "rows_without_image": len(rows) - len(scored),
+        "unreadable_images": len(rows.unreadable),
         "baseline": "each culture's distribution in the training split",
     }
     extra: dict[str, Any] = {}
-    if model.image is not None:
-        extra["hamming"] = hamming(model, compared, priors)
+    if model.image is not None and model.image.head.multi_label:
+        extra["hamming"] = hamming(model, scored, priors)
     if model.fusion is not None:
         extra["fusion"] = describe_fusion(model.fusion, model.cultures)
     return replace(result, protocol=protocol, extra=extra)
 
 
-def predict_all_inputs(model: EmotionModel, rows: AnnotationArrays) -> dict[str, np.ndarray]:
-    """Distributions of image, caption and both, and of both when the culture is not told: [n, 9].
+def evaluate_predictions(
+    predictions: Mapping[str, np.ndarray],
+    rows: AnnotationArrays,
+    n_resamples: int = 1000,
+    *,
+    baseline: np.ndarray | None = None,
+    pairs: Sequence[tuple[str, str]] = PAIRS,
+) -> EvaluationResult:
+    """Score the predictions [n, k] of several models for rows: see :func:`evaluate`."""
+    arrays = (rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy())
+    return evaluate(predictions, *arrays, n_resamples, baseline=baseline, pairs=pairs)
 
-    A model of one modality gives that one.
+
+def predict_all_inputs(model: EmotionModel, rows: AnnotationArrays) -> dict[str, np.ndarray]:
+    """Distributions [n, k] for every kind of input that the model takes.
+
+    The keys are ``image``, ``caption``, ``both`` and ``both_without_culture``; a model of one modality
+    has that one only.
     """
-    found = {name: predict_proba(model, rows, (name,)) for name in model.modalities}
+    predictions = {name: predict_proba(model, rows, (name,)) for name in model.modalities}
     if model.fusion is not None:
-        found["both"] = predict_proba(model, rows)
+        predictions["both"] = predict_proba(model, rows)
         if len(model.cultures) > 1:
-            found["both, culture not told"] = predict_proba(model, rows, culture=0)
-    return found
+            predictions["both_without_culture"] = predict_proba(model, rows, culture=0)
+    return predictions
 
 
 def predict_proba(
@@ -103,130 +150,93 @@ def predict_proba(
     culture: int | None = None,
     calibrated: bool = True,
 ) -> np.ndarray:
-    """A model's distributions for rows: [n, 9].
+    """A model's distributions for rows: [n, k].
 
     Args:
-        modalities: what it is shown.
-        culture: whose answer is asked for, as the model counts; each row's own where none is given.
+        modalities: what the model may use.
+        culture: index of the culture to predict for, in the model's order; each row's own if None.
         calibrated: see :meth:`EmotionModel.answer`.
     """
-    there = torch.tensor([[name in modalities for name in ("image", "caption")]])
+    usable = torch.tensor([[name in modalities for name in ("image", "caption")]])
     parts = [np.zeros((0, len(EMOTIONS)))]
     for start in range(0, len(rows), _CHUNK):
-        piece = slice(start, start + _CHUNK)
-        image, caption = rows.image[rows.artwork[piece]], rows.caption[piece]
-        whose = rows.culture[piece]
+        chunk = slice(start, start + _CHUNK)
+        image, caption = rows.image[rows.artwork[chunk]], rows.caption[chunk]
+        cultures = rows.culture[chunk]
         if culture is not None:
-            whose = torch.full_like(whose, culture)
-        present = there.expand(len(whose), 2)
-        parts.append(model.answer(image, caption, present, whose, calibrated)[0].numpy())
+            cultures = torch.full_like(cultures, culture)
+        present = usable.expand(len(cultures), 2)
+        parts.append(model.answer(image, caption, present, cultures, calibrated)[0].numpy())
     return np.concatenate(parts)
 
 
-class TrainingPriors:
-    """What constant answers need to know of the training split."""
-
-    def __init__(self, baseline: PriorBaseline, readers: float | None, felt: np.ndarray) -> None:
-        self.baseline = baseline
-        self.readers = readers
-        """See :func:`fit_readers`; None where no model looks at pictures."""
-        self.felt = felt
-        """Share of paintings for which anyone chose the emotion [9]."""
-
-    @classmethod
-    def of(cls, rows: AnnotationArrays, readers: float | None) -> "TrainingPriors":
-        """Count the training rows."""
-        votes = votes_by_artwork(rows).numpy()
-        seen = votes[votes.sum(1) > 0]
-        baseline = PriorBaseline().fit(rows.emotion.numpy(), rows.culture_names)
-        return cls(baseline, readers, (seen > 0).mean(0))
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "prior": self.baseline.prior_.tolist(),
-            "priors": {name: prior.tolist() for name, prior in self.baseline.priors_.items()},
-            "readers": self.readers,
-            "felt": self.felt.tolist(),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "TrainingPriors":
-        baseline = PriorBaseline()
-        baseline.prior_ = np.array(data["prior"])
-        baseline.priors_ = {name: np.array(prior) for name, prior in data["priors"].items()}
-        return cls(baseline, data["readers"], np.array(data["felt"]))
+def shuffle_images(rows: AnnotationArrays, seed: int) -> AnnotationArrays:
+    """The same captions, with the image of another artwork for each artwork."""
+    with_image = torch.nonzero(rows.artwork_has_image).squeeze(1)
+    order = with_image[torch.from_numpy(np.random.default_rng(seed).permutation(len(with_image)))]
+    image = rows.image.clone()
+    # a cycle through a random order: no artwork keeps its own image
+    image[order] = rows.image[order.roll(1)]
+    return replace(rows, image=image)
 
 
-def votes_by_artwork(rows: AnnotationArrays) -> torch.Tensor:
-    """How often each emotion was chosen for each artwork: float32 [p, 9]."""
-    cells = rows.artwork * len(EMOTIONS) + rows.emotion
-    counts = torch.bincount(cells, minlength=len(rows.artwork_ids) * len(EMOTIONS))
-    return counts.view(len(rows.artwork_ids), len(EMOTIONS)).float()
+def modality_ablation(
+    model: EmotionModel, rows: AnnotationArrays, n_resamples: int = 1000, seed: int = 0
+) -> EvaluationResult | None:
+    """What the image adds to the caption, culture by culture; None for a model of one modality.
+
+    ``caption`` is the caption model by itself; ``both_image_left_out`` is what the combination predicts
+    from the caption alone.
+    """
+    if model.fusion is None or model.caption is None:
+        return None
+    alone = EmotionModel(None, model.caption, None, model.cultures, model.languages)
+    alone.temperature.copy_(model.temperature)
+    predictions = {
+        "image": predict_proba(model, rows, ("image",)),
+        "caption": predict_proba(alone, rows, ("caption",)),
+        "both": predict_proba(model, rows),
+        "both_image_shuffled": predict_proba(model, shuffle_images(rows, seed)),
+        "both_image_left_out": predict_proba(model, rows, ("caption",)),
+        "both_caption_left_out": predict_proba(model, rows, ("image",)),
+    }
+    pairs = [(name, "caption") for name in predictions if name.startswith("both")]
+    pairs += [("both", "both_image_shuffled"), ("both", "image")]
+    return evaluate_predictions(predictions, rows, n_resamples, pairs=pairs)
 
 
 def hamming(
     model: EmotionModel, rows: AnnotationArrays, priors: TrainingPriors
 ) -> dict[str, float]:
-    """The paper's metric: the share of right bits in "did anyone feel it?"."""
-    if model.image is None:
-        raise ValueError("the paper's metric is about models that look at pictures")
-    votes = votes_by_artwork(rows)
-    seen = votes.sum(1) > 0
-    felt = (votes[seen] > 0).numpy()
+    """The metric of the MVIP 2024 paper: the share of correct bits in "did any annotator choose it?".
+
+    Raises:
+        ValueError: the model has no multi-label image head.
+    """
+    if model.image is None or not model.image.head.multi_label:
+        raise ValueError("the Hamming accuracy is defined for multi-label image models only")
+    votes = rows.votes()[:, 0]
+    voted = votes.sum(1) > 0
+    chosen = (votes[voted] > 0).numpy()
     with torch.no_grad():
-        logits = model.image.head(rows.image[seen], torch.zeros(len(felt), dtype=torch.int64))
-    if model.image.head.multi_label:
-        predicted = (logits > 0).numpy()
-    else:
-        predicted = felt_by_anyone(logits.softmax(-1).numpy(), priors.readers or 1.0)
-    constant = np.broadcast_to(priors.felt > 0.5, felt.shape)
+        logits = model.image.head(rows.image[voted], torch.zeros(len(chosen), dtype=torch.int64))
+    constant = np.broadcast_to(priors.chosen_share > 0.5, chosen.shape)
     return {
-        "image": hamming_accuracy(felt, predicted),
-        "constant_baseline": hamming_accuracy(felt, constant),
-        "paintings": len(felt),
+        "image": hamming_accuracy(chosen, (logits > 0).numpy()),
+        "constant_baseline": hamming_accuracy(chosen, constant),
+        "artworks": len(chosen),
     }
 
 
-def felt_by_anyone(probabilities: np.ndarray, readers: float) -> np.ndarray:
-    """Whether it is likelier than not that one of so many independent readers feels an emotion.
-
-    Args:
-        probabilities: each painting's distribution ``q`` [p, 9].
-
-    Returns:
-        bool [p, 9]: ``1 - (1 - q)^readers > 1/2``.
-    """
-    felt: np.ndarray = 1 - (1 - probabilities) ** readers > 0.5
-    return felt
-
-
-def fit_readers(votes: np.ndarray, probabilities: np.ndarray) -> float:
-    """How many independent readers the readers of a painting are worth.
-
-    Those who look at one painting agree more than its predicted distribution says, so they set
-    fewer bits than as many independent ones would.
-
-    Args:
-        votes: how often each emotion was chosen for each painting [p, 9].
-        probabilities: what a model that has not seen the painting predicts [p, 9].
-
-    Returns:
-        The number, in steps of one half up to the votes a painting has on average, with the best
-        Hamming accuracy.
-    """
-    choices = np.arange(1, max(1.5, votes.sum(1).mean()) + 0.5, 0.5)
-    scores = [hamming_accuracy(votes > 0, felt_by_anyone(probabilities, m)) for m in choices]
-    return float(choices[int(np.argmax(scores))])
-
-
 def describe_fusion(fusion: LinearFusion, cultures: Sequence[str]) -> dict[str, Any]:
-    """The fusion's weights under readable names."""
+    """The weights of a fusion under readable names: culture → source → weight."""
     weight = fusion.weight.detach()
     names = ["any", *cultures] if len(weight) > 1 else ["all"]
+    sources = getattr(fusion, "sources", ("image", "caption"))
     return {
         "form": fusion.form,
         "weights": {
-            name: {"image": float(row[0]), "caption": float(row[1])}
+            name: dict(zip(sources, map(float, row), strict=True))
             for name, row in zip(names, weight, strict=True)
         },
     }

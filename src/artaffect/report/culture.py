@@ -1,86 +1,115 @@
-"""Score model folders public by public: what ``artaffect report`` shows."""
+"""Compare cultures, and score model folders culture by culture: what ``artaffect report`` shows."""
 
-import base64
-import io
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.preprocessing import open_image
-from artaffect.errors import InputError
+from artaffect.errors import ImageError, InputError
 from artaffect.features import AnnotationArrays, extract_arrays
-from artaffect.labels import ANY_CULTURE
 from artaffect.metrics.agreement import agreement
-from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_publics
-from artaffect.metrics.evaluation import EvaluationResult, evaluate, reliability
-from artaffect.metrics.histograms import distribution_scores
+from artaffect.metrics.bootstrap import mean_estimate
+from artaffect.metrics.distances import distribution_scores
+from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_cultures
+from artaffect.metrics.evaluation import (
+    ByGroup,
+    EvaluationResult,
+    ModelScores,
+    Reliability,
+    culture_gaps,
+    for_each_group,
+    reliability,
+)
 from artaffect.metrics.votes import Votes
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.prediction.evaluation import (
     TrainingPriors,
+    evaluate_predictions,
     evaluate_rows,
+    modality_ablation,
     predict_all_inputs,
     predict_proba,
 )
+from artaffect.prediction.predictor import PredictionInput
 from artaffect.prediction.torch import TorchPredictor
-from artaffect.report.results import ArtworkPage, CulturalReport, RunScores, gaps
+from artaffect.report.results import (
+    ArtworkSummary,
+    Calibration,
+    Caption,
+    CultureReport,
+    DeletionTest,
+    RunScores,
+)
+from artaffect.runtime import track
+
+if TYPE_CHECKING:
+    from artaffect.explain.explainer import Check
 
 _logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_CAPTIONS_SHOWN = 8
-_EMBEDDED_SIDE = 640
-"""Pixels of the longer side of a picture that is put into a page."""
-_MANY = 8
-"""Cultures above which readers are not set against each other one by one."""
+_MAX_CAPTIONS = 8
+"""Captions of one culture that an artwork's page quotes."""
+_MAX_CULTURES = 8
+"""With more cultures, only the largest ones predict each other's votes."""
 
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What a report looks at."""
+    """What a report covers."""
 
     split: str = "test"
-    least: int = MIN_VOTES
-    """Votes of a culture on a painting below which it is not counted."""
+    min_votes: int = MIN_VOTES
+    """Votes that a culture needs on an artwork to be counted."""
     n_resamples: int = 1000
-    """Permutations, and bootstrap n_resamples."""
-    shown: int = 10
-    """Divisive paintings that get a page."""
+    """Bootstrap resamples, and permutations."""
+    top_k: int = 10
+    """Divisive artworks that get a page of their own."""
+    explanations: int = 0
+    """Artworks on which explanations are put to the deletion test."""
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class _Run:
     name: str
-    path: Path
+    config: Mapping[str, Any]
     model: EmotionModel
     rows: AnnotationArrays
 
+    @property
+    def priors(self) -> TrainingPriors:
+        return TrainingPriors.from_json(self.config["training_priors"])
 
-def cultural_report(
+    @property
+    def inputs(self) -> dict[str, tuple[str, ...]]:
+        """Kind of input → modalities, for what the model takes."""
+        inputs: dict[str, tuple[str, ...]] = {name: (name,) for name in self.model.modalities}
+        return inputs | ({"both": ("image", "caption")} if self.model.fusion is not None else {})
+
+
+def culture_report(
     runs: Sequence[Path],
     table: AnnotationTable,
     name: str,
     options: ReportOptions | None = None,
     cache: Path | None = None,
-) -> CulturalReport:
-    """Compare the publics of a table, and score model folders on one of its splits.
+) -> CultureReport:
+    """Compare the cultures of a table, and score model folders on one of its splits.
 
-    All runs are scored on the same rows: those with a picture, where any run looks at pictures.
+    All runs are scored on the same rows: those with an image, if any run uses images.
 
     Args:
-        runs: model folders; the first one is what the others are compared with.
+        runs: model folders; the others are compared with the first one.
         name: the table's name, for titles.
 
     Raises:
@@ -93,43 +122,49 @@ def cultural_report(
     notes: list[str] = []
     loaded, left_out = _load(runs, part, cache)
     rows = loaded[0].rows
-    divergence = _or_note(
-        lambda: compare_publics(
-            votes_of(table), options.least, options.n_resamples, options.seed, options.shown
-        ),
-        notes,
-    )
+    _logger.info("comparing cultures")
+    limits = (options.min_votes, options.n_resamples, options.seed, options.top_k)
+    divergence = _or_note(lambda: compare_cultures(votes_of(table), *limits), notes)
     votes = votes_of(part)
-    common = votes.cultures[:_MANY]
-    if len(votes.cultures) > _MANY:
-        notes.append(f"Readers are set against each other for the {_MANY} largest publics only.")
-    ceiling = _or_note(
-        lambda: agreement(votes, options.least, seed=options.seed, cultures=common), notes
+    if len(votes.cultures) > _MAX_CULTURES:
+        notes.append(f"Only the {_MAX_CULTURES} largest cultures predict each other's votes.")
+    common = votes.cultures[:_MAX_CULTURES]
+    ceilings = _or_note(
+        lambda: agreement(votes, options.min_votes, seed=options.seed, cultures=common), notes
     )
-    found = []
-    for run in loaded:
-        _logger.info(f"scoring {run.name}")
-        found.append(_score(run, options, table))
-    return CulturalReport(
+    comparison = _compare(loaded, options)
+    scores = [_score(run, options, table) for run in loaded]
+    if options.explanations and find_spec("captum") is None:
+        notes.append("Explanations are not tested: install artaffect[explain] to test them.")
+    elif options.explanations:
+        scores = [
+            replace(
+                run_scores,
+                deletion_tests=deletion_tests(
+                    TorchPredictor(run.model), part, options.explanations, options.seed
+                ),
+            )
+            for run_scores, run in zip(scores, loaded, strict=True)
+        ]
+    divisive = divergence.divisive_artworks if divergence else ()
+    return CultureReport(
         table=name,
         split=options.split,
+        synthetic=bool(table.provenance.get("synthetic")),
         rows=len(rows),
         artworks=len(np.unique(rows.artwork.numpy())),
-        left_out=left_out,
+        rows_without_image=left_out,
         divergence=divergence,
-        agreement=ceiling,
+        agreement=ceilings,
         notes=notes,
-        comparison=_compare(loaded, options),
-        runs=found,
-        paintings=[
-            _page(painting, table, loaded[0].model)
-            for painting in (divergence.paintings if divergence else ())
-        ],
+        comparison=comparison,
+        runs=scores,
+        divisive_artworks=[_summary(artwork, table, loaded[0].model) for artwork in divisive],
     )
 
 
 def votes_of(table: AnnotationTable) -> Votes:
-    """Count the votes of a table's publics."""
+    """Count the votes of each culture in a table."""
     return Votes.count(
         table.codes("artwork_id"),
         table.codes("culture"),
@@ -138,94 +173,82 @@ def votes_of(table: AnnotationTable) -> Votes:
     )
 
 
-def picture_addresses(report: CulturalReport, folder: Path, embed: bool = False) -> dict[str, str]:
-    """Where the pages of a report find the pictures of their paintings.
+def deletion_tests(
+    predictor: TorchPredictor, table: AnnotationTable, count: int, seed: int = 0
+) -> dict[str, DeletionTest]:
+    """Explain the predictions for one caption of each of ``count`` artworks, and test the explanations.
 
-    Args:
-        folder: in which the pages stand.
-        embed: as a small copy inside the page, instead of the file where it is. Whether that is
-            allowed is a question of the pictures' licence.
-
-    Raises:
-        ImageError: a picture that is to be embedded cannot be read.
+    Returns:
+        By ``image`` and ``caption``, for what the model uses; intervals by bootstrap over artworks.
     """
-    found = {}
-    for painting in report.paintings:
-        if painting.image is None:
+    from artaffect.explain.explainer import Explainer
+
+    explainer = Explainer(predictor)
+    checks: dict[str, list[Check]] = {}
+    inputs = _one_input_per_artwork(predictor, table, count, seed)
+    for item in track(inputs, "testing explanations", len(inputs)):
+        try:
+            explanation = explainer.explain(item, check=True)
+        except ImageError:  # broken since it was imported: the scores leave it out too
             continue
-        if embed:
-            small = open_image(Path(painting.image))
-            small.thumbnail((_EMBEDDED_SIDE, _EMBEDDED_SIDE))
-            buffer = io.BytesIO()
-            small.save(buffer, "JPEG", quality=85)
-            address = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-        else:
-            address = quote(Path(os.path.relpath(painting.image, folder.resolve())).as_posix())
-        found[painting.artwork] = address
-    return found
+        for culture in explanation.by_culture:
+            for name, check in culture.checks.items():
+                checks.setdefault(name, []).append(check)
+    return {name: _deletion_test(of_modality) for name, of_modality in checks.items()}
 
 
-def shuffled_pictures(rows: AnnotationArrays, seed: int) -> AnnotationArrays:
-    """The same captions, each painting with another painting's picture."""
-    pictured = torch.nonzero(rows.artwork_has_image).squeeze(1)
-    order = pictured[torch.from_numpy(np.random.default_rng(seed).permutation(len(pictured)))]
-    image = rows.image.clone()
-    # a cycle through a random order: no painting keeps its own
-    image[order] = rows.image[order.roll(1)]
-    return replace(rows, image=image)
+def _one_input_per_artwork(
+    predictor: TorchPredictor, table: AnnotationTable, count: int, seed: int
+) -> list[PredictionInput]:
+    root = table.images if "image" in predictor.description.modalities else None
+    images, artworks = table.strings("image"), table.strings("artwork_id")
+    captions, cultures = table.strings("caption"), table.strings("culture")
+    rows: dict[str, int] = {}
+    for row in np.random.default_rng(seed).permutation(len(table)).tolist():
+        if root is None or images[row] is not None:
+            rows.setdefault(artworks[row], row)
+    return [
+        PredictionInput(root / images[row] if root else None, captions[row], None, [cultures[row]])
+        for row in list(rows.values())[:count]
+    ]
 
 
-def image_contribution(
-    model: EmotionModel, rows: AnnotationArrays, options: ReportOptions
-) -> EvaluationResult | None:
-    """What the image adds to the caption, public by public; None for a model of one modality.
-
-    ``caption`` is the caption model by itself; ``both, image left out`` is what the combination
-    makes of the caption alone.
-    """
-    if model.fusion is None or model.caption is None:
-        return None
-    alone = EmotionModel(None, model.caption, None, model.cultures, model.languages)
-    alone.temperature.copy_(model.temperature)
-    said = {
-        "image": predict_proba(model, rows, ("image",)),
-        "caption": predict_proba(alone, rows, ("caption",)),
-        "both": predict_proba(model, rows),
-        "both, image shuffled": predict_proba(model, shuffled_pictures(rows, options.seed)),
-        "both, image left out": predict_proba(model, rows, ("caption",)),
-        "both, caption left out": predict_proba(model, rows, ("image",)),
-    }
-    pairs = [(name, "caption") for name in said if name.startswith("both")]
-    pairs += [("both", "both, image shuffled"), ("both", "image")]
-    return _evaluate(said, rows, options, pairs, "both")
+def _deletion_test(checks: "Sequence[Check]") -> DeletionTest:
+    gaps = np.array([check.deletion.gain for check in checks])
+    correlations = [check.occlusion for check in checks if check.occlusion is not None]
+    return DeletionTest(
+        artworks=len(gaps),
+        deletion_auc_gap=mean_estimate(gaps),
+        faster_share=float((gaps > 0).mean()),
+        occlusion_correlation=float(np.mean(correlations)) if correlations else None,
+    )
 
 
 def _load(
     runs: Sequence[Path], part: AnnotationTable, cache: Path | None
 ) -> tuple[list[_Run], int]:
-    """Models with the features of the rows that all of them can be scored on."""
-    names = _names(runs)
+    """Models with the features of the rows on which all of them can be scored."""
     loaded = []
-    for name, path in zip(names, runs, strict=True):
+    for name, path in zip(_names(runs), runs, strict=True):
         model = load_model(path)
         rows = extract_arrays(part, *model.encoders, model.cultures, cache)
         for fault in rows.unreadable:
-            _logger.info(f"left out, picture cannot be read: {fault}")
-        loaded.append(_Run(name, path, model, rows))
+            _logger.info(f"left out because the image cannot be read: {fault}")
+        loaded.append(_Run(name, read_config(path), model, rows))
     keep = torch.ones(len(part), dtype=torch.bool)
     for run in loaded:
         if run.model.image is not None:
             keep &= run.rows.has_image
     if not keep.any():
-        raise InputError("no row of the split has a picture that the runs could look at")
+        raise InputError("no row of the split has an image that the runs can use")
     return [replace(run, rows=run.rows.select(keep)) for run in loaded], int((~keep).sum())
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """Folder names; with as much of the path before them as tells them apart."""
+    """Folder names, with as much of the path in front as is needed to tell them apart."""
     paths = [run.resolve() for run in runs]
     if len(set(paths)) != len(paths):
-        raise InputError(f"a run is named twice: {', '.join(map(str, runs))}")
+        raise InputError(f"a run is given twice: {', '.join(map(str, runs))}")
     depth = 1
     while len({path.parts[-depth:] for path in paths}) < len(paths):
         depth += 1
@@ -234,116 +257,89 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 def _compare(loaded: Sequence[_Run], options: ReportOptions) -> dict[str, EvaluationResult]:
     """The runs side by side, for every kind of input that all of them take."""
-    first, *others = [run.name for run in loaded]
-    pairs = [(other, first) for other in others]
-    rows = loaded[0].rows
-    priors = TrainingPriors.from_json(read_config(loaded[0].path)["training_priors"])
-    baseline = {"baseline": priors.baseline.predict_proba(rows.culture_names)}
-    found = {}
-    for kind, shown in _pieces(loaded[0].model).items():
-        if all(kind in _pieces(run.model) for run in loaded):
-            said = baseline | {
-                run.name: predict_proba(run.model, run.rows, shown) for run in loaded
-            }
-            found[kind] = _evaluate(said, rows, options, pairs, first)
-    return found
+    first, *others = loaded
+    baseline = first.priors.baseline.predict_proba(first.rows.culture_names)
+    return {
+        kind: evaluate_predictions(
+            {run.name: predict_proba(run.model, run.rows, modalities) for run in loaded},
+            first.rows,
+            options.n_resamples,
+            baseline=baseline,
+            pairs=[(run.name, first.name) for run in others],
+        )
+        for kind, modalities in first.inputs.items()
+        if all(kind in run.inputs for run in others)
+    }
 
 
 def _score(run: _Run, options: ReportOptions, table: AnnotationTable) -> RunScores:
-    model, rows = run.model, run.rows
-    config = read_config(run.path)
-    priors = TrainingPriors.from_json(config["training_priors"])
-    said = {
-        "baseline": priors.baseline.predict_proba(rows.culture_names),
-        **predict_all_inputs(model, rows),
-    }
-    labels = (rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy())
-    pieces = _pieces(model)
-    raw = {
-        name: predict_proba(model, rows, shown, calibrated=False) for name, shown in pieces.items()
-    }
-    last = list(raw)[-1]
-    groups = {"overall": np.ones(len(rows), bool)}
-    groups |= {c: rows.culture_names == c for c in sorted(set(rows.culture_names.tolist()))}
+    _logger.info(f"scoring {run.name}")
+    model, rows, data = run.model, run.rows, run.config["data"]
+    same_table = data.get("sha256") == table.provenance.get("sha256")
+    predictions = predict_all_inputs(model, rows)
+    scored = {"baseline": run.priors.baseline.predict_proba(rows.culture_names), **predictions}
+    arrays = (rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy())
     return RunScores(
         name=run.name,
-        encoders=config["encoders"],
-        culture_input=str(config["recipe"]["culture"]),
-        chosen_on_this_split=options.split == "val"
-        and config["data"].get("sha256") == table.provenance.get("sha256"),
-        evaluation=evaluate_rows(model, rows, priors, options.split, options.n_resamples),
-        gaps=gaps(said, *labels, options.n_resamples),
-        distributions=distribution_scores(said, *labels, options.least),
-        least=options.least,
-        calibration=_evaluate(
-            {
-                f"{name}, {how}": answer[name]
-                for name in raw
-                for how, answer in (("as trained", raw), ("calibrated", said))
-            },
-            rows,
-            options,
-            [(f"{name}, calibrated", f"{name}, as trained") for name in raw],
-            f"{last}, calibrated",
-        ),
-        reliability={
-            how: {g: reliability(labels[0][mine], answer[mine]) for g, mine in groups.items()}
-            for how, answer in (("as trained", raw[last]), ("calibrated", said[last]))
+        encoders=run.config["encoders"],
+        culture_input=str(run.config["recipe"]["culture"]),
+        chosen_on_this_split=options.split == "val" and same_table,
+        evaluation=evaluate_rows(model, rows, run.priors, options.split, options.n_resamples),
+        gaps=culture_gaps(scored, *arrays, options.n_resamples),
+        distributions=distribution_scores(scored, *arrays, options.min_votes),
+        min_votes=options.min_votes,
+        calibration={
+            kind: _calibration(run, kind, predictions[kind], options) for kind in run.inputs
         },
-        temperatures={
-            name: {
-                culture: float(model.temperature[place, c])
-                for c, culture in enumerate((ANY_CULTURE, *model.cultures))
-            }
-            for place, name in enumerate(("image", "caption", "both"))
-            if name in raw
-        },
-        heads=_heads(model, rows, options),
-        contribution=image_contribution(model, rows, options),
+        cross_culture=_cross_culture(model, rows, options),
+        ablation=modality_ablation(model, rows, options.n_resamples, options.seed),
+        deletion_tests={},
     )
 
 
-def _pieces(model: EmotionModel) -> dict[str, tuple[str, ...]]:
-    """Kind of input → what the model is shown."""
-    found: dict[str, tuple[str, ...]] = {name: (name,) for name in model.modalities}
-    if model.fusion is not None:
-        found["both"] = ("image", "caption")
-    return found
+def _calibration(
+    run: _Run, kind: str, calibrated: np.ndarray, options: ReportOptions
+) -> Calibration:
+    rows, model = run.rows, run.model
+    raw = predict_proba(model, rows, run.inputs[kind], calibrated=False)
+    predictions = {"uncalibrated": raw, "calibrated": calibrated}
+    pairs = [("calibrated", "uncalibrated")]
+    result = evaluate_predictions(predictions, rows, options.n_resamples, pairs=pairs)
+    labels = rows.emotion.numpy()
+
+    def bins(probabilities: np.ndarray) -> ByGroup[Reliability]:
+        return for_each_group(
+            rows.culture_names, lambda mask: reliability(labels[mask], probabilities[mask])
+        )
+
+    temperatures = model.temperature[("image", "caption", "both").index(kind)].tolist()
+    return Calibration(
+        result["uncalibrated"],
+        result["calibrated"],
+        result.comparison("calibrated", "uncalibrated"),
+        bins(raw),
+        bins(calibrated),
+        ByGroup(temperatures[0], dict(zip(model.cultures, temperatures[1:], strict=True))),
+    )
 
 
-def _heads(
+def _cross_culture(
     model: EmotionModel, rows: AnnotationArrays, options: ReportOptions
-) -> EvaluationResult | None:
-    """Each culture's answers on the labels of all cultures."""
+) -> ByGroup[ModelScores] | None:
+    """Predictions for each culture, scored on the labels of all cultures."""
     if len(model.cultures) < 2:
         return None
-    said = {
-        f"asked for {name}": predict_proba(model, rows, culture=place)
-        for place, name in enumerate((ANY_CULTURE, *model.cultures))
+    predictions = {
+        str(index): predict_proba(model, rows, culture=index)
+        for index in range(1 + len(model.cultures))
     }
-    return _evaluate(said, rows, options, [], f"asked for {ANY_CULTURE}")
-
-
-def _evaluate(
-    said: Mapping[str, np.ndarray],
-    rows: AnnotationArrays,
-    options: ReportOptions,
-    pairs: Sequence[tuple[str, str]],
-    shown: str,
-) -> EvaluationResult:
-    return evaluate(
-        said,
-        rows.emotion.numpy(),
-        rows.culture_names,
-        rows.artwork.numpy(),
-        options.n_resamples,
-        pairs=pairs,
-        shown=shown,
-    )
+    result = evaluate_predictions(predictions, rows, options.n_resamples, pairs=())
+    overall, *others = result.models.values()
+    return ByGroup(overall, dict(zip(model.cultures, others, strict=True)))
 
 
 def _or_note(compute: Callable[[], T], notes: list[str]) -> T | None:
-    """What is found, or why nothing could be."""
+    """Compute something, or note why that is impossible."""
     try:
         return compute()
     except InputError as error:
@@ -352,25 +348,27 @@ def _or_note(compute: Callable[[], T], notes: list[str]) -> T | None:
         return None
 
 
-def _page(painting: DivisiveArtwork, table: AnnotationTable, model: EmotionModel) -> ArtworkPage:
+def _summary(
+    divisive: DivisiveArtwork, table: AnnotationTable, model: EmotionModel
+) -> ArtworkSummary:
     ids, codes = table.codes("artwork_id")
-    mine = table.select(np.flatnonzero(codes == int(np.flatnonzero(ids == painting.artwork)[0])))
-    captions: dict[str, list[tuple[str, str, str]]] = {}
-    for row in mine:
-        shown = captions.setdefault(row.culture, [])
-        if len(shown) < _CAPTIONS_SHOWN:
-            shown.append((str(row.emotion), row.caption, row.language))
-    first = next(iter(mine))
-    image = str(table.images / first.image) if first.image and table.images else None
-    answered: dict[str, Sequence[float]] = {}
+    index = int(np.flatnonzero(ids == divisive.artwork)[0])
+    rows = list(table.select(np.flatnonzero(codes == index)))
+    captions: dict[str, list[Caption]] = {}
+    for row in rows:
+        quoted = captions.setdefault(row.culture, [])
+        if len(quoted) < _MAX_CAPTIONS:
+            quoted.append(Caption(str(row.emotion), row.caption, row.language))
+    image = str(table.images / rows[0].image) if rows[0].image and table.images else None
+    predictions: dict[str, Sequence[float]] = {}
     if image is not None and model.image is not None:
-        seen = TorchPredictor(model).predict(image=Path(image))
-        answered = {reading.culture: reading.distribution.values for reading in seen.by_culture}
-    return ArtworkPage(
-        artwork=painting.artwork,
-        split=first.split,
+        prediction = TorchPredictor(model).predict(image=Path(image))
+        predictions = {p.culture: p.distribution.values for p in prediction}
+    return ArtworkSummary(
+        artwork=divisive.artwork,
+        split=rows[0].split,
         image=image,
-        votes=painting.votes,
+        votes=divisive.votes,
         captions=captions,
-        answers=answered,
+        predictions=predictions,
     )

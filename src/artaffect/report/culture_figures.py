@@ -1,4 +1,4 @@
-"""Draw a cultural report as SVG. Nothing is computed here."""
+"""Draw a culture report as SVG. Nothing is computed here."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,131 +6,141 @@ from typing import Any
 import numpy as np
 
 from artaffect.labels import EMOTIONS
-from artaffect.metrics.classification import Score
-from artaffect.metrics.divergence import CulturalDivergence
-from artaffect.metrics.evaluation import EvaluationResult
+from artaffect.metrics.divergence import CultureComparison
+from artaffect.metrics.evaluation import ByGroup, EvaluationResult, ModelScores
 from artaffect.metrics.permutation import Divergence
-from artaffect.report.figures import COLOURS, intervals, reliability_lines, svg
-from artaffect.report.results import RunScores
-from artaffect.report.tables import shown_groups
+from artaffect.report.culture_tables import cross_culture_rows
+from artaffect.report.figures import (
+    COLOURS,
+    INK,
+    Figure,
+    draw,
+    intervals,
+    legend_below,
+    name_rows,
+    reliability_lines,
+    spread,
+)
+from artaffect.report.results import Calibration, RunScores
+from artaffect.report.tables import label, pair_label, shown_groups
 
-_MOST = 15
+_MAX_ROWS = 15
 """Rows of a figure."""
-_CELLS = 12
-"""Cultures above which a matrix is drawn without numbers."""
+_MAX_CELLS = 12
+"""Larger matrices are drawn without numbers."""
+_HATCHES = ("", "//", "..", "xx", "\\\\", "oo")
 
 
-def divergence_figures(found: CulturalDivergence) -> dict[str, str]:
-    """Pairs, styles and emotions; a map of all pairs where there are many."""
-    pairs = sorted(found.pairs, key=lambda pair: -pair.beyond_chance.value)
-    figures = {"How far apart two publics of one painting are": svg(_divergences, pairs[:_MOST])}
-    if len(found.cultures) > 3:
-        figures["Divergence beyond chance of every pair of publics"] = svg(_map, found)
-    if len(found.styles) > 1:
-        figures["Which styles divide publics"] = svg(_divergences, found.styles[:_MOST])
-    if len(found.cultures) <= 6:
-        figures["What each public feels"] = svg(_emotions, found)
+def divergence_figures(result: CultureComparison) -> list[Figure]:
+    """Pairs, styles and emotions; a map of all pairs if there are more than three cultures."""
+    pairs = sorted(result.pairs, key=lambda pair: -pair.beyond_chance.value)
+    named = {pair_label(pair.first, pair.second): pair for pair in pairs[:_MAX_ROWS]}
+    figures = [draw("How far apart two cultures are on one painting", _divergences, named)]
+    if len(result.cultures) > 3:
+        figures.append(draw("Divergence beyond chance of every pair of cultures", _map, result))
+    if len(result.styles) > 1:
+        styles = {style.style: style for style in result.styles[:_MAX_ROWS]}
+        figures.append(draw("Which styles divide cultures", _divergences, styles))
+    if len(result.cultures) <= 6:
+        figures.append(draw("What each culture feels", _emotions, result))
     return figures
 
 
-def run_figures(run: RunScores) -> dict[str, str]:
-    """The image's part, reliability, answers for one public on the labels of another."""
-    figures = {}
-    if run.contribution is not None:
-        figures["What the image adds to the caption (log-loss; left of zero is better)"] = svg(
-            _contribution, run.contribution
-        )
-    figures["Is confidence earned? As trained, and calibrated"] = svg(_calibrated, run)
-    if run.heads is not None:
-        figures["Accuracy of answers for one public on the labels of another"] = svg(
-            _heads, run.heads
-        )
+def run_figures(run: RunScores) -> list[Figure]:
+    """The part of the image, reliability, and predictions for one culture on the labels of another."""
+    figures = []
+    if run.ablation is not None:
+        title = "What the image adds to the caption (log-loss; left of zero is better)"
+        figures.append(draw(title, _ablation, run.ablation))
+    title = "Is confidence justified? Before and after calibration"
+    figures.append(draw(title, _calibration, run.calibration[run.best_input], run.best_input))
+    if run.cross_culture is not None:
+        title = "Accuracy of predictions for one culture on the labels of another"
+        figures.append(draw(title, _cross_culture, run.cross_culture))
     return figures
 
 
-def votes_figure(votes: Mapping[str, Sequence[float]], unit: str) -> str:
-    """Bars of each emotion for each public, as SVG."""
-    return svg(_votes, (votes, unit))
+def emotion_bars(title: str, columns: Mapping[str, Sequence[float]], unit: str) -> Figure:
+    """Bars of each emotion for each culture."""
+    return draw(title, _bars, columns, unit)
 
 
-def _divergences(found: Sequence[Divergence], figure: Any) -> None:
-    figure.set_size_inches(8, 1.4 + 0.42 * len(found))
+def _divergences(figure: Any, named: Mapping[str, Divergence]) -> None:
+    figure.set_size_inches(8, 1.4 + 0.42 * len(named))
     axis = figure.subplots()
-    places = np.arange(len(found))
-    axis.plot([d.observed for d in found], places, "s", color=COLOURS[0], label="observed")
-    axis.plot([d.by_chance for d in found], places, "^", color=COLOURS[1], label="by chance")
-    intervals(axis, [d.beyond_chance for d in found], places, 2, "beyond chance")
-    axis.axvline(0, color="black", linewidth=0.8)
-    axis.set_yticks(places, [f"{d.name} ({d.artworks:,})" for d in found])
-    axis.set_ylim(len(found) - 0.5, -0.5)
+    rows, values = np.arange(len(named)), list(named.values())
+    axis.plot([d.observed for d in values], rows, "s", color=COLOURS[0], label="observed")
+    axis.plot([d.by_chance for d in values], rows, "^", color=COLOURS[1], label="by chance")
+    intervals(axis, [d.beyond_chance for d in values], rows, 2, "beyond chance")
+    axis.axvline(0, color=INK, linewidth=0.8)
+    name_rows(axis, [f"{name} ({d.artworks:,})" for name, d in named.items()])
     axis.set_xlabel("mean Jensen-Shannon divergence, base 2 (paintings in brackets)")
-    axis.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    axis.grid(axis="x")
+    legend_below(figure, axis)
 
 
-def _map(found: CulturalDivergence, figure: Any) -> None:
-    names = list(found.cultures)
+def _map(figure: Any, result: CultureComparison) -> None:
+    names = list(result.cultures)
     values = np.full((len(names), len(names)), np.nan)
-    for pair in found.pairs:
-        a, b = (names.index(name) for name in pair.name.split(" / "))
+    for pair in result.pairs:
+        a, b = names.index(pair.first), names.index(pair.second)
         values[a, b] = values[b, a] = pair.beyond_chance.value
     _matrix(figure, values, names, names, (0.0, float(np.nanmax(values))))
 
 
-def _emotions(found: CulturalDivergence, figure: Any) -> None:
+def _emotions(figure: Any, result: CultureComparison) -> None:
     figure.set_size_inches(8, 5)
     axis = figure.subplots()
-    height = 0.7 / len(found.cultures)
-    gaps = list(found.emotions)
-    for c, culture in enumerate(found.cultures):
-        places = np.arange(len(gaps)) + (c - (len(found.cultures) - 1) / 2) * height
-        intervals(axis, [gap.shares[culture] for gap in gaps], places, c + 1, culture)
-    axis.set_yticks(np.arange(len(gaps)), [gap.emotion for gap in gaps])
-    axis.invert_yaxis()
-    axis.set_xlabel("share of the votes; the most dividing emotion stands first")
-    axis.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    gaps = list(result.emotions)
+    for c, culture in enumerate(result.cultures):
+        positions = spread(len(gaps), c, len(result.cultures), 0.7)
+        intervals(axis, [gap.shares[culture] for gap in gaps], positions, c + 1, culture)
+    name_rows(axis, [gap.emotion for gap in gaps])
+    axis.set_xlabel("share of the votes; the most divisive emotion is at the top")
+    axis.grid(axis="x")
+    legend_below(figure, axis)
 
 
-def _contribution(result: EvaluationResult, figure: Any) -> None:
-    groups = shown_groups(result)
-    pairs = {
-        pair: pair.removesuffix(" - caption") for pair in result.differences if "- caption" in pair
+def _ablation(figure: Any, result: EvaluationResult) -> None:
+    differences = {
+        label(c.first): shown_groups(c.by_group)
+        for c in result.comparisons
+        if c.second == "caption"
     }
-    figure.set_size_inches(8, 1.4 + 0.22 * len(groups) * len(pairs))
+    groups = list(next(iter(differences.values())))
+    figure.set_size_inches(8, 1.4 + 0.22 * len(groups) * len(differences))
     axis = figure.subplots()
-    height = 0.7 / len(pairs)
-    for i, (pair, label) in enumerate(pairs.items()):
-        places = np.arange(len(groups)) + (i - (len(pairs) - 1) / 2) * height
-        scores: list[Score] = [result.differences[pair][g]["log_loss"] for g in groups]
-        intervals(axis, scores, places, i + 1, label)
-    axis.axvline(0, color="black", linewidth=0.8)
-    axis.set_yticks(np.arange(len(groups)), groups)
-    axis.invert_yaxis()
+    for i, (name, by_group) in enumerate(differences.items()):
+        positions = spread(len(groups), i, len(differences), 0.7)
+        intervals(axis, [by_group[group]["log_loss"] for group in groups], positions, i + 1, name)
+    axis.axvline(0, color=INK, linewidth=0.8)
+    name_rows(axis, groups)
     axis.set_xlabel("difference from the caption alone")
-    axis.grid(axis="x", alpha=0.3)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    axis.grid(axis="x")
+    legend_below(figure, axis, 2)
 
 
-def _calibrated(run: RunScores, figure: Any) -> None:
+def _calibration(figure: Any, calibration: Calibration, model: str) -> None:
     figure.set_size_inches(9.5, 4.6)
-    axes = figure.subplots(1, len(run.reliability), sharey=True)
-    groups = shown_groups(run.calibration)[:6]
-    shown = list(run.temperatures)[-1]
-    for axis, (how, bins) in zip(axes, run.reliability.items(), strict=True):
-        reliability_lines(axis, {g: bins[g] for g in groups}, shown)
-        axis.set_title(how, fontsize=10)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    axes = figure.subplots(1, 2, sharey=True)
+    before, after = calibration.uncalibrated_reliability, calibration.calibrated_reliability
+    for axis, title, bins in zip(
+        axes, ("uncalibrated", "calibrated"), (before, after), strict=True
+    ):
+        reliability_lines(axis, dict(list(shown_groups(bins).items())[:6]), model)
+        axis.set_title(title, fontsize=10)
+    legend_below(figure, axes[0], 4)
 
 
-def _heads(result: EvaluationResult, figure: Any) -> None:
-    groups = shown_groups(result)
+def _cross_culture(figure: Any, scores: ByGroup[ModelScores]) -> None:
+    rows = cross_culture_rows(scores)
+    groups = shown_groups(scores.overall)
     values = np.array(
-        [[scores[g].metrics["accuracy"].value for g in groups] for scores in result.models.values()]
+        [[g.accuracy.value for g in shown_groups(row).values()] for row in rows.values()]
     )
     reach = (float(values.min()), float(values.max()))
-    _matrix(figure, values, list(result.models), [f"labels of {g}" for g in groups], reach)
+    names = [f"for {name}" for name in rows]
+    _matrix(figure, values, names, [f"labels of {g}" for g in groups], reach)
 
 
 def _matrix(
@@ -139,9 +149,9 @@ def _matrix(
     figure.set_size_inches(3.2 + 0.62 * len(columns), 1.8 + 0.42 * len(rows))
     axis = figure.subplots()
     low, high = reach
-    drawn = axis.imshow(values, cmap="cividis", vmin=low, vmax=max(high, low + 1e-6), aspect="auto")
-    figure.colorbar(drawn, ax=axis, fraction=0.05)
-    if len(rows) <= _CELLS:
+    image = axis.imshow(values, cmap="cividis", vmin=low, vmax=max(high, low + 1e-6), aspect="auto")
+    figure.colorbar(image, ax=axis, fraction=0.05)
+    if len(rows) <= _MAX_CELLS:
         middle = (low + high) / 2
         for row, column in np.argwhere(~np.isnan(values)):
             colour = "white" if values[row, column] < middle else "black"
@@ -151,17 +161,19 @@ def _matrix(
     axis.set_yticks(range(len(rows)), rows, fontsize=8)
 
 
-def _votes(shown: tuple[Mapping[str, Sequence[float]], str], figure: Any) -> None:
-    votes, unit = shown
+def _bars(figure: Any, columns: Mapping[str, Sequence[float]], unit: str) -> None:
     figure.set_size_inches(8, 4.6)
     axis = figure.subplots()
-    height = 0.8 / max(len(votes), 1)
-    hatches = ("", "//", "..", "xx", "\\\\", "oo")
-    for i, (name, counts) in enumerate(votes.items()):
-        places = np.arange(len(EMOTIONS)) + (i - (len(votes) - 1) / 2) * height
-        colour, hatch = COLOURS[(i + 1) % len(COLOURS)], hatches[i % len(hatches)]
-        axis.barh(places, counts, height, color=colour, hatch=hatch, edgecolor="white", label=name)
-    axis.set_yticks(range(len(EMOTIONS)), EMOTIONS)
-    axis.invert_yaxis()
+    for i, (name, values) in enumerate(columns.items()):
+        axis.barh(
+            spread(len(EMOTIONS), i, len(columns)),
+            values,
+            0.8 / len(columns),
+            color=COLOURS[(i + 1) % len(COLOURS)],
+            hatch=_HATCHES[i % len(_HATCHES)],
+            edgecolor="white",
+            label=name,
+        )
+    name_rows(axis, [str(emotion) for emotion in EMOTIONS])
     axis.set_xlabel(unit)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False)
+    legend_below(figure, axis, 4)

@@ -1,261 +1,260 @@
-"""A cultural report as tables."""
+"""A culture report as tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.agreement import Agreement
-from artaffect.metrics.classification import Score
-from artaffect.metrics.divergence import CulturalDivergence
-from artaffect.metrics.evaluation import EvaluationResult
+from artaffect.metrics.bootstrap import Estimate
+from artaffect.metrics.classification import METRICS
+from artaffect.metrics.distances import DISTANCES
+from artaffect.metrics.divergence import CultureComparison
+from artaffect.metrics.evaluation import ByGroup, EvaluationResult, ModelScores
 from artaffect.metrics.permutation import Divergence
-from artaffect.report.results import CulturalReport, RunScores
-from artaffect.report.tables import HEADINGS, TextTable, cell, differences, shown_groups
+from artaffect.report.results import CultureReport, RunScores
+from artaffect.report.tables import (
+    TextTable,
+    comparison_table,
+    heading,
+    headlines,
+    label,
+    metric_cells,
+    metric_headings,
+    pair_label,
+    shown_groups,
+    signed,
+)
 
-_MOST = 25
-"""Rows of a long table; the rest stands in the JSON."""
+MAX_ROWS = 25
+"""Rows of a long table; the JSON has them all."""
 
-DISTANCE_HEADINGS = {
-    "jensen_shannon_divergence": "JSD (base 2) ↓",
-    "jensen_shannon_distance": "its root ↓",
-    "cross_entropy": "cross-entropy ↓",
-    "manhattan_distance": "Manhattan ↓",
-    "earth_movers_distance": "earth mover's, valence ↓",
-}
-_CALIBRATION_HEADINGS = {
-    "calibration_error": "calibration error ↓",
-    "brier": "Brier ↓",
-    "log_loss": "log-loss ↓",
-}
+_DISTANCE_HEADINGS = [f"{distance.heading} ↓" for distance in DISTANCES.values()]
+_CALIBRATION_METRICS = ("calibration_error", "brier", "log_loss")
 
 
-def divergence_tables(found: CulturalDivergence) -> list[TextTable]:
-    """Pairs of publics, styles, emotions, entropies, paintings."""
-    pairs = sorted(found.pairs, key=lambda pair: -pair.beyond_chance.value)
+def divergence_tables(result: CultureComparison) -> list[TextTable]:
+    """Pairs of cultures, styles, emotions, entropies, artworks."""
+    pairs = sorted(result.pairs, key=lambda pair: -pair.beyond_chance.value)[:MAX_ROWS]
+    named = [(pair_label(pair.first, pair.second), pair) for pair in pairs]
     tables = [
-        _divergences("Pairs of publics, farthest apart first", [found.overall, *pairs[:_MOST]])
-    ]
-    if found.styles:
-        tables.append(_divergences("Art styles, most divided first", found.styles[:_MOST], "style"))
-    tables.append(
-        TextTable(
-            "Share of each emotion in each public, and how far it differs between two publics of one "
-            "painting (root mean square, chance taken off)",
-            ["emotion", "differs by", *found.cultures],
-            [
-                [
-                    gap.emotion,
-                    cell(gap.differs_by),
-                    *(cell(gap.shares[culture]) for culture in found.cultures),
-                ]
-                for gap in found.emotions
-            ],
+        _divergence_table(
+            "Pairs of cultures, farthest apart first", [("all pairs", result.overall), *named]
         )
-    )
-    tables.append(
-        TextTable(
-            f"Entropy of {found.least} votes of one public on one painting, in bits",
-            ["public", "entropy"],
-            [[name, cell(score)] for name, score in found.entropies.items()],
-        )
-    )
-    tables.append(
-        TextTable(
-            f"Most divisive paintings ({found.divisive:,} of {found.artworks:,} at a false discovery "
-            f"rate of 5 %, so about {found.expected_false:.0f} of them by chance)",
-            ["painting", "observed", "by chance", "p", "q", "most frequent emotion"],
-            [
-                [
-                    painting.artwork,
-                    f"{painting.observed:.3f}",
-                    f"{painting.by_chance:.3f}",
-                    f"{painting.p_value:.4f}",
-                    f"{painting.q_value:.4f}",
-                    "; ".join(
-                        f"{name}: {_top(votes)}" for name, votes in list(painting.votes.items())[:4]
-                    ),
-                ]
-                for painting in found.paintings
-            ],
-        )
-    )
-    return tables
-
-
-def agreement_tables(found: Agreement) -> list[TextTable]:
-    """The ceiling of each public, and readers as predictors of readers."""
-    ceiling = TextTable(
-        "What can be reached from the painting alone: between each vote predicted by the others "
-        "(left out) and each vote predicting itself (known)",
-        ["public", "votes", "accuracy, left out", "known", "log-loss, left out", "known"],
-        [
-            [
-                name,
-                f"{c.votes:,} on {c.artworks:,} paintings",
-                cell(c.votes_left_out["accuracy"]),
-                cell(c.votes_known["accuracy"]),
-                cell(c.votes_left_out["log_loss"]),
-                cell(c.votes_known["log_loss"]),
-            ]
-            for name, c in found.ceilings.items()
-        ],
-    )
-    rows = [
-        [f"{source} → {target}", cell(scores["accuracy"]), *_distances(scores)]
-        for target in found.halves
-        for source, row in found.halves.items()
-        for name, scores in row.items()
-        if name == target
     ]
-    title = (
-        "Half of a public's votes as predictor of the other half, and as many votes of another public "
-        f"as predictor of that half ({found.n_resamples} n_resamples)"
-    )
-    header = ["predictor → predicted", "accuracy", *DISTANCE_HEADINGS.values()]
-    return [ceiling, TextTable(title, header, rows)]
+    if result.styles:
+        styles = [(style.style, style) for style in result.styles[:MAX_ROWS]]
+        tables.append(_divergence_table("Art styles, most divided first", styles, "style"))
+    return [*tables, _emotions(result), _entropies(result), _divisive(result)]
 
 
-def comparison_tables(report: CulturalReport) -> list[TextTable]:
-    """Runs side by side: the same rows, differences paired; each kind of input by itself."""
-    tables = []
-    for kind, result in report.comparison.items():
-        groups = shown_groups(result)
-        rows = [
-            [name, _culture_input(report, name), *(_metric(scores, g) for g in groups)]
-            for name, scores in result.models.items()
-        ]
-        header = ["run", "culture", *groups]
-        tables.append(TextTable(f"{kind}: log-loss of every run, by public ↓", header, rows))
-        for pair in result.differences:
-            found = differences(pair, groups, result)
-            tables.append(TextTable(f"{kind}: {found.title}", found.header, found.rows))
-    return tables
-
-
-def run_tables(run: RunScores) -> list[TextTable]:
-    """Scores of one run: equality, distributions, calibration, the image's part."""
-    tables = []
-    if run.gaps:
-        rows = [
-            [model, metric.replace("_", "-"), gap.best, gap.worst, cell(gap.difference, sign=True)]
-            for model, found in run.gaps.items()
-            for metric, gap in found.items()
-        ]
-        header = ["model", "metric", "best served", "worst served", "worst − best"]
-        tables.append(TextTable("Best and worst served public", header, rows))
-    if run.heads is not None:
-        tables += [
-            _matrix(
-                run.heads, metric, f"Answers for one public scored on the labels of another: {h}"
-            )
-            for metric, h in HEADINGS.items()
-            if metric in ("accuracy", "log_loss")
-        ]
-    if run.distributions:
-        rows = [
-            [f"{model}, {group}", *_distances(scores)]
-            for model, groups in run.distributions.items()
-            for group, scores in groups.items()
-        ]
-        title = f"Answers against the histogram of {run.least} votes or more of one public"
-        tables.append(TextTable(title, ["model, public", *DISTANCE_HEADINGS.values()], rows))
-    tables.append(_calibration(run))
-    if run.contribution is not None:
-        tables += _contribution(run.contribution)
-    if run.deletion:
-        tables.append(_deletion(run))
-    return tables
-
-
-def _deletion(run: RunScores) -> TextTable:
-    rows = [
-        [
-            name,
-            f"{test.paintings}",
-            cell(test.gain, sign=True),
-            f"{test.faster:.0%}",
-            "" if test.occlusion is None else f"{test.occlusion:+.2f}",
-        ]
-        for name, test in run.deletion.items()
-    ]
-    header = ["explanations of the", "paintings", "faster fall than at random", "of paintings"]
-    title = "Deletion test: what is said to matter taken away first, in log-probability"
-    return TextTable(title, [*header, "agreement with occlusion"], rows)
-
-
-def _contribution(result: EvaluationResult) -> list[TextTable]:
-    groups = shown_groups(result)
-    rows = [
-        [f"{model}, {group}", *(cell(scores[group].metrics[name]) for name in HEADINGS)]
-        for model, scores in result.models.items()
-        for group in groups
-    ]
-    tables = [
-        TextTable("With the image, without, with a wrong one", ["input", *HEADINGS.values()], rows)
-    ]
-    return tables + [differences(pair, groups, result) for pair in result.differences]
-
-
-def _calibration(run: RunScores) -> TextTable:
-    groups = shown_groups(run.calibration)
-    rows = []
-    for name, scores in run.calibration.models.items():
-        kind, _, how = name.rpartition(", ")
-        for group in groups:
-            own = "any" if group == "overall" else group
-            warm = run.temperatures[kind].get(own, run.temperatures[kind]["any"])
-            shown = f"{warm:.2f}" if how == "calibrated" and group != "overall" else ""
-            found = scores[group].metrics
-            rows.append(
-                [f"{name}, {group}", shown, *(cell(found[m]) for m in _CALIBRATION_HEADINGS)]
-            )
-    header = ["answer", "temperature", *_CALIBRATION_HEADINGS.values()]
-    return TextTable("Calibration, by public; temperatures fitted on validation", header, rows)
-
-
-def _matrix(result: EvaluationResult, metric: str, title: str) -> TextTable:
-    groups = shown_groups(result)
-    rows = [
-        [name, *(_metric(scores, g, metric) for g in groups)]
-        for name, scores in result.models.items()
-    ]
-    return TextTable(title, ["answer", *(f"labels of {g}" for g in groups)], rows)
-
-
-def _divergences(title: str, found: Sequence[Divergence], what: str = "publics") -> TextTable:
+def _divergence_table(
+    title: str, named: Iterable[tuple[str, Divergence]], what: str = "cultures"
+) -> TextTable:
     return TextTable(
         f"{title} (mean Jensen-Shannon divergence, base 2)",
-        [what, "paintings", "votes", "observed", "by chance", "beyond chance", "its root", "p"],
+        [what, "paintings", "votes", "observed", "by chance", "beyond chance", "JS distance", "p"],
         [
-            [
-                one.name,
-                f"{one.artworks:,}",
-                f"{one.votes:,}",
-                f"{one.observed:.3f}",
-                f"{one.by_chance:.3f}",
-                cell(one.beyond_chance, sign=True),
-                f"{one.distance:.3f}",
-                f"{one.p_value:.3f}",
-            ]
-            for one in found
+            [name, f"{d.artworks:,}", f"{d.votes:,}", f"{d.observed:.3f}", f"{d.by_chance:.3f}"]
+            + [signed(d.beyond_chance), f"{d.distance:.3f}", f"{d.p_value:.3f}"]
+            for name, d in named
         ],
     )
 
 
-def _distances(scores: Mapping[str, Score]) -> list[str]:
-    return [cell(scores[name]) for name in DISTANCE_HEADINGS]
+def _emotions(result: CultureComparison) -> TextTable:
+    return TextTable(
+        "Share of each emotion in each culture, and how far it differs between two cultures on one "
+        "painting (root mean square, chance removed)",
+        ["emotion", "difference", *result.cultures],
+        [
+            [gap.emotion, f"{gap.difference:.3f}"]
+            + [f"{gap.shares[culture]:.3f}" for culture in result.cultures]
+            for gap in result.emotions
+        ],
+    )
 
 
-def _metric(scores: Mapping[str, object], group: str, metric: str = "log_loss") -> str:
-    return cell(scores[group].metrics[metric])  # type: ignore[attr-defined]
+def _entropies(result: CultureComparison) -> TextTable:
+    return TextTable(
+        f"Entropy of {result.min_votes} votes of one culture on one painting, in bits",
+        ["culture", "entropy"],
+        [[name, f"{estimate:.3f}"] for name, estimate in result.entropies.items()],
+    )
 
 
-def _culture_input(report: CulturalReport, name: str) -> str:
-    for run in report.runs:
-        if run.name == name:
-            return run.culture_input
-    return ""
+def _divisive(result: CultureComparison) -> TextTable:
+    return TextTable(
+        f"Most divisive paintings ({result.divisive:,} of {result.artworks:,} at a false discovery rate "
+        f"of 5 %, so about {result.expected_false:.0f} of them by chance)",
+        ["painting", "observed", "by chance", "p", "q", "most frequent emotion"],
+        [
+            [a.artwork, f"{a.observed:.3f}", f"{a.by_chance:.3f}"]
+            + [f"{a.p_value:.4f}", f"{a.q_value:.4f}"]
+            + ["; ".join(f"{name}: {_top(votes)}" for name, votes in list(a.votes.items())[:4])]
+            for a in result.divisive_artworks
+        ],
+    )
 
 
 def _top(votes: Sequence[int]) -> str:
     best = max(range(len(EMOTIONS)), key=lambda e: votes[e])
     return f"{EMOTIONS[best]} {votes[best]}/{sum(votes)}"
+
+
+def agreement_tables(result: Agreement) -> list[TextTable]:
+    """The noise ceiling of each culture, and annotators as predictors of annotators."""
+    bounds = ["accuracy, lower bound", "upper bound", "log-loss, lower bound", "upper bound"]
+    ceiling = TextTable(
+        "Noise ceiling: what can be reached from the painting alone, between each vote predicted by the "
+        "others (lower bound) and each vote also predicting itself (upper bound)",
+        ["culture", "votes", *bounds],
+        [
+            [name, f"{c.votes:,} on {c.artworks:,} paintings"]
+            + [
+                f"{bound[metric]:.3f}"
+                for metric in ("accuracy", "log_loss")
+                for bound in (c.lower_bound, c.upper_bound)
+            ]
+            for name, c in result.ceilings.items()
+        ],
+    )
+    reliability = result.split_half_reliability
+    rows = [
+        [f"{source} → {target}", f"{scores[target]['accuracy']:.3f}", *_distances(scores[target])]
+        for target in reliability
+        for source, scores in reliability.items()
+        if target in scores
+    ]
+    title = (
+        "Split-half reliability: half of a culture's votes as predictor of the other half, and as many "
+        f"votes of another culture as predictor of that half ({result.n_splits} random splits)"
+    )
+    header = ["predictor → predicted", "accuracy", *_DISTANCE_HEADINGS]
+    return [ceiling, TextTable(title, header, rows)]
+
+
+def comparison_tables(report: CultureReport) -> list[TextTable]:
+    """The runs side by side on the same rows, for each kind of input."""
+    culture_inputs = {run.name: run.culture_input for run in report.runs}
+    tables = []
+    for kind, result in report.comparison.items():
+        rows = []
+        for name, scores in result.scores():
+            groups = shown_groups(scores)
+            culture_input = culture_inputs[name] if name in result.models else ""
+            cells = [f"{group.log_loss:.3f}" for group in groups.values()]
+            rows.append([name, culture_input, *cells])
+        title = f"{kind}: log-loss of every run, by culture ↓"
+        tables.append(TextTable(title, ["run", "culture input", *groups], rows))
+        tables += [comparison_table(c, f"{kind}: ") for c in result.comparisons]
+    return tables
+
+
+def run_tables(run: RunScores) -> list[TextTable]:
+    """One run: fairness, answers across cultures, histograms, calibration, ablation, explanations."""
+    tables = []
+    if run.gaps:
+        tables.append(_gaps(run))
+    if run.cross_culture is not None:
+        tables += [_cross_culture(run.cross_culture, name) for name in ("accuracy", "log_loss")]
+    if run.distributions:
+        rows = [
+            [f"{label(model)}, {group}", *_distances(scores)]
+            for model, groups in run.distributions.items()
+            for group, scores in shown_groups(groups).items()
+        ]
+        title = f"Predictions and histograms of {run.min_votes} votes or more of one culture"
+        tables.append(TextTable(title, ["model, culture", *_DISTANCE_HEADINGS], rows))
+    tables.append(_calibration(run))
+    if run.ablation is not None:
+        tables += _ablation(run.ablation)
+    if run.deletion_tests:
+        tables.append(_deletion_tests(run))
+    return tables
+
+
+def _gaps(run: RunScores) -> TextTable:
+    return TextTable(
+        "Best and worst served culture",
+        ["model", "metric", "best served", "worst served", "worst − best"],
+        [
+            [label(model), metric.heading, gap.best, gap.worst, signed(gap.difference)]
+            for model, gaps in run.gaps.items()
+            for metric, gap in ((metric, gaps[metric.name]) for metric in headlines(gaps))
+        ],
+    )
+
+
+def _cross_culture(scores: ByGroup[ModelScores], name: str) -> TextTable:
+    groups = shown_groups(scores.overall)
+    rows = [
+        [requested, *(f"{group.metrics[name]:.3f}" for group in shown_groups(row).values())]
+        for requested, row in cross_culture_rows(scores).items()
+    ]
+    title = f"Predictions for one culture scored on the labels of another: {heading(METRICS[name])}"
+    return TextTable(title, ["prediction for", *(f"labels of {g}" for g in groups)], rows)
+
+
+def cross_culture_rows(scores: ByGroup[ModelScores]) -> dict[str, ModelScores]:
+    """The scores of predictions for each culture, by label."""
+    name = "no culture" if "no culture" not in scores.by_culture else "no culture named"
+    return {name: scores.overall, **scores.by_culture}
+
+
+def _calibration(run: RunScores) -> TextTable:
+    metrics = [METRICS[name] for name in _CALIBRATION_METRICS]
+    rows = []
+    for kind, calibration in run.calibration.items():
+        temperatures = calibration.temperatures
+        for how in ("uncalibrated", "calibrated"):
+            scores: ModelScores = getattr(calibration, how)
+            by_culture = dict(scores.by_culture)
+            for group, group_scores in shown_groups(scores).items():
+                temperature = ""
+                if how == "calibrated" and by_culture.get(group) is group_scores:
+                    temperature = f"{temperatures.by_culture.get(group, temperatures.overall):.2f}"
+                cells = [f"{group_scores.metrics[metric.name]:.3f}" for metric in metrics]
+                rows.append([f"{kind}, {how}, {group}", temperature, *cells])
+    header = ["prediction", "temperature", *map(heading, metrics)]
+    return TextTable("Calibration by culture; temperatures fitted on validation", header, rows)
+
+
+def _ablation(result: EvaluationResult) -> list[TextTable]:
+    rows = [
+        [f"{label(model)}, {group}", *metric_cells(scores.metrics)]
+        for model, groups in result.models.items()
+        for group, scores in shown_groups(groups).items()
+    ]
+    header = ["input", *metric_headings(result.models["both"].overall.metrics)]
+    table = TextTable("With the image, without it, and with a wrong one", header, rows)
+    return [table, *map(comparison_table, result.comparisons)]
+
+
+def _deletion_tests(run: RunScores) -> TextTable:
+    header = ["explanations of the", "paintings", "faster fall than at random", "of paintings"]
+    return TextTable(
+        "Deletion test: what matters most is deleted first; in log-probability",
+        [*header, "correlation with occlusion"],
+        [
+            [
+                name,
+                f"{test.artworks}",
+                signed(test.deletion_auc_gap),
+                f"{test.faster_share:.0%}",
+                "–" if test.occlusion_correlation is None else f"{test.occlusion_correlation:+.2f}",
+            ]
+            for name, test in run.deletion_tests.items()
+        ],
+    )
+
+
+def _distances(scores: Mapping[str, Estimate]) -> list[str]:
+    return [f"{scores[name]:.3f}" for name in DISTANCES]
+
+
+def emotion_table(title: str, columns: Mapping[str, Sequence[float]], spec: str) -> TextTable:
+    """Emotions in rows, one column of numbers for each culture."""
+    rows = [
+        [str(emotion), *(f"{values[e]:{spec}}" for values in columns.values())]
+        for e, emotion in enumerate(EMOTIONS)
+    ]
+    return TextTable(title, ["emotion", *columns], rows)

@@ -1,61 +1,109 @@
-"""Show an evaluation: on the terminal, and as one self-contained page."""
+"""Show an evaluation: on the terminal, as JSON, as one self-contained page, and as a model card."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from huggingface_hub import EvalResult, ModelCardData
 from rich.console import Console
 from rich.table import Table
 
 from artaffect.metrics.evaluation import EvaluationResult
-from artaffect.report.figures import figures_of
-from artaffect.report.page import Section, save_page
-from artaffect.report.tables import TextTable, tables_of
-from artaffect.runtime import atomic_file
+from artaffect.report.figures import evaluation_figures, training_curves
+from artaffect.report.findings import protocol_line
+from artaffect.report.pages import render, write
+from artaffect.report.tables import TextTable, evaluation_tables, headlines, overall_label
+
+_INPUTS = {"both": "image and caption", "image": "image"}
+"""What the detailed model uses; a distilled student uses captions."""
 
 
 def print_result(result: EvaluationResult, console: Console | None = None) -> None:
     """Print every table."""
-    print_tables(tables_of(result), console)
+    print_tables(evaluation_tables(result), console)
     (console or Console()).print(protocol_line(result), soft_wrap=True)
 
 
 def print_tables(tables: Sequence[TextTable], console: Console | None = None) -> None:
     """Print tables in full, however narrow the terminal is."""
     console = console or Console()
-    if console.width < 120:  # a number cut short is worse than a wrapped line
+    if console.width < 120:  # a wrapped line is better than a number cut short
         console = Console(file=console.file, width=120)
     for table in tables:
-        drawn = Table(title=table.title, title_justify="left", title_style="bold")
+        grid = Table(title=table.title, title_justify="left", title_style="bold")
         for i, heading in enumerate(table.header):
-            drawn.add_column(heading, justify="left" if i == 0 else "right", no_wrap=True)
+            grid.add_column(heading, justify="left" if i == 0 else "right", no_wrap=True)
         for row in table.rows:
-            drawn.add_row(*row)
-        console.print(drawn)
-
-
-def protocol_line(result: EvaluationResult) -> str:
-    """How the numbers were got, in one sentence."""
-    p = result.protocol
-    line = (
-        f"Split {p['split']}: {p['rows']:,} captions of {p['artworks']:,} paintings; "
-        f"intervals {p['interval']}; baseline: {p['baseline']}."
-    )
-    if p["rows_without_picture_left_out"]:
-        line += f" {p['rows_without_picture_left_out']:,} captions without a picture are left out."
-    if p.get("chosen_on_this_split"):
-        line += " The model was chosen on this split, which flatters it a little."
-    return line
+            grid.add_row(*row)
+        console.print(grid)
 
 
 def save_metrics(result: EvaluationResult, path: Path) -> None:
     """Write everything as JSON."""
-    with atomic_file(path) as temporary:
-        text = json.dumps(result.to_json(), indent=2, ensure_ascii=False)
-        temporary.write_text(text, "utf-8")
+    write(path, json.dumps(result.to_json(), indent=2, ensure_ascii=False))
 
 
-def save_report(result: EvaluationResult, path: Path, title: str) -> None:
-    """Write one HTML page that needs no other file and no network."""
-    section = Section("", [protocol_line(result)], figures_of(result), tables_of(result))
-    save_page(path, title, [section])
+def save_report(
+    result: EvaluationResult,
+    path: Path,
+    title: str,
+    training_log: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+) -> None:
+    """Write one HTML page that needs no other file and no network.
+
+    Args:
+        training_log: for each training, one entry per epoch; drawn as curves.
+    """
+    page = render(
+        "evaluation.html.j2",
+        title=title,
+        protocol=protocol_line(result),
+        figures=evaluation_figures(result),
+        tables=evaluation_tables(result),
+        curves=training_curves(training_log) if training_log else None,
+    )
+    write(path, page)
+
+
+def model_card(result: EvaluationResult, description: Mapping[str, Any]) -> str:
+    """The README of a model folder: Markdown, with the metadata that the Hugging Face hub reads.
+
+    The scores of each culture are tables in the text, and evaluation results in the metadata.
+    """
+    data = description["data"]
+    source = Path(str(data.get("source", "unknown"))).name
+    return render(
+        "model_card.md.j2",
+        metadata=_metadata(result, source).to_yaml(),
+        config=description,
+        source=source,
+        synthetic=bool(data.get("synthetic") or result.protocol.get("synthetic")),
+        protocol=protocol_line(result),
+        tables=evaluation_tables(result),
+    )
+
+
+def _metadata(result: EvaluationResult, source: str) -> ModelCardData:
+    inputs = _INPUTS.get(result.detailed, "caption")
+    scores = result[result.detailed]
+    groups = {overall_label(scores): scores.overall, **scores.by_culture}
+    return ModelCardData(
+        library_name="artaffect",
+        tags=["art", "emotion-recognition", "affective-computing", "culture", "multimodal"],
+        model_name="artaffect",
+        eval_results=[
+            EvalResult(
+                task_type="text-classification" if inputs == "caption" else "image-classification",
+                task_name=f"emotion recognition from {inputs}",
+                dataset_type=Path(source).stem.lower() or "unknown",
+                dataset_name=f"{source} ({group})",
+                dataset_config=group,
+                dataset_split=str(result.protocol["split"]),
+                metric_type=metric.name,
+                metric_value=round(group_scores.metrics[metric.name].value, 4),
+            )
+            for group, group_scores in groups.items()
+            for metric in headlines(group_scores.metrics)
+        ],
+    )

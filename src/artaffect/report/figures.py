@@ -1,165 +1,204 @@
-"""Draw an evaluation as SVG. Nothing is computed here."""
+"""Draw scores as SVG. Nothing is computed here.
+
+Lines and text are drawn in ``currentColor``, so that a page can show them on a light or a dark ground.
+"""
 
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from artaffect.labels import EMOTIONS
-from artaffect.metrics.classification import Score
+from artaffect.metrics.bootstrap import Estimate
+from artaffect.metrics.classification import METRICS
 from artaffect.metrics.evaluation import EvaluationResult, Reliability
-from artaffect.report.tables import HEADINGS, shown_groups
+from artaffect.report.tables import MAX_GROUPS, headlines, label, shown_groups
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers differ as well
 COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00")
-_MOST = 9
-"""Groups above which a figure that needs room for each shows the whole only."""
-
 MARKERS = ("s", "^", "o", "D", "v", "P")
+INK = "#010203"
+"""Drawn where the page's own text colour belongs."""
 
 
-def figures_of(result: EvaluationResult) -> dict[str, str]:
-    """Each figure's title and its SVG."""
-    drawings: dict[str, Callable[[EvaluationResult, Any], None]] = {
-        "Scores with 95 % intervals": _scores,
-        "Which emotion is taken for which (share of each label's captions)": _confusion,
-        "Are confident answers right? (reliability)": _reliability,
-    }
-    if "fusion" in result.extra:
-        drawings["What image and caption weigh in the combination"] = _weights
-    return {title: svg(draw, result) for title, draw in drawings.items()}
+@dataclass(frozen=True)
+class Figure:
+    """A titled drawing."""
+
+    title: str
+    svg: str
 
 
-def scores_figure(result: EvaluationResult) -> str:
-    """Every model's scores with their intervals, group by group, as SVG."""
-    return svg(_scores, result)
+def draw(title: str, function: Callable[..., None], *arguments: Any) -> Figure:
+    """Let ``function(figure, *arguments)`` draw on a new figure; its text can be searched and copied."""
+    from matplotlib.figure import Figure as Canvas
 
-
-def curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """The course of several trainings as SVG: the training loss, and each validation score.
-
-    Args:
-        histories: for each training, one entry an epoch; see :class:`FitResult`.
-    """
-    return svg(_curves, histories)
-
-
-def _curves(histories: Mapping[str, Sequence[Mapping[str, float]]], figure: Any) -> None:
-    shown = {
-        "loss": "training loss",
-        "log_loss": "log-loss",
-        "accuracy": "accuracy",
-        "macro_f1": "macro-F1",
-        "hamming": "Hamming accuracy (the paper's)",
-    }
-    known = [n for n in shown if any(n in epoch for h in histories.values() for epoch in h)]
-    lines = -(-len(known) // 2)
-    figure.set_size_inches(9.5, 3 * lines)
-    axes = np.atleast_1d(figure.subplots(lines, 2)).ravel()
-    for axis in axes[len(known) :]:
-        axis.set_visible(False)
-    for axis, name in zip(axes, known, strict=False):
-        for i, (training, history) in enumerate(histories.items()):
-            values = [epoch.get(name, np.nan) for epoch in history]
-            axis.plot(
-                range(1, len(values) + 1),
-                values,
-                color=COLOURS[(i + 1) % len(COLOURS)],
-                marker=MARKERS[i % len(MARKERS)],
-                markersize=4,
-                label=training,
-            )
-        axis.set_title(shown[name] + ("" if name == "loss" else ", validation"), fontsize=10)
-        axis.set_xlabel("epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.grid(alpha=0.3)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
-
-
-def svg(draw: Callable[[Any, Any], None], shown: Any) -> str:
-    """Draw something on a new figure, as SVG whose text can be searched and copied."""
-    from matplotlib.figure import Figure
-
-    with _plain_style():
-        figure = Figure(layout="constrained")
-        draw(shown, figure)
+    with _style(title):
+        canvas = Canvas(layout="constrained")
+        function(canvas, *arguments)
         buffer = io.StringIO()
-        figure.savefig(
-            buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
+        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        canvas.savefig(buffer, format="svg", metadata=metadata, transparent=True)
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    svg = text[text.index("<svg") :].replace(INK, "currentColor")
+    # only what is referred to needs an id, and ids must be unique within a page
+    used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda m: m.group() if m[1] in used else "", svg)
+    return Figure(title, svg)
 
 
 @contextmanager
-def _plain_style() -> Iterator[None]:
+def _style(salt: str) -> Iterator[None]:
     import matplotlib
 
-    with matplotlib.rc_context(
-        {
-            "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
-            "svg.hashsalt": "artaffect",
-            "font.family": "sans-serif",
-            "font.size": 10,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-        }
-    ):
+    ink = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    style: dict[str, Any] = dict.fromkeys(ink, INK) | {
+        "svg.fonttype": "none",
+        "text.parse_math": False,
+        "svg.hashsalt": salt,
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "grid.color": "#888888",
+        "grid.alpha": 0.3,
+    }
+    with matplotlib.rc_context(style):
         yield
 
 
-def _scores(result: EvaluationResult, figure: Any) -> None:
-    groups = shown_groups(result)
-    figure.set_size_inches(9.5, 1.2 + 0.22 * len(groups) * len(result.models))
-    axes = figure.subplots(1, len(HEADINGS), sharey=True)
-    height = 0.8 / len(result.models)
-    for axis, (metric, heading) in zip(axes, HEADINGS.items(), strict=True):
-        for i, (model, scores) in enumerate(result.models.items()):
-            places = np.arange(len(groups)) + (i - (len(result.models) - 1) / 2) * height
-            found = [scores[group].metrics[metric] for group in groups]
-            intervals(axis, found, places, i, model)
-        axis.set_title(heading.replace(" ↓", "\n(lower is better)"), fontsize=10)
-        axis.grid(axis="x", alpha=0.3)
-    axes[0].set_yticks(np.arange(len(groups)), groups)
-    axes[0].invert_yaxis()
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+def evaluation_figures(result: EvaluationResult) -> list[Figure]:
+    """Scores, confusion, reliability, and the weights of a fusion."""
+    figures = [
+        scores_figure(result),
+        draw("Which emotion is taken for which? (share of each label)", _confusion, result),
+        draw("Are confident predictions correct? (reliability)", _reliability, result),
+    ]
+    if "fusion" in result.extra:
+        figures.append(draw("Weights in the combination", _weights, result.extra["fusion"]))
+    return figures
+
+
+def scores_figure(result: EvaluationResult, title: str = "Scores with 95 % intervals") -> Figure:
+    """Every model's scores with their intervals, group by group."""
+    return draw(title, _scores, result)
+
+
+def training_curves(training_log: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
+    """The training loss and each validation score, epoch by epoch.
+
+    Args:
+        training_log: for each training, one entry per epoch with its ``loss`` and scores.
+    """
+    return draw("Training curves", _curves, training_log)
+
+
+def _curves(figure: Any, training_log: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    titles = {"loss": "training loss"}
+    titles |= {name: f"{metric.heading}, validation" for name, metric in METRICS.items()}
+    titles["hamming"] = "Hamming accuracy (the paper's), validation"
+    keys = {key for epochs in training_log.values() for epoch in epochs for key in epoch}
+    known = [key for key in titles if key in keys]
+    lines = -(-len(known) // 2)
+    figure.set_size_inches(9.5, 3 * lines + 0.3)
+    legend: dict[str, Any] = {}
+    for axis, key in zip(_grid(figure, lines, 2, len(known)), known, strict=True):
+        for i, (training, epochs) in enumerate(training_log.items()):
+            values = [epoch.get(key, np.nan) for epoch in epochs]
+            if not np.isnan(values).all():
+                numbers = range(1, len(values) + 1)
+                axis.plot(numbers, values, markersize=4, label=training, **_look(i + 1))
+        axis.set_title(titles[key], fontsize=10)
+        axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid()
+        handles, labels = axis.get_legend_handles_labels()
+        legend |= dict(zip(labels, handles, strict=True))
+    figure.legend(legend.values(), legend, loc="outside lower center", ncols=3, frameon=False)
+
+
+def _grid(figure: Any, lines: int, columns: int, count: int) -> list[Any]:
+    """So many axes in a grid; the rest of the grid stays empty."""
+    axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
+    for axis in axes[count:]:
+        axis.set_visible(False)
+    return list(axes[:count])
+
+
+def _look(number: int) -> dict[str, Any]:
+    return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+
+
+def _scores(figure: Any, result: EvaluationResult) -> None:
+    models = {label(name): shown_groups(scores) for name, scores in result.scores()}
+    groups = list(next(iter(models.values())))
+    metrics = headlines(result.models[result.detailed].overall.metrics)
+    figure.set_size_inches(max(9.5, 2.4 * len(metrics)), 1.2 + 0.22 * len(groups) * len(models))
+    axes = np.atleast_1d(figure.subplots(1, len(metrics), sharey=True))
+    for axis, metric in zip(axes, metrics, strict=True):
+        for i, (model, scores) in enumerate(models.items()):
+            estimates = [scores[group].metrics[metric.name] for group in groups]
+            intervals(axis, estimates, spread(len(groups), i, len(models)), i, model)
+        below = "" if metric.higher_is_better else "\n(lower is better)"
+        axis.set_title(f"{metric.heading}{below}", fontsize=10)
+        axis.grid(axis="x")
+    name_rows(axes[0], groups)
+    legend_below(figure, axes[0])
+
+
+def spread(rows: int, number: int, count: int, height: float = 0.8) -> np.ndarray:
+    """Positions for one of several series that share each row."""
+    return np.arange(rows) + (number - (count - 1) / 2) * height / count
+
+
+def name_rows(axis: Any, names: Sequence[str]) -> None:
+    """Write names beside the rows, the first one at the top."""
+    axis.set_yticks(np.arange(len(names)), names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+
+
+def legend_below(figure: Any, axis: Any, columns: int = 3) -> None:
+    """One legend for the whole figure."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
 
 
 def intervals(
-    axis: Any, scores: Sequence[Score], places: np.ndarray, number: int, label: str
+    axis: Any, estimates: Sequence[Estimate], positions: np.ndarray, number: int, name: str
 ) -> None:
-    """Draw scores with their intervals, one below the other, in the colour of this number."""
-    # a bootstrap interval of a biased score may leave its value out
+    """Draw estimates with their intervals, one below the other, in the colour of ``number``."""
+    # the bootstrap interval of a biased score may not contain its value
     reach = [
-        [max(0.0, s.value - s.low) for s in scores],
-        [max(0.0, s.high - s.value) for s in scores],
+        [max(0.0, e.value - e.low) for e in estimates],
+        [max(0.0, e.high - e.value) for e in estimates],
     ]
+    values = [e.value for e in estimates]
+    look = _look(number)
     axis.errorbar(
-        [s.value for s in scores],
-        places,
+        values,
+        positions,
         xerr=reach,
-        fmt=MARKERS[number % len(MARKERS)],
-        color=COLOURS[number % len(COLOURS)],
+        fmt=look["marker"],
+        color=look["color"],
         markersize=5,
-        label=label,
+        label=name,
     )
 
 
-def _confusion(result: EvaluationResult, figure: Any) -> None:
-    groups = shown_groups(result)
-    groups = groups if len(groups) <= _MOST else groups[:1]
+def _confusion(figure: Any, result: EvaluationResult) -> None:
+    groups = shown_groups(result.confusion)
+    if len(groups) > MAX_GROUPS:
+        groups = dict(list(groups.items())[:1])
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     figure.set_size_inches(4.9 * columns, 4.3 * lines)
-    axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
-    for axis in axes[len(groups) :]:
-        axis.set_visible(False)
-    for axis, group in zip(axes, groups, strict=False):
-        counts = np.array(result.confusion[group], float)
+    axes = _grid(figure, lines, columns, len(groups))
+    for axis, (group, matrix) in zip(axes, groups.items(), strict=True):
+        counts = np.array(matrix, float)
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
         axis.imshow(shares, cmap="cividis", vmin=0, vmax=1)
         for row, column in np.argwhere(shares >= 0.005):
@@ -170,51 +209,52 @@ def _confusion(result: EvaluationResult, figure: Any) -> None:
         axis.set_xticks(ticks, EMOTIONS, rotation=45, ha="right", fontsize=8)
         axis.set_yticks(ticks, EMOTIONS, fontsize=8)
         axis.set_title(f"{group} ({int(counts.sum()):,} captions)", fontsize=10)
-        axis.set_xlabel(f"answer of {result.protocol['shown']}")
+        axis.set_xlabel(f"prediction of {label(result.detailed)}")
         axis.set_ylabel("label")
 
 
-def _reliability(result: EvaluationResult, figure: Any) -> None:
+def _reliability(figure: Any, result: EvaluationResult) -> None:
     figure.set_size_inches(5.5, 4.5)
     axis = figure.subplots()
-    groups = shown_groups(result)
-    groups = groups if len(groups) <= _MOST else groups[:1]
-    shown = {group: result.reliability[group] for group in groups}
-    reliability_lines(axis, shown, str(result.protocol["shown"]))
+    groups = shown_groups(result.reliability)
+    if len(groups) > MAX_GROUPS:
+        groups = dict(list(groups.items())[:1])
+    reliability_lines(axis, groups, label(result.detailed))
     axis.legend(frameon=False)
 
 
-def reliability_lines(axis: Any, bins: Mapping[str, Reliability], shown: str) -> None:
-    """Confidence against the share of right answers, a line for each group."""
-    axis.plot([0, 1], [0, 1], color="black", linewidth=1, linestyle=":", label="perfect")
-    for i, (group, found) in enumerate(bins.items()):
+def reliability_lines(axis: Any, groups: Mapping[str, Reliability], model: str) -> None:
+    """Confidence and accuracy, one line for each group."""
+    axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":", label="perfect")
+    for i, (group, bins) in enumerate(groups.items()):
         axis.plot(
-            found.confidence,
-            found.accuracy,
+            bins.confidence,
+            bins.accuracy,
             color=COLOURS[(i + 2) % len(COLOURS)],
             marker=MARKERS[i % len(MARKERS)],
             linewidth=1.5,
-            label=f"{group} ({sum(found.support):,})",
+            label=f"{group} ({sum(bins.support):,})",
         )
-    axis.set_xlabel(f"confidence of {shown}")
-    axis.set_ylabel("share of right answers")
+    axis.set_xlabel(f"confidence of {model}")
+    axis.set_ylabel("share of correct predictions")
     axis.set_xlim(0, 1)
     axis.set_ylim(0, 1)
-    axis.grid(alpha=0.3)
+    axis.grid()
 
 
-def _weights(result: EvaluationResult, figure: Any) -> None:
-    weights = result.extra["fusion"]["weights"]
-    figure.set_size_inches(6, 1.2 + 0.6 * len(weights))
+def _weights(figure: Any, fusion: Mapping[str, Any]) -> None:
+    weights = fusion["weights"]
+    sources = list(next(iter(weights.values())))
+    figure.set_size_inches(6, 1.2 + 0.3 * len(weights) * len(sources))
     axis = figure.subplots()
-    places = np.arange(len(weights))
-    for i, (modality, colour) in enumerate((("image", COLOURS[1]), ("caption", COLOURS[2]))):
-        values = [row[modality] for row in weights.values()]
-        bars = axis.barh(places + (i - 0.5) * 0.38, values, 0.38, color=colour, label=modality)
+    for i, source in enumerate(sources):
+        values = [row[source] for row in weights.values()]
+        positions = spread(len(weights), i, len(sources), 0.76)
+        colour = COLOURS[(i + 1) % len(COLOURS)]
+        bars = axis.barh(positions, values, 0.76 / len(sources), color=colour, label=source)
         axis.bar_label(bars, fmt="%.2f", padding=3)
-    axis.axvline(0, color="black", linewidth=0.8)
+    axis.axvline(0, color=INK, linewidth=0.8)
     axis.margins(x=0.15)
-    axis.set_yticks(places, list(weights))
-    axis.invert_yaxis()
-    axis.set_xlabel(f"weight ({result.extra['fusion']['form']} form)")
+    name_rows(axis, list(weights))
+    axis.set_xlabel(f"weight ({fusion['form']} form)")
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

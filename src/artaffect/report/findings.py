@@ -1,158 +1,131 @@
-"""What a cultural report says in words. Every sentence follows from the numbers beside it."""
+"""What a report says in words. Every sentence follows from the numbers beside it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from artaffect.metrics.classification import Score
-from artaffect.metrics.divergence import CulturalDivergence
+from artaffect.metrics.bootstrap import Estimate
+from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import EvaluationResult
-from artaffect.report.results import CulturalReport, DeletionTest, RunScores
-from artaffect.report.tables import cell, shown_groups
+from artaffect.report.results import CultureReport, DeletionTest, RunScores
+from artaffect.report.tables import pair_label, signed
 
-_SURE = 0.05
-_FEW = 30
-"""Paintings below which a figure is no basis for a conclusion."""
+_SIGNIFICANT = 0.05
+_FEW_ARTWORKS = 30
+"""With fewer artworks a number is no basis for a conclusion."""
 
 
-def findings(report: CulturalReport) -> list[str]:
+def protocol_line(result: EvaluationResult) -> str:
+    """How the numbers were obtained, in one paragraph."""
+    protocol = result.protocol
+    line = (
+        f"Split {protocol['split']}: {protocol['rows']:,} captions of {protocol['artworks']:,} paintings; "
+        f"intervals {protocol['interval']}; baseline: {protocol['baseline']}."
+    )
+    if protocol.get("synthetic"):
+        line += " The data are synthetic."
+    if protocol["rows_without_image"]:
+        line += f" {protocol['rows_without_image']:,} captions without an image are left out."
+    if protocol.get("chosen_on_this_split"):
+        line += " The model was chosen on this split, which flatters it a little."
+    return line
+
+
+def findings(report: CultureReport) -> list[str]:
     """The report in a few sentences."""
-    found = list(_few(report))
-    if report.divergence is not None:
-        found.append(publics_verdict(report.divergence))
-    found += _ceilings(report)
-    for run in report.runs:
-        found.append(_scores(run))
-        if len(report.runs) == 1:
-            found += run_findings(run, shown_groups(run.evaluation)[:1])
-    return found + list(_differences(report))
-
-
-def run_findings(run: RunScores, groups: Sequence[str]) -> list[str]:
-    """One run: what the image adds for each group, who is served worst, whether confidence is earned."""
-    found = []
-    if run.contribution is not None:
-        found += [image_verdict(run.contribution, group) for group in groups]
-    found += [*_fairness(run), calibration_verdict(run)]
-    found += [deletion_verdict(name, test) for name, test in run.deletion.items()]
-    return [f"{text[:1].upper()}{text[1:]}" for text in found]
-
-
-def publics_verdict(found: CulturalDivergence) -> str:
-    """Whether publics differ beyond chance."""
-    overall = found.overall
-    about = (
-        f"over {overall.artworks:,} paintings, {overall.votes:,} votes "
-        f"(Jensen-Shannon divergence beyond chance {cell(overall.beyond_chance)}, "
-        f"p = {overall.p_value:.3f})"
-    )
-    if overall.p_value > _SURE:
-        return f"Publics: no difference shown between cultures {about}."
-    widest = max(found.pairs, key=lambda pair: pair.beyond_chance.value)
-    text = f"Publics read the same paintings differently, beyond what so few votes show by chance, {about}."
-    if len(found.pairs) > 1:
-        text += f" Farthest apart: {widest.name}, {cell(widest.beyond_chance)}."
-    return text
-
-
-def image_verdict(result: EvaluationResult, group: str) -> str:
-    """What the image adds to the caption, for one group of readers."""
-    gain = result.differences["both - caption"][group]
-    said = f"log-loss {cell(gain['log_loss'], sign=True)}, accuracy {cell(gain['accuracy'], sign=True)}"
-    effect = _effect(gain["log_loss"])
-    head = {
-        "better": f"the image adds to the caption ({said})",
-        "worse": f"the image harms: the caption alone answers better ({said})",
-        "alike": f"no gain from the image is shown beside the caption ({said})",
-    }[effect]
-    own = result.differences["both - both, image shuffled"][group]["log_loss"]
-    cost = cell(Score(-own.value, -own.high, -own.low), sign=True)
-    if _effect(own) == "better":
-        tail = (
-            f"it is this picture that counts: with another painting's the log-loss rises by {cost}"
-        )
-    else:
-        tail = f"another painting's picture does no worse for all that is shown ({cost})"
-    whose = "overall" if group == "overall" else f"for {group} readers"
-    return f"{whose}, {head}; {tail}."
-
-
-def calibration_verdict(run: RunScores) -> str:
-    """How far confidence is from being right, before and after the temperature."""
-    before, after = (
-        run.calibration.models[name]["overall"].metrics["calibration_error"]
-        for name in list(run.calibration.models)[-2:]
-    )
-    last = list(run.temperatures)[-1]
-    warm = run.temperatures[last]
-    spread = (
-        f"temperatures {min(warm.values()):.2f} to {max(warm.values()):.2f}, fitted on validation"
-    )
-    text = (
-        f"the confidence of {last} is off by {cell(before)} as trained and by "
-        f"{cell(after)} calibrated ({spread})."
-    )
-    if run.chosen_on_this_split:
-        text += " They were fitted on the very rows scored here, which flatters them a little."
-    return text
-
-
-def deletion_verdict(name: str, test: DeletionTest) -> str:
-    """Whether explanations of one modality hold."""
-    about = f"{cell(test.gain, sign=True)} in log-probability over {test.paintings} paintings"
-    if test.gain.low > 0:
-        return f"explanations of the {name} hold: the answer falls faster than at random, {about}."
-    return f"explanations of the {name} are not shown to hold: against parts at random {about}."
-
-
-def _few(report: CulturalReport) -> Iterator[str]:
-    if report.artworks < _FEW:
-        yield (
+    sentences = []
+    if report.artworks < _FEW_ARTWORKS:
+        sentences.append(
             f"The split has {report.artworks} paintings with {report.rows} captions: too few to conclude "
-            "anything. The figures below say that the evaluation runs, no more."
+            "anything. The figures below show that the evaluation runs, no more."
         )
+    if report.divergence is not None:
+        sentences.append(_cultures(report.divergence))
+    if report.agreement is not None:
+        sentences.append(_ceilings(report))
+    for run in report.runs:
+        sentences.append(_scores(run))
+        if len(report.runs) == 1:
+            sentences += run_findings(run, every_group=False)
+    return sentences + list(_run_differences(report))
 
 
-def _ceilings(report: CulturalReport) -> Iterator[str]:
-    if report.agreement is None:
-        return
+def run_findings(run: RunScores, every_group: bool = True) -> list[str]:
+    """What the image adds, who is served worst, and whether confidence and explanations can be trusted.
+
+    Args:
+        every_group: say what the image adds for each culture, not only overall.
+    """
+    sentences = []
+    if run.ablation is not None:
+        groups: list[str | None] = [None, *(run.ablation["both"] if every_group else ())]
+        sentences += [_image(run.ablation, culture) for culture in groups]
+    sentences += [*_fairness(run), _calibration(run)]
+    sentences += [_explanations(name, test) for name, test in run.deletion_tests.items()]
+    return [f"{text[:1].upper()}{text[1:]}" for text in sentences]
+
+
+def _cultures(result: CultureComparison) -> str:
+    overall = result.overall
+    basis = (
+        f"over {overall.artworks:,} paintings, {overall.votes:,} votes (Jensen-Shannon divergence beyond "
+        f"chance {overall.beyond_chance:.3f}, p = {overall.p_value:.3f})"
+    )
+    if overall.p_value > _SIGNIFICANT:
+        return f"Cultures: no difference shown between them {basis}."
+    text = f"Cultures see the same paintings differently, beyond what so few votes show by chance, {basis}."
+    if len(result.pairs) > 1:
+        widest = max(result.pairs, key=lambda pair: pair.beyond_chance.value)
+        pair = pair_label(widest.first, widest.second)
+        text += f" Farthest apart: {pair}, {widest.beyond_chance:.3f}."
+    return text
+
+
+def _ceilings(report: CultureReport) -> str:
+    assert report.agreement is not None
     parts = [
-        f"{name} {found.votes_left_out['accuracy'].value:.3f} to {found.votes_known['accuracy'].value:.3f}"
-        for name, found in report.agreement.ceilings.items()
+        f"{name} {c.lower_bound['accuracy'].value:.3f} to {c.upper_bound['accuracy'].value:.3f}"
+        for name, c in report.agreement.ceilings.items()
     ]
-    yield (
-        "Readers: whoever sees the painting alone and knows the public can name so large a share of its "
-        f"readers' emotions at most: {', '.join(parts)}. A caption can tell more."
+    return (
+        "Noise ceiling: from the painting and the culture alone, the emotion of at most this share of "
+        f"annotations can be predicted: {', '.join(parts)}. A caption can tell more."
     )
 
 
 def _scores(run: RunScores) -> str:
-    groups = run.evaluation.models
-    best = min(
-        (name for name in ("image", "caption", "both") if name in groups),
-        key=lambda name: groups[name]["overall"].metrics["log_loss"].value,
-    )
-    mine, base = (groups[name]["overall"].metrics for name in (best, "baseline"))
+    result = run.evaluation
+    names = [name for name in ("image", "caption", "both") if name in result.models]
+    best = min(names, key=lambda name: result[name].log_loss.value)
+    scores, baseline = result[best], result["baseline"]
     return (
-        f"{run.name}: {best} names the emotion of {cell(mine['accuracy'])} of the captions, "
-        f"the baseline of {cell(base['accuracy'])}; log-loss {cell(mine['log_loss'])} "
-        f"against {cell(base['log_loss'])}."
+        f"{run.name}: {best} predicts the emotion of {scores.accuracy:.3f} of the captions, the baseline "
+        f"of {baseline.accuracy:.3f}; log-loss {scores.log_loss:.3f} compared with "
+        f"{baseline.log_loss:.3f}."
     )
 
 
-def _differences(report: CulturalReport) -> Iterator[str]:
-    """Each run against the first one."""
-    words = {
-        "better": "answers better than",
-        "worse": "answers worse than",
-        "alike": "is no better than",
-    }
-    for kind, result in report.comparison.items():
-        for pair, groups in result.differences.items():
-            loss = groups["overall"]["log_loss"]
-            run, _, first = pair.partition(" - ")
-            yield (
-                f"{kind}: {run} {words[_effect(loss)]} {first}: log-loss {cell(loss, sign=True)}, "
-                f"accuracy {cell(groups['overall']['accuracy'], sign=True)}."
-            )
+def _image(result: EvaluationResult, culture: str | None) -> str:
+    """What the image adds to the caption, for one culture or overall."""
+    gain, swap = (
+        groups.overall if culture is None else groups[culture]
+        for groups in (
+            result.comparison("both", "caption").by_group,
+            result.comparison("both", "both_image_shuffled").by_group,
+        )
+    )
+    numbers = f"log-loss {signed(gain['log_loss'])}, accuracy {signed(gain['accuracy'])}"
+    head = {
+        "better": f"the image adds to the caption ({numbers})",
+        "worse": f"the image harms: the caption alone predicts better ({numbers})",
+        "alike": f"no gain from the image beyond the caption is shown ({numbers})",
+    }[_effect(gain["log_loss"])]
+    cost = signed(-swap["log_loss"])
+    tail = f"the image of another painting does no worse, as far as is shown ({cost})"
+    if _effect(swap["log_loss"]) == "better":
+        tail = (
+            f"it is this image that counts: with that of another painting log-loss rises by {cost}"
+        )
+    audience = "overall" if culture is None else f"for {culture} annotators"
+    return f"{audience}, {head}; {tail}."
 
 
 def _fairness(run: RunScores) -> Iterator[str]:
@@ -160,15 +133,56 @@ def _fairness(run: RunScores) -> Iterator[str]:
         return
     model = next(name for name in ("both", "caption", "image") if name in run.gaps)
     gap = run.gaps[model]["accuracy"]
-    clear = "" if gap.difference.high < 0 else ", which may be chance"
+    doubt = "" if gap.difference.high < 0 else ", which may be chance"
     yield (
-        f"{model} serves {gap.best} readers best and {gap.worst} readers worst, "
-        f"accuracy {cell(gap.difference, sign=True)}{clear}."
+        f"{model} serves {gap.best} annotators best and {gap.worst} annotators worst, accuracy "
+        f"{signed(gap.difference)}{doubt}."
     )
 
 
-def _effect(difference: Score) -> str:
-    """Of a score of which less is better."""
-    if difference.high < 0:
+def _calibration(run: RunScores) -> str:
+    """How far confidence is from accuracy, before and after temperature scaling."""
+    calibration = run.calibration[run.best_input]
+    temperatures = [value for _, value in calibration.temperatures.groups()]
+    text = (
+        f"the confidence of {run.best_input} is off by "
+        f"{calibration.uncalibrated.calibration_error:.3f} before and by "
+        f"{calibration.calibrated.calibration_error:.3f} after calibration (temperatures "
+        f"{min(temperatures):.2f} to {max(temperatures):.2f}, fitted on validation)."
+    )
+    if run.chosen_on_this_split:
+        text += " They were fitted on the very rows scored here, which flatters them a little."
+    return text
+
+
+def _explanations(name: str, test: DeletionTest) -> str:
+    basis = f"{signed(test.deletion_auc_gap)} in log-probability over {test.artworks} paintings"
+    if test.deletion_auc_gap.low > 0:
+        return f"explanations of the {name} hold: probability falls faster than at random, {basis}."
+    return (
+        f"explanations of the {name} are not shown to hold: compared with random deletion {basis}."
+    )
+
+
+def _run_differences(report: CultureReport) -> Iterator[str]:
+    """Each run compared with the first one."""
+    words = {
+        "better": "predicts better than",
+        "worse": "predicts worse than",
+        "alike": "is not shown to differ from",
+    }
+    for kind, result in report.comparison.items():
+        for comparison in result.comparisons:
+            difference = comparison.by_group.overall
+            yield (
+                f"{kind}: {comparison.first} {words[_effect(difference['log_loss'])]} "
+                f"{comparison.second}: log-loss {signed(difference['log_loss'])}, accuracy "
+                f"{signed(difference['accuracy'])}."
+            )
+
+
+def _effect(log_loss: Estimate) -> str:
+    """What a difference in log-loss, of which less is better, shows."""
+    if log_loss.high < 0:
         return "better"
-    return "worse" if difference.low > 0 else "alike"
+    return "worse" if log_loss.low > 0 else "alike"

@@ -1,101 +1,166 @@
-"""Scores as text: the one place where numbers become table cells, for terminal, Markdown and HTML."""
+"""Scores as tables of text, for the terminal, Markdown and HTML; the only place where labels are made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from artaffect.metrics.classification import Score
-from artaffect.metrics.evaluation import EvaluationResult
+from artaffect.metrics.bootstrap import Estimate
+from artaffect.metrics.classification import METRICS, Metric
+from artaffect.metrics.evaluation import ByGroup, Comparison, EvaluationResult
 
-HEADINGS = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "log_loss": "log-loss ↓",
-    "calibration_error": "calibration error ↓",
+T = TypeVar("T")
+
+MAX_GROUPS = 9
+"""With more groups than this, tables list cultures in rows and figures show the whole only."""
+
+_LABELS = {
+    "both_without_culture": "both, culture not told",
+    "both_image_shuffled": "both, image shuffled",
+    "both_image_left_out": "both, image left out",
+    "both_caption_left_out": "both, caption left out",
+    "student_not_distilled": "student, not distilled",
+    "paper_resnet50": "paper: ResNet50",
+    "paper_vgg16": "paper: VGG",
+    "paper_vit": "paper: ViT",
+    "paper_text": "paper: text",
+    "paper_both": "paper: both",
+    "compact_image": "compact: image",
+    "compact_caption": "compact: caption",
+    "compact_both": "compact: both",
 }
-
-
-_MOST = 9
-"""Groups above which cultures stand in the rows of one table a metric."""
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A titled table of strings."""
+    """A titled table of strings; the first cell of a row names it."""
 
     title: str
-    header: list[str]
-    rows: list[list[str]]
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
     def to_markdown(self) -> str:
-        lines = ["| " + " | ".join(self.header) + " |", "|" + " --- |" * len(self.header)]
-        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
-        return f"**{self.title}**\n\n" + "\n".join(lines) + "\n"
+        """The title in bold above a Markdown table."""
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        text = "\n".join(f"| {' | '.join(map(_markdown_cell, line))} |" for line in lines)
+        return f"**{self.title}**\n\n{text}\n"
 
 
-def tables_of(result: EvaluationResult) -> list[TextTable]:
-    """Overall scores first, then each culture's, the differences, the paper's metric, size and speed."""
-    groups = shown_groups(result)
-    if len(groups) > _MOST:
-        tables = [_scores(result, groups[0]), *_by_culture(result, groups[1:])]
+def _markdown_cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def label(key: str) -> str:
+    """What people read in place of a model's key."""
+    return _LABELS.get(key, key)
+
+
+def difference_label(comparison: Comparison) -> str:
+    """What people read in place of the two models that are compared."""
+    return f"{label(comparison.first)} − {label(comparison.second)}"
+
+
+def pair_label(first: str, second: str) -> str:
+    """What people read in place of two cultures."""
+    return f"{first} / {second}"
+
+
+def shown_groups(groups: ByGroup[T]) -> dict[str, T]:
+    """What is shown of each group, by label; a single culture is the whole and is shown once."""
+    if len(groups) == 1:
+        return dict(groups.by_culture)
+    return {overall_label(groups): groups.overall, **groups.by_culture}
+
+
+def overall_label(groups: ByGroup[T]) -> str:
+    """What people read for all rows together."""
+    return "overall" if "overall" not in groups.by_culture else "all cultures together"
+
+
+def headlines(metrics: Mapping[str, Any]) -> list[Metric]:
+    """The metrics that tables and figures show."""
+    return [m for name, m in METRICS.items() if m.headline and name in metrics]
+
+
+def heading(metric: Metric) -> str:
+    """A metric's heading, with an arrow down if lower is better."""
+    return metric.heading if metric.higher_is_better else f"{metric.heading} ↓"
+
+
+def signed(estimate: Estimate) -> str:
+    """A difference with its interval."""
+    return f"{estimate:+.3f}"
+
+
+def metric_cells(scores: Mapping[str, Estimate], sign: str = "") -> list[str]:
+    """One cell for each headline metric."""
+    return [f"{scores[metric.name]:{sign}.3f}" for metric in headlines(scores)]
+
+
+def metric_headings(scores: Mapping[str, Estimate]) -> list[str]:
+    """One heading for each headline metric."""
+    return [heading(metric) for metric in headlines(scores)]
+
+
+def evaluation_tables(result: EvaluationResult) -> list[TextTable]:
+    """Overall scores, each culture's, the differences, and what only this kind of run has."""
+    models = {label(name): shown_groups(scores) for name, scores in result.scores()}
+    groups = list(next(iter(models.values())))
+    if len(groups) > MAX_GROUPS:
+        tables = [_group_table(models, groups[0]), *_metric_tables(models, groups[1:])]
     else:
-        tables = [_scores(result, group) for group in groups]
-    tables += [differences(pair, groups, result) for pair in result.differences]
+        tables = [_group_table(models, group) for group in groups]
+    tables += [comparison_table(comparison) for comparison in result.comparisons]
     if "hamming" in result.extra:
-        tables.append(_hamming(result.extra["hamming"]))
+        tables.append(_hamming_table(result.extra["hamming"]))
     if "size_and_speed" in result.extra:
-        tables.append(_sizes(result.extra["size_and_speed"]))
+        tables.append(_size_table(result.extra["size_and_speed"]))
     return tables
 
 
-def shown_groups(result: EvaluationResult) -> list[str]:
-    """All groups; but a lone culture is the whole, and is not shown twice."""
-    groups = list(next(iter(result.models.values())))
-    return groups if len(groups) > 2 else groups[-1:]
+def _group_table(models: Mapping[str, Mapping[str, Any]], group: str) -> TextTable:
+    first = next(iter(models.values()))[group]
+    return TextTable(
+        f"{group}: {first.support:,} captions of {first.artworks:,} paintings",
+        ["model", *metric_headings(first.metrics)],
+        [[model, *metric_cells(groups[group].metrics)] for model, groups in models.items()],
+    )
 
 
-def _by_culture(result: EvaluationResult, cultures: list[str]) -> list[TextTable]:
-    """One table a metric, where one a culture would be too many."""
-    first = next(iter(result.models.values()))
+def _metric_tables(
+    models: Mapping[str, Mapping[str, Any]], cultures: Sequence[str]
+) -> list[TextTable]:
+    """One table for each metric, if one for each culture would be too many."""
+    first = next(iter(models.values()))
     return [
         TextTable(
-            f"{heading}, by culture",
-            ["culture", "captions", *result.models],
+            f"{heading(metric)}, by culture",
+            ["culture", "captions", *models],
             [
                 [
                     culture,
                     f"{first[culture].support:,}",
-                    *(cell(groups[culture].metrics[metric]) for groups in result.models.values()),
+                    *(f"{groups[culture].metrics[metric.name]:.3f}" for groups in models.values()),
                 ]
                 for culture in cultures
             ],
         )
-        for metric, heading in HEADINGS.items()
-        if metric in ("accuracy", "macro_f1", "log_loss")
+        for metric in headlines(first[cultures[0]].metrics)
     ]
 
 
-def _scores(result: EvaluationResult, group: str) -> TextTable:
-    first = next(iter(result.models.values()))[group]
-    title = f"{group}: {first.support:,} captions of {first.artworks:,} paintings"
-    rows = [
-        [model, *(cell(groups[group].metrics[name]) for name in HEADINGS)]
-        for model, groups in result.models.items()
-    ]
-    return TextTable(title, ["model", *HEADINGS.values()], rows)
-
-
-def differences(pair: str, groups: list[str], result: EvaluationResult) -> TextTable:
-    """One pair of models, group by group."""
-    rows = [
-        [group, *(cell(result.differences[pair][group][name], sign=True) for name in HEADINGS)]
-        for group in groups
-    ]
-    return TextTable(f"{pair}, paired over the same paintings", ["group", *HEADINGS.values()], rows)
-
-
-def _hamming(hamming: Mapping[str, float]) -> TextTable:
+def comparison_table(comparison: Comparison, prefix: str = "") -> TextTable:
+    """The difference between two models, group by group."""
     return TextTable(
-        f"The MVIP 2024 paper's own metric: right bits of 9, over {hamming['paintings']:,} paintings",
+        f"{prefix}{difference_label(comparison)}, paired over the same paintings",
+        ["group", *metric_headings(comparison.by_group.overall)],
+        [[g, *metric_cells(s, "+")] for g, s in shown_groups(comparison.by_group).items()],
+    )
+
+
+def _hamming_table(hamming: Mapping[str, float]) -> TextTable:
+    return TextTable(
+        "The metric of the MVIP 2024 paper: share of correct bits of 9, over "
+        f"{hamming['artworks']:,} paintings",
         ["model", "Hamming accuracy"],
         [
             ["constant baseline", f"{hamming['constant_baseline']:.4f}"],
@@ -104,16 +169,12 @@ def _hamming(hamming: Mapping[str, float]) -> TextTable:
     )
 
 
-def _sizes(sizes: Mapping[str, Mapping[str, float]]) -> TextTable:
-    rows = [
-        [name, f"{found['million_weights']:.1f}", f"{found['milliseconds_per_caption']:.1f}"]
-        for name, found in sizes.items()
-    ]
-    header = ["model", "million weights", "milliseconds a caption"]
-    return TextTable("Size, and time on this machine, measured in turn", header, rows)
-
-
-def cell(score: Score, sign: bool = False) -> str:
-    """A value with its interval."""
-    form = "+.3f" if sign else ".3f"
-    return f"{score.value:{form}} [{score.low:{form}}, {score.high:{form}}]"
+def _size_table(sizes: Mapping[str, Mapping[str, float]]) -> TextTable:
+    return TextTable(
+        "Size, and time on this machine, measured in turns",
+        ["model", "million weights", "milliseconds per caption"],
+        [
+            [label(name), f"{s['million_weights']:.1f}", f"{s['milliseconds_per_caption']:.1f}"]
+            for name, s in sizes.items()
+        ],
+    )

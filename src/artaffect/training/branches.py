@@ -12,7 +12,6 @@ from artaffect.errors import NotFittedError
 from artaffect.features import AnnotationArrays
 from artaffect.labels import EMOTIONS
 from artaffect.models.heads import EmotionHead
-from artaffect.prediction.evaluation import votes_by_artwork
 from artaffect.training.batches import TensorRows
 from artaffect.training.objectives import ClassificationTask, SoftLabelTask
 from artaffect.training.trainer import FitResult, Trainer
@@ -153,7 +152,7 @@ def soft_labels(rows: AnnotationArrays, cultures: int) -> TensorRows:
     parts = []
     for culture in range(cultures + 1):
         mine = rows.select(rows.culture == culture) if culture else rows
-        votes = votes_by_artwork(mine)
+        votes = mine.votes()[:, 0]
         seen = votes.sum(1) > 0
         parts.append((rows.image[seen], torch.full((int(seen.sum()),), culture), votes[seen]))
     features, culture_codes, votes = (torch.cat(column) for column in zip(*parts, strict=True))

@@ -2,21 +2,14 @@
 
 import logging
 
-import torch
-
 from artaffect.config import CompactConfig
 from artaffect.errors import TableError
-from artaffect.features import AnnotationArrays, extract_arrays
+from artaffect.features import extract_arrays
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.heads import EmotionClassifier
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
-from artaffect.prediction.evaluation import (
-    TrainingPriors,
-    evaluate_rows,
-    fit_readers,
-    votes_by_artwork,
-)
+from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows
 from artaffect.training.branches import CaptionBranch, ImageBranch
 from artaffect.training.calibration import calibrate
 from artaffect.training.data import TrainedModel, TrainingData
@@ -78,19 +71,10 @@ def train_compact(
         corpus.languages,
     ).eval()
     calibrate(model, val)
-    priors = TrainingPriors.of(train, _readers(pictured, logits))
+    priors = TrainingPriors.from_rows(train)
     return TrainedModel(
         model=model,
         priors=priors,
         chosen={"image": image.chosen(), "caption": caption.chosen(), "fusion": fusion_chosen},
         evaluation=evaluate_rows(model, val, priors, "val", n_resamples),
     )
-
-
-def _readers(rows: AnnotationArrays, logits: BranchLogits) -> float:
-    """See :func:`fit_readers`; the answers are those for the public as a whole."""
-    answers = torch.zeros(len(rows.artwork_ids), logits.image.shape[-1])
-    answers[rows.artwork] = logits.image[1].softmax(-1)  # alike for all rows of a painting
-    votes = votes_by_artwork(rows)
-    seen = votes.sum(1) > 0
-    return fit_readers(votes[seen].numpy(), answers[seen].numpy())

@@ -1,4 +1,4 @@
-"""Four ways to know the culture, trained alike, so that they can be compared."""
+"""Four ways to use the culture, trained alike, so that they can be compared."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ CULTURE_MODELS: Mapping[str, Sequence[str]] = {
     "head": ("culture=head", "fusion.per_culture=off"),
     "weights": ("culture=off", "fusion.per_culture=on"),
 }
-"""Name → settings: no culture, a vector for each, a head for each, fusion weights for each.
+"""Name → settings: no culture, an embedding, a head, or fusion weights for each culture.
 
 ``blind`` comes first: the others are compared with it.
 """
 
 _COMMON = ("fusion.form=logits",)
-"""So that image and caption alone are answered by their own heads, in all four."""
+"""So that image and caption alone are predicted by their own heads in all four."""
 
 
 def train_culture_models(
@@ -37,13 +37,13 @@ def train_culture_models(
         The model folders, in the order of ``CULTURE_MODELS``.
 
     Raises:
-        TableError: the training split has one culture only, or lacks what training needs.
-        ConfigError: ``out`` holds runs of other settings.
+        TableError: the training split has only one culture, or lacks what training needs.
+        ConfigError: ``out`` holds runs with other settings.
     """
     cultures = table.of_split("train").cultures
     if len(cultures) < 2:
         raise TableError(
-            f"the training split has one culture only, {cultures[0]}: there is nothing to tell apart"
+            f"the training split has only one culture, {cultures[0]}: there is nothing to compare"
         )
     return [
         trained_run(

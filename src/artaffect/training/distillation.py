@@ -65,14 +65,14 @@ def train_distillation(
         rows = caption_rows(encoder, parts[0])
         folder = corpus.folder("student-alone")
         found = tune_caption(alone, config.student, rows, parts[1], choice, folder)
-        chosen["student, not distilled"] = course(found)
-        models["student, not distilled"] = alone
+        chosen["student_not_distilled"] = course(found)
+        models["student_not_distilled"] = alone
     model = EmotionModel(None, student, None, corpus.cultures, corpus.languages).eval()
     priors, result = score(corpus, model, n_resamples)
     compared = _compare(corpus, models, priors.baseline.predict_proba, n_resamples)
     compared = replace(
         compared,
-        protocol={**result.protocol, "shown": "student"},
+        protocol=result.protocol,
         extra={"size_and_speed": _sizes(models, corpus)},
     )
     return TrainedModel(model, priors, chosen, compared)
@@ -126,10 +126,11 @@ def _compare(
     corpus: TrainingData, models: dict[str, CaptionModel], baseline: Any, n_resamples: int
 ) -> EvaluationResult:
     said: dict[str, np.ndarray] = {}
+    constant: np.ndarray | None = None
     for name, branch in models.items():
         rows = extract_arrays(corpus.val, None, branch.encoder, corpus.cultures, corpus.cache)
-        if not said:
-            said["baseline"] = baseline(rows.culture_names)
+        if constant is None:
+            constant = baseline(rows.culture_names)
         alone = EmotionModel(None, branch, None, corpus.cultures, corpus.languages)
         said[name] = predict_all_inputs(alone, rows)["caption"]
     pairs = [("student", name) for name in models if name != "student"]
@@ -139,8 +140,8 @@ def _compare(
         rows.culture_names,
         rows.artwork.numpy(),
         n_resamples,
+        baseline=constant,
         pairs=pairs,
-        shown="student",
     )
 
 

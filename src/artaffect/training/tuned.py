@@ -12,12 +12,7 @@ from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import LinearFusion
-from artaffect.prediction.evaluation import (
-    TrainingPriors,
-    evaluate_rows,
-    fit_readers,
-    votes_by_artwork,
-)
+from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows
 from artaffect.training.calibration import calibrate
 from artaffect.training.data import TrainedModel, TrainingData, hold_out
 from artaffect.training.encoders import (
@@ -100,16 +95,12 @@ def score(
 ) -> tuple[TrainingPriors, EvaluationResult]:
     """What constant answers need to know, and the model's scores on validation.
 
-    The temperatures, and how many independent readers a painting's readers are worth, are fitted on
-    validation too.
+    The temperatures are fitted on validation too.
     """
     val = extract_arrays(corpus.val, *model.encoders, corpus.cultures, corpus.cache)
     calibrate(model, val)
     train = extract_arrays(corpus.train, None, None, corpus.cultures)
-    readers = None
-    if model.image is not None and not model.image.head.multi_label:
-        readers = _readers(model.image, val.select(val.has_image))
-    priors = TrainingPriors.of(train, readers)
+    priors = TrainingPriors.from_rows(train)
     return priors, evaluate_rows(model, val, priors, "val", n_resamples)
 
 
@@ -121,12 +112,3 @@ def _said(image: ImageModel, caption: CaptionModel, rows: AnnotationArrays) -> B
         torch.stack([image.head.emotion_logits(seen, c) for c in (rows.culture, blind)]),
         torch.stack([caption.head.emotion_logits(rows.caption, c) for c in (rows.culture, blind)]),
     )
-
-
-@torch.no_grad()
-def _readers(image: ImageModel, rows: AnnotationArrays) -> float:
-    votes = votes_by_artwork(rows)
-    seen = votes.sum(1) > 0
-    blind = torch.zeros(int(seen.sum()), dtype=torch.int64)
-    answers = image.head(rows.image[seen], blind).softmax(-1)
-    return fit_readers(votes[seen].numpy(), answers.numpy())

@@ -72,7 +72,7 @@ def write_sample(
     return out / _FILE
 
 
-def write_new_painting(path: str | PathLike[str], seed: int = 2024) -> Path:
+def write_new_artwork(path: str | PathLike[str], seed: int = 2024) -> Path:
     """Paint a storm at sea that is not part of any sample."""
     path = as_path(path, "path")
     path.parent.mkdir(parents=True, exist_ok=True)

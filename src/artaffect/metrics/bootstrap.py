@@ -1,0 +1,91 @@
+"""Intervals by bootstrap over artworks.
+
+The annotations of one artwork depend on each other, so artworks are resampled, not rows. Everything
+that is estimated here is a function of sums over artworks: a resample is a row of weights, and one
+matrix product gives the sums of many resamples at once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+SEED = 0
+"""Seed of every bootstrap, so that all models and all runs share the same resamples."""
+
+TINY = 1e-12
+"""Stands in for zero in denominators and logarithms."""
+
+
+@dataclass(frozen=True, repr=False)
+class Estimate:
+    """A value with its 95 % interval by bootstrap over artworks."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The lower and the upper end of the interval."""
+        return self.low, self.high
+
+    @classmethod
+    def from_resamples(cls, value: float, resamples: np.ndarray) -> "Estimate":
+        """Combine a value with the same statistic in each resample [n_resamples]."""
+        low, high = np.quantile(resamples, [0.025, 0.975])
+        return cls(float(value), float(low), float(high))
+
+    def __neg__(self) -> "Estimate":
+        return Estimate(-self.value, -self.high, -self.low)
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.value:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
+
+    def __repr__(self) -> str:
+        return f"Estimate({self:.4f})"
+
+
+def bootstrap_sums(sums: np.ndarray, n_resamples: int, seed: int = SEED) -> Iterator[np.ndarray]:
+    """Resample artworks with replacement and add up their sums.
+
+    Args:
+        sums: sums of each artwork, for one model or several: [..., artworks, columns].
+
+    Yields:
+        Blocks [..., block size, columns], ``n_resamples`` in all. All models share the resamples, so
+        the difference between two models is paired.
+    """
+    rng = np.random.default_rng(seed)
+    artworks = sums.shape[-2]
+    block = int(np.clip(2**24 // max(artworks, 1), 1, n_resamples))
+    for start in range(0, n_resamples, block):
+        size = min(block, n_resamples - start)
+        picks = rng.integers(0, artworks, (size, artworks))
+        offset = np.arange(size)[:, None] * artworks
+        weights = np.bincount((picks + offset).ravel(), minlength=size * artworks)
+        yield weights.reshape(size, artworks).astype(float) @ sums
+
+
+def ratio_estimates(
+    totals: np.ndarray, counts: np.ndarray, n_resamples: int = 1000
+) -> list[Estimate]:
+    """Estimate the mean of each column over all artworks.
+
+    Args:
+        totals: the sum of each artwork's values [artworks, columns].
+        counts: how many values each sum holds [artworks, columns].
+    """
+    width = totals.shape[1]
+    sums = np.concatenate([totals, counts], 1)
+    resampled = np.concatenate(list(bootstrap_sums(sums, n_resamples)))
+    means = resampled[:, :width] / np.maximum(resampled[:, width:], TINY)
+    exact = sums.sum(0)
+    values = exact[:width] / np.maximum(exact[width:], TINY)
+    return [Estimate.from_resamples(values[i], means[:, i]) for i in range(width)]
+
+
+def mean_estimate(values: np.ndarray) -> Estimate:
+    """Estimate the mean of one value per artwork [artworks]."""
+    column = values[:, None].astype(float)
+    return ratio_estimates(column, np.ones_like(column))[0]

@@ -1,0 +1,52 @@
+"""Small tables of results for the terminal, for notebooks and for pandas."""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
+"""Caption, header and rows; the first cell of a row names it."""
+
+
+class Displayed:
+    """A result whose ``repr`` is a table, also in notebooks."""
+
+    def _table(self) -> Table:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        caption, header, rows = self._table()
+        lines = [header, *rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = [
+            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+            for row in lines
+        ]
+        return "\n".join([caption, *text])
+
+    def _repr_html_(self) -> str:
+        caption, header, rows = self._table()
+        head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+        body = "".join(
+            f'<tr><th scope="row">{escape(row[0])}</th>'
+            + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+            + "</tr>"
+            for row in rows
+        )
+        return (
+            f"<table><caption>{escape(caption)}</caption>"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+
+def data_frame(records: Iterable[Sequence[Any]], columns: Sequence[str]) -> Any:
+    """A pandas ``DataFrame``.
+
+    Raises:
+        ImportError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("to_frame() needs pandas: pip install pandas") from error
+    return pandas.DataFrame.from_records(list(records), columns=list(columns))
