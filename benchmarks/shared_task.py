@@ -19,7 +19,7 @@ COMPARE_CULTURES = """
 import sys
 from artaffect import AnnotationTable
 from artaffect.metrics.divergence import compare_cultures
-from artaffect.report.culture import votes_of
+from artaffect.reports.culture import votes_of
 comparison = compare_cultures(votes_of(AnnotationTable.load(sys.argv[1])))
 print(f"{comparison.artworks} paintings, {len(comparison.pairs)} pairs, p = {comparison.overall.p_value:.3f}")
 """

@@ -10,7 +10,7 @@ from jinja2 import UndefinedError
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.readers.artelingo import read_artelingo
-from artaffect.report.pages import render
+from artaffect.reports.pages import render
 from tests.conftest import Command
 
 

@@ -14,8 +14,8 @@ from artaffect.metrics.classification import (
     register_metric,
 )
 from artaffect.metrics.evaluation import culture_gaps, evaluate
-from artaffect.report.evaluation import save_metrics, save_report
-from artaffect.report.tables import evaluation_tables
+from artaffect.reports.evaluation import save_metrics, save_report
+from artaffect.reports.tables import evaluation_tables
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 9, 300)

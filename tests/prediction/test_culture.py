@@ -14,9 +14,9 @@ from artaffect.errors import InputError
 from artaffect.features import extract_arrays
 from artaffect.models.checkpoint import load_model
 from artaffect.prediction.evaluation import modality_ablation, shuffle_images
-from artaffect.report.culture import ReportOptions, culture_report, votes_of
-from artaffect.report.findings import findings
-from artaffect.report.pages import image_addresses, save_culture_report
+from artaffect.reports.culture import ReportOptions, culture_report, votes_of
+from artaffect.reports.findings import findings
+from artaffect.reports.pages import image_addresses, save_culture_report
 
 QUICK = ReportOptions("test", n_resamples=50, top_k=2)
 

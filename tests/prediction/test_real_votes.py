@@ -11,7 +11,7 @@ from artaffect.errors import InputError
 from artaffect.metrics.agreement import agreement
 from artaffect.metrics.distances import DISTANCES, jensen_shannon_divergence
 from artaffect.metrics.divergence import compare_cultures
-from artaffect.report.culture import votes_of
+from artaffect.reports.culture import votes_of
 
 
 def test_readers_of_the_picture_alone_come_nearer_than_readers_of_the_title(

@@ -9,8 +9,8 @@ from artaffect.cli.show import print_prediction
 from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.data.sample.generative_model import best_scores
 from artaffect.data.sample.write import write_new_artwork
-from artaffect.report.evaluation import print_result, print_tables
-from artaffect.report.tables import TextTable
+from artaffect.reports.evaluation import print_result, print_tables
+from artaffect.reports.tables import TextTable
 from artaffect.runtime import say
 
 

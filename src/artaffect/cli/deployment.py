@@ -134,7 +134,8 @@ def predict_collection(
     )
     if summary.skipped:
         typer.echo(
-            f"skipped {summary.skipped:,} items, listed with the reasons: {skipped_path(out)}", err=True
+            f"skipped {summary.skipped:,} items, listed with the reasons: {skipped_path(out)}",
+            err=True,
         )
 
 

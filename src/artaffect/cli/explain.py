@@ -46,7 +46,7 @@ def explain(
     from artaffect.explain.neighbours import NearestArtworks
     from artaffect.labels import parse_emotion
     from artaffect.prediction.predictor import PredictionInput, load_predictor
-    from artaffect.report.pages import save_explanation
+    from artaffect.reports.pages import save_explanation
     from artaffect.runtime import say
 
     if out is None and not as_json:

@@ -159,7 +159,7 @@ class AnnotationTable:
             )
         metadata = rows.schema.metadata or {}
         provenance = json.loads(metadata.get(b"artaffect", b"{}"))
-        report = json.loads(metadata.get(b"artaffect.report", b"null"))
+        report = json.loads(metadata.get(b"artaffect.reports", b"null"))
         rows = rows.select(SCHEMA.names).cast(SCHEMA).unify_dictionaries()
         return cls(rows, provenance, ImportReport(**report) if report else None)
 
@@ -167,7 +167,7 @@ class AnnotationTable:
         """Write one Parquet file, completely or not at all."""
         metadata = {"artaffect": json.dumps(dict(self.provenance), ensure_ascii=False)}
         if self.report is not None:
-            metadata["artaffect.report"] = json.dumps(self.report.to_json(), ensure_ascii=False)
+            metadata["artaffect.reports"] = json.dumps(self.report.to_json(), ensure_ascii=False)
         with atomic_file(as_path(path, "path")) as temporary:
             pq.write_table(
                 self.rows.replace_schema_metadata(metadata), temporary, compression="zstd"

@@ -270,8 +270,8 @@ def _score(zip_: Path, items: Path, rules: SharedTaskRules, as_json: bool) -> No
 
 
 def _show(title: str, header: list[str], rows: list[list[str]], result: Any, as_json: bool) -> None:
-    from artaffect.report.evaluation import print_tables
-    from artaffect.report.tables import TextTable
+    from artaffect.reports.evaluation import print_tables
+    from artaffect.reports.tables import TextTable
 
     if as_json:
         typer.echo(json.dumps(result, indent=2, ensure_ascii=False))

@@ -23,9 +23,9 @@ from artaffect.prediction.evaluation import (
     predict_all_inputs,
 )
 from artaffect.recipes import load_recipe
-from artaffect.report.figures import training_curves
-from artaffect.report.pages import render, write
-from artaffect.report.tables import TextTable, evaluation_tables
+from artaffect.reports.figures import training_curves
+from artaffect.reports.pages import render, write
+from artaffect.reports.tables import TextTable, evaluation_tables
 from artaffect.training.run import trained_run
 
 

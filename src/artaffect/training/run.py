@@ -15,7 +15,7 @@ from artaffect.errors import ConfigError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
 from artaffect.models.folder import CHECKSUMS, read_config, write_checksums
-from artaffect.report.evaluation import model_card, save_metrics, save_report
+from artaffect.reports.evaluation import model_card, save_metrics, save_report
 from artaffect.runtime import atomic_file, atomic_folder, check_free, is_main_process
 from artaffect.training.compact import train_compact
 from artaffect.training.data import TrainedModel, TrainingData, digest_of

@@ -16,18 +16,18 @@ from artaffect.data.preprocessing import ImagePreprocessing, open_image
 from artaffect.errors import ImageError
 from artaffect.explain.overlay import overlay_png, thumbnail_jpeg
 from artaffect.prediction.predictor import PredictionInput
-from artaffect.report.culture_figures import divergence_figures, emotion_bars, run_figures
-from artaffect.report.culture_tables import (
+from artaffect.reports.culture_figures import divergence_figures, emotion_bars, run_figures
+from artaffect.reports.culture_tables import (
     agreement_tables,
     comparison_tables,
     divergence_tables,
     emotion_table,
     run_tables,
 )
-from artaffect.report.figures import evaluation_figures, scores_figure
-from artaffect.report.findings import findings, protocol_line, run_findings
-from artaffect.report.results import CultureReport
-from artaffect.report.tables import TextTable, evaluation_tables
+from artaffect.reports.figures import evaluation_figures, scores_figure
+from artaffect.reports.findings import findings, protocol_line, run_findings
+from artaffect.reports.results import CultureReport
+from artaffect.reports.tables import TextTable, evaluation_tables
 from artaffect.runtime import atomic_file
 
 if TYPE_CHECKING:  # explanations need the extra explain
@@ -53,7 +53,7 @@ _TERMS = {
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("artaffect.report", "templates"),
+        loader=PackageLoader("artaffect.reports", "templates"),
         autoescape=lambda name: name is None or not name.endswith(".md.j2"),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from artaffect.metrics.evaluation import EvaluationResult
-from artaffect.report.figures import evaluation_figures, training_curves
-from artaffect.report.findings import protocol_line
-from artaffect.report.pages import render, write
-from artaffect.report.tables import TextTable, evaluation_tables, headlines, overall_label
+from artaffect.reports.figures import evaluation_figures, training_curves
+from artaffect.reports.findings import protocol_line
+from artaffect.reports.pages import render, write
+from artaffect.reports.tables import TextTable, evaluation_tables, headlines, overall_label
 
 _INPUTS = {"both": "image and caption", "image": "image"}
 """What the detailed model uses; a distilled student uses captions."""

@@ -9,8 +9,8 @@ from artaffect.labels import EMOTIONS
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, ModelScores
 from artaffect.metrics.permutation import Divergence
-from artaffect.report.culture_tables import cross_culture_rows
-from artaffect.report.figures import (
+from artaffect.reports.culture_tables import cross_culture_rows
+from artaffect.reports.figures import (
     COLOURS,
     INK,
     Figure,
@@ -21,8 +21,8 @@ from artaffect.report.figures import (
     reliability_lines,
     spread,
 )
-from artaffect.report.results import Calibration, RunScores
-from artaffect.report.tables import label, pair_label, shown_groups
+from artaffect.reports.results import Calibration, RunScores
+from artaffect.reports.tables import label, pair_label, shown_groups
 
 _MAX_ROWS = 15
 """Rows of a figure."""

@@ -16,7 +16,7 @@ from artaffect.labels import EMOTIONS
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.classification import METRICS
 from artaffect.metrics.evaluation import EvaluationResult, Reliability
-from artaffect.report.tables import MAX_GROUPS, headlines, label, shown_groups
+from artaffect.reports.tables import MAX_GROUPS, headlines, label, shown_groups
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers differ as well
 COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00")

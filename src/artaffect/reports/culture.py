@@ -40,7 +40,7 @@ from artaffect.prediction.evaluation import (
 )
 from artaffect.prediction.predictor import PredictionInput
 from artaffect.prediction.torch import TorchPredictor
-from artaffect.report.results import (
+from artaffect.reports.results import (
     ArtworkSummary,
     Calibration,
     Caption,

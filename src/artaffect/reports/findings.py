@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import EvaluationResult
-from artaffect.report.results import CultureReport, DeletionTest, RunScores
-from artaffect.report.tables import pair_label, signed
+from artaffect.reports.results import CultureReport, DeletionTest, RunScores
+from artaffect.reports.tables import pair_label, signed
 
 _SIGNIFICANT = 0.05
 _FEW_ARTWORKS = 30

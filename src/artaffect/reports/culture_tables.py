@@ -10,8 +10,8 @@ from artaffect.metrics.distances import DISTANCES
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, ModelScores
 from artaffect.metrics.permutation import Divergence
-from artaffect.report.results import CultureReport, RunScores
-from artaffect.report.tables import (
+from artaffect.reports.results import CultureReport, RunScores
+from artaffect.reports.tables import (
     TextTable,
     comparison_table,
     heading,
