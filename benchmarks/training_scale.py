@@ -13,13 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from artaffect.training.branches import CaptionBranch, ImageBranch
+from artaffect.training.fusion import fit_linear_fusion, log_prior, out_of_fold_logits
 
 from artaffect.config import BranchConfig, CompactConfig
 from artaffect.features import AnnotationArrays
 from artaffect.models.fusion import LogitFusion
 from artaffect.recipes import load_recipe
-from artaffect.training.branches import CaptionBranch, ImageBranch
-from artaffect.training.fusion import fit_linear_fusion, log_prior, out_of_fold_logits
 
 
 def report(what: str, work: Callable[[], object]) -> None:

@@ -2,19 +2,20 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from artaffect.config import BranchConfig, TrainConfig
+from artaffect.config import ImageSourceConfig, TrainConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.sample.generative_model import CULTURES, best_scores, feelings
 from artaffect.errors import ConfigError, TableError
 from artaffect.features import AnnotationArrays
 from artaffect.models.checkpoint import load_model
-from artaffect.training.branches import ImageBranch
 from artaffect.training.cultures import CULTURE_MODELS, train_culture_models
+from artaffect.training.sources import ImageSource, SourceContext
 from tests.conftest import Command
 
 
@@ -42,11 +43,12 @@ def drawn_rows(paintings: int, votes: int, seed: int) -> AnnotationArrays:
 @pytest.mark.parametrize(("n_cultures", "seen"), [(3, "image and culture"), (0, "image")])
 def test_a_head_for_each_culture_gains_what_the_law_states(n_cultures: int, seen: str) -> None:
     settings = TrainConfig(epochs=60, batch_size=512, learning_rate=2e-2, patience=60)
-    config = BranchConfig("none", penalty=(1e-4,), train=settings)
-    branch = ImageBranch(config, 36, n_cultures, 0, "head")
-    val = drawn_rows(720, 6, 1)
-    head = branch.fit(drawn_rows(1440, 12, 0), val)
-    assert branch.log_loss(head, val) == pytest.approx(best_scores()[seen].log_loss, abs=0.03)
+    config = ImageSourceConfig("none", penalty=(1e-4,), train=settings)
+    encoder = SimpleNamespace(feature_dim=36)
+    source = ImageSource(config, encoder, SourceContext(n_cultures))  # type: ignore[arg-type]
+    source.fit(drawn_rows(1440, 12, 0), drawn_rows(720, 6, 1))
+    log_loss = source.log()["validation_log_loss"]
+    assert log_loss == pytest.approx(best_scores()[seen].log_loss, abs=0.03)
 
 
 def test_the_law_makes_the_culture_worth_knowing() -> None:

@@ -94,9 +94,9 @@ def test_distillation_adds_hard_soft_and_hidden_losses() -> None:
     p, q = (theirs / 2).softmax(-1), (mine / 2).log_softmax(-1)
     soft = 4 * (p * (p.log() - q)).sum(1).mean()
     hard = F.cross_entropy(mine, batch["emotion"])
-    torch.testing.assert_close(output.parts["soft"], soft)
-    torch.testing.assert_close(output.parts["hard"], hard)
-    assert output.parts["hidden"].item() == pytest.approx(0, abs=1e-6)  # the same features
+    torch.testing.assert_close(output.terms["soft"], soft)
+    torch.testing.assert_close(output.terms["hard"], hard)
+    assert output.terms["hidden"].item() == pytest.approx(0, abs=1e-6)  # the same features
     torch.testing.assert_close(output.loss, 0.3 * hard + 0.7 * soft, atol=1e-5, rtol=1e-5)
 
 

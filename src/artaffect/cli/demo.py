@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from artaffect.cli.show import print_prediction
-from artaffect.config import CompactConfig
+from artaffect.config import Recipe, load_recipe
 from artaffect.data.readers.artelingo import describe, read_artelingo
 from artaffect.data.sample.write import write_new_painting, write_sample
 from artaffect.prediction.evaluation import evaluate_run
 from artaffect.prediction.predictor import load_predictor
-from artaffect.recipes import load_recipe
 from artaffect.report.evaluation import print_result, save_metrics, save_report
 from artaffect.runtime import say
 from artaffect.training.run import train_run
@@ -27,7 +26,7 @@ def run_demo(out: Path, paintings: int, cache: Path | None) -> None:
 
     say("3/5 training: image, caption, and their linear combination")
     run = out / "run"
-    train_run(table, load_recipe("compact", CompactConfig), run, cache, overwrite=True)
+    train_run(table, load_recipe("compact", Recipe), run, cache, overwrite=True)
 
     say("4/5 scoring on paintings that training never saw (test split)")
     result = evaluate_run(run, table, "test", cache)

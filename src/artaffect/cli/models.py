@@ -45,9 +45,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train image, caption and their combination; scores on the validation split at the end."""
-    from artaffect.config import Recipe
+    from artaffect.config import Recipe, load_recipe
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.recipes import load_recipe
     from artaffect.training.run import train_run
 
     config = load_recipe(recipe, Recipe, set_ or ())

@@ -226,7 +226,7 @@ def describe_fusion(fusion: LinearFusion, cultures: Sequence[str]) -> dict[str, 
     return {
         "form": fusion.form,
         "weights": {
-            name: {"image": float(row[0]), "caption": float(row[1])}
+            name: dict(zip(fusion.sources, row.tolist(), strict=True))
             for name, row in zip(names, weight, strict=True)
         },
     }

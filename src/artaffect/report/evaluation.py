@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from artaffect.metrics.evaluation import EvaluationResult
-from artaffect.report.figures import figures_of
+from artaffect.models.folder import Histories
+from artaffect.report.figures import curves, figures_of
 from artaffect.report.page import Section, save_page
 from artaffect.report.tables import TextTable, tables_of
 from artaffect.runtime import atomic_file
@@ -55,7 +56,12 @@ def save_metrics(result: EvaluationResult, path: Path) -> None:
         temporary.write_text(text, "utf-8")
 
 
-def save_report(result: EvaluationResult, path: Path, title: str) -> None:
+def save_report(
+    result: EvaluationResult, path: Path, title: str, training_log: Histories | None = None
+) -> None:
     """Write one HTML page that needs no other file and no network."""
-    section = Section("", [protocol_line(result)], figures_of(result), tables_of(result))
+    figures = figures_of(result)
+    if training_log:
+        figures |= {"Training curves": curves(training_log)}
+    section = Section("", [protocol_line(result)], figures, tables_of(result))
     save_page(path, title, [section])

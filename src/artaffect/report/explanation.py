@@ -75,7 +75,7 @@ def _sections(
 
 
 def _parts_table(one: CultureExplanation) -> TextTable:
-    names = {"habit": "what this public answers anyway", "image": "image", "caption": "caption"}
+    names = {"prior": "what this public answers anyway", "image": "image", "caption": "caption"}
     rows = [[names[name], f"{value:+.2f}"] for name, value in one.parts.terms.items()]
     if one.parts.exact:
         rows.append(["together", f"{sum(one.parts.terms.values()):+.2f}"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from artaffect.recipes import parse_config, read_toml
+from artaffect.config import parse_config, read_toml
 
 _POSITIVE = ("amusement", "awe", "contentment", "excitement")
 _NEGATIVE = ("anger", "disgust", "fear", "sadness")

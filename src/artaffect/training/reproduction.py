@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from artaffect.config import Recipe
+from artaffect.config import Recipe, load_recipe
 from artaffect.data.annotations import AnnotationTable
 from artaffect.features import extract_arrays
 from artaffect.metrics.evaluation import EvaluationResult, evaluate
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.folder import read_config
+from artaffect.models.folder import read_config, read_histories
 from artaffect.prediction.evaluation import TrainingPriors, hamming, predict_all_inputs
-from artaffect.recipes import load_recipe
 from artaffect.report.figures import curves
 from artaffect.report.page import Section, save_page
 from artaffect.report.tables import TextTable, tables_of
@@ -146,9 +145,7 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
             label = _label(name, part)
             if label:
                 said[label] = answer
-        for part, course in config["chosen"].items():
-            if isinstance(course, dict) and course.get("history"):
-                histories[f"{name}, {part}"] = course["history"]
+        histories |= {f"{name}, {part}": h for part, h in read_histories(run).items()}
         if name in IMAGE_MODELS:
             label, train, val = IMAGE_MODELS[name]
             bits[label] = {"paper, train": train, "paper, val": val}

@@ -1,4 +1,4 @@
-"""Encoders trained end to end: every kind of recipe trains, saves, loads, and goes on after a kill."""
+"""Sources and recipes: every kind trains, saves, loads, and resumes after a kill."""
 
 import json
 import os
@@ -15,37 +15,42 @@ import pytest
 import torch
 
 from artaffect.config import (
-    CaptionConfig,
+    CaptionSourceConfig,
     DistillationConfig,
     FusionConfig,
-    ImageConfig,
+    ImageSourceConfig,
     JointConfig,
     Recipe,
+    SeparateConfig,
     TrainConfig,
-    TunedConfig,
 )
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError, ResourceError, TableError
 from artaffect.models.checkpoint import load_model
-from artaffect.models.folder import read_config
+from artaffect.models.folder import read_config, read_histories
 from artaffect.prediction.evaluation import evaluate_run
 from artaffect.prediction.predictor import load_predictor
-from artaffect.training.batches import TensorRows
-from artaffect.training.data import TrainingData, digest_of, hold_out
+from artaffect.training.data import TensorRows, TrainingData, hold_out, table_digest
 from artaffect.training.run import recipe_of, train_run
+from artaffect.training.separate import train_separate
 from artaffect.training.trainer import StepOutput, Trainer
+from tests import tiny
 
 TRAIN = TrainConfig(epochs=2, batch_size=16, learning_rate=2e-3)
 
 
 @pytest.fixture(scope="module")
-def caption(encoder_folders: dict[str, Path]) -> CaptionConfig:
-    return CaptionConfig(encoder=str(encoder_folders["bert"]), train=TRAIN)
+def caption(encoder_folders: dict[str, Path]) -> CaptionSourceConfig:
+    return CaptionSourceConfig(
+        encoder=str(encoder_folders["bert"]), training="fine-tuned", train=TRAIN
+    )
 
 
 @pytest.fixture(scope="module")
-def image(encoder_folders: dict[str, Path]) -> ImageConfig:
-    return ImageConfig(encoder=str(encoder_folders["resnet"]), workers=0, train=TRAIN)
+def image(encoder_folders: dict[str, Path]) -> ImageSourceConfig:
+    return ImageSourceConfig(
+        encoder=str(encoder_folders["resnet"]), training="fine-tuned", workers=0, train=TRAIN
+    )
 
 
 FUSION = FusionConfig(
@@ -53,7 +58,7 @@ FUSION = FusionConfig(
 )
 
 
-def trained(table: AnnotationTable, config: Recipe, out: Path) -> dict[str, float]:
+def scores_of_run(table: AnnotationTable, config: Recipe, out: Path) -> dict[str, float]:
     return {
         name: groups["overall"].metrics["log_loss"].value
         for name, groups in train_run(table, config, out).models.items()
@@ -62,17 +67,25 @@ def trained(table: AnnotationTable, config: Recipe, out: Path) -> dict[str, floa
 
 @pytest.mark.parametrize("objective", ["soft_label", "multi_label_l1", "multi_label_bce"])
 def test_an_image_model_alone(
-    sample_table: AnnotationTable, image: ImageConfig, tmp_path: Path, objective: str, picture: Path
+    sample_table: AnnotationTable,
+    image: ImageSourceConfig,
+    tmp_path: Path,
+    objective: str,
+    picture: Path,
 ) -> None:
     settings = replace(image, objective=objective, workers=1, decoded=True, hidden=(12, 6))
-    scores = trained(sample_table, TunedConfig(image=settings), tmp_path / "run")
+    scores = scores_of_run(sample_table, SeparateConfig(image=settings), tmp_path / "run")
     assert set(scores) == {"baseline", "image"}
     assert not (tmp_path / "run.training").exists()
     again = evaluate_run(tmp_path / "run", sample_table, "val")
     assert again.primary["image"] == pytest.approx(scores["image"], abs=1e-6)
     assert 0 < again.extra["hamming"]["image"] < 1
-    history = read_config(tmp_path / "run")["chosen"]["image"]["history"]
-    assert len(history) == 2 and {"loss", "log_loss", "accuracy", "macro_f1"} <= set(history[0])
+    history = read_histories(tmp_path / "run")["image"]
+    assert [entry["epoch"] for entry in history] == [1, 2]
+    assert {"loss", "log_loss", "accuracy", "macro_f1"} <= set(history[0])
+    log = read_config(tmp_path / "run")["training_log"]["image"]
+    best = history[log["best_epoch"] - 1]
+    assert log == {"best_epoch": best["epoch"], "validation_log_loss": best["log_loss"]}
     assert ("hamming" in history[0]) == (objective != "soft_label")
     predictor = load_predictor(tmp_path / "run")
     readings = predictor.predict(picture, "and a caption").by_culture
@@ -82,49 +95,52 @@ def test_an_image_model_alone(
 
 
 def test_a_caption_model_alone_needs_no_picture(
-    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+    sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
-    scores = trained(sample_table, TunedConfig(caption=caption), tmp_path / "run")
+    scores = scores_of_run(sample_table, SeparateConfig(caption=caption), tmp_path / "run")
     assert set(scores) == {"baseline", "caption"}
     model = load_model(tmp_path / "run")
     assert model.image is None and model.modalities == ("caption",)
-    assert len(list((tmp_path / "run").iterdir())) == 7
+    assert len(list((tmp_path / "run").iterdir())) == 8
 
 
 def test_training_changes_what_it_should(
-    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+    sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
     from artaffect.models.text_encoders import create_text_encoder
 
     before = create_text_encoder(caption.encoder).state_dict()
-    for layers, frozen in (("all", True), ("none", False)):
-        out = tmp_path / layers
-        settings = replace(caption, layers=layers, freeze_embeddings=frozen)
-        train_run(sample_table, TunedConfig(caption=settings), out)
+    frozen = replace(caption, training="frozen")
+    for training, settings in (
+        ("fine-tuned", replace(caption, freeze_embeddings=True)),
+        ("frozen", frozen),
+    ):
+        out = tmp_path / training
+        train_run(sample_table, SeparateConfig(caption=settings), out)
         model = load_model(out).caption
         assert model is not None
         after = model.encoder.state_dict()
         moved = {name for name, w in after.items() if not torch.equal(w, before[name])}
         assert not any("embeddings" in name for name in moved)
-        assert bool(moved) == (layers == "all")
+        assert bool(moved) == (training == "fine-tuned")
 
 
 @pytest.mark.parametrize("form", ["logits", "features"])
 def test_both_are_combined_on_paintings_that_neither_saw(
     sample_table: AnnotationTable,
-    image: ImageConfig,
-    caption: CaptionConfig,
+    image: ImageSourceConfig,
+    caption: CaptionSourceConfig,
     tmp_path: Path,
     form: str,
 ) -> None:
-    config = TunedConfig(
+    config = SeparateConfig(
         image=image,
         caption=caption,
         fusion=replace(FUSION, form=form),
         held_out=0.2,
         culture="embedding",
     )
-    scores = trained(sample_table, config, tmp_path / "run")
+    scores = scores_of_run(sample_table, config, tmp_path / "run")
     assert {"image", "caption", "both", "both, culture not told"} < set(scores)
     model = load_model(tmp_path / "run")
     assert model.fusion is not None and model.fusion.form == form
@@ -142,11 +158,14 @@ def test_paintings_held_out_are_whole_and_a_stated_share(sample_table: Annotatio
 
 
 def test_a_combination_builds_on_trained_runs(
-    sample_table: AnnotationTable, image: ImageConfig, caption: CaptionConfig, tmp_path: Path
+    sample_table: AnnotationTable,
+    image: ImageSourceConfig,
+    caption: CaptionSourceConfig,
+    tmp_path: Path,
 ) -> None:
-    train_run(sample_table, TunedConfig(image=image, culture="off"), tmp_path / "image")
-    train_run(sample_table, TunedConfig(caption=caption, culture="off"), tmp_path / "caption")
-    config = TunedConfig(
+    train_run(sample_table, SeparateConfig(image=image, culture="off"), tmp_path / "image")
+    train_run(sample_table, SeparateConfig(caption=caption, culture="off"), tmp_path / "caption")
+    config = SeparateConfig(
         image=replace(image, run=str(tmp_path / "image")),
         caption=replace(caption, run=str(tmp_path / "caption")),
         fusion=replace(FUSION, form="features"),
@@ -159,7 +178,7 @@ def test_a_combination_builds_on_trained_runs(
     for a, b in zip(both.image.parameters(), alone.image.parameters(), strict=True):
         assert torch.equal(a, b)
     unseen = replace(config, held_out=0.2)
-    with pytest.raises(ConfigError, match="has seen the paintings that held_out = 0.2 keeps"):
+    with pytest.raises(ConfigError, match="has seen the artworks that held_out = 0.2 keeps"):
         train_run(sample_table, unseen, tmp_path / "unseen")
     wrong = replace(config, image=replace(image, run=str(tmp_path / "caption")))
     with pytest.raises(ConfigError, match="has no image model for the cultures"):
@@ -167,9 +186,9 @@ def test_a_combination_builds_on_trained_runs(
 
 
 def test_a_student_learns_from_its_teacher(
-    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+    sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
-    student = CaptionConfig(encoder="teacher", depth=1, train=TRAIN)
+    student = CaptionSourceConfig(encoder="teacher", training="fine-tuned", depth=1, train=TRAIN)
     config = DistillationConfig(teacher=caption, student=student)
     result = train_run(sample_table, config, tmp_path / "run")
     assert set(result.models) == {"baseline", "teacher", "student", "student, not distilled"}
@@ -177,8 +196,10 @@ def test_a_student_learns_from_its_teacher(
     sizes = result.extra["size_and_speed"]
     assert sizes["student"]["million_weights"] == sizes["student, not distilled"]["million_weights"]
     assert all(entry["milliseconds_per_caption"] > 0 for entry in sizes.values())
-    history = read_config(tmp_path / "run")["chosen"]["student"]["history"]
-    assert {"hard", "soft", "hidden"} <= set(history[0])
+    histories = read_histories(tmp_path / "run")
+    assert set(histories) == {"teacher", "student", "student_alone"}
+    assert {"hard", "soft", "hidden"} <= set(histories["student"][0])
+    assert set(read_config(tmp_path / "run")["training_log"]) == set(histories)
     assert load_model(tmp_path / "run").modalities == ("caption",)
     with pytest.raises(ConfigError, match="needs student.depth"):
         train_run(sample_table, replace(config, student=replace(student, depth=0)), tmp_path / "n")
@@ -187,15 +208,15 @@ def test_a_student_learns_from_its_teacher(
 @pytest.mark.parametrize(("form", "per_culture"), [("logits", "on"), ("features", "off")])
 def test_joint_training(
     sample_table: AnnotationTable,
-    image: ImageConfig,
-    caption: CaptionConfig,
+    image: ImageSourceConfig,
+    caption: CaptionSourceConfig,
     tmp_path: Path,
     form: str,
     per_culture: str,
 ) -> None:
     fusion = replace(FUSION, form=form, per_culture=per_culture)
     config = JointConfig(image=image, caption=caption, fusion=fusion, captions=6, train=TRAIN)
-    scores = trained(sample_table, config, tmp_path / "run")
+    scores = scores_of_run(sample_table, config, tmp_path / "run")
     assert {"image", "caption", "both"} < set(scores)
     model = load_model(tmp_path / "run")
     assert model.fusion is not None
@@ -204,26 +225,28 @@ def test_joint_training(
     assert not torch.equal(model.fusion.weight[-1].detach(), start)
 
 
-def test_tiny_encoders_learn_what_the_drawn_paintings_show(sample_table: AnnotationTable) -> None:
-    from artaffect.training.tuned import train_tuned
-
-    settings = ImageConfig(
-        encoder="tiny_resnet",
+def test_tiny_encoders_learn_what_the_drawn_paintings_show(
+    sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    settings = ImageSourceConfig(
+        encoder=str(tiny.save_tiny_resnet(tmp_path / "resnet")),
+        training="fine-tuned",
         workers=0,
         crop=1.0,
         flip=False,
         train=TrainConfig(epochs=10, batch_size=16, learning_rate=2e-3, patience=10),
     )
-    found = train_tuned(TrainingData.of(sample_table), TunedConfig(image=settings), n_resamples=20)
-    history = found.chosen["image"]["history"]
+    data = TrainingData.from_table(sample_table)
+    trained = train_separate(data, SeparateConfig(image=settings), n_resamples=20)
+    history = trained.histories["image"]
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
-    assert found.evaluation.primary["image"] < found.evaluation.primary["baseline"]
+    assert trained.evaluation.primary["image"] < trained.evaluation.primary["baseline"]
 
 
 def test_a_table_without_pictures_or_split_is_refused(
-    sample_table: AnnotationTable, image: ImageConfig, tmp_path: Path
+    sample_table: AnnotationTable, image: ImageSourceConfig, tmp_path: Path
 ) -> None:
-    config = TunedConfig(image=image)
+    config = SeparateConfig(image=image)
     with pytest.raises(TableError, match="no rows in split 'val'"):
         train_run(sample_table.of_split("train"), config, tmp_path / "a")
     index = sample_table.rows.schema.get_field_index("image")
@@ -231,20 +254,20 @@ def test_a_table_without_pictures_or_split_is_refused(
     nothing = pa.nulls(len(sample_table)).cast(column.type)
     rows = sample_table.rows.set_column(index, column, nothing)
     blank = AnnotationTable(rows, sample_table.provenance)
-    with pytest.raises(TableError, match="no row of split 'train' has a picture"):
+    with pytest.raises(TableError, match="no row of split 'train' has an image"):
         train_run(blank, config, tmp_path / "b")
 
 
 def test_checkpoints_of_another_training_are_refused(
-    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+    sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
-    config = TunedConfig(caption=caption)
+    config = SeparateConfig(caption=caption)
     work = tmp_path / "run.training"
     (work / "caption").mkdir(parents=True)
     (work / "caption" / "checkpoint.pt").touch()
     recipe = json.loads(json.dumps(recipe_of(config)))
     recipe["caption"]["dropout"] = 0.5
-    mine = {"settings": recipe, "data": digest_of(sample_table)}
+    mine = {"settings": recipe, "data": table_digest(sample_table)}
     (work / "recipe.json").write_text(json.dumps(mine))
     with pytest.raises(ConfigError, match=r"another training \(caption.dropout was 0.5, is 0.0\)"):
         train_run(sample_table, config, tmp_path / "run")
@@ -254,13 +277,13 @@ def test_checkpoints_of_another_training_are_refused(
 
 
 def test_a_start_that_failed_does_not_stand_in_the_way(
-    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+    sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
-    wrong = TunedConfig(caption=replace(caption, depth=9))
+    wrong = SeparateConfig(caption=replace(caption, depth=9))
     with pytest.raises(ConfigError, match="depth = 9, but the encoder has 1 layers"):
         train_run(sample_table, wrong, tmp_path / "run")
     assert not list(tmp_path.iterdir())
-    train_run(sample_table, TunedConfig(caption=caption), tmp_path / "run")
+    train_run(sample_table, SeparateConfig(caption=caption), tmp_path / "run")
 
 
 def test_too_little_memory_says_which_batch_and_what_to_lower() -> None:
@@ -318,10 +341,12 @@ kind = "joint"
 captions = 6
 [image]
 encoder = "{encoder_folders["vit"]}"
+training = "fine-tuned"
 workers = 1
 dropout = 0.2
 [caption]
 encoder = "{encoder_folders["bert"]}"
+training = "fine-tuned"
 [fusion]
 form = "logits"
 per_culture = "off"
