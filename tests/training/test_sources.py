@@ -1,11 +1,13 @@
 """Sources and recipes: every kind trains, saves, loads, and resumes after a kill."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError, ResourceError, TableError
 from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import read_config, read_histories
+from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
 from artaffect.prediction.evaluation import evaluate_run
 from artaffect.prediction.predictor import load_predictor
 from artaffect.training.data import TensorRows, TrainingData, hold_out, table_digest
@@ -145,6 +148,49 @@ def test_both_are_combined_on_paintings_that_neither_saw(
     model = load_model(tmp_path / "run")
     assert model.fusion is not None and model.fusion.form == form
     assert model.image is not None and model.image.head.embedding is not None
+
+
+@contextlib.contextmanager
+def counting_encoded_images() -> Iterator[list[int]]:
+    """Collect how many images each call of an image encoder is given."""
+    counts: list[int] = []
+
+    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, ImageEncoder):  # blank ones find out the width of the features
+            counts.append(int(inputs[0].flatten(1).any(1).sum()))
+
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    try:
+        yield counts
+    finally:
+        handle.remove()
+
+
+def test_a_frozen_image_is_encoded_once_beside_a_fine_tuned_caption(
+    sample_table: AnnotationTable,
+    encoder_folders: dict[str, Path],
+    caption: CaptionSourceConfig,
+    tmp_path: Path,
+) -> None:
+    image = ImageSourceConfig(
+        encoder=str(encoder_folders["resnet"]), penalty=(0.1, 1.0), train=TRAIN
+    )
+    config = SeparateConfig(image=image, caption=caption, fusion=FUSION, held_out=0.2)
+    cache = tmp_path / "cache"
+    with counting_encoded_images() as encoded:
+        train_run(sample_table, config, tmp_path / "first", cache)
+    splits = [sample_table.of_split(name) for name in ("train", "val")]
+    assert sum(encoded) == len({image for part in splits for image in part.strings("image")})
+    with counting_encoded_images() as encoded:
+        train_run(sample_table, config, tmp_path / "second", cache)
+    assert sum(encoded) == 0
+    log = read_config(tmp_path / "first")["training_log"]
+    assert log["image"]["penalty"] in (0.1, 1.0) and "penalty" not in log["caption"]
+    before = create_image_encoder(str(encoder_folders["resnet"])).state_dict()
+    model = load_model(tmp_path / "first")
+    assert model.image is not None and model.caption is not None and model.fusion is not None
+    for name, weight in model.image.encoder.state_dict().items():
+        assert torch.equal(weight, before[name])
 
 
 def test_paintings_held_out_are_whole_and_a_stated_share(sample_table: AnnotationTable) -> None:

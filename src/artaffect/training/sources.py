@@ -62,6 +62,7 @@ class Source(ABC, Generic[C, E]):
     """One source of a recipe. ``fit`` trains it, and sets ``model_``, ``result_`` and ``penalty_``."""
 
     modality: ClassVar[str]
+    encoder: E
     model_: EmotionClassifier[E]
     result_: FitResult
     penalty_: float
@@ -296,7 +297,7 @@ class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
         if model.head.multi_label:
             share = (rows.votes()[:, 0] > 0).float().mean(0)
             model.head.shared.bias.data.copy_(share.clamp(0.01, 0.99).logit())
-        self.encoder.to(memory_format=torch.channels_last)
+        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
 
     @torch.no_grad()
