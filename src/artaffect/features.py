@@ -7,8 +7,8 @@ are written atomically during extraction: a run that is killed loses at most one
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -47,9 +47,7 @@ class Features:
     @property
     def usable(self) -> np.ndarray:
         """bool [n]: which rows hold features."""
-        keep = np.ones(len(self.values), bool)
-        keep[list(self.broken)] = False
-        return keep
+        return ~np.isin(np.arange(len(self.values)), list(self.broken))
 
 
 class FeatureCache:
@@ -114,24 +112,23 @@ def extract_features(
     sample = {row_of[key]: item for key, item in zip(keys, inputs, strict=True) if key is not None}
     missing = np.flatnonzero(~stored).tolist()
     unreadable: dict[int, str] = {}
-    if missing:
+    rows: list[int] = []
+    written = monotonic()
+    with progress_bar() as bar:
+        what = "images" if isinstance(encoder, ImageEncoder) else "captions"
+        task = bar.add_task(f"encoding {what}", total=len(missing), visible=bool(missing))
         items = [sample[row] for row in missing]
-        rows: list[int] = []
-        written = monotonic()
-        with progress_bar() as bar:
-            what = "images" if isinstance(encoder, ImageEncoder) else "captions"
-            task = bar.add_task(f"encoding {what}", total=len(items))
-            for positions, vectors, faults in encode(encoder, items):
-                done = [missing[position] for position in positions]
-                values[done] = vectors
-                rows += done
-                unreadable |= {missing[position]: fault for position, fault in faults.items()}
-                bar.advance(task, len(positions) + len(faults))
-                if len(rows) >= _SHARD_ROWS or monotonic() - written > _SHARD_SECONDS:
-                    store.add([unique[row] for row in rows], values[rows])
-                    rows, written = [], monotonic()
-            if rows:
+        for positions, vectors, faults in encode(encoder, items) if missing else ():
+            done = [missing[position] for position in positions]
+            values[done] = vectors
+            rows += done
+            unreadable |= {missing[position]: fault for position, fault in faults.items()}
+            bar.advance(task, len(positions) + len(faults))
+            if len(rows) >= _SHARD_ROWS or monotonic() - written > _SHARD_SECONDS:
                 store.add([unique[row] for row in rows], values[rows])
+                rows, written = [], monotonic()
+        if rows:
+            store.add([unique[row] for row in rows], values[rows])
     order = np.array([-1 if key is None else row_of[key] for key in keys], np.int64)
     broken |= {i: unreadable[row] for i, row in enumerate(order) if row in unreadable}
     result = np.zeros((len(inputs), encoder.feature_dim), np.float32)
@@ -155,7 +152,7 @@ def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
         if isinstance(encoder, ImageEncoder):
             yield from _encode_images(encoder, inputs, device)
         else:
-            yield from _encode_captions(encoder, [str(text) for text in inputs], device)
+            yield from _encode_captions(encoder, list(map(str, inputs)), device)
     finally:
         encoder.to(home)
 
@@ -169,25 +166,22 @@ def _encode_images(
         except ImageError as error:
             return str(error)
 
-    batches = [
-        range(i, min(i + _IMAGE_BATCH, len(files))) for i in range(0, len(files), _IMAGE_BATCH)
-    ]
+    def submit(start: int) -> list[Future[np.ndarray | str]]:
+        return [pool.submit(read, file) for file in files[start : start + _IMAGE_BATCH]]
+
     with ThreadPoolExecutor(2) as pool:  # decodes the next batch while this one is encoded
-        ahead = [pool.submit(read, files[i]) for i in batches[0]] if batches else []
-        for number, batch in enumerate(batches):
-            pending = ahead
-            upcoming = batches[number + 1] if number + 1 < len(batches) else ()
-            ahead = [pool.submit(read, files[i]) for i in upcoming]
-            results = [job.result() for job in pending]
-            faults = {i: r for i, r in zip(batch, results, strict=True) if isinstance(r, str)}
-            pixels = [r for r in results if not isinstance(r, str)]
-            positions = [i for i in batch if i not in faults]
+        upcoming = submit(0)
+        for start in range(0, len(files), _IMAGE_BATCH):
+            current, upcoming = upcoming, submit(start + _IMAGE_BATCH)
+            results = dict(enumerate((job.result() for job in current), start))
+            faults = {i: result for i, result in results.items() if isinstance(result, str)}
+            pixels = {i: r for i, r in results.items() if not isinstance(r, str)}
             vectors = np.zeros((0, encoder.feature_dim), np.float32)
             if pixels:
                 with torch.inference_mode():
-                    tensor = torch.from_numpy(np.stack(pixels)).to(device)
+                    tensor = torch.from_numpy(np.stack(list(pixels.values()))).to(device)
                     vectors = encoder.encode(tensor).float().cpu().numpy()
-            yield positions, vectors, faults
+            yield list(pixels), vectors, faults
 
 
 def _encode_captions(
@@ -212,19 +206,18 @@ def _keys(
 ) -> tuple[list[bytes | None], dict[int, str]]:
     if not isinstance(encoder, ImageEncoder):
         return [_digest(encoder.preprocessing(str(text)).encode()) for text in inputs], {}
+
+    def file_key(file: Path | str) -> bytes | None:
+        try:
+            return _digest(Path(file).read_bytes())
+        except OSError:
+            return None
+
     distinct = list(dict.fromkeys(inputs))
     with ThreadPoolExecutor(4) as pool:
-        digests = dict(zip(distinct, pool.map(_file_key, distinct), strict=True))
+        digests = dict(zip(distinct, pool.map(file_key, distinct), strict=True))
     keys = [digests[item] for item in inputs]
-    broken = {i: f"{inputs[i]}: no such file" for i, key in enumerate(keys) if key is None}
-    return keys, broken
-
-
-def _file_key(file: Path | str) -> bytes | None:
-    try:
-        return _digest(Path(file).read_bytes())
-    except OSError:
-        return None
+    return keys, {i: f"{inputs[i]}: no such file" for i, key in enumerate(keys) if key is None}
 
 
 def _digest(data: bytes) -> bytes:
@@ -277,13 +270,11 @@ class AnnotationArrays:
         Row 0 of an artwork counts the votes of all cultures; the others those of one culture each.
         """
         counts = torch.zeros(len(self.artwork_ids), n_cultures + 1, len(EMOTIONS))
-        one = torch.ones(())
-        everyone = torch.zeros_like(self.artwork)
-        counts.index_put_((self.artwork, everyone, self.emotion), one, accumulate=True)
-        if n_cultures:
-            known = self.culture > 0
-            target = (self.artwork[known], self.culture[known], self.emotion[known])
-            counts.index_put_(target, one, accumulate=True)
+        known = (self.culture > 0) & (self.culture <= n_cultures)
+        overall = (self.artwork, torch.zeros_like(self.artwork), self.emotion)
+        of_culture = (self.artwork[known], self.culture[known], self.emotion[known])
+        for index in (overall, of_culture):
+            counts.index_put_(index, torch.ones(()), accumulate=True)
         return counts
 
     def select(self, keep: Tensor) -> "AnnotationArrays":
@@ -349,7 +340,7 @@ def extract_arrays(
         culture_names=names[codes],
         unreadable=unreadable,
         caption_texts=table.rows["caption"],
-        image_paths=_objects(files),
+        image_paths=np.array(files, object),
     )
 
 
@@ -370,37 +361,25 @@ def image_files(table: AnnotationTable, artwork: np.ndarray, count: int) -> list
         TableError: the folder of images is missing.
     """
     names, codes = table.codes("image")
-    files: list[Path | None] = [None] * count
-    root = table.images
-    if (codes >= 0).any() and (root is None or not root.is_dir()):
+    root, known = table.images, codes >= 0
+    if known.any() and (root is None or not root.is_dir()):
         raise TableError(
             f"the table's images were in {root}, which does not exist: import the table again"
         )
-    pairs = dict(zip(artwork[codes >= 0].tolist(), codes[codes >= 0].tolist(), strict=True))
-    for position, code in pairs.items():
-        files[position] = Path(root or "") / str(names[code])
-    return files
+    code_of = dict(zip(artwork[known].tolist(), codes[known].tolist(), strict=True))
+    paths = {i: Path(root or "") / str(names[code]) for i, code in code_of.items()}
+    return [paths.get(i) for i in range(count)]
 
 
 def encode_images(
     files: Sequence[Path | None], encoder: ImageEncoder | None, cache: Path | None
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Features [p, d], which artworks have them [p], and what cannot be read."""
+    """Features [p, d], which artworks have an image [p], and what cannot be read."""
     has_image = np.array([file is not None for file in files], bool)
     if encoder is None:
         return np.zeros((len(files), 0), np.float32), has_image, []
     values = np.zeros((len(files), encoder.feature_dim), np.float32)
-    if not has_image.any():
-        return values, has_image, []
     features = extract_features(encoder, [file for file in files if file is not None], cache)
-    positions = np.flatnonzero(has_image)
-    values[positions] = features.values
-    has_image[positions] = features.usable
+    values[has_image] = features.values
+    has_image[has_image] = features.usable
     return values, has_image, list(features.broken.values())
-
-
-def _objects(items: Iterable[object]) -> np.ndarray:
-    items = list(items)
-    array = np.empty(len(items), object)
-    array[:] = items
-    return array

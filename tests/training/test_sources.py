@@ -212,7 +212,7 @@ def test_a_combination_builds_on_trained_runs(
     train_run(sample_table, SeparateConfig(image=image, culture="off"), tmp_path / "image")
     train_run(sample_table, SeparateConfig(caption=caption, culture="off"), tmp_path / "caption")
     config = SeparateConfig(
-        image=replace(image, run=str(tmp_path / "image")),
+        image=replace(image, encoder="not-available", run=str(tmp_path / "image")),
         caption=replace(caption, run=str(tmp_path / "caption")),
         fusion=replace(FUSION, form="features"),
         held_out=0.0,

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -76,12 +76,31 @@ class Source(ABC, Generic[C, E]):
         self.config, self.encoder, self.context = config, encoder, context
         self.name = name or self.modality
 
+    @classmethod
+    def from_run(cls, config: C, context: SourceContext, name: str = "") -> Self:
+        """A source that was trained in another run, ``config.run``.
+
+        Raises:
+            ConfigError: the run has no such source, or was trained for other cultures.
+        """
+        model = load_model(Path(config.run))
+        trained: EmotionClassifier[E] | None = getattr(model, cls.modality)
+        if trained is None or model.cultures != context.cultures:
+            raise ConfigError(
+                f"{config.run} has no {cls.modality} model for the cultures "
+                f"{', '.join(context.cultures)} (it reads {' and '.join(model.modalities)}, "
+                f"of {', '.join(model.cultures)}): train one on this table"
+            )
+        source = cls(config, trained.encoder, context, name)
+        source.model_ = trained
+        return source
+
     def fit(self, train: AnnotationArrays, val: AnnotationArrays) -> EmotionClassifier[E]:
         """Train on rows; keep the penalty and the epoch with the best validation score."""
         config, train, val = self.config, self.usable(train), self.usable(val)
         if config.run:
-            self.model_ = self._load(config.run)
-        elif config.frozen:
+            return self.model_
+        if config.frozen:
             attempts = {p: self._fit_head(train, p, val) for p in config.penalty}
             sign = config.train.sign
             self.penalty_ = max(attempts, key=lambda p: sign * attempts[p][1].best_score)
@@ -151,19 +170,14 @@ class Source(ABC, Generic[C, E]):
     @torch.no_grad()
     def logits(self, head: EmotionHead, rows: AnnotationArrays) -> Tensor:
         """A head's logits for stored features: [2, n, 9], for the row's culture, then for culture 0."""
+        values, index = self.stored(rows)
         logits = torch.zeros(2, len(rows), len(EMOTIONS))
         for start in range(0, len(rows), _CHUNK):  # features of a million rows are not copied
             chunk = slice(start, start + _CHUNK)
-            culture = rows.culture[chunk]
-            features = self.features(rows, chunk)
+            features, culture = values[index[chunk]], rows.culture[chunk]
             logits[0, chunk] = head.emotion_logits(features, culture)
             logits[1, chunk] = head.emotion_logits(features, torch.zeros_like(culture))
         return logits
-
-    def features(self, rows: AnnotationArrays, chunk: slice = slice(None)) -> Tensor:
-        """The stored features of rows: [n, d]."""
-        values, index = self.stored(rows)
-        return values[index[chunk]]
 
     @torch.no_grad()
     def scores(
@@ -228,22 +242,6 @@ class Source(ABC, Generic[C, E]):
         features = self.stored(val)[0]
         return head, trainer.fit(task, data, lambda: self.scores(head, features, val))
 
-    def _load(self, run: str) -> EmotionClassifier[E]:
-        """The trained model of another run.
-
-        Raises:
-            ConfigError: it has none, or was trained for other cultures.
-        """
-        model = load_model(Path(run))
-        source: EmotionClassifier[E] | None = getattr(model, self.modality)
-        if source is None or model.cultures != self.context.cultures:
-            raise ConfigError(
-                f"{run} has no {self.modality} model for the cultures "
-                f"{', '.join(self.context.cultures)} (it reads {' and '.join(model.modalities)}, "
-                f"of {', '.join(model.cultures)}): train one on this table"
-            )
-        return source
-
 
 class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
     """Learns a distribution for each artwork and culture: that of its annotators' votes."""
@@ -253,6 +251,8 @@ class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
     @classmethod
     def create(cls, config: ImageSourceConfig, context: SourceContext) -> "ImageSource":
         """A source with a pretrained encoder."""
+        if config.run:
+            return cls.from_run(config, context)
         return cls(config, create_image_encoder(config.encoder), context)
 
     def usable(self, rows: AnnotationArrays) -> AnnotationArrays:
@@ -332,6 +332,8 @@ class CaptionSource(Source[CaptionSourceConfig, TextEncoder]):
         Args:
             captions: the training captions, whose tokens a pruned vocabulary keeps.
         """
+        if config.run:
+            return cls.from_run(config, context, name)
         encoder = create_text_encoder(config.encoder)
         if config.vocabulary == "data":
             before, encoder = million_weights(encoder), prune_vocabulary(encoder, captions)
