@@ -17,27 +17,41 @@ from artaffect.training.data import Batch
 from artaffect.training.trainer import StepOutput
 
 
-class SoftLabelTask(nn.Module):
-    """Learn the distribution of an artwork's votes, one for each culture.
-
-    Batches hold ``culture`` [n] and ``votes`` [n, 9]. An artwork with more votes weighs more. The
-    penalty is that of ridge regression.
-    """
+class HeadTask(nn.Module):
+    """A head with its loss, and with its encoder if that is trained too."""
 
     def __init__(
         self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
     ) -> None:
+        """Prepare the task.
+
+        Args:
+            penalty: of ridge regression.
+        """
         super().__init__()
         self.head, self.penalty, self.encoder = head, penalty, encoder
+
+    def with_ridge(self, fit: Tensor) -> StepOutput:
+        """Add the penalty to a loss."""
+        if not self.penalty:
+            return StepOutput(fit)
+        ridge = self.penalty * self.head.penalty()
+        return StepOutput(fit + ridge, {"fit": fit, "ridge": ridge})
+
+
+class SoftLabelTask(HeadTask):
+    """Learn the distribution of an artwork's votes, one for each culture.
+
+    Batches hold ``culture`` [n] and ``votes`` [n, 9]. An artwork with more votes weighs more.
+    """
 
     def forward(self, batch: Batch) -> StepOutput:
         logits = self.head(image_features(self.encoder, batch), batch["culture"])
         votes = batch["votes"]
-        fit = -(votes * F.log_softmax(logits, -1)).sum() / votes.sum()
-        return _with_ridge(fit, self.head, self.penalty)
+        return self.with_ridge(-(votes * F.log_softmax(logits, -1)).sum() / votes.sum())
 
 
-class MultiLabelTask(nn.Module):
+class MultiLabelTask(HeadTask):
     """Learn for each emotion whether anyone chose it: the paper's target.
 
     Batches are those of :class:`SoftLabelTask`. ``l1`` is the paper's loss, the mean absolute error of
@@ -47,8 +61,8 @@ class MultiLabelTask(nn.Module):
     def __init__(
         self, head: EmotionHead, loss: Literal["l1", "bce"], encoder: nn.Module | None = None
     ) -> None:
-        super().__init__()
-        self.head, self.loss, self.encoder = head, loss, encoder
+        super().__init__(head, encoder=encoder)
+        self.loss = loss
 
     def forward(self, batch: Batch) -> StepOutput:
         logits = self.head(image_features(self.encoder, batch), batch["culture"])
@@ -58,7 +72,7 @@ class MultiLabelTask(nn.Module):
         return StepOutput(F.binary_cross_entropy_with_logits(logits, target))
 
 
-class ClassificationTask(nn.Module):
+class ClassificationTask(HeadTask):
     """Learn the emotion of each caption.
 
     Batches hold ``culture`` [n] and ``emotion`` [n]. Some rows lose their culture, so that culture 0
@@ -72,13 +86,13 @@ class ClassificationTask(nn.Module):
         cultures: int = 0,
         encoder: nn.Module | None = None,
     ) -> None:
-        super().__init__()
-        self.head, self.penalty, self.cultures, self.encoder = head, penalty, cultures, encoder
+        super().__init__(head, penalty, encoder)
+        self.cultures = cultures
 
     def forward(self, batch: Batch) -> StepOutput:
         culture = _training_culture(self, batch, self.cultures)
         logits = self.head(caption_features(self.encoder, batch), culture)
-        return _with_ridge(F.cross_entropy(logits, batch["emotion"]), self.head, self.penalty)
+        return self.with_ridge(F.cross_entropy(logits, batch["emotion"]))
 
 
 class DistillationTask(nn.Module):
@@ -227,10 +241,3 @@ def drop_culture(culture: Tensor, cultures: int) -> Tensor:
 def _training_culture(task: nn.Module, batch: Batch, cultures: int) -> Tensor:
     culture: Tensor = batch["culture"]
     return drop_culture(culture, cultures) if task.training else culture
-
-
-def _with_ridge(fit: Tensor, head: EmotionHead, penalty: float) -> StepOutput:
-    if not penalty:
-        return StepOutput(fit)
-    ridge = penalty * head.penalty()
-    return StepOutput(fit + ridge, {"fit": fit, "ridge": ridge})

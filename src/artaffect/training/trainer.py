@@ -52,6 +52,7 @@ class FitResult:
         return {"best_epoch": self.best_epoch, **{f"validation_{n}": best[n] for n in names}}
 
 
+@dataclass(frozen=True)
 class Trainer:
     """Trains a task: a module whose ``forward(batch)`` returns a :class:`StepOutput`.
 
@@ -60,28 +61,15 @@ class Trainer:
     its checkpoint ends with the same weights as one that was not.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        seed: int = 0,
-        folder: Path | None = None,
-        checkpoint_every: int = 500,
-        device: Literal["cpu", "auto"] = "cpu",
-    ) -> None:
-        """Prepare a training.
-
-        Args:
-            folder: for ``checkpoint.pt``, ``metrics.jsonl`` and, if TensorBoard is installed, its
-                events. Training resumes from an existing checkpoint. None: nothing is written.
-            checkpoint_every: batches between checkpoints, in addition to one after each epoch.
-            device: ``auto`` trains on a GPU if there is one; heads on features are too small to
-                gain from it.
-        """
-        self.config = config
-        self.seed = seed
-        self.folder = folder
-        self.checkpoint_every = checkpoint_every
-        self.device = device
+    config: TrainConfig
+    seed: int = 0
+    folder: Path | None = None
+    """For ``checkpoint.pt``, ``metrics.jsonl`` and, if TensorBoard is installed, its events. Training
+    resumes from an existing checkpoint. Without a folder, nothing is written."""
+    checkpoint_every: int = 500
+    """Batches between checkpoints, in addition to one after each epoch."""
+    device: Literal["cpu", "auto"] = "cpu"
+    """``auto`` trains on a GPU if there is one; heads on features are too small to gain from it."""
 
     def fit(
         self,
@@ -194,16 +182,15 @@ class _Run:
         self.order.manual_seed(_mix(self.trainer.seed, self.epoch))
         self.rows.begin_epoch(self.epoch)
         self.model.train()
-        loader = self.loader
-        if self.batch:
-            loader = skip_first_batches(self.loader, self.batch)
+        rank = self.accelerator.process_index
+        loader = skip_first_batches(self.loader, self.batch) if self.batch else self.loader
         for batch in loader:
-            rank = self.accelerator.process_index
             torch.manual_seed(_mix(self.trainer.seed, self.epoch, self.batch, rank))
             try:
                 output = self._step(batch)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+            except RuntimeError as error:  # a CPU's lack of memory has no class of its own
+                on_gpu = isinstance(error, torch.OutOfMemoryError)
+                if not on_gpu and "allocate memory" not in str(error):
                     raise
                 raise ResourceError(
                     f"too little memory for batch {self.batch + 1} of epoch {self.epoch + 1} "
@@ -242,7 +229,8 @@ class _Run:
                 f"choose one of {', '.join(scores)}"
             )
         score = scores[self.config.metric] if scores else math.nan
-        if not scores or self._is_better(score):
+        better = not self.best_weights or self.config.sign * (score - self.best_score) > 0
+        if not scores or (math.isfinite(score) and better):
             self.best_epoch, self.best_score = self.epoch, score
             self.best_weights = {n: w.detach().clone() for n, w in trained_weights(self.task)}
         self.save()
@@ -250,12 +238,6 @@ class _Run:
             values = {**means, **scores}.items()
             line = ", ".join(f"{name} {value:.4f}" for name, value in values)
             _logger.info(f"epoch {self.epoch} of {self.config.epochs}: {line}")
-
-    def _is_better(self, score: float) -> bool:
-        if not math.isfinite(score):
-            return False
-        sign = self.config.sign
-        return not self.best_weights or sign * score > sign * self.best_score
 
     def save(self) -> None:
         """Write the checkpoint, atomically, and the history so far, one line per epoch."""
@@ -314,11 +296,6 @@ def restore_weights(task: nn.Module, weights: Mapping[str, Tensor]) -> None:
     if expected != set(weights):
         raise ConfigError("a checkpoint does not fit the model: delete it to start again")
     task.load_state_dict(dict(weights), strict=False)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # the CPU's allocator raises a plain RuntimeError
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _shapes(batch: Batch) -> str:
