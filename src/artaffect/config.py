@@ -26,7 +26,6 @@ T = TypeVar("T")
 R = TypeVar("R", bound="Recipe")
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
 FUSION_INPUTS: dict[str, Literal["logits", "features"]] = {
     "logits": "logits",
     "features": "features",
@@ -96,7 +95,6 @@ class SourceConfig:
     """An encoder, frozen or fine-tuned, with a head on its features."""
 
     _fine_tuned_only: ClassVar[tuple[str, ...]] = ("run", "layers")
-    _frozen_only: ClassVar[tuple[str, ...]] = ("penalty",)
 
     encoder: str
     """Name of the encoder, of a model on the Hugging Face hub, or a folder."""
@@ -116,8 +114,9 @@ class SourceConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        other = self._fine_tuned_only if self.frozen else self._frozen_only
-        extra = [f.name for f in fields(self) if f.name in other and self._differs(f)]
+        unused = self._fine_tuned_only if self.frozen else ("penalty",)
+        defaults = {f.name: f.default for f in fields(self)}
+        extra = [name for name in unused if getattr(self, name) != defaults[name]]
         if extra:
             raise ValueError(f"training = {self.training!r} does not use {', '.join(extra)}")
 
@@ -126,17 +125,12 @@ class SourceConfig:
         """Whether the encoder stays as it is."""
         return self.training == "frozen"
 
-    def _differs(self, setting: Any) -> bool:
-        return bool(getattr(self, setting.name) != setting.default)
-
 
 @dataclass(frozen=True, config=_STRICT)
 class ImageSourceConfig(SourceConfig):
     """An image encoder, frozen or fine-tuned, with a head on its features."""
 
-    _fine_tuned_only: ClassVar[tuple[str, ...]] = (
-        *("run", "layers", "objective", "crop", "flip", "decoded", "workers"),
-    )
+    _fine_tuned_only = ("run", "layers", "objective", "crop", "flip", "decoded", "workers")
 
     objective: Objective = "soft_label"
     """Fine-tuned only: `soft_label` learns the distribution of an artwork's votes; `multi_label_l1`
@@ -155,7 +149,7 @@ class ImageSourceConfig(SourceConfig):
 class CaptionSourceConfig(SourceConfig):
     """A text encoder, frozen or fine-tuned, with a head on its features."""
 
-    _fine_tuned_only: ClassVar[tuple[str, ...]] = ("run", "layers", "freeze_embeddings")
+    _fine_tuned_only = ("run", "layers", "freeze_embeddings")
 
     depth: Annotated[int, Field(ge=0)] = 0
     """Keep this many of the encoder's layers, evenly spaced; 0 keeps all."""
@@ -314,8 +308,7 @@ def load_recipe(name: str, kind: type[R], overrides: Sequence[str] = ()) -> R:
 
     Raises:
         UnknownNameError: no recipe has this name.
-        ConfigError: see :func:`parse_config`; an override is not ``key=value``; or the recipe is
-            of another kind.
+        ConfigError: the recipe does not fit its settings, or is of another kind.
     """
     path = Path(name)
     if path.suffix != ".toml":

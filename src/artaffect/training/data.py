@@ -126,8 +126,9 @@ def table_digest(table: AnnotationTable) -> str:
 class Rows(Dataset[Batch]):
     """Training rows: they are read in batches, and decide in which order they are sampled."""
 
-    workers = 0
+    workers: int = 0
     """Processes that prepare batches."""
+    epoch: int = 0
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -138,6 +139,7 @@ class Rows(Dataset[Batch]):
 
     def begin_epoch(self, epoch: int) -> None:
         """Called before the epoch's first batch is sampled; epochs count from 0."""
+        self.epoch = epoch
 
     def order(self, batch_size: int, generator: torch.Generator) -> list[int]:
         """All rows in the order of an epoch; every ``batch_size`` of them in turn make a batch."""
@@ -185,11 +187,7 @@ class CaptionRows(Rows):
     """Captions as token ids: a batch holds captions of similar length, padded to its longest."""
 
     def __init__(self, tokens: "Tokens", collate: Collate, **columns: Tensor) -> None:
-        """Prepare the rows.
-
-        Args:
-            columns: further tensors [n, ...] of each caption.
-        """
+        """Prepare captions, with further tensors [n, ...] of each as ``columns``."""
         self.tokens, self.collate = tokens, collate
         self.columns = TensorRows(None, **columns)
         if len(tokens) != len(self.columns):
@@ -213,6 +211,7 @@ class CaptionRows(Rows):
         return np.concatenate([batches.ravel(), order[whole * batch_size :]]).tolist()
 
 
+@dataclass(eq=False)
 class ArtworkRows(Rows):
     """Artworks with their votes: an image is read once for all its annotators.
 
@@ -220,20 +219,13 @@ class ArtworkRows(Rows):
     (an index into the pixels) [m], ``culture`` [m] and ``votes`` [m, 9].
     """
 
-    def __init__(self, views: ImageViews, votes: Tensor, workers: int = 0) -> None:
-        """Prepare the rows.
-
-        Args:
-            votes: float32 [p, cultures + 1, 9], those of all cultures first.
-        """
-        self.views, self.votes, self.workers = views, votes, workers
-        self.epoch = 0
+    views: ImageViews
+    votes: Tensor
+    """float32 [p, cultures + 1, 9], those of all cultures first."""
+    workers: int = 0
 
     def __len__(self) -> int:
         return len(self.votes)
-
-    def begin_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
 
     def __getitems__(self, indices: list[int]) -> Batch:
         votes = self.votes[indices]
@@ -246,6 +238,7 @@ class ArtworkRows(Rows):
         }
 
 
+@dataclass(eq=False)
 class JointRows(Rows):
     """Artworks with their captions: the image is encoded once, its captions by length.
 
@@ -253,32 +246,19 @@ class JointRows(Rows):
     caption, in the order of the groups, ``artwork`` [m], ``culture`` [m] and ``emotion`` [m].
     """
 
-    def __init__(
-        self,
-        views: ImageViews,
-        captions: CaptionRows,
-        captions_of: Sequence[np.ndarray],
-        max_captions: int,
-        groups: int,
-        workers: int = 0,
-    ) -> None:
-        """Prepare the rows.
-
-        Args:
-            captions: with the columns ``culture`` and ``emotion``.
-            captions_of: each artwork's captions as indices into ``captions``.
-            max_captions: captions of an artwork in one step; other epochs sample others.
-            groups: groups of similar length into which the captions of a batch are padded.
-        """
-        self.views, self.captions, self.captions_of = views, captions, captions_of
-        self.max_captions, self.groups, self.workers = max_captions, groups, workers
-        self.epoch = 0
+    views: ImageViews
+    captions: CaptionRows
+    """With the columns ``culture`` and ``emotion``."""
+    captions_of: Sequence[np.ndarray]
+    """Each artwork's captions as indices into ``captions``."""
+    max_captions: int
+    """Captions of an artwork in one step; other epochs sample others."""
+    groups: int
+    """Groups of similar length into which the captions of a batch are padded."""
+    workers: int = 0
 
     def __len__(self) -> int:
         return len(self.captions_of)
-
-    def begin_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
 
     def __getitems__(self, indices: list[int]) -> Batch:
         chosen = [self._choose(i) for i in indices]

@@ -62,7 +62,7 @@ def train_joint(data: TrainingData, config: JointConfig, n_resamples: int = 1000
         config.image.workers,
     )
     task = JointTask(model, config.fusion.modality_dropout, n_cultures)
-    folder = None if data.work is None else data.work / "joint"
+    folder = data.work and data.work / "joint"
     trainer = Trainer(config.train, config.seed, folder, device="auto")
     result = trainer.fit(task, rows, lambda: _scores(model, val))
     log = {"joint": result.summary(config.train.metric)}

@@ -68,11 +68,7 @@ class Source(ABC, Generic[C, E]):
     penalty_: float
 
     def __init__(self, config: C, encoder: E, context: SourceContext, name: str = "") -> None:
-        """Prepare a source.
-
-        Args:
-            name: of its training, for logs and checkpoints; by default the modality.
-        """
+        """Prepare a source; ``name`` is that of its training, by default the modality."""
         self.config, self.encoder, self.context = config, encoder, context
         self.name = name or self.modality
 
@@ -161,9 +157,8 @@ class Source(ABC, Generic[C, E]):
         def validate() -> Mapping[str, float]:
             return self.scores(model.head, current_features(model.encoder, inputs), val)
 
-        context = self.context
-        folder = None if context.work is None else context.work / self.name
-        trainer = Trainer(self.config.train, context.seed, folder, device="auto")
+        folder = self.context.work and self.context.work / self.name
+        trainer = Trainer(self.config.train, self.context.seed, folder, device="auto")
         task = wrap(self.task(model.head, encoder=model.encoder))
         self.result_ = trainer.fit(task, rows, validate)
 
@@ -183,11 +178,7 @@ class Source(ABC, Generic[C, E]):
     def scores(
         self, head: EmotionHead, features: Tensor, rows: AnnotationArrays
     ) -> Mapping[str, float]:
-        """Validation scores of a head under training.
-
-        Args:
-            features: of the distinct inputs, as :meth:`inputs` lists them.
-        """
+        """Validation scores of a head under training, from features of the distinct inputs."""
         device = head.shared.weight.device
         features = features.to(device)[self.stored(rows)[1].to(device)]
         logits = head.emotion_logits(features, rows.culture.to(device))
@@ -217,7 +208,7 @@ class Source(ABC, Generic[C, E]):
     def task(
         self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
     ) -> nn.Module:
-        """The head, and the encoder if it is trained too, with their loss."""
+        """The head, with the encoder if it is trained too, and their loss."""
 
     def _new_head(self) -> EmotionHead:
         torch.manual_seed(self.context.seed)
@@ -336,9 +327,8 @@ class CaptionSource(Source[CaptionSourceConfig, TextEncoder]):
             return cls.from_run(config, context, name)
         encoder = create_text_encoder(config.encoder)
         if config.vocabulary == "data":
-            before, encoder = million_weights(encoder), prune_vocabulary(encoder, captions)
-            after = million_weights(encoder)
-            _logger.info(f"pruned the vocabulary: {before:.1f} to {after:.1f} million weights")
+            encoder = prune_vocabulary(encoder, captions)
+            _logger.info(f"pruned the vocabulary: {million_weights(encoder):.1f} million weights")
         if config.depth:
             encoder = prune_layers(encoder, config.depth)
         return cls(config, encoder, context, name)
@@ -375,15 +365,15 @@ class CaptionSource(Source[CaptionSourceConfig, TextEncoder]):
         return model
 
 
-def million_weights(module: nn.Module, trainable_only: bool = False) -> float:
+def million_weights(module: nn.Module) -> float:
     """Number of weights, in millions."""
-    weights = (w for w in module.parameters() if w.requires_grad or not trainable_only)
-    return sum(weight.numel() for weight in weights) / 1e6
+    return sum(weight.numel() for weight in module.parameters()) / 1e6
 
 
 def trainable(encoder: nn.Module) -> str:
     """How much of an encoder is trained, in words."""
-    return f"{million_weights(encoder, True):.1f} of {million_weights(encoder):.1f} million weights"
+    trained = sum(w.numel() for w in encoder.parameters() if w.requires_grad) / 1e6
+    return f"{trained:.1f} of {million_weights(encoder):.1f} million weights"
 
 
 def current_features(encoder: ImageEncoder | TextEncoder, inputs: list[Any]) -> Tensor:
