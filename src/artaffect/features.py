@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -57,9 +58,6 @@ class FeatureCache:
         name = "image" if isinstance(encoder, ImageEncoder) else "text"
         self.folder = root / f"{name}-{fingerprint(encoder, encoder.settings())[:20]}"
         self.width = encoder.feature_dim
-        self._schema = pa.schema(
-            [("key", pa.binary(16)), ("values", pa.list_(pa.float32(), self.width))]
-        )
 
     def load(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
         """Stored vectors float32 [n, d], and whether each key is stored: bool [n]."""
@@ -69,8 +67,6 @@ class FeatureCache:
         for shard in sorted(self.folder.glob("*.arrow")):
             with pa.memory_map(str(shard)) as source:
                 table = pa.ipc.open_file(source).read_all().combine_chunks()
-                if not table.num_rows:
-                    continue
                 rows = pa.compute.index_in(wanted, value_set=table["key"].chunk(0))
                 rows = rows.fill_null(-1).to_numpy(zero_copy_only=False)
                 vectors = table["values"].chunk(0).flatten().to_numpy().reshape(-1, self.width)
@@ -84,10 +80,10 @@ class FeatureCache:
         vectors = pa.FixedSizeListArray.from_arrays(
             pa.array(np.ascontiguousarray(values, np.float32).ravel()), self.width
         )
-        table = pa.table([pa.array(list(keys), pa.binary(16)), vectors], schema=self._schema)
+        table = pa.table({"key": pa.array(list(keys), pa.binary(16)), "values": vectors})
         with (
             atomic_file(self.folder / f"{digest}.arrow") as temporary,
-            pa.ipc.new_file(str(temporary), self._schema) as writer,
+            pa.ipc.new_file(str(temporary), table.schema) as writer,
         ):
             writer.write_table(table)
 
@@ -101,8 +97,7 @@ def extract_features(
         encoder: its type decides what ``inputs`` are.
         cache: the folder of all caches; by default the user's cache folder.
 
-    Returns:
-        Features in the order of ``inputs``. Images that cannot be read are listed, not replaced.
+    Images that cannot be read are listed, not replaced.
     """
     store = FeatureCache(cache or cache_folder() / "features", encoder)
     keys, broken = _keys(encoder, inputs)
@@ -114,8 +109,8 @@ def extract_features(
     unreadable: dict[int, str] = {}
     rows: list[int] = []
     written = monotonic()
+    what = "images" if isinstance(encoder, ImageEncoder) else "captions"
     with progress_bar() as bar:
-        what = "images" if isinstance(encoder, ImageEncoder) else "captions"
         task = bar.add_task(f"encoding {what}", total=len(missing), visible=bool(missing))
         items = [sample[row] for row in missing]
         for positions, vectors, faults in encode(encoder, items) if missing else ():
@@ -141,10 +136,7 @@ Encoded = tuple[Sequence[int], np.ndarray, dict[int, str]]
 
 
 def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
-    """Encode in batches, without a cache; every position is returned once.
-
-    Runs on the GPU if there is one; the encoder returns to its device at the end.
-    """
+    """Encode in batches, on a GPU if there is one, without a cache; every position comes back once."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     home = next(encoder.parameters()).device
     encoder.eval().to(device)
@@ -279,29 +271,24 @@ class AnnotationArrays:
 
     def select(self, keep: Tensor) -> "AnnotationArrays":
         """The rows where ``keep`` (bool [n]) is true; all artworks stay."""
-        mask = keep.numpy()
         texts = self.caption_texts
-        return replace(
-            self,
-            artwork=self.artwork[keep],
-            caption=self.caption[keep],
-            emotion=self.emotion[keep],
-            culture=self.culture[keep],
-            culture_names=self.culture_names[mask],
-            caption_texts=None if texts is None else texts.filter(pa.array(mask)),
-        )
+        columns: dict[str, Any] = {
+            n: getattr(self, n)[keep] for n in ("artwork", "caption", "emotion", "culture")
+        }
+        columns["culture_names"] = self.culture_names[keep.numpy()]
+        columns["caption_texts"] = texts and texts.filter(pa.array(keep.numpy()))
+        return replace(self, **columns)
 
     def with_images(self) -> "AnnotationArrays":
         """The rows and artworks that have an image; the artworks are numbered anew."""
-        keep = self.artwork_has_image
-        rows, mask = self.select(self.has_image), keep.numpy()
+        keep, rows = self.artwork_has_image, self.select(self.has_image)
         return replace(
             rows,
-            artwork_ids=self.artwork_ids[mask],
+            artwork_ids=self.artwork_ids[keep.numpy()],
             image=self.image[keep],
             artwork_has_image=keep[keep],
             artwork=(keep.cumsum(0) - 1)[rows.artwork],
-            image_paths=None if self.image_paths is None else self.image_paths[mask],
+            image_paths=None if self.image_paths is None else self.image_paths[keep.numpy()],
         )
 
 
@@ -316,7 +303,6 @@ def extract_arrays(
 
     Args:
         cultures: the model's cultures, in its order.
-        cache: see :func:`extract_features`.
 
     Raises:
         TableError: the folder of images is missing.

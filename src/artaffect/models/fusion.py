@@ -49,17 +49,17 @@ class FusionSetup:
 
 @dataclass(frozen=True)
 class FusionTraining:
-    """How a fusion is fitted: training rows as columns, and the settings of the training."""
+    """How a fusion is fitted."""
 
     config: TrainConfig
     columns: Mapping[str, Tensor]
     """``culture``, ``emotion`` and inputs of the sources by name [n, ...]."""
     shared: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    """Inputs of sources of which many rows share a value: values, and each row's index."""
+    """Inputs of which many rows share a value: values, and each row's index."""
     modality_dropout: float = 0.0
     """Share of the rows that lose one source."""
-    forget_among: int = 0
-    """Number of cultures; one row in so many, plus one, loses its culture. 0: none does."""
+    cultures: int = 0
+    """One row in ``cultures + 1`` loses its culture; with 0, none does."""
 
 
 class LinearFusion(nn.Module, ABC):
@@ -81,11 +81,7 @@ class LinearFusion(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def create(cls, setup: FusionSetup, per_culture: bool) -> Self:
-        """An untrained fusion.
-
-        Args:
-            per_culture: give each culture its own weights instead of one set for all.
-        """
+        """An untrained fusion, with weights for each culture or one set for all."""
 
     @classmethod
     def candidates(cls, setup: FusionSetup) -> dict[str, Self]:
@@ -98,7 +94,7 @@ class LinearFusion(nn.Module, ABC):
         }
 
     def initialize(self, log_prior: Tensor, scalers: Mapping[str, FeatureScaler]) -> None:
-        """Set what training data determine before anything is learned.
+        """Set what follows from training data before anything is learned.
 
         Args:
             log_prior: log of each culture's distribution, all cultures first [cultures + 1, 9].
@@ -171,13 +167,7 @@ class LogitFusion(LinearFusion):
     log_prior: Tensor
 
     def __init__(self, sources: Sequence[str], cultures: int, per_culture: bool = False) -> None:
-        """Create a fusion that trusts the last source fully, and the others a little.
-
-        Args:
-            sources: names, the one with the strongest evidence last.
-            cultures: number of cultures, without all of them together.
-            per_culture: weights for each culture instead of one set for all.
-        """
+        """Create a fusion that trusts the last source fully, and the others a little."""
         super().__init__()
         self.sources = tuple(sources)
         self.cultures, self.per_culture = cultures, per_culture
@@ -224,8 +214,8 @@ class LogitFusion(LinearFusion):
         return {"prior": prior, **dict(zip(self.sources, terms, strict=True))}
 
     def settings(self) -> dict[str, Any]:
-        names = {"form": self.form, "sources": list(self.sources)}
-        return {**names, "cultures": self.cultures, "per_culture": self.per_culture}
+        own = {"cultures": self.cultures, "per_culture": self.per_culture}
+        return {"form": self.form, "sources": list(self.sources), **own}
 
 
 def _several(present: Tensor) -> Tensor:
@@ -263,7 +253,7 @@ class FeatureFusion(LinearFusion):
             hidden: widths of the layers after the sum.
         """
         super().__init__()
-        self._settings = {
+        self._settings: dict[str, Any] = {
             "form": self.form,
             "widths": dict(widths),
             "cultures": cultures,
@@ -273,7 +263,6 @@ class FeatureFusion(LinearFusion):
             "hidden": list(hidden),
         }
         self.sources = tuple(widths)
-        self.forget_among = max(cultures, per_culture)
         self.scalers = nn.ModuleList([FeatureScaler(width) for width in widths.values()])
         self.projections = nn.ModuleList([nn.Linear(width, latent) for width in widths.values()])
         self.weight = nn.Parameter(torch.ones(per_culture + 1, len(widths)))
@@ -287,8 +276,7 @@ class FeatureFusion(LinearFusion):
 
     @classmethod
     def create(cls, setup: FusionSetup, per_culture: bool) -> Self:
-        weighed = setup.cultures if per_culture else 0
-        config = setup.config
+        config, weighed = setup.config, setup.cultures if per_culture else 0
         sizes = (config.latent, config.dropout, config.hidden)
         return cls(setup.widths, setup.n_cultures, weighed, *sizes)
 
@@ -303,8 +291,9 @@ class FeatureFusion(LinearFusion):
     def plan_training(self, outputs: SourceOutputs, config: FusionConfig) -> FusionTraining:
         columns = {"culture": outputs.culture, "emotion": outputs.emotion}
         shared = {name: outputs.features[name] for name in self.sources}
+        cultures = max(self._settings["cultures"], self._settings["per_culture"])
         dropout = config.modality_dropout
-        return FusionTraining(config.features, columns, shared, dropout, self.forget_among)
+        return FusionTraining(config.features, columns, shared, dropout, cultures)
 
     def forward(self, inputs: Sequence[Tensor], present: Tensor, culture: Tensor) -> Tensor:
         combined = self.terms(inputs, present, culture).sum(1) + self.bias

@@ -197,6 +197,6 @@ def _fit_candidate(
             logits = fusion(inputs, present, validation.culture)
         return {"log_loss": float(F.cross_entropy(logits, validation.emotion))}
 
-    task = FusionTask(fusion, plan.modality_dropout, plan.forget_among)
+    task = FusionTask(fusion, plan.modality_dropout, plan.cultures)
     rows = TensorRows(plan.shared, **plan.columns)
     return Trainer(plan.config, seed).fit(task, rows, validate)
