@@ -121,7 +121,8 @@ def test_links_in_the_docs_lead_somewhere() -> None:
 
 def test_every_recipe_loads_and_some_are_found() -> None:
     assert "compact" in recipe_names()
-    for name in recipe_names():
+    own = (ROOT / "tests" / "recipes").glob("*.toml")
+    for name in [*recipe_names(), *map(str, own)]:
         load_recipe(name, Recipe)
 
 
@@ -151,6 +152,29 @@ def test_settings_are_strict(tmp_path: Path) -> None:
         load_recipe(str(tmp_path / "bad.toml"), SeparateConfig)
     with pytest.raises(ConfigError, match="cannot be read"):
         load_recipe(str(tmp_path / "none.toml"), SeparateConfig)
+
+
+def test_settings_that_a_source_does_not_use_are_refused() -> None:
+    for recipe, override, message in (
+        ("compact", "image.crop=0.8", "image: training = 'frozen' does not use crop"),
+        ("compact", "caption.layers=2", "caption: training = 'frozen' does not use layers"),
+        ("tune-e5", "caption.penalty=[0.1]", "training = 'fine-tuned' does not use penalty"),
+        ("tune-e5", "caption.layers=none", "training = 'frozen' trains no layer of an encoder"),
+        ("compact", "held_out=0.1", "held_out needs a fine-tuned source"),
+        ("tune-e5-fusion", "held_out=0", "no unseen artworks to fit a combination of logits on"),
+        ("joint", "image.training=frozen", "does not use layers, crop, decoded"),
+        ("joint", "caption.freeze_embeddings=false", None),
+        ("joint", "fusion.form=auto", "joint training needs fusion.form"),
+        ("distill-e5", "hard=-1", "hard: Input should be greater than or equal to 0"),
+    ):
+        if message is None:
+            assert load_recipe(recipe, Recipe, [override]).kind == recipe
+            continue
+        with pytest.raises(ConfigError, match=message):
+            load_recipe(recipe, Recipe, [override])
+    plain = ["caption.training=frozen", "caption.freeze_embeddings=false"]
+    with pytest.raises(ConfigError, match="caption.training must be 'fine-tuned'"):
+        load_recipe("joint", Recipe, plain)
 
 
 def test_overrides_and_own_files_are_taken(tmp_path: Path) -> None:

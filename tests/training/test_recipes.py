@@ -1,5 +1,7 @@
-"""The recipe never looks at what it must not see, and its folder holds all it needs."""
+"""A recipe never uses the test split, and its folder is complete and checked."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import torch
 
 from artaffect.config import ImageSourceConfig, SeparateConfig
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import NotFittedError, OutputExistsError, TableError
+from artaffect.errors import ModelFolderError, NotFittedError, OutputExistsError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.models.checkpoint import load_model
+from artaffect.models.folder import read_config, read_histories, write_checksums
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
 from artaffect.training.data import TrainingData
@@ -46,7 +49,7 @@ def test_the_test_split_has_no_influence(
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
-def test_folds_are_by_painting_and_even() -> None:
+def test_folds_are_by_artwork_and_of_equal_size() -> None:
     folds = fold_of_artwork(np.array([f"a{i}" for i in range(103)]), 5, seed=0)
     assert torch.bincount(folds).tolist() == [21, 21, 21, 20, 20]
 
@@ -82,13 +85,13 @@ def test_every_form_of_fusion_trains_saves_and_loads(
     assert (model.image.head.deviation is None) == (culture == "off")
 
 
-def test_rows_without_a_picture_still_teach_the_caption(
+def test_rows_without_an_image_still_train_the_caption_source(
     sample_table: AnnotationTable, tiny_config: SeparateConfig
 ) -> None:
     artworks = sample_table.strings("artwork_id")
-    unpictured = set(sorted(set(artworks))[::2])
+    without_image = set(sorted(set(artworks))[::2])
     images = [
-        None if artwork in unpictured else image
+        None if artwork in without_image else image
         for artwork, image in zip(artworks, sample_table.strings("image"), strict=True)
     ]
     index = sample_table.rows.column_names.index("image")
@@ -106,7 +109,7 @@ def test_rows_without_a_picture_still_teach_the_caption(
     assert protocol["rows"] == len(val) - left_out
 
 
-def test_one_culture_needs_no_culture_head(
+def test_with_one_culture_there_is_no_culture_head(
     sample_table: AnnotationTable, tiny_config: SeparateConfig
 ) -> None:
     english = sample_table.select(np.array(sample_table.strings("culture")) == "english")
@@ -116,7 +119,7 @@ def test_one_culture_needs_no_culture_head(
     assert "both, culture not told" not in trained.evaluation.models
 
 
-def test_what_cannot_be_trained_is_refused_before_the_work(
+def test_what_cannot_be_trained_is_refused_before_the_work_begins(
     sample_table: AnnotationTable, tiny_config: SeparateConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(TableError, match="no rows in split 'val'"):
@@ -128,6 +131,34 @@ def test_what_cannot_be_trained_is_refused_before_the_work(
     moved = AnnotationTable(sample_table.rows, {"images": str(tmp_path / "gone")})
     with pytest.raises(TableError, match="which does not exist"):
         train_separate(TrainingData.from_table(moved), tiny_config)
+
+
+def test_the_training_log_stays_with_the_run(tiny_run: Path, tmp_path: Path) -> None:
+    log, histories = read_config(tiny_run)["training_log"], read_histories(tiny_run)
+    assert set(log) == set(histories) == {"image", "caption", "fusion"}
+    for name, history in histories.items():
+        assert [epoch["epoch"] for epoch in history] == list(range(1, len(history) + 1))
+        best = history[log[name]["best_epoch"] - 1]
+        assert best["log_loss"] == log[name]["validation_log_loss"]
+        assert best["log_loss"] == min(epoch["log_loss"] for epoch in history)
+    assert log["image"]["penalty"] == 0.1
+    assert "history" not in (tiny_run / "config.json").read_text("utf-8")
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "copy"))
+    with (copy / "metrics.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(ModelFolderError, match="metrics.jsonl is not the file that was saved"):
+        load_model(copy)
+
+
+def test_a_folder_of_an_older_format_is_refused_in_one_line(tiny_run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "copy"))
+    config = read_config(copy)
+    (copy / "config.json").write_text(json.dumps({**config, "format": 1}), "utf-8")
+    write_checksums(copy)
+    with pytest.raises(
+        ModelFolderError, match="has format 1; this version reads format 2: train it again$"
+    ):
+        load_model(copy)
 
 
 def test_a_source_must_be_fitted_before_it_is_refitted(
@@ -146,10 +177,10 @@ def test_a_source_must_be_fitted_before_it_is_refitted(
     assert source.logits(head, rows).shape == (2, len(rows), 9)
 
 
-def test_out_of_fold_answers_come_from_other_paintings(
+def test_out_of_fold_logits_come_from_other_artworks(
     sample_table: AnnotationTable, tiny_config: SeparateConfig, encoder_folders: dict[str, Path]
 ) -> None:
-    """A painting's own votes have no influence on what is said of it, only on what is said of others."""
+    """An artwork's own votes influence the logits of other artworks only."""
     rows = tiny_rows(sample_table, encoder_folders, "train")
     assert tiny_config.image is not None and tiny_config.caption is not None
     sources: list[Source[Any, Any]] = [

@@ -107,7 +107,7 @@ def test_a_caption_model_alone_needs_no_picture(
     assert len(list((tmp_path / "run").iterdir())) == 8
 
 
-def test_training_changes_what_it_should(
+def test_training_changes_only_the_weights_that_are_trained(
     sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
     from artaffect.models.text_encoders import create_text_encoder
@@ -129,7 +129,7 @@ def test_training_changes_what_it_should(
 
 
 @pytest.mark.parametrize("form", ["logits", "features"])
-def test_both_are_combined_on_paintings_that_neither_saw(
+def test_both_are_combined_on_artworks_that_neither_has_seen(
     sample_table: AnnotationTable,
     image: ImageSourceConfig,
     caption: CaptionSourceConfig,
@@ -193,14 +193,14 @@ def test_a_frozen_image_is_encoded_once_beside_a_fine_tuned_caption(
         assert torch.equal(weight, before[name])
 
 
-def test_paintings_held_out_are_whole_and_a_stated_share(sample_table: AnnotationTable) -> None:
+def test_whole_artworks_are_held_out_in_the_given_share(sample_table: AnnotationTable) -> None:
     train = sample_table.of_split("train")
     rest, held = hold_out(train, 0.25, seed=1)
-    mine, theirs = set(rest.strings("artwork_id")), set(held.strings("artwork_id"))
-    assert not mine & theirs and len(rest) + len(held) == len(train)
-    assert len(theirs) == round(0.25 * len(mine | theirs))
+    kept, unseen = set(rest.strings("artwork_id")), set(held.strings("artwork_id"))
+    assert not kept & unseen and len(rest) + len(held) == len(train)
+    assert len(unseen) == round(0.25 * len(kept | unseen))
     shuffled = train.select(np.random.default_rng(0).permutation(len(train)))
-    assert set(hold_out(shuffled, 0.25, seed=1)[1].strings("artwork_id")) == theirs
+    assert set(hold_out(shuffled, 0.25, seed=1)[1].strings("artwork_id")) == unseen
 
 
 def test_a_combination_builds_on_trained_runs(
@@ -271,7 +271,7 @@ def test_joint_training(
     assert not torch.equal(model.fusion.weight[-1].detach(), start)
 
 
-def test_tiny_encoders_learn_what_the_drawn_paintings_show(
+def test_a_tiny_encoder_learns_from_the_sample_images(
     sample_table: AnnotationTable, tmp_path: Path
 ) -> None:
     settings = ImageSourceConfig(
@@ -313,16 +313,16 @@ def test_checkpoints_of_another_training_are_refused(
     (work / "caption" / "checkpoint.pt").touch()
     recipe = json.loads(json.dumps(recipe_of(config)))
     recipe["caption"]["dropout"] = 0.5
-    mine = {"settings": recipe, "data": table_digest(sample_table)}
-    (work / "recipe.json").write_text(json.dumps(mine))
+    owner = {"settings": recipe, "data": table_digest(sample_table)}
+    (work / "recipe.json").write_text(json.dumps(owner))
     with pytest.raises(ConfigError, match=r"another training \(caption.dropout was 0.5, is 0.0\)"):
         train_run(sample_table, config, tmp_path / "run")
-    (work / "recipe.json").write_text(json.dumps({**mine, "data": "else"}))
+    (work / "recipe.json").write_text(json.dumps({**owner, "data": "else"}))
     with pytest.raises(ConfigError, match="belongs to a training on another table: delete it"):
         train_run(sample_table, config, tmp_path / "run")
 
 
-def test_a_start_that_failed_does_not_stand_in_the_way(
+def test_a_failed_start_leaves_nothing_behind(
     sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
     wrong = SeparateConfig(caption=replace(caption, depth=9))
@@ -332,7 +332,7 @@ def test_a_start_that_failed_does_not_stand_in_the_way(
     train_run(sample_table, SeparateConfig(caption=caption), tmp_path / "run")
 
 
-def test_too_little_memory_says_which_batch_and_what_to_lower() -> None:
+def test_the_error_for_too_little_memory_names_the_batch_and_the_settings() -> None:
     class Hungry(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -406,7 +406,7 @@ patience = 4
     return folder / "recipe.toml", folder / "table.parquet"
 
 
-def test_kill_minus_nine_in_an_epoch_then_the_same_command(
+def test_a_run_that_was_killed_resumes_with_the_same_command(
     small_joint: tuple[Path, Path], tmp_path: Path
 ) -> None:
     train_by_command(*small_joint, tmp_path / "whole")

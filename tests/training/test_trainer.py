@@ -1,4 +1,4 @@
-"""The one loop learns, repeats itself, keeps the best epoch and stops in time."""
+"""The training loop learns, is reproducible, keeps the best epoch and stops early."""
 
 import math
 
@@ -40,8 +40,8 @@ def test_it_learns_what_can_be_learned() -> None:
     head, losses = fit(TrainConfig(epochs=30, batch_size=32, learning_rate=0.05))
     assert losses[-1] < losses[0] / 3
     data = rows().columns
-    answers = head(data["features"], data["culture"]).argmax(1)
-    assert (answers == data["emotion"]).float().mean() > 0.95
+    predictions = head(data["features"], data["culture"]).argmax(1)
+    assert (predictions == data["emotion"]).float().mean() > 0.95
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
