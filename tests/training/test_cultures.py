@@ -25,7 +25,7 @@ def sample_rows(artworks: int, votes: int, seed: int) -> AnnotationArrays:
     kind = np.arange(artworks) % 36
     probabilities = feelings().reshape(36, 3, 9)
     artwork = np.repeat(np.arange(artworks), 3 * votes)
-    culture = np.tile(np.repeat(np.arange(3), votes), paintings)
+    culture = np.tile(np.repeat(np.arange(3), votes), artworks)
     edges = probabilities[kind[artwork], culture].cumsum(1)
     emotion = (rng.random((len(artwork), 1)) * edges[:, -1:] > edges).sum(1)
     return AnnotationArrays(
