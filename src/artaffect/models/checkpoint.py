@@ -30,11 +30,7 @@ from artaffect.models.weights import load_weights
 
 
 def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> None:
-    """Write weights, configuration and tokenizer to ``folder``.
-
-    Args:
-        more: further plain JSON for the configuration, such as the training settings.
-    """
+    """Write weights, tokenizer and configuration, with ``more`` plain JSON, to ``folder``."""
     weights = {name: _compact(value) for name, value in model.state_dict().items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     if model.caption is not None:

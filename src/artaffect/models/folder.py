@@ -38,12 +38,9 @@ def holds_graphs(folder: Path) -> bool:
 
 def write_histories(histories: Histories, folder: Path) -> None:
     """Write the training log: one line of JSON per training and epoch."""
-    lines = [
-        json.dumps({"training": name, **epoch}, ensure_ascii=False) + "\n"
-        for name, history in histories.items()
-        for epoch in history
-    ]
-    (folder / TRAINING_LOG).write_text("".join(lines), "utf-8")
+    with (folder / TRAINING_LOG).open("w", encoding="utf-8") as file:
+        for name, history in histories.items():
+            file.writelines(json.dumps({"training": name, **e}) + "\n" for e in history)
 
 
 def read_histories(folder: Path) -> dict[str, list[dict[str, float]]]:

@@ -23,16 +23,12 @@ class FeatureScaler(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Tensor, frozen: bool = True) -> "FeatureScaler":
-        """Take mean and deviation of training features [n, width].
-
-        Args:
-            frozen: whether the features stay as they are. If their encoder is fine-tuned, a feature
-                that hardly varies now may vary later, so none is scaled up beyond the average, and
-                all of them together not far beyond their size.
-        """
+        """Take mean and deviation of training features [n, width]; ``frozen``: they stay as they are."""
         deviation = features.std(0)
         minimum = torch.tensor(1e-6)
         if not frozen:
+            # a feature that hardly varies now may vary later: none is scaled up beyond the average,
+            # and all of them together not far beyond their size
             size = features.square().mean().sqrt()
             minimum = torch.stack([minimum, deviation.mean(), 0.1 * size]).max()
         self.mean.copy_(features.mean(0))
@@ -106,12 +102,11 @@ class EmotionHead(nn.Module):
 
     @torch.no_grad()
     def initialize_from(self, features: Tensor, counts: Tensor, frozen: bool = True) -> None:
-        """Set scale and bias from training data, before anything is learned.
+        """Set scale and bias before anything is learned.
 
         Args:
-            features: training features [n, feature_dim].
+            features: training features [n, feature_dim]; ``frozen``: they stay as they are.
             counts: votes for each emotion [9]; the untrained head predicts their distribution.
-            frozen: whether the features stay as they are while the head is trained.
         """
         self.scaler.fit(features, frozen)
         self.shared.bias.copy_(((counts + 1) / (counts + 1).sum()).log())

@@ -130,11 +130,10 @@ def _outputs(
 
 
 def log_prior(emotion: Tensor, culture: Tensor, cultures: int, blind: bool) -> Tensor:
-    """Log of each culture's distribution, all cultures together first: [cultures + 1, 9].
+    """Log of each culture's distribution, all cultures first: [cultures + 1, 9].
 
     Args:
-        emotion: each row's label [n].
-        culture: each row's culture, from 1 [n].
+        emotion: each row's label [n]; ``culture`` is its culture, from 1 [n].
         blind: give every culture the distribution of all.
     """
     counts = torch.ones(cultures + 1, len(EMOTIONS))

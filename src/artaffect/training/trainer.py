@@ -151,6 +151,7 @@ class _Run:
             weight_decay=self.config.weight_decay,
         )
         self.model, self.optimizer, self.loader = self.accelerator.prepare(task, optimizer, loader)
+        self.batches = len(self.loader)
         steps = -(-self.batches // self.config.accumulation) * self.config.epochs
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: _rate(step, steps, self.config.warmup)
@@ -166,11 +167,6 @@ class _Run:
     def is_stale(self) -> bool:
         """Whether the validation score has not improved for `patience` epochs."""
         return self.epoch - self.best_epoch >= self.config.patience and self.best_epoch > 0
-
-    @property
-    def batches(self) -> int:
-        """Batches per epoch."""
-        return len(self.loader)
 
     @property
     def done(self) -> int:
@@ -235,8 +231,7 @@ class _Run:
             self.best_weights = {n: w.detach().clone() for n, w in trained_weights(self.task)}
         self.save()
         if self.trainer.folder is not None and self.accelerator.is_main_process:
-            values = {**means, **scores}.items()
-            line = ", ".join(f"{name} {value:.4f}" for name, value in values)
+            line = ", ".join(f"{name} {value:.4f}" for name, value in {**means, **scores}.items())
             _logger.info(f"epoch {self.epoch} of {self.config.epochs}: {line}")
 
     def save(self) -> None:
