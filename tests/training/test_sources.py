@@ -25,6 +25,7 @@ from artaffect.config import (
     Recipe,
     SeparateConfig,
     TrainConfig,
+    load_recipe,
 )
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError, ResourceError, TableError
@@ -39,6 +40,7 @@ from artaffect.training.separate import train_separate
 from artaffect.training.trainer import StepOutput, Trainer
 from tests import tiny
 
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 TRAIN = TrainConfig(epochs=2, batch_size=16, learning_rate=2e-3)
 
 
@@ -274,16 +276,16 @@ def test_joint_training(
 def test_a_tiny_encoder_learns_from_the_sample_images(
     sample_table: AnnotationTable, tmp_path: Path
 ) -> None:
-    settings = ImageSourceConfig(
-        encoder=str(tiny.save_tiny_resnet(tmp_path / "resnet")),
-        training="fine-tuned",
-        workers=0,
-        crop=1.0,
-        flip=False,
-        train=TrainConfig(epochs=10, batch_size=16, learning_rate=2e-3, patience=10),
-    )
-    data = TrainingData.from_table(sample_table)
-    trained = train_separate(data, SeparateConfig(image=settings), n_resamples=20)
+    settings = {
+        "encoder": tiny.save_tiny_resnet(tmp_path / "resnet"),
+        "crop": 1.0,
+        "flip": "false",
+        "train.epochs": 10,
+        "train.patience": 10,
+    }
+    overrides = [f"image.{key}={value}" for key, value in settings.items()]
+    config = load_recipe(str(RECIPES / "tiny-image.toml"), SeparateConfig, overrides)
+    trained = train_separate(TrainingData.from_table(sample_table), config, n_resamples=20)
     history = trained.histories["image"]
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     assert trained.evaluation.primary["image"] < trained.evaluation.primary["baseline"]
