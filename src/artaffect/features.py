@@ -93,11 +93,11 @@ def extract_features(
 ) -> Features:
     """Encode images (paths) or captions (texts), each distinct one once.
 
+    Features come in the order of ``inputs``. Images that cannot be read are listed, not replaced.
+
     Args:
         encoder: its type decides what ``inputs`` are.
         cache: the folder of all caches; by default the user's cache folder.
-
-    Images that cannot be read are listed, not replaced.
     """
     store = FeatureCache(cache or cache_folder() / "features", encoder)
     keys, broken = _keys(encoder, inputs)
