@@ -338,10 +338,7 @@ def culture_indices(table: AnnotationTable, cultures: Sequence[str]) -> np.ndarr
 
 
 def image_files(table: AnnotationTable, artwork: np.ndarray, count: int) -> list[Path | None]:
-    """The image file of each artwork.
-
-    Args:
-        artwork: each row's artwork as an index below ``count`` [n].
+    """The image file of each of ``count`` artworks; ``artwork`` holds each row's index [n].
 
     Raises:
         TableError: the folder of images is missing.
