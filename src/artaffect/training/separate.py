@@ -64,21 +64,16 @@ def train_separate(
     if len(sources) > 1:
         if config.frozen:
             logits = out_of_fold_logits(list(sources.values()), train, config.folds, config.seed)
-            unseen = train.with_images()
+            training = _outputs(sources, train.with_images(), logits)
         else:
             trained = [model.encoder for model in models.values()]
             unseen, val = (data.arrays(t, *trained) for t in (held_out, data.val))
-            unseen = unseen.with_images()
-            logits = {name: s.logits(models[name].head, unseen) for name, s in sources.items()}
-        scored = val.with_images()
-        val_logits = {name: s.logits(models[name].head, scored) for name, s in sources.items()}
-        training = _outputs(sources, unseen, logits)
-        validation = _outputs(sources, scored, val_logits)
+            training = _outputs(sources, unseen.with_images())
+        validation = _outputs(sources, val.with_images())
         fusion, result, log["fusion"] = fit_fusion(config.fusion, training, validation, context)
         histories["fusion"] = result.history
-    model = EmotionModel(
-        models.get("image"), models.get("caption"), fusion, data.cultures, data.languages
-    )
+    pair = (models.get("image"), models.get("caption"))
+    model = EmotionModel(*pair, fusion, data.cultures, data.languages)
     return finish(data, model.eval(), log, histories, n_resamples)
 
 
@@ -123,9 +118,14 @@ def out_of_fold_logits(
 
 
 def _outputs(
-    sources: Mapping[str, Source[Any, Any]], rows: AnnotationArrays, logits: Mapping[str, Tensor]
+    sources: Mapping[str, Source[Any, Any]],
+    rows: AnnotationArrays,
+    logits: Mapping[str, Tensor] | None = None,
 ) -> SourceOutputs:
+    """Stored features and logits of rows, by default those of the trained heads."""
     features = {name: source.stored(rows) for name, source in sources.items()}
+    if logits is None:
+        logits = {name: s.logits(s.model_.head, rows) for name, s in sources.items()}
     return SourceOutputs(features, logits, rows.culture, rows.emotion)
 
 
