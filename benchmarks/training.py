@@ -34,7 +34,7 @@ from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.image_encoders import build_image_encoder, create_image_encoder
 from artaffect.models.pruning import prune_vocabulary
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
-from artaffect.training.batches import ArtworkRows, Batch, CaptionRows, JointRows, Rows, Tokens
+from artaffect.training.data import ArtworkRows, Batch, CaptionRows, JointRows, Rows, Tokens
 from artaffect.training.objectives import ClassificationTask, JointTask, MultiLabelTask
 from artaffect.training.trainer import Trainer
 
@@ -81,7 +81,7 @@ def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
     # as the recipes train it: the table of token vectors, three quarters of the model, stays as it is
     texts = prune_vocabulary(create_text_encoder("e5_small"), written)
     texts.network.get_input_embeddings().requires_grad_(False)
-    tokens = Tokens.of(texts.tokenize(written))
+    tokens = Tokens.from_lists(texts.tokenize(written))
     config = TrainConfig(epochs=1, batch_size=options.paintings, precision=options.precision)
     owners = np.arange(count).reshape(paintings, CAPTIONS)
     rng = torch.Generator().manual_seed(0)
@@ -108,7 +108,9 @@ def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
             texts if caption else Slight(),
         )
         branches = [EmotionClassifier(e, EmotionHead(e.feature_dim, 0)) for e in pair]
-        return JointTask(EmotionModel(*branches, LogitFusion(1), ["one"]), 0.3, 0)
+        return JointTask(
+            EmotionModel(*branches, LogitFusion(("image", "caption"), 1), ["one"]), 0.3, 0
+        )
 
     plain = (JointRows, texts.collate)
     sides = {
@@ -164,7 +166,7 @@ def paper(options: argparse.Namespace, files: Sequence[Path]) -> None:
         hours += compare(name, "pictures", task, rows, config, device) * 80_000 * 50
     texts = distilbert(create_text_encoder("e5_small"))
     made = CaptionRows(
-        Tokens.of(texts.tokenize(captions(16 * count))),
+        Tokens.from_lists(texts.tokenize(captions(16 * count))),
         texts.collate,
         culture=torch.zeros(16 * count, dtype=torch.int64),
         emotion=torch.zeros(16 * count, dtype=torch.int64),

@@ -15,11 +15,10 @@ import pytest
 from PIL import Image
 
 from artaffect.cli.main import main
-from artaffect.config import CompactConfig
+from artaffect.config import SeparateConfig, load_recipe
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.data.sample.write import write_sample
-from artaffect.recipes import load_recipe
 from artaffect.training.run import train_run
 from tests import tiny
 
@@ -65,11 +64,11 @@ def encoder_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 
 
 @pytest.fixture(scope="session")
-def tiny_config(encoder_folders: dict[str, Path]) -> CompactConfig:
+def tiny_config(encoder_folders: dict[str, Path]) -> SeparateConfig:
     """The compact recipe, with tiny encoders and few epochs."""
     return load_recipe(
         "compact",
-        CompactConfig,
+        SeparateConfig,
         [
             f"image.encoder={encoder_folders['resnet']}",
             f"caption.encoder={encoder_folders['bert']}",
@@ -89,7 +88,7 @@ def tiny_config(encoder_folders: dict[str, Path]) -> CompactConfig:
 def tiny_run(
     tmp_path_factory: pytest.TempPathFactory,
     sample_table: AnnotationTable,
-    tiny_config: CompactConfig,
+    tiny_config: SeparateConfig,
 ) -> Path:
     """A model folder trained with tiny encoders."""
     run = tmp_path_factory.mktemp("runs") / "tiny"

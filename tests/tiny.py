@@ -1,9 +1,15 @@
-"""Encoders of a few hundred parameters, saved to folders as any model of transformers is."""
+"""Small untrained encoders, saved to folders as pretrained models are.
+
+``save_resnet``, ``save_vit`` and ``save_bert`` have a few hundred parameters; ``save_tiny_resnet``,
+``save_tiny_vgg`` and ``save_tiny_vit`` are small relatives of the paper's image models, large enough
+to learn something from images of 64 pixels.
+"""
 
 import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
@@ -14,6 +20,8 @@ from transformers import (
     ViTConfig,
     ViTModel,
 )
+
+from artaffect.models.vgg import Vgg16
 
 TEXTS = [
     "Waves tower over a small boat under a black sky.",
@@ -27,6 +35,50 @@ def save_resnet(folder: Path) -> Path:
     config = ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
     ResNetModel(config).save_pretrained(folder)
     _save_preprocessing(folder, {"size": {"shortest_edge": 36}, "crop_pct": 0.875, "crop_size": 32})
+    return folder
+
+
+def save_tiny_resnet(folder: Path) -> Path:
+    torch.manual_seed(0)
+    config = ResNetConfig(
+        embedding_size=32, hidden_sizes=[32, 64, 128], depths=[1, 1, 1], layer_type="basic"
+    )
+    ResNetModel(config).save_pretrained(folder)
+    return _save_64_pixels(folder)
+
+
+def save_tiny_vit(folder: Path) -> Path:
+    torch.manual_seed(0)
+    config = ViTConfig(
+        hidden_size=96,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=192,
+        image_size=64,
+        patch_size=8,
+    )
+    ViTModel(config).save_pretrained(folder)
+    return _save_64_pixels(folder)
+
+
+def save_tiny_vgg(folder: Path) -> Path:
+    """A VGG-16 of a sixteenth of the width, named as timm names its layers."""
+    torch.manual_seed(0)
+    published = {"fc1": "pre_logits.fc1", "fc2": "pre_logits.fc2"}
+    weights = {}
+    for name, value in Vgg16(divisor=16).state_dict().items():
+        layer, _, leaf = name.partition(".")
+        weights[f"{published.get(layer, layer)}.{leaf}"] = value.contiguous()
+    folder.mkdir(parents=True)
+    save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"architecture": "vgg16"}), "utf-8")
+    return _save_64_pixels(folder)
+
+
+def _save_64_pixels(folder: Path) -> Path:
+    rules = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    rules |= {"size": {"height": 64, "width": 64}, "resample": 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(rules), "utf-8")
     return folder
 
 

@@ -10,8 +10,7 @@ from typing import Any, get_type_hints
 import typer.main
 
 from artaffect.cli.main import app
-from artaffect.config import RECIPES, Recipe
-from artaffect.recipes import load_recipe, recipe_names, settings_class
+from artaffect.config import RECIPES, Recipe, load_recipe, recipe_names, settings_class
 from artaffect.shared_task.rules import SharedTaskRules
 from docs.tools.reference_api import field_meanings, python_page, service_page
 
@@ -47,7 +46,7 @@ def settings_page() -> str:
 
 def _recipes() -> Iterator[str]:
     for name in recipe_names():
-        text = (files("artaffect") / "configs" / f"{name}.toml").read_text("utf-8")
+        text = (files("artaffect") / "recipes" / f"{name}.toml").read_text("utf-8")
         comment = [line[2:] for line in text.partition("\n\n")[0].splitlines()]
         yield f"| `{name}` | {load_recipe(name, Recipe).kind} | {' '.join(comment)} |"
 

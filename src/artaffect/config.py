@@ -1,285 +1,400 @@
-"""Settings, as frozen dataclasses: what every recipe may say, and within which bounds."""
+"""Recipes and their settings: strict TOML files, read into frozen dataclasses and checked at once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import field, fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
+
+from artaffect.errors import ConfigError, UnknownNameError
+
+T = TypeVar("T")
+R = TypeVar("R", bound="Recipe")
+
+_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+FUSION_INPUTS: dict[str, Literal["logits", "features"]] = {
+    "logits": "logits",
+    "features": "features",
+}
+"""The forms of fusion, and what each combines; `models.fusion.register_fusion` adds to them."""
 
 
-def _at_least(settings: object, **bounds: float) -> None:
-    for name, bound in bounds.items():
-        value = getattr(settings, name)
-        if value < bound:
-            raise ValueError(f"{name} must be at least {bound}, got {value}")
+def _check_layers(layers: object) -> object:
+    if layers == "all" or (isinstance(layers, int) and layers >= 1):
+        return layers
+    raise ValueError(
+        f"layers must be 'all' or a number of at least 1, got {layers!r}; "
+        "training = 'frozen' trains no layer of an encoder"
+    )
 
 
-def _share(settings: object, *names: str) -> None:
-    for name in names:
-        value = getattr(settings, name)
-        if not 0 <= value < 1:
-            raise ValueError(f"{name} must be at least 0 and below 1, got {value}")
+def _check_form(form: str) -> str:
+    known = ["auto", *FUSION_INPUTS]
+    if form not in known:
+        names = ", ".join(map(repr, known[:-1])) + f" or {known[-1]!r}"
+        raise PydanticCustomError("fusion_form", "Input should be {names}", {"names": names})
+    return form
 
 
-def _check_hidden(hidden: Sequence[int]) -> None:
-    if any(width < 1 for width in hidden):
-        raise ValueError(f"hidden must list widths of at least 1, got {hidden}")
-
-
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Widths = tuple[Count, ...]
+Layers = Annotated[Literal["all"] | int, BeforeValidator(_check_layers)]
 CultureInput = Literal["head", "embedding", "off"]
-Layers = Literal["all", "none"] | int
+Objective = Literal["soft_label", "multi_label_l1", "multi_label_bce"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class TrainConfig:
     """How long and how fast to train."""
 
-    epochs: int = 20
+    epochs: Count = 20
     """Passes over the training rows; the learning rate falls to zero over them."""
-    batch_size: int = 256
-    """Rows a step."""
-    learning_rate: float = 1e-3
+    batch_size: Count = 256
+    """Rows per batch."""
+    learning_rate: NonNegative = 1e-3
     """Peak learning rate of AdamW, after warm-up."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegative = 0.0
     """Decoupled weight decay of AdamW."""
-    warmup: float = 0.1
+    warmup: Fraction = 0.1
     """Share of the steps over which the learning rate rises."""
     gradient_clip: float = 1.0
-    """Largest norm of the gradient."""
-    patience: int = 5
-    """Epochs without a better validation score after which training ends."""
-    accumulation: int = 1
-    """Batches whose gradients are added up before a step."""
+    """Maximum norm of the gradient."""
+    patience: Count = 5
+    """Stop after this many epochs without a better validation score."""
+    accumulation: Count = 1
+    """Batches whose gradients are accumulated before each optimizer step."""
     precision: Literal["full", "bf16", "fp16"] = "full"
     """Number format of the forward pass; weights stay in full precision."""
     metric: Literal["log_loss", "accuracy", "macro_f1", "hamming"] = "log_loss"
-    """Which validation score decides on the best epoch."""
+    """Validation score that selects the best epoch."""
 
-    def __post_init__(self) -> None:
-        _at_least(self, epochs=1, batch_size=1, learning_rate=0, weight_decay=0)
-        _at_least(self, patience=1, accumulation=1)
-        _share(self, "warmup")
+    @property
+    def sign(self) -> int:
+        """1 if more of the metric is better, else -1."""
+        return -1 if self.metric == "log_loss" else 1
 
 
-@dataclass(frozen=True)
-class BranchConfig:
-    """One modality: a frozen encoder and a head on its features."""
+@dataclass(frozen=True, config=_STRICT)
+class SourceConfig:
+    """An encoder, frozen or fine-tuned, with a head on its features."""
+
+    _fine_tuned_only: ClassVar[tuple[str, ...]] = ("run", "layers")
 
     encoder: str
-    """The encoder's name, a model of transformers on the hub, or a folder."""
-    hidden: tuple[int, ...] = ()
-    """Widths of the head's hidden layers; none makes the head linear."""
-    dropout: float = 0.0
-    """Dropout in the head while training."""
-    penalty: tuple[float, ...] = (0.0,)
-    """Ridge penalties to try; the one with the best validation score is kept."""
+    """Name of the encoder, of a model on the Hugging Face hub, or a folder."""
+    training: Literal["frozen", "fine-tuned"] = "frozen"
+    """`frozen`: features are extracted once, and the head is trained on them; `fine-tuned`: encoder
+    and head are trained together."""
+    hidden: Widths = ()
+    """Widths of the head's hidden layers; without any, the head is linear."""
+    dropout: Fraction = 0.0
+    """Dropout in the head during training."""
+    penalty: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0.0,)
+    """Frozen only: ridge penalties to try; the one with the best validation score is kept."""
+    run: str = ""
+    """Fine-tuned only: a model folder whose trained encoder and head are used as they are."""
+    layers: Layers = "all"
+    """Fine-tuned only: layers of the encoder to train, `all` or the number of its last blocks."""
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        _check_hidden(self.hidden)
-        _share(self, "dropout")
-        if not self.penalty or min(self.penalty) < 0:
-            raise ValueError(f"penalty must list numbers of at least 0, got {self.penalty}")
+        unused = self._fine_tuned_only if self.frozen else ("penalty",)
+        defaults = {f.name: f.default for f in fields(self)}
+        extra = [name for name in unused if getattr(self, name) != defaults[name]]
+        if extra:
+            raise ValueError(f"training = {self.training!r} does not use {', '.join(extra)}")
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the encoder stays as it is."""
+        return self.training == "frozen"
 
 
-@dataclass(frozen=True)
-class FusionConfig:
-    """How image and caption are combined."""
+@dataclass(frozen=True, config=_STRICT)
+class ImageSourceConfig(SourceConfig):
+    """An image encoder, frozen or fine-tuned, with a head on its features."""
 
-    form: Literal["auto", "logits", "features"] = "auto"
-    """``logits``, ``features`` (the paper's), or the one with the better validation score."""
-    per_culture: Literal["auto", "on", "off"] = "auto"
-    """One pair of weights for each culture, or one for all."""
-    latent: int = 256
-    """Of the feature form: the size that both modalities are projected to."""
-    dropout: float = 0.5
-    """Of the feature form, while training."""
-    hidden: tuple[int, ...] = ()
-    """Of the feature form: widths of the layers behind the sum."""
-    modality_dropout: float = 0.3
-    """Of the feature form: share of the training rows that lose one modality."""
-    logits: TrainConfig = field(default_factory=TrainConfig)
-    """Training of the logit form, on out-of-fold answers of the branches."""
-    features: TrainConfig = field(default_factory=TrainConfig)
-    """Training of the feature form."""
+    _fine_tuned_only = ("run", "layers", "objective", "crop", "flip", "decoded", "workers")
 
-    def __post_init__(self) -> None:
-        _at_least(self, latent=1)
-        _check_hidden(self.hidden)
-        _share(self, "dropout", "modality_dropout")
-
-
-@dataclass(frozen=True)
-class ImageConfig:
-    """An image encoder that is trained with its head."""
-
-    encoder: str
-    """The encoder's name, a model of transformers on the hub, or a folder."""
-    run: str = ""
-    """A model folder: take its trained image model instead of training one."""
-    layers: Layers = "all"
-    """What of the encoder is trained: ``all``, ``none``, or so many of its last blocks."""
-    hidden: tuple[int, ...] = ()
-    """Widths of the head's hidden layers; none makes the head linear."""
-    dropout: float = 0.0
-    """Dropout in the head while training."""
-    objective: Literal["soft_label", "multi_label_l1", "multi_label_bce"] = "soft_label"
-    """``soft_label``: the histogram of the votes; ``multi_label_…``: what anyone felt, as the paper."""
-    crop: float = 0.9
-    """Smallest share of the picture's side that a training view shows; 1 shows all of it."""
+    objective: Objective = "soft_label"
+    """Fine-tuned only: `soft_label` learns the distribution of an artwork's votes; `multi_label_l1`
+    and `multi_label_bce` learn whether anyone chose each emotion, as in the paper."""
+    crop: Annotated[float, Field(ge=0.5, le=1)] = 0.9
+    """Fine-tuned only: minimum side of a training crop relative to the image; 1 disables cropping."""
     flip: bool = True
-    """Mirror half of the training views."""
+    """Fine-tuned only: mirror half of the training crops."""
     decoded: bool = False
-    """Keep decoded pictures on disk, so that an epoch does not decode them again."""
-    workers: int = 2
-    """Processes that decode."""
-    train: TrainConfig = field(default_factory=TrainConfig)
-
-    def __post_init__(self) -> None:
-        _check_hidden(self.hidden)
-        _check_layers(self.layers)
-        _share(self, "dropout")
-        _at_least(self, workers=0)
-        if not 0.5 <= self.crop <= 1:
-            raise ValueError(f"crop must be from 0.5 to 1, got {self.crop}")
+    """Fine-tuned only: keep decoded images on disk, so that later epochs do not decode them again."""
+    workers: Annotated[int, Field(ge=0)] = 2
+    """Fine-tuned only: processes that decode images."""
 
 
-@dataclass(frozen=True)
-class CaptionConfig:
-    """A text encoder that is trained with its head."""
+@dataclass(frozen=True, config=_STRICT)
+class CaptionSourceConfig(SourceConfig):
+    """A text encoder, frozen or fine-tuned, with a head on its features."""
 
-    encoder: str
-    """The encoder's name, a model of transformers on the hub, or a folder."""
-    run: str = ""
-    """A model folder: take its trained caption model instead of training one."""
-    depth: int = 0
-    """Keep so many of the encoder's layers, evenly chosen; 0 keeps all."""
-    layers: Layers = "all"
-    """What of the encoder is trained: ``all``, ``none``, or so many of its last blocks."""
-    freeze_embeddings: bool = False
-    """Leave the table of token vectors as it is: most of a multilingual model's weights."""
+    _fine_tuned_only = ("run", "layers", "freeze_embeddings")
+
+    depth: Annotated[int, Field(ge=0)] = 0
+    """Keep this many of the encoder's layers, evenly spaced; 0 keeps all."""
     vocabulary: Literal["all", "data"] = "all"
-    """``data``: drop the tokens that no training caption needs."""
-    hidden: tuple[int, ...] = ()
-    """Widths of the head's hidden layers; none makes the head linear."""
-    dropout: float = 0.0
-    """Dropout in the head while training."""
-    train: TrainConfig = field(default_factory=TrainConfig)
-
-    def __post_init__(self) -> None:
-        _check_hidden(self.hidden)
-        _check_layers(self.layers)
-        _share(self, "dropout")
-        _at_least(self, depth=0)
+    """`data`: drop the tokens that no training caption needs."""
+    freeze_embeddings: bool = False
+    """Fine-tuned only: do not train the token embeddings, most of a multilingual model's weights."""
 
 
-def _check_layers(layers: Layers) -> None:
-    if isinstance(layers, int) and layers < 1:
-        raise ValueError(f"layers must be 'all', 'none' or at least 1, got {layers}")
+@dataclass(frozen=True, config=_STRICT)
+class FusionConfig:
+    """How the sources are combined."""
+
+    form: Annotated[str, AfterValidator(_check_form)] = "auto"
+    """`logits`, `features` (the paper's), or `auto`: the one with the best validation score."""
+    per_culture: Literal["auto", "on", "off"] = "auto"
+    """Whether each culture has its own weights; `auto` tries both."""
+    latent: Count = 256
+    """Form `features`: the size to which the features of each source are projected."""
+    dropout: Fraction = 0.5
+    """Form `features`: dropout during training."""
+    hidden: Widths = ()
+    """Form `features`: widths of the layers after the sum."""
+    modality_dropout: Fraction = 0.3
+    """Form `features`, and joint training: share of the training rows that lose one source."""
+    logits: TrainConfig = field(default_factory=TrainConfig)
+    """Training of forms that combine logits."""
+    features: TrainConfig = field(default_factory=TrainConfig)
+    """Training of forms that combine features."""
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The forms to try."""
+        return tuple(FUSION_INPUTS) if self.form == "auto" else (self.form,)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_STRICT)
 class Recipe:
     """What every recipe has."""
 
     kind: ClassVar[str]
     culture: CultureInput = "head"
-    """How a culture enters: ``head``, its own deviation from a shared head; ``embedding``, a vector
-    added to the features; ``off``, not at all."""
-    seed: int = 0
-    """Of every random choice."""
-
-    def __post_init__(self) -> None:
-        _at_least(self, seed=0)
+    """How culture enters: `head`, each culture's own deviation from a shared head; `embedding`, a
+    vector added to the features; `off`, not at all."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of every random choice."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CompactConfig(Recipe):
-    """Frozen encoders, small heads, and their linear combination."""
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
+class SeparateConfig(Recipe):
+    """Sources trained one by one, then combined where there are two."""
 
-    kind: ClassVar[str] = "compact"
-    image: BranchConfig
-    caption: BranchConfig
+    kind: ClassVar[str] = "separate"
+    image: ImageSourceConfig | None = None
+    caption: CaptionSourceConfig | None = None
     fusion: FusionConfig = field(default_factory=FusionConfig)
-    folds: int = 5
-    """Parts of the training paintings; each is answered by branches that did not see it."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """Frozen sources only: the combination is fitted out of fold, on this many folds of artworks."""
+    held_out: Fraction = 0.0
+    """With a fine-tuned source: share of the training artworks that no source learns from, on which
+    the combination is fitted. With 0 it is fitted on what the sources learned from, as in the paper,
+    which only forms that combine features allow. Runs to be combined need equal shares and seeds."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        _at_least(self, folds=2)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TunedConfig(Recipe):
-    """Encoders trained one by one; where both are there, their linear combination afterwards."""
-
-    kind: ClassVar[str] = "tuned"
-    image: ImageConfig | None = None
-    caption: CaptionConfig | None = None
-    fusion: FusionConfig = field(default_factory=FusionConfig)
-    held_out: float = 0.0
-    """Share of the training paintings that the encoders do not see: the combination is fitted on
-    them. With 0 it is fitted on what the encoders learned from, as the paper did; that is open to
-    the form ``features`` only. Runs to be combined later need the same share and seed."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _share(self, "held_out")
-        if self.image is None and self.caption is None:
-            raise ValueError("a tuned recipe needs a group [image], [caption] or both")
-        if not self.held_out and self.fusion.form != "features" and self.image and self.caption:
+        if not self.sources:
+            raise ValueError("a recipe needs a section [image], [caption] or both")
+        if self.frozen and self.held_out:
+            raise ValueError("held_out needs a fine-tuned source; frozen sources use folds")
+        combines_logits = any(FUSION_INPUTS[form] == "logits" for form in self.fusion.forms)
+        if len(self.sources) > 1 and not self.frozen and not self.held_out and combines_logits:
             raise ValueError(
-                "held_out = 0 leaves the logit form nothing honest to be fitted on: "
+                "held_out = 0 leaves no unseen artworks to fit a combination of logits on: "
                 "set held_out to 0.1, or fusion.form to 'features'"
             )
 
+    @property
+    def sources(self) -> dict[str, SourceConfig]:
+        """The recipe's sources by name."""
+        sources = {"image": self.image, "caption": self.caption}
+        return {name: source for name, source in sources.items() if source is not None}
 
-@dataclass(frozen=True, kw_only=True)
+    @property
+    def frozen(self) -> bool:
+        """Whether all sources are frozen."""
+        return all(source.frozen for source in self.sources.values())
+
+
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class DistillationConfig(Recipe):
-    """A text model, and a smaller one that learns from it."""
+    """A caption model, and a smaller one that learns from it."""
 
     kind: ClassVar[str] = "distillation"
-    teacher: CaptionConfig
-    student: CaptionConfig
-    """Its ``encoder`` may be ``teacher``: the teacher's own layers, evenly chosen to ``depth``."""
+    teacher: CaptionSourceConfig
+    student: CaptionSourceConfig
+    """Its `encoder` may be `teacher`: `depth` of the teacher's own layers, evenly spaced."""
     alone: bool = True
-    """Train the student a second time without the teacher, to tell what the teacher was worth."""
-    temperature: float = 2.0
-    """Softens the teacher's answers (Hinton et al. 2015)."""
-    hard: float = 0.5
-    """Weight of the cross-entropy with the captions' own emotions."""
-    soft: float = 0.5
-    """Weight of the divergence from the teacher's softened answers."""
-    hidden: float = 1.0
+    """Also train the student without the teacher, to measure what the teacher is worth."""
+    temperature: Annotated[float, Field(gt=0)] = 2.0
+    """Softens the distributions of teacher and student (Hinton et al. 2015)."""
+    hard: NonNegative = 0.5
+    """Weight of the cross-entropy with the captions' labels."""
+    soft: NonNegative = 0.5
+    """Weight of the divergence from the teacher's softened distribution."""
+    hidden: NonNegative = 1.0
     """Weight of one minus the cosine between both models' hidden states (Sanh et al. 2019)."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        _at_least(self, hard=0, soft=0, hidden=0)
-        if self.temperature <= 0 or self.hard + self.soft <= 0:
-            raise ValueError("temperature and hard + soft must be above 0")
+        _need_fine_tuned(teacher=self.teacher, student=self.student)
+        if self.hard + self.soft <= 0:
+            raise ValueError("hard + soft must be above 0")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=_STRICT)
 class JointConfig(Recipe):
-    """Both encoders and their combination, trained together by painting."""
+    """Both encoders and their combination, trained together by artwork."""
 
     kind: ClassVar[str] = "joint"
-    image: ImageConfig
-    caption: CaptionConfig
+    image: ImageSourceConfig
+    caption: CaptionSourceConfig
     fusion: FusionConfig = field(default_factory=FusionConfig)
-    captions: int = 16
-    """Most captions of a painting in one step; others are drawn in other epochs."""
-    groups: int = 2
-    """Parts by length into which a step's captions are padded."""
+    captions: Count = 16
+    """Maximum captions of an artwork in one step; other epochs sample others."""
+    groups: Count = 2
+    """Groups of similar length into which the captions of a step are padded."""
     train: TrainConfig = field(default_factory=TrainConfig)
-    """Of all together; ``batch_size`` counts paintings."""
+    """Training of the whole model; `batch_size` counts artworks."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        _at_least(self, captions=1, groups=1)
-        if self.fusion.form == "auto" or self.fusion.per_culture == "auto":
-            raise ValueError("joint training needs fusion.form and fusion.per_culture decided")
+        _need_fine_tuned(image=self.image, caption=self.caption)
+        if "auto" in (self.fusion.form, self.fusion.per_culture):
+            raise ValueError("joint training needs fusion.form and fusion.per_culture, not 'auto'")
+
+
+def _need_fine_tuned(**sources: SourceConfig) -> None:
+    for name, source in sources.items():
+        if source.frozen:
+            raise ValueError(f"{name}.training must be 'fine-tuned' in this kind of recipe")
 
 
 RECIPES: dict[str, type[Recipe]] = {
-    recipe.kind: recipe for recipe in (CompactConfig, TunedConfig, DistillationConfig, JointConfig)
+    recipe.kind: recipe for recipe in (SeparateConfig, DistillationConfig, JointConfig)
 }
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with artaffect."""
+    names = (file.name for file in (files("artaffect") / "recipes").iterdir())
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+
+def load_recipe(name: str, kind: type[R], overrides: Sequence[str] = ()) -> R:
+    """Read a recipe by name, or a TOML file by path, and apply ``key.path=value`` overrides.
+
+    Args:
+        kind: the expected class of the recipe; ``Recipe`` accepts every kind.
+
+    Raises:
+        UnknownNameError: no recipe has this name.
+        ConfigError: the recipe does not fit its settings, or is of another kind.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        if name not in recipe_names():
+            raise UnknownNameError("recipe", name, recipe_names())
+        path = Path(str(files("artaffect") / "recipes" / f"{name}.toml"))
+    values = read_toml(path, name, overrides)
+    named = values.pop("kind", SeparateConfig.kind)
+    if named not in RECIPES:
+        raise ConfigError(f"{name}: {UnknownNameError('kind of recipe', str(named), RECIPES)}")
+    if not issubclass(RECIPES[named], kind):
+        raise ConfigError(f"{name} is a recipe of kind {named!r}; expected {kind.kind!r}")
+    recipe = parse_config(values, RECIPES[named], name)
+    assert isinstance(recipe, kind)
+    return recipe
+
+
+def read_toml(path: Path | None, name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a TOML file, or none without a file, with ``key.path=value`` overrides applied.
+
+    Raises:
+        ConfigError: the file cannot be read or is not TOML, or an override is not ``key=value``.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8") if path else "")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: not valid TOML: {error}") from None
+    for override in overrides:
+        _apply(values, override)
+    return values
+
+
+def parse_config(values: Mapping[str, Any], kind: type[T], source: str) -> T:
+    """Check values against a settings class.
+
+    Raises:
+        ConfigError: names every unknown key, missing key and value that does not fit.
+    """
+    unknown = list(_unknown_keys(values, kind))
+    if unknown:
+        raise ConfigError(f"{source}: " + "; ".join(unknown))
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            message = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] not in ("value_error", "missing"):
+                message += f", got {problem['input']!r}"
+            problems.append(": ".join(filter(None, (".".join(map(str, problem["loc"])), message))))
+        raise ConfigError(f"{source}: " + "; ".join(problems)) from None
+
+
+def settings_class(hint: Any) -> Any:
+    """The class in ``X | None``; any other hint unchanged."""
+    choices = [h for h in get_args(hint) if h is not type(None)]
+    return choices[0] if isinstance(hint, UnionType) and len(choices) == 1 else hint
+
+
+def _unknown_keys(values: Mapping[str, Any], kind: Any, prefix: str = "") -> Iterator[str]:
+    hints = get_type_hints(kind)
+    known = {f.name: settings_class(hints[f.name]) for f in fields(kind)}
+    for key, value in values.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {prefix}{close[0]}?" if close else f"known: {', '.join(known)}"
+            yield f"unknown key {prefix}{key} ({hint})"
+        elif is_dataclass(known[key]) and isinstance(value, Mapping):
+            yield from _unknown_keys(value, known[key], f"{prefix}{key}.")
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    """Set one value; the text after ``=`` is TOML, or else plain text."""
+    path, sign, text = override.partition("=")
+    if not sign or not path.strip():
+        raise ConfigError(f"an override has the form key.path=value, got {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, leaf = (part.strip() for part in path.split("."))
+    target = values
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise ConfigError(f"{override!r}: {parent} holds a value, not a group of settings")
+    target[leaf] = value

@@ -1,17 +1,18 @@
-"""Encode each unique picture and each unique caption once, and keep the result.
+"""The feature cache, and the struct of arrays that training and evaluation share.
 
-A cache belongs to one encoder: its folder is named by the digest of the encoder's weights and
-preprocessing. Inside, a row is known by the digest of what was encoded: the picture's bytes or the
-caption's text. So a changed picture or encoder is noticed, and a copy of a picture is not encoded
-twice. Shards are written whole while the work goes on: a run that was killed loses at most one.
+Each distinct image and caption is encoded once. A cache belongs to one encoder: its folder is named
+by a digest of the encoder's weights and preprocessing. Its keys are digests of what was encoded, an
+image's bytes or a caption's text, so that changes are noticed and copies are not encoded twice. Shards
+are written atomically during extraction: a run that is killed loses at most one.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +30,7 @@ from artaffect.runtime import atomic_file, cache_folder, progress_bar
 Encoder = ImageEncoder | TextEncoder
 
 _SHARD_SECONDS = 20.0
-"""A shard is written this often: what a kill can cost."""
+"""A shard is written this often; a kill costs at most this much work."""
 _SHARD_ROWS = 65536
 _IMAGE_BATCH = 32
 _TOKENS_PER_BATCH = 2048
@@ -42,43 +43,36 @@ class Features:
     values: np.ndarray
     """float32 [n, d]; the rows of broken inputs are zero."""
     broken: dict[int, str] = field(default_factory=dict)
-    """Position → why the picture could not be read."""
+    """Position → why the image cannot be read."""
 
     @property
     def usable(self) -> np.ndarray:
         """bool [n]: which rows hold features."""
-        keep = np.ones(len(self.values), bool)
-        keep[list(self.broken)] = False
-        return keep
+        return ~np.isin(np.arange(len(self.values)), list(self.broken))
 
 
 class FeatureCache:
-    """Features of one encoder on disk, as Arrow files of keys and vectors."""
+    """Features of one encoder on disk: Arrow files of keys and vectors."""
 
     def __init__(self, root: Path, encoder: Encoder) -> None:
         name = "image" if isinstance(encoder, ImageEncoder) else "text"
         self.folder = root / f"{name}-{fingerprint(encoder, encoder.settings())[:20]}"
         self.width = encoder.feature_dim
-        self._schema = pa.schema(
-            [("key", pa.binary(16)), ("values", pa.list_(pa.float32(), self.width))]
-        )
 
     def load(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """What is there: values float32 [n, d], and whether each key was found: bool [n]."""
+        """Stored vectors float32 [n, d], and whether each key is stored: bool [n]."""
         values = np.zeros((len(keys), self.width), np.float32)
-        found = np.zeros(len(keys), bool)
+        stored = np.zeros(len(keys), bool)
         wanted = pa.array(list(keys), pa.binary(16))
         for shard in sorted(self.folder.glob("*.arrow")):
             with pa.memory_map(str(shard)) as source:
                 table = pa.ipc.open_file(source).read_all().combine_chunks()
-                if not table.num_rows:
-                    continue
                 rows = pa.compute.index_in(wanted, value_set=table["key"].chunk(0))
                 rows = rows.fill_null(-1).to_numpy(zero_copy_only=False)
-                stored = table["values"].chunk(0).flatten().to_numpy().reshape(-1, self.width)
-                values[rows >= 0] = stored[rows[rows >= 0]]
-                found |= rows >= 0
-        return values, found
+                vectors = table["values"].chunk(0).flatten().to_numpy().reshape(-1, self.width)
+                values[rows >= 0] = vectors[rows[rows >= 0]]
+                stored |= rows >= 0
+        return values, stored
 
     def add(self, keys: Sequence[bytes], values: np.ndarray) -> None:
         """Write one shard: keys [n] and their vectors [n, d]."""
@@ -86,10 +80,10 @@ class FeatureCache:
         vectors = pa.FixedSizeListArray.from_arrays(
             pa.array(np.ascontiguousarray(values, np.float32).ravel()), self.width
         )
-        table = pa.table([pa.array(list(keys), pa.binary(16)), vectors], schema=self._schema)
+        table = pa.table({"key": pa.array(list(keys), pa.binary(16)), "values": vectors})
         with (
             atomic_file(self.folder / f"{digest}.arrow") as temporary,
-            pa.ipc.new_file(str(temporary), self._schema) as writer,
+            pa.ipc.new_file(str(temporary), table.schema) as writer,
         ):
             writer.write_table(table)
 
@@ -97,41 +91,39 @@ class FeatureCache:
 def extract_features(
     encoder: Encoder, inputs: Sequence[Path | str], cache: Path | None = None
 ) -> Features:
-    """Encode pictures (paths) or captions (texts), each distinct one once.
+    """Encode images (paths) or captions (texts), each distinct one once.
+
+    Features come in the order of ``inputs``. Images that cannot be read are listed, not replaced.
 
     Args:
-        encoder: decides what ``inputs`` are.
-        cache: the folder of all caches; the user's cache folder where none is given.
-
-    Returns:
-        Features in the order of ``inputs``. Pictures that cannot be read are listed, not replaced.
+        encoder: its type decides what ``inputs`` are.
+        cache: the folder of all caches; by default the user's cache folder.
     """
     store = FeatureCache(cache or cache_folder() / "features", encoder)
     keys, broken = _keys(encoder, inputs)
     unique = list(dict.fromkeys(key for key in keys if key is not None))
-    values, found = store.load(unique)
+    values, stored = store.load(unique)
     row_of = {key: row for row, key in enumerate(unique)}
     sample = {row_of[key]: item for key, item in zip(keys, inputs, strict=True) if key is not None}
-    missing = np.flatnonzero(~found).tolist()
+    missing = np.flatnonzero(~stored).tolist()
     unreadable: dict[int, str] = {}
-    if missing:
+    rows: list[int] = []
+    written = monotonic()
+    what = "images" if isinstance(encoder, ImageEncoder) else "captions"
+    with progress_bar() as bar:
+        task = bar.add_task(f"encoding {what}", total=len(missing), visible=bool(missing))
         items = [sample[row] for row in missing]
-        rows: list[int] = []
-        written = monotonic()
-        with progress_bar() as bar:
-            what = "pictures" if isinstance(encoder, ImageEncoder) else "captions"
-            task = bar.add_task(f"encoding {what}", total=len(items))
-            for positions, vectors, faults in encode(encoder, items):
-                done = [missing[position] for position in positions]
-                values[done] = vectors
-                rows += done
-                unreadable |= {missing[position]: fault for position, fault in faults.items()}
-                bar.advance(task, len(positions) + len(faults))
-                if len(rows) >= _SHARD_ROWS or monotonic() - written > _SHARD_SECONDS:
-                    store.add([unique[row] for row in rows], values[rows])
-                    rows, written = [], monotonic()
-            if rows:
+        for positions, vectors, faults in encode(encoder, items) if missing else ():
+            done = [missing[position] for position in positions]
+            values[done] = vectors
+            rows += done
+            unreadable |= {missing[position]: fault for position, fault in faults.items()}
+            bar.advance(task, len(positions) + len(faults))
+            if len(rows) >= _SHARD_ROWS or monotonic() - written > _SHARD_SECONDS:
                 store.add([unique[row] for row in rows], values[rows])
+                rows, written = [], monotonic()
+        if rows:
+            store.add([unique[row] for row in rows], values[rows])
     order = np.array([-1 if key is None else row_of[key] for key in keys], np.int64)
     broken |= {i: unreadable[row] for i, row in enumerate(order) if row in unreadable}
     result = np.zeros((len(inputs), encoder.feature_dim), np.float32)
@@ -144,10 +136,7 @@ Encoded = tuple[Sequence[int], np.ndarray, dict[int, str]]
 
 
 def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
-    """Encode in batches, without a cache; every position comes back once.
-
-    Runs on the GPU where there is one; the encoder is back where it was at the end.
-    """
+    """Encode in batches, on a GPU if there is one, without a cache; every position comes back once."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     home = next(encoder.parameters()).device
     encoder.eval().to(device)
@@ -155,7 +144,7 @@ def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
         if isinstance(encoder, ImageEncoder):
             yield from _encode_images(encoder, inputs, device)
         else:
-            yield from _encode_captions(encoder, [str(text) for text in inputs], device)
+            yield from _encode_captions(encoder, list(map(str, inputs)), device)
     finally:
         encoder.to(home)
 
@@ -169,31 +158,28 @@ def _encode_images(
         except ImageError as error:
             return str(error)
 
-    batches = [
-        range(i, min(i + _IMAGE_BATCH, len(files))) for i in range(0, len(files), _IMAGE_BATCH)
-    ]
+    def submit(start: int) -> list[Future[np.ndarray | str]]:
+        return [pool.submit(read, file) for file in files[start : start + _IMAGE_BATCH]]
+
     with ThreadPoolExecutor(2) as pool:  # decodes the next batch while this one is encoded
-        ahead = [pool.submit(read, files[i]) for i in batches[0]] if batches else []
-        for number, batch in enumerate(batches):
-            pending = ahead
-            upcoming = batches[number + 1] if number + 1 < len(batches) else ()
-            ahead = [pool.submit(read, files[i]) for i in upcoming]
-            results = [job.result() for job in pending]
-            faults = {i: r for i, r in zip(batch, results, strict=True) if isinstance(r, str)}
-            pixels = [r for r in results if not isinstance(r, str)]
-            positions = [i for i in batch if i not in faults]
+        upcoming = submit(0)
+        for start in range(0, len(files), _IMAGE_BATCH):
+            current, upcoming = upcoming, submit(start + _IMAGE_BATCH)
+            results = dict(enumerate((job.result() for job in current), start))
+            faults = {i: result for i, result in results.items() if isinstance(result, str)}
+            pixels = {i: r for i, r in results.items() if not isinstance(r, str)}
             vectors = np.zeros((0, encoder.feature_dim), np.float32)
             if pixels:
                 with torch.inference_mode():
-                    tensor = torch.from_numpy(np.stack(pixels)).to(device)
+                    tensor = torch.from_numpy(np.stack(list(pixels.values()))).to(device)
                     vectors = encoder.encode(tensor).float().cpu().numpy()
-            yield positions, vectors, faults
+            yield list(pixels), vectors, faults
 
 
 def _encode_captions(
     encoder: TextEncoder, captions: Sequence[str], device: torch.device
 ) -> Iterator[Encoded]:
-    """Longest first: batches of one length waste no padding, and the time left is not flattered."""
+    """Encode the longest first: batches of one length need no padding, and progress is not optimistic."""
     tokens = encoder.tokenize(captions)
     order = sorted(range(len(tokens)), key=lambda i: -len(tokens[i]))
     start = 0
@@ -212,19 +198,18 @@ def _keys(
 ) -> tuple[list[bytes | None], dict[int, str]]:
     if not isinstance(encoder, ImageEncoder):
         return [_digest(encoder.preprocessing(str(text)).encode()) for text in inputs], {}
+
+    def file_key(file: Path | str) -> bytes | None:
+        try:
+            return _digest(Path(file).read_bytes())
+        except OSError:
+            return None
+
     distinct = list(dict.fromkeys(inputs))
     with ThreadPoolExecutor(4) as pool:
-        digests = dict(zip(distinct, pool.map(_file_key, distinct), strict=True))
+        digests = dict(zip(distinct, pool.map(file_key, distinct), strict=True))
     keys = [digests[item] for item in inputs]
-    broken = {i: f"{inputs[i]}: no such file" for i, key in enumerate(keys) if key is None}
-    return keys, broken
-
-
-def _file_key(file: Path | str) -> bytes | None:
-    try:
-        return _digest(Path(file).read_bytes())
-    except OSError:
-        return None
+    return keys, {i: f"{inputs[i]}: no such file" for i, key in enumerate(keys) if key is None}
 
 
 def _digest(data: bytes) -> bytes:
@@ -233,18 +218,18 @@ def _digest(data: bytes) -> bytes:
 
 @dataclass(frozen=True)
 class AnnotationArrays:
-    """Annotations with their features."""
+    """Annotations as arrays, with the features of their images and captions."""
 
     artwork_ids: np.ndarray
     """Ids of the distinct artworks [p]."""
     image: Tensor
-    """float32 [p, d]; zero where an artwork has no picture, [p, 0] where no encoder looks at it."""
+    """float32 [p, d]; zero for an artwork without an image, [p, 0] without an image encoder."""
     artwork_has_image: Tensor
     """bool [p]."""
     artwork: Tensor
     """Each row's artwork as an index [n]."""
     caption: Tensor
-    """float32 [n, e]; [n, 0] where no encoder reads it."""
+    """float32 [n, e]; [n, 0] without a text encoder."""
     emotion: Tensor
     """int64 [n]."""
     culture: Tensor
@@ -252,15 +237,24 @@ class AnnotationArrays:
     culture_names: np.ndarray
     """object [n]."""
     unreadable: Sequence[str] = ()
-    """One line for each image that could not be read."""
+    """One line for each image that cannot be read."""
+    caption_texts: pa.ChunkedArray | None = None
+    """Each row's caption [n]."""
+    image_paths: np.ndarray | None = None
+    """Each artwork's image file, or None: object [p]."""
 
     def __len__(self) -> int:
         return len(self.emotion)
 
     @property
     def has_image(self) -> Tensor:
-        """bool [n]: whether the row's artwork has a picture."""
+        """bool [n]: whether the row's artwork has an image."""
         return self.artwork_has_image[self.artwork]
+
+    @property
+    def captions(self) -> list[str]:
+        """The captions of the rows, as Python strings."""
+        return [] if self.caption_texts is None else self.caption_texts.to_pylist()
 
     def votes(self, n_cultures: int = 0) -> Tensor:
         """Count the votes for each artwork: float32 [p, n_cultures + 1, 9].
@@ -268,27 +262,33 @@ class AnnotationArrays:
         Row 0 of an artwork counts the votes of all cultures; the others those of one culture each.
         """
         counts = torch.zeros(len(self.artwork_ids), n_cultures + 1, len(EMOTIONS))
-        one = torch.ones(())
-        everyone = torch.zeros_like(self.artwork)
-        counts.index_put_((self.artwork, everyone, self.emotion), one, accumulate=True)
-        if n_cultures:
-            known = self.culture > 0
-            target = (self.artwork[known], self.culture[known], self.emotion[known])
-            counts.index_put_(target, one, accumulate=True)
+        known = (self.culture > 0) & (self.culture <= n_cultures)
+        overall = (self.artwork, torch.zeros_like(self.artwork), self.emotion)
+        of_culture = (self.artwork[known], self.culture[known], self.emotion[known])
+        for index in (overall, of_culture):
+            counts.index_put_(index, torch.ones(()), accumulate=True)
         return counts
 
     def select(self, keep: Tensor) -> "AnnotationArrays":
         """The rows where ``keep`` (bool [n]) is true; all artworks stay."""
-        return AnnotationArrays(
-            self.artwork_ids,
-            self.image,
-            self.artwork_has_image,
-            self.artwork[keep],
-            self.caption[keep],
-            self.emotion[keep],
-            self.culture[keep],
-            self.culture_names[keep.numpy()],
-            self.unreadable,
+        texts = self.caption_texts
+        columns: dict[str, Any] = {
+            n: getattr(self, n)[keep] for n in ("artwork", "caption", "emotion", "culture")
+        }
+        columns["culture_names"] = self.culture_names[keep.numpy()]
+        columns["caption_texts"] = texts and texts.filter(pa.array(keep.numpy()))
+        return replace(self, **columns)
+
+    def with_images(self) -> "AnnotationArrays":
+        """The rows and artworks that have an image; the artworks are numbered anew."""
+        keep, rows = self.artwork_has_image, self.select(self.has_image)
+        return replace(
+            rows,
+            artwork_ids=self.artwork_ids[keep.numpy()],
+            image=self.image[keep],
+            artwork_has_image=keep[keep],
+            artwork=(keep.cumsum(0) - 1)[rows.artwork],
+            image_paths=None if self.image_paths is None else self.image_paths[keep.numpy()],
         )
 
 
@@ -299,19 +299,18 @@ def extract_arrays(
     cultures: Sequence[str],
     cache: Path | None = None,
 ) -> AnnotationArrays:
-    """Encode what a table names.
+    """Turn a table into arrays, and encode its images and captions.
 
     Args:
         cultures: the model's cultures, in its order.
-        cache: see :func:`extract_features`.
 
     Raises:
-        TableError: the folder of pictures is gone.
+        TableError: the folder of images is missing.
     """
     artworks, artwork = np.unique(table.codes("artwork_id")[1], return_inverse=True)
     ids = table.codes("artwork_id")[0][artworks]
     files = image_files(table, artwork, len(ids))
-    image, has_image, broken = encode_images(files, image_encoder, cache)
+    image, has_image, unreadable = encode_images(files, image_encoder, cache)
     caption = np.zeros((len(table), 0), np.float32)
     if text_encoder is not None:
         caption = extract_features(text_encoder, table.strings("caption"), cache).values
@@ -325,53 +324,45 @@ def extract_arrays(
         emotion=torch.from_numpy(table.emotion_codes()),
         culture=torch.from_numpy(culture_indices(table, cultures)),
         culture_names=names[codes],
-        unreadable=broken,
+        unreadable=unreadable,
+        caption_texts=table.rows["caption"],
+        image_paths=np.array(files, object),
     )
 
 
 def culture_indices(table: AnnotationTable, cultures: Sequence[str]) -> np.ndarray:
-    """Each row's culture as the model counts them, 0 for one it does not know: int64 [n]."""
+    """Each row's culture by the model's numbering, 0 for one it does not know: int64 [n]."""
     names, codes = table.codes("culture")
     index = {name: i for i, name in enumerate(cultures, start=1)}
-    found: np.ndarray = np.array([index.get(str(name), 0) for name in names], np.int64)[codes]
-    return found
+    return np.array([index.get(str(name), 0) for name in names], np.int64)[codes]
 
 
 def image_files(table: AnnotationTable, artwork: np.ndarray, count: int) -> list[Path | None]:
-    """Each artwork's picture.
-
-    Args:
-        artwork: each row's artwork as an index below ``count`` [n].
+    """The image file of each of ``count`` artworks; ``artwork`` holds each row's index [n].
 
     Raises:
-        TableError: the folder of pictures is gone.
+        TableError: the folder of images is missing.
     """
     names, codes = table.codes("image")
-    found: list[Path | None] = [None] * count
-    root = table.images
-    if (codes >= 0).any() and (root is None or not root.is_dir()):
+    root, known = table.images, codes >= 0
+    if known.any() and (root is None or not root.is_dir()):
         raise TableError(
-            f"the table's pictures were in {root}, which is not there: "
-            "import it again where they are"
+            f"the table's images were in {root}, which does not exist: import the table again"
         )
-    pairs = dict(zip(artwork[codes >= 0].tolist(), codes[codes >= 0].tolist(), strict=True))
-    for position, code in pairs.items():
-        found[position] = Path(root or "") / str(names[code])
-    return found
+    code_of = dict(zip(artwork[known].tolist(), codes[known].tolist(), strict=True))
+    paths = {i: Path(root or "") / str(names[code]) for i, code in code_of.items()}
+    return [paths.get(i) for i in range(count)]
 
 
 def encode_images(
     files: Sequence[Path | None], encoder: ImageEncoder | None, cache: Path | None
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Features [p, d], which artworks have them [p], and what cannot be read."""
-    pictured = np.array([file is not None for file in files], bool)
+    """Features [p, d], which artworks have an image [p], and what cannot be read."""
+    has_image = np.array([file is not None for file in files], bool)
     if encoder is None:
-        return np.zeros((len(files), 0), np.float32), pictured, []
+        return np.zeros((len(files), 0), np.float32), has_image, []
     values = np.zeros((len(files), encoder.feature_dim), np.float32)
-    if not pictured.any():
-        return values, pictured, []
     features = extract_features(encoder, [file for file in files if file is not None], cache)
-    positions = np.flatnonzero(pictured)
-    values[positions] = features.values
-    pictured[positions] = features.usable
-    return values, pictured, list(features.broken.values())
+    values[has_image] = features.values
+    has_image[has_image] = features.usable
+    return values, has_image, list(features.broken.values())

@@ -203,7 +203,7 @@ def test_bad_input_gets_one_clear_line(
         (["import", "artelingo", wrong, "--images", images, "--out", tmp_path / "o"], "found a, b"),
         (["import", "artelingo", wrong, "--out", tmp_path / "o"], "expected the columns"),
         (["predict", tmp_path / "norun", "--caption", "x"], "no such model folder"),
-        (["predict", tmp_path, "--caption", "x"], "is no model folder"),
+        (["predict", tmp_path, "--caption", "x"], "is not a model folder"),
         (["train", "--data", wrong, "--out", tmp_path / "o"], "not a table of annotations"),
         (["train", "compat", "--data", wrong, "--out", tmp_path / "o"], "Did you mean 'compact'"),
         (

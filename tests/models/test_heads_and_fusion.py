@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from artaffect.errors import ModelFolderError
-from artaffect.models.fusion import FeatureFusion, LinearFusion, LogitFusion, build_fusion
+from artaffect.models.fusion import (
+    FUSION_FORMS,
+    FeatureFusion,
+    LinearFusion,
+    LogitFusion,
+    build_fusion,
+)
 from artaffect.models.heads import EmotionHead, log_probabilities
 from artaffect.models.weights import load_weights
 
@@ -20,27 +26,32 @@ def only(column: int) -> torch.Tensor:
 
 
 def logit_fusion(per_culture: bool = False) -> LogitFusion:
-    fusion = LogitFusion(CULTURES, per_culture)
+    fusion = LogitFusion(("image", "caption"), CULTURES, per_culture)
+    randomize(fusion)
+    return fusion
+
+
+def randomize(fusion: LogitFusion) -> None:
     torch.manual_seed(1)
     fusion.log_prior.copy_(torch.randn(CULTURES + 1, 9).log_softmax(1))
     with torch.no_grad():
         fusion.weight.copy_(torch.rand_like(fusion.weight) + 0.2)
         fusion.bias.copy_(torch.randn(9) * 0.1)
-    return fusion
 
 
 def feature_fusion(per_culture: bool = False) -> FeatureFusion:
     torch.manual_seed(1)
-    fusion = FeatureFusion(5, 4, CULTURES, CULTURES * per_culture, latent=8).eval()
+    widths = {"image": 5, "caption": 4}
+    fusion = FeatureFusion(widths, CULTURES, CULTURES * per_culture, latent=8).eval()
     with torch.no_grad():
-        fusion.absent.normal_()
+        fusion.missing.normal_()
     return fusion
 
 
-def inputs(fusion: LinearFusion) -> tuple[torch.Tensor, torch.Tensor]:
+def inputs(fusion: LinearFusion) -> list[torch.Tensor]:
     torch.manual_seed(2)
-    widths = (9, 9) if isinstance(fusion, LogitFusion) else (5, 4)
-    return torch.randn(N, widths[0]), torch.randn(N, widths[1])
+    widths = (9, 9) if fusion.takes_logits else (5, 4)
+    return [torch.randn(N, widths[0]), torch.randn(N, widths[1])]
 
 
 FUSIONS = [
@@ -53,48 +64,74 @@ FUSIONS = [
 @pytest.mark.parametrize(("make", "per_culture"), FUSIONS)
 def test_fusion_contract(make: type[LinearFusion], per_culture: bool) -> None:
     fusion = make(per_culture)
-    image, caption = inputs(fusion)
-    logits = fusion(image, caption, BOTH, CULTURE)
+    pair = inputs(fusion)
+    logits = fusion(pair, BOTH, CULTURE)
     assert logits.shape == (N, 9)
-    torch.testing.assert_close(fusion(image[:1], caption[:1], BOTH[:1], CULTURE[:1]), logits[:1])
-    shares = fusion.shares(image, caption, BOTH, CULTURE)
+    first = fusion([x[:1] for x in pair], BOTH[:1], CULTURE[:1])
+    torch.testing.assert_close(first, logits[:1])
+    shares = fusion.shares(pair, BOTH, CULTURE)
     torch.testing.assert_close(shares.sum(1), torch.ones(N))
     assert (shares > 0).all()
     rebuilt = build_fusion(fusion.settings()).eval()
     load_weights(rebuilt, fusion.state_dict(), "copy")
-    torch.testing.assert_close(rebuilt(image, caption, BOTH, CULTURE), logits)
+    torch.testing.assert_close(rebuilt(pair, BOTH, CULTURE), logits)
+    assert FUSION_FORMS[fusion.form] is type(fusion) and fusion.sources == ("image", "caption")
+    terms = fusion.additive_terms(pair, BOTH, CULTURE)
+    if terms is not None:
+        assert list(terms) == ["prior", "image", "caption"]
+        torch.testing.assert_close(torch.stack(list(terms.values())).sum(0), logits)
 
 
 @pytest.mark.parametrize(("make", "per_culture"), FUSIONS)
 def test_what_is_missing_has_no_influence(make: type[LinearFusion], per_culture: bool) -> None:
     fusion = make(per_culture)
-    image, caption = inputs(fusion)
     for column in (0, 1):
-        pair = [image.clone(), caption.clone()]
-        before = fusion(*pair, only(column), CULTURE)
+        pair = inputs(fusion)
+        before = fusion(pair, only(column), CULTURE)
         pair[1 - column] = torch.full_like(pair[1 - column], 1e4)
-        torch.testing.assert_close(fusion(*pair, only(column), CULTURE), before)
+        torch.testing.assert_close(fusion(pair, only(column), CULTURE), before)
 
 
-def test_a_lone_modality_keeps_its_branchs_answer() -> None:
+def test_a_source_that_is_present_alone_keeps_its_own_prediction() -> None:
     fusion = logit_fusion()
-    image, caption = inputs(fusion)
-    for column, branch in ((0, image), (1, caption)):
-        answer = log_probabilities(fusion(image, caption, only(column), CULTURE))
-        torch.testing.assert_close(answer, log_probabilities(branch), atol=1e-5, rtol=1e-5)
-        shares = fusion.shares(image, caption, only(column), CULTURE)
+    pair = inputs(fusion)
+    for column, source in enumerate(pair):
+        prediction = log_probabilities(fusion(pair, only(column), CULTURE))
+        torch.testing.assert_close(prediction, log_probabilities(source), atol=1e-5, rtol=1e-5)
+        shares = fusion.shares(pair, only(column), CULTURE)
         assert shares[:, column].tolist() == [1.0] * N
 
 
 def test_logit_terms_add_up_exactly() -> None:
     fusion = logit_fusion(per_culture=True)
-    image, caption = inputs(fusion)
-    terms = fusion.terms(image, caption, BOTH, CULTURE)
+    pair = inputs(fusion)
+    terms = fusion.terms(pair, BOTH, CULTURE)
     total = fusion.log_prior[CULTURE] + terms.sum(1) + fusion.bias
-    torch.testing.assert_close(fusion(image, caption, BOTH, CULTURE), total)
+    torch.testing.assert_close(fusion(pair, BOTH, CULTURE), total)
     weight = fusion.weight[2]  # row 2 of the batch belongs to culture 2
-    said = image[2].log_softmax(0) - fusion.log_prior[2]
-    torch.testing.assert_close(terms[2, 0], weight[0] * said)
+    shift = pair[0][2].log_softmax(0) - fusion.log_prior[2]
+    torch.testing.assert_close(terms[2, 0], weight[0] * shift)
+
+
+def test_three_sources_are_combined_as_two_are() -> None:
+    sources = ("text_of_the_museum", "image", "caption")
+    fusions = [
+        LogitFusion(sources, CULTURES, per_culture=True),
+        FeatureFusion(dict.fromkeys(sources, 9), CULTURES, latent=8).eval(),
+    ]
+    present = torch.tensor([[i != j for j in range(3)] for i in (0, 1, 2, 3, 3, 3)])
+    for fusion in fusions:
+        if isinstance(fusion, LogitFusion):
+            randomize(fusion)
+        values = [torch.randn(N, 9) for _ in sources]
+        logits = fusion(values, present, CULTURE)
+        assert logits.shape == (N, 9)
+        torch.testing.assert_close(fusion(torch.stack(values), present, CULTURE), logits)
+        values[0][0], values[1][1], values[2][2] = 1e4, -1e4, 1e4  # those that are missing
+        torch.testing.assert_close(fusion(values, present, CULTURE), logits)
+        shares = fusion.shares(values, present, CULTURE)
+        torch.testing.assert_close(shares.sum(1), torch.ones(N))
+        assert build_fusion(fusion.settings()).sources == sources
 
 
 def test_a_blind_head_ignores_culture_and_a_seeing_one_starts_alike() -> None:
@@ -114,9 +151,9 @@ def test_a_blind_head_ignores_culture_and_a_seeing_one_starts_alike() -> None:
 def test_a_linear_head_starts_from_the_counts() -> None:
     head = EmotionHead(4, 0)
     counts = torch.tensor([9.0, 0, 0, 0, 0, 0, 0, 0, 0])
-    head.start(torch.randn(20, 4), counts)
-    answer = head(torch.randn(3, 4), torch.zeros(3, dtype=int)).softmax(1)
-    torch.testing.assert_close(answer, ((counts + 1) / 18).expand(3, 9))
+    head.initialize_from(torch.randn(20, 4), counts)
+    prediction = head(torch.randn(3, 4), torch.zeros(3, dtype=int)).softmax(1)
+    torch.testing.assert_close(prediction, ((counts + 1) / 18).expand(3, 9))
 
 
 def test_weights_that_do_not_fit_are_listed() -> None:

@@ -1,14 +1,19 @@
-"""Smaller text encoders say the same where they should; what is frozen stays."""
+"""Pruned text encoders predict the same where they should; frozen layers stay as they are."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from artaffect.errors import ConfigError
 from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
 from artaffect.models.pruning import blocks_of, prune_layers, prune_vocabulary, train_only
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
+from artaffect.models.vgg import Vgg16
+from tests import tiny
 
 CAPTIONS = [
     "Waves tower over a small boat under a black sky.",
@@ -50,11 +55,11 @@ def test_a_word_piece_vocabulary_is_pruned_too(encoder_folders: dict[str, Path])
 
 def test_layers_are_chosen_evenly_with_first_and_last(e5: TextEncoder) -> None:
     half = prune_layers(e5, 6)
-    _, mine = blocks_of(half.network)
-    _, theirs = blocks_of(e5.network)
-    assert len(mine) == 6
+    _, kept = blocks_of(half.network)
+    _, original = blocks_of(e5.network)
+    assert len(kept) == 6
     for new, old in enumerate([0, 2, 4, 7, 9, 11]):  # DistilBERT's choice
-        for a, b in zip(mine[new].parameters(), theirs[old].parameters(), strict=True):
+        for a, b in zip(kept[new].parameters(), original[old].parameters(), strict=True):
             assert torch.equal(a, b)
     assert features(half, CAPTIONS).shape == (3, 384)
     torch.testing.assert_close(features(prune_layers(e5, 12), CAPTIONS), features(e5, CAPTIONS))
@@ -62,12 +67,18 @@ def test_layers_are_chosen_evenly_with_first_and_last(e5: TextEncoder) -> None:
         prune_layers(e5, 13)
 
 
-@pytest.mark.parametrize(
-    "name", ["tiny_resnet", "tiny_vgg", "tiny_vit", "efficientnet_lite0", "e5_small"]
-)
-def test_the_last_blocks_are_trained_and_the_first_are_not(name: str, e5: TextEncoder) -> None:
-    encoder = e5 if name == "e5_small" else create_image_encoder(name)
-    network = encoder.network
+NETWORKS: dict[str, Callable[[Path], nn.Module]] = {
+    "resnet": lambda folder: create_image_encoder(str(tiny.save_tiny_resnet(folder))).network,
+    "vgg": lambda folder: Vgg16(divisor=16),
+    "vit": lambda folder: create_image_encoder(str(tiny.save_tiny_vit(folder))).network,
+    "efficientnet_lite0": lambda folder: create_image_encoder("efficientnet_lite0").network,
+    "e5_small": lambda folder: create_text_encoder("e5_small").network,
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_last_blocks_are_trained_and_the_first_are_not(name: str, tmp_path: Path) -> None:
+    network = NETWORKS[name](tmp_path / name)
     weights = dict(network.named_parameters())
     train_only(network, 1)
     free = [n for n, w in weights.items() if w.requires_grad]
@@ -81,8 +92,8 @@ def test_the_last_blocks_are_trained_and_the_first_are_not(name: str, e5: TextEn
         train_only(network, 99)
 
 
-def test_frozen_batch_norm_does_not_drift() -> None:
-    encoder: ImageEncoder = create_image_encoder("tiny_resnet")
+def test_frozen_batch_norm_does_not_drift(tmp_path: Path) -> None:
+    encoder: ImageEncoder = create_image_encoder(str(tiny.save_tiny_resnet(tmp_path / "resnet")))
     train_only(encoder.network, 1)
     encoder.train()
     before = {n: b.clone() for n, b in encoder.named_buffers() if "running" in n}
@@ -91,8 +102,9 @@ def test_frozen_batch_norm_does_not_drift() -> None:
     assert moved and all(".stages.2." in n for n in moved), moved
 
 
-def test_untrained_encoders_are_the_same_each_time() -> None:
-    for name in ("tiny_resnet", "tiny_vgg", "tiny_vit"):
-        a, b = create_image_encoder(name), create_image_encoder(name)
-        for x, y in zip(a.parameters(), b.parameters(), strict=True):
-            assert torch.equal(x, y)
+def test_untrained_encoders_are_the_same_each_time(tmp_path: Path) -> None:
+    for save in (tiny.save_tiny_resnet, tiny.save_tiny_vgg, tiny.save_tiny_vit):
+        a, b = (
+            load_file(save(tmp_path / f"{save.__name__}{i}") / "model.safetensors") for i in "ab"
+        )
+        assert a and all(torch.equal(a[name], b[name]) for name in a.keys() | b.keys())

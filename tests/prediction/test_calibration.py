@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from artaffect.config import CompactConfig
+from artaffect.config import SeparateConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.features import extract_arrays
 from artaffect.metrics.classification import log_loss
 from artaffect.models.checkpoint import load_model
 from artaffect.prediction.evaluation import predict_proba
-from artaffect.training.calibration import FEWEST, calibrate, fit_temperature
-from artaffect.training.compact import train_compact
+from artaffect.training.calibration import MIN_ROWS, calibrate, fit_temperature
 from artaffect.training.data import TrainingData
+from artaffect.training.separate import train_separate
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
@@ -47,7 +47,7 @@ def test_a_culture_with_few_captions_takes_the_temperature_of_all(
 ) -> None:
     model = load_model(tiny_run)
     rows = extract_arrays(sample_table, *model.encoders, model.cultures)
-    keep = (rows.culture != 1) | (torch.cumsum(rows.culture == 1, 0) < FEWEST)
+    keep = (rows.culture != 1) | (torch.cumsum(rows.culture == 1, 0) < MIN_ROWS)
     calibrate(model, rows.select(keep))
     together = fit_temperature(
         torch.from_numpy(predict_proba(model, rows.select(keep), calibrated=False)).log(),
@@ -58,10 +58,10 @@ def test_a_culture_with_few_captions_takes_the_temperature_of_all(
 
 
 def test_a_model_that_is_blind_to_culture_stays_blind(
-    sample_table: AnnotationTable, tiny_config: CompactConfig
+    sample_table: AnnotationTable, tiny_config: SeparateConfig
 ) -> None:
-    trained = train_compact(
-        TrainingData.of(sample_table), replace(tiny_config, culture="off"), n_resamples=10
+    trained = train_separate(
+        TrainingData.from_table(sample_table), replace(tiny_config, culture="off"), n_resamples=10
     )
     model = trained.model
     assert model.blind

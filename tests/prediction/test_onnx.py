@@ -11,7 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from artaffect.config import CompactConfig, DistillationConfig, JointConfig, Recipe, TunedConfig
+from artaffect.config import (
+    DistillationConfig,
+    JointConfig,
+    Recipe,
+    SeparateConfig,
+    load_recipe,
+    recipe_names,
+)
 from artaffect.errors import ExportError, ModelFolderError, OutputExistsError
 from artaffect.models.checkpoint import load_model, save_model
 from artaffect.models.emotion_model import EmotionModel
@@ -25,7 +32,6 @@ from artaffect.prediction.export import compare, export_onnx
 from artaffect.prediction.onnx import OnnxPredictor
 from artaffect.prediction.predictor import PredictionInput, load_predictor
 from artaffect.prediction.torch import TorchPredictor
-from artaffect.recipes import load_recipe, recipe_names
 from tests.absent import run_without
 from tests.conftest import Command
 
@@ -53,7 +59,7 @@ def saved_model(recipe: Recipe, folders: Mapping[str, Path], out: Path) -> Path:
     if branch is not None:
         caption = classifier(create_text_encoder(str(folders["bert"])), recipe, branch)
     if image is not None and caption is not None:
-        assert isinstance(recipe, CompactConfig | TunedConfig | JointConfig)
+        assert isinstance(recipe, SeparateConfig | JointConfig)
         fusion = fusion_of(recipe, image.encoder.feature_dim, caption.encoder.feature_dim)
     model = EmotionModel(image, caption, fusion, CULTURES, CULTURES).eval()
     for parameter in model.parameters():
@@ -79,9 +85,12 @@ def classifier(encoder: Any, recipe: Recipe, branch: Any) -> Any:
 
 
 def fusion_of(recipe: Any, image_dim: int, caption_dim: int) -> LinearFusion:
+    widths = {"image": image_dim, "caption": caption_dim}
     if recipe.fusion.form == "features":
-        return FeatureFusion(image_dim, caption_dim, len(CULTURES), latent=8, hidden=(6,))
-    fusion = LogitFusion(len(CULTURES), per_culture=recipe.fusion.per_culture != "off")
+        return FeatureFusion(widths, len(CULTURES), latent=8, hidden=(6,))
+    fusion = LogitFusion(
+        tuple(widths), len(CULTURES), per_culture=recipe.fusion.per_culture != "off"
+    )
     fusion.log_prior.copy_(torch.randn_like(fusion.log_prior).log_softmax(-1))
     return fusion
 
@@ -166,7 +175,7 @@ print([item.culture for item in prediction])
 def test_the_command_exports_and_predict_takes_the_folder(
     artaffect: Command, encoder_folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    run = saved_model(load_recipe("tiny-text", Recipe), encoder_folders, tmp_path / "run")
+    run = saved_model(load_recipe("tune-e5", Recipe), encoder_folders, tmp_path / "run")
     out = tmp_path / "int8"
     code, _, err = artaffect("export", run, "--out", out, "--int8")
     assert code == 0 and "differ from" in err

@@ -10,9 +10,15 @@ import typer.main
 
 import artaffect
 from artaffect.cli.main import app
-from artaffect.config import CompactConfig, Recipe
+from artaffect.config import (
+    JointConfig,
+    Recipe,
+    SeparateConfig,
+    load_recipe,
+    parse_config,
+    recipe_names,
+)
 from artaffect.errors import ConfigError, UnknownNameError
-from artaffect.recipes import load_recipe, parse_config, recipe_names
 from docs.tools.reference import PAGES, commands_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,39 +121,70 @@ def test_links_in_the_docs_lead_somewhere() -> None:
 
 def test_every_recipe_loads_and_some_are_found() -> None:
     assert "compact" in recipe_names()
-    for name in recipe_names():
+    own = (ROOT / "tests" / "recipes").glob("*.toml")
+    for name in [*recipe_names(), *map(str, own)]:
         load_recipe(name, Recipe)
 
 
 def test_settings_are_strict(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'compact'"):
-        load_recipe("compct", CompactConfig)
+        load_recipe("compct", SeparateConfig)
     for override, message in (
         ("caption.hiden=3", r"unknown key caption.hiden \(did you mean caption.hidden\?\)"),
         ("fusion.form=magic", r"fusion.form: Input should be 'auto', 'logits' or 'features'"),
-        ("caption.train.epochs=0", "epochs must be at least 1"),
-        ("caption.dropout=1.5", "dropout must be at least 0 and below 1"),
+        (
+            "caption.train.epochs=0",
+            r"caption.train.epochs: Input should be greater than or equal to 1, got 0",
+        ),
+        ("caption.dropout=1.5", r"caption.dropout: Input should be less than 1, got 1.5"),
         ("caption.train.epochs=many", "valid integer"),
         ("nonsense", "key.path=value"),
         ("seed.x=1", "seed holds a value"),
     ):
         with pytest.raises(ConfigError, match=message):
-            load_recipe("compact", CompactConfig, [override])
+            load_recipe("compact", SeparateConfig, [override])
     with pytest.raises(ConfigError, match=r"image: Field required"):
-        parse_config({}, CompactConfig, "nothing")
+        parse_config({}, JointConfig, "nothing")
+    with pytest.raises(ConfigError, match=r"nothing: a recipe needs a section \[image\]"):
+        parse_config({}, SeparateConfig, "nothing")
     (tmp_path / "bad.toml").write_text("a = ")
     with pytest.raises(ConfigError, match="not valid TOML"):
-        load_recipe(str(tmp_path / "bad.toml"), CompactConfig)
+        load_recipe(str(tmp_path / "bad.toml"), SeparateConfig)
     with pytest.raises(ConfigError, match="cannot be read"):
-        load_recipe(str(tmp_path / "none.toml"), CompactConfig)
+        load_recipe(str(tmp_path / "none.toml"), SeparateConfig)
+
+
+def test_settings_that_a_source_does_not_use_are_refused() -> None:
+    for recipe, override, message in (
+        ("compact", "image.crop=0.8", "image: training = 'frozen' does not use crop"),
+        ("compact", "caption.layers=2", "caption: training = 'frozen' does not use layers"),
+        ("tune-e5", "caption.penalty=[0.1]", "training = 'fine-tuned' does not use penalty"),
+        ("tune-e5", "caption.layers=none", "training = 'frozen' trains no layer of an encoder"),
+        ("compact", "held_out=0.1", "held_out needs a fine-tuned source"),
+        ("tune-e5-fusion", "held_out=0", "no unseen artworks to fit a combination of logits on"),
+        ("joint", "image.training=frozen", "does not use layers, crop, decoded"),
+        ("joint", "caption.freeze_embeddings=false", None),
+        ("joint", "fusion.form=auto", "joint training needs fusion.form"),
+        ("distill-e5", "hard=-1", "hard: Input should be greater than or equal to 0"),
+    ):
+        if message is None:
+            assert load_recipe(recipe, Recipe, [override]).kind == recipe
+            continue
+        with pytest.raises(ConfigError, match=message):
+            load_recipe(recipe, Recipe, [override])
+    plain = ["caption.training=frozen", "caption.freeze_embeddings=false"]
+    with pytest.raises(ConfigError, match="caption.training must be 'fine-tuned'"):
+        load_recipe("joint", Recipe, plain)
 
 
 def test_overrides_and_own_files_are_taken(tmp_path: Path) -> None:
-    config = load_recipe("compact", CompactConfig, ["caption.train.epochs=3", "fusion.form=logits"])
+    config = load_recipe(
+        "compact", SeparateConfig, ["caption.train.epochs=3", "fusion.form=logits"]
+    )
     assert (config.caption.train.epochs, config.fusion.form) == (3, "logits")
     own = tmp_path / "own.toml"
     own.write_text('[image]\nencoder = "resnet50"\n[caption]\nencoder = "xlm-roberta-base"\n')
-    assert load_recipe(str(own), CompactConfig).image.encoder == "resnet50"
+    assert load_recipe(str(own), SeparateConfig).image.encoder == "resnet50"
 
 
 def test_the_constraints_pin_torch_without_torchvision() -> None:

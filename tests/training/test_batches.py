@@ -1,4 +1,4 @@
-"""Rows come in batches as the tasks need them: nothing lost, nothing padded or encoded for nothing."""
+"""Batches hold what the tasks need: no row is lost, and little is padded."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from artaffect.data.image_cache import ImageCache, ImageViews
 from artaffect.data.preprocessing import ImagePreprocessing
-from artaffect.training.batches import (
+from artaffect.training.data import (
     ArtworkRows,
     BatchOrder,
     CaptionRows,
@@ -29,7 +29,7 @@ def collate(captions: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def captions(count: int = 230, **columns: torch.Tensor) -> CaptionRows:
     lengths = np.random.default_rng(0).integers(1, 40, count)
-    tokens = Tokens.of([[i + 1] * n for i, n in enumerate(lengths)])
+    tokens = Tokens.from_lists([[i + 1] * n for i, n in enumerate(lengths)])
     return CaptionRows(tokens, collate, number=torch.arange(count), **columns)
 
 
@@ -52,7 +52,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 def test_tokens_come_back_as_they_were() -> None:
     lists = [[1, 2, 3], [4], [], [5, 6]]
-    tokens = Tokens.of(lists)
+    tokens = Tokens.from_lists(lists)
     assert [tokens[i] for i in range(len(tokens))] == lists
     assert tokens.lengths.tolist() == [3, 1, 0, 2]
 
@@ -82,7 +82,7 @@ def test_a_caption_batch_is_padded_to_its_longest() -> None:
         CaptionRows(rows.tokens, collate, number=torch.arange(3))
 
 
-def test_a_painting_is_read_once_for_all_who_voted(pictures: list[Path]) -> None:
+def test_an_image_is_read_once_for_all_its_annotators(pictures: list[Path]) -> None:
     votes = torch.zeros(6, 3, 9)
     votes[:, 0, 4] = 2
     votes[1, 1, 4] = votes[1, 2, 4] = 1
@@ -99,7 +99,7 @@ def test_a_painting_is_read_once_for_all_who_voted(pictures: list[Path]) -> None
     assert batch["votes"].sum().item() == 2 + 2 + 2 + 1 + 1
 
 
-def test_a_joint_batch_joins_each_caption_with_its_picture(pictures: list[Path]) -> None:
+def test_a_joint_batch_joins_each_caption_with_its_image(pictures: list[Path]) -> None:
     owner = np.arange(230) % 6
     rows = captions(owner=torch.from_numpy(owner))
     joint = JointRows(

@@ -1,36 +1,37 @@
-"""Models that know the culture, against a law that says what knowing it is worth."""
+"""Models that know the culture, compared with what the generative model says it is worth."""
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from artaffect.config import BranchConfig, TrainConfig
+from artaffect.config import ImageSourceConfig, TrainConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.sample.generative_model import CULTURES, best_scores, feelings
 from artaffect.errors import ConfigError, TableError
 from artaffect.features import AnnotationArrays
 from artaffect.models.checkpoint import load_model
-from artaffect.training.branches import ImageBranch
 from artaffect.training.cultures import CULTURE_MODELS, train_culture_models
+from artaffect.training.sources import ImageSource, SourceContext
 from tests.conftest import Command
 
 
-def drawn_rows(paintings: int, votes: int, seed: int) -> AnnotationArrays:
-    """Paintings whose features tell scene and palette, judged by the sample's publics."""
+def sample_rows(artworks: int, votes: int, seed: int) -> AnnotationArrays:
+    """Artworks whose features encode scene and palette, with votes by the sample's cultures."""
     rng = np.random.default_rng(seed)
-    kind = np.arange(paintings) % 36
-    felt = feelings().reshape(36, 3, 9)
-    artwork = np.repeat(np.arange(paintings), 3 * votes)
-    culture = np.tile(np.repeat(np.arange(3), votes), paintings)
-    edges = felt[kind[artwork], culture].cumsum(1)
+    kind = np.arange(artworks) % 36
+    probabilities = feelings().reshape(36, 3, 9)
+    artwork = np.repeat(np.arange(artworks), 3 * votes)
+    culture = np.tile(np.repeat(np.arange(3), votes), artworks)
+    edges = probabilities[kind[artwork], culture].cumsum(1)
     emotion = (rng.random((len(artwork), 1)) * edges[:, -1:] > edges).sum(1)
     return AnnotationArrays(
-        artwork_ids=np.arange(paintings),
+        artwork_ids=np.arange(artworks),
         image=torch.eye(36)[torch.from_numpy(kind)],
-        artwork_has_image=torch.ones(paintings, dtype=torch.bool),
+        artwork_has_image=torch.ones(artworks, dtype=torch.bool),
         artwork=torch.from_numpy(artwork),
         caption=torch.zeros(len(artwork), 0),
         emotion=torch.from_numpy(emotion),
@@ -40,21 +41,24 @@ def drawn_rows(paintings: int, votes: int, seed: int) -> AnnotationArrays:
 
 
 @pytest.mark.parametrize(("n_cultures", "seen"), [(3, "image and culture"), (0, "image")])
-def test_a_head_for_each_culture_gains_what_the_law_states(n_cultures: int, seen: str) -> None:
+def test_a_head_for_each_culture_reaches_the_best_possible_score(
+    n_cultures: int, seen: str
+) -> None:
     settings = TrainConfig(epochs=60, batch_size=512, learning_rate=2e-2, patience=60)
-    config = BranchConfig("none", penalty=(1e-4,), train=settings)
-    branch = ImageBranch(config, 36, n_cultures, 0, "head")
-    val = drawn_rows(720, 6, 1)
-    head = branch.fit(drawn_rows(1440, 12, 0), val)
-    assert branch.log_loss(head, val) == pytest.approx(best_scores()[seen].log_loss, abs=0.03)
+    config = ImageSourceConfig("none", penalty=(1e-4,), train=settings)
+    encoder = SimpleNamespace(feature_dim=36)
+    source = ImageSource(config, encoder, SourceContext(n_cultures))  # type: ignore[arg-type]
+    source.fit(sample_rows(1440, 12, 0), sample_rows(720, 6, 1))
+    log_loss = source.log()["validation_log_loss"]
+    assert log_loss == pytest.approx(best_scores()[seen].log_loss, abs=0.03)
 
 
-def test_the_law_makes_the_culture_worth_knowing() -> None:
+def test_in_the_sample_the_culture_is_worth_knowing() -> None:
     best = best_scores()
     assert best["image"].log_loss - best["image and culture"].log_loss > 0.1
 
 
-def test_four_ways_are_trained_alike_and_compared_with_the_blind_one(
+def test_four_models_of_culture_are_compared_with_the_blind_one(
     artaffect: Command,
     sample_table: AnnotationTable,
     encoder_folders: dict[str, Path],
@@ -75,18 +79,18 @@ def test_four_ways_are_trained_alike_and_compared_with_the_blind_one(
     sets = [part for setting in settings for part in ("--set", setting)]
     out = tmp_path / "out"
     command = ("cultures", "--data", tmp_path / "t.parquet", "--out", out, "--paintings", 0, *sets)
-    code, said, err = artaffect(*command)
+    code, printed, err = artaffect(*command)
     assert code == 0, err
-    found = json.loads((out / "report.json").read_text("utf-8"))
-    assert [run["name"] for run in found["runs"]] == list(CULTURE_MODELS)
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert [run["name"] for run in report["runs"]] == list(CULTURE_MODELS)
     for kind in ("image", "caption", "both"):
-        pairs = [(c["first"], c["second"]) for c in found["comparison"][kind]["comparisons"]]
+        pairs = [(c["first"], c["second"]) for c in report["comparison"][kind]["comparisons"]]
         assert pairs == [(name, "blind") for name in ("embedding", "head", "weights")]
-    assert "both: head" in said
+    assert "both: head" in printed
     blind, weights = (load_model(out / "runs" / name) for name in ("blind", "weights"))
     assert blind.blind and len(blind.fusion.weight) == 1  # type: ignore[union-attr]
     assert len(weights.fusion.weight) == 4  # type: ignore[union-attr]
-    matrix = found["runs"][0]["cross_culture"]
+    matrix = report["runs"][0]["cross_culture"]
     rows = [matrix["overall"], *matrix["by_culture"].values()]
     answers = [scores["overall"]["metrics"] for scores in rows]
     assert all(answer == answers[0] for answer in answers), "blind: one answer for all"
@@ -97,9 +101,7 @@ def test_four_ways_are_trained_alike_and_compared_with_the_blind_one(
         train_culture_models(sample_table, "compact", sets[1::2] + ["seed=1"], out / "runs")
 
 
-def test_one_culture_gives_nothing_to_tell_apart(
-    sample_table: AnnotationTable, tmp_path: Path
-) -> None:
+def test_a_table_of_one_culture_is_refused(sample_table: AnnotationTable, tmp_path: Path) -> None:
     names, codes = sample_table.codes("culture")
     english = sample_table.select(names[codes] == "english")
     with pytest.raises(TableError, match="has only one culture, english"):

@@ -1,25 +1,28 @@
-"""The recipe never looks at what it must not see, and its folder holds all it needs."""
+"""A recipe never uses the test split, and its folder is complete and checked."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 
-from artaffect.config import CompactConfig
+from artaffect.config import ImageSourceConfig, SeparateConfig
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import NotFittedError, OutputExistsError, TableError
+from artaffect.errors import ModelFolderError, NotFittedError, OutputExistsError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.models.checkpoint import load_model
+from artaffect.models.folder import read_config, read_histories, write_checksums
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
-from artaffect.training.branches import CaptionBranch, ImageBranch, soft_labels
-from artaffect.training.compact import train_compact
 from artaffect.training.data import TrainingData
-from artaffect.training.fusion import fold_of_artwork, out_of_fold_logits
 from artaffect.training.run import train_run
+from artaffect.training.separate import fold_of_artwork, out_of_fold_logits, train_separate
+from artaffect.training.sources import CaptionSource, ImageSource, Source, SourceContext
 
 
 def tiny_rows(table: AnnotationTable, encoders: dict[str, Path], split: str) -> AnnotationArrays:
@@ -33,12 +36,12 @@ def tiny_rows(table: AnnotationTable, encoders: dict[str, Path], split: str) -> 
 
 
 def test_the_test_split_has_no_influence(
-    sample_table: AnnotationTable, tiny_config: CompactConfig
+    sample_table: AnnotationTable, tiny_config: SeparateConfig
 ) -> None:
     splits = np.array(sample_table.strings("split"))
     without = sample_table.select(splits != "test")
     whole, part = (
-        train_compact(TrainingData.of(t), tiny_config, n_resamples=5)
+        train_separate(TrainingData.from_table(t), tiny_config, n_resamples=5)
         for t in (sample_table, without)
     )
     assert whole.evaluation == part.evaluation
@@ -46,7 +49,7 @@ def test_the_test_split_has_no_influence(
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
-def test_folds_are_by_painting_and_even() -> None:
+def test_folds_are_by_artwork_and_of_equal_size() -> None:
     folds = fold_of_artwork(np.array([f"a{i}" for i in range(103)]), 5, seed=0)
     assert torch.bincount(folds).tolist() == [21, 21, 21, 20, 20]
 
@@ -55,7 +58,8 @@ def test_soft_labels_hold_every_vote_once_per_culture_and_once_for_all(
     sample_table: AnnotationTable, encoder_folders: dict[str, Path]
 ) -> None:
     rows = tiny_rows(sample_table, encoder_folders, "val")
-    data = soft_labels(rows, 3).columns
+    config = ImageSourceConfig(str(encoder_folders["resnet"]))
+    data = ImageSource.create(config, SourceContext(3)).head_rows(rows).columns
     by_culture = [data["votes"][data["culture"] == c].sum() for c in range(4)]
     assert by_culture[0] == sum(by_culture[1:]) == len(rows)
     assert len(data["votes"]) == 4 * len(rows.artwork_ids)
@@ -66,7 +70,7 @@ def test_soft_labels_hold_every_vote_once_per_culture_and_once_for_all(
 @pytest.mark.parametrize("culture", ["head", "off"])
 def test_every_form_of_fusion_trains_saves_and_loads(
     sample_table: AnnotationTable,
-    tiny_config: CompactConfig,
+    tiny_config: SeparateConfig,
     tmp_path: Path,
     form: str,
     per_culture: str,
@@ -81,13 +85,13 @@ def test_every_form_of_fusion_trains_saves_and_loads(
     assert (model.image.head.deviation is None) == (culture == "off")
 
 
-def test_rows_without_a_picture_still_teach_the_caption(
-    sample_table: AnnotationTable, tiny_config: CompactConfig
+def test_rows_without_an_image_still_train_the_caption_source(
+    sample_table: AnnotationTable, tiny_config: SeparateConfig
 ) -> None:
     artworks = sample_table.strings("artwork_id")
-    unpictured = set(sorted(set(artworks))[::2])
+    without_image = set(sorted(set(artworks))[::2])
     images = [
-        None if artwork in unpictured else image
+        None if artwork in without_image else image
         for artwork, image in zip(artworks, sample_table.strings("image"), strict=True)
     ]
     index = sample_table.rows.column_names.index("image")
@@ -97,7 +101,7 @@ def test_rows_without_a_picture_still_teach_the_caption(
         pa.array(images, pa.string()).dictionary_encode(),
     )
     table = AnnotationTable(rows, sample_table.provenance)
-    trained = train_compact(TrainingData.of(table), tiny_config, n_resamples=5)
+    trained = train_separate(TrainingData.from_table(table), tiny_config, n_resamples=5)
     val = table.of_split("val")
     left_out = val.strings("image").count(None)
     protocol = trained.evaluation.protocol
@@ -105,59 +109,90 @@ def test_rows_without_a_picture_still_teach_the_caption(
     assert protocol["rows"] == len(val) - left_out
 
 
-def test_one_culture_needs_no_culture_head(
-    sample_table: AnnotationTable, tiny_config: CompactConfig
+def test_with_one_culture_there_is_no_culture_head(
+    sample_table: AnnotationTable, tiny_config: SeparateConfig
 ) -> None:
     english = sample_table.select(np.array(sample_table.strings("culture")) == "english")
-    trained = train_compact(TrainingData.of(english), tiny_config, n_resamples=5)
+    trained = train_separate(TrainingData.from_table(english), tiny_config, n_resamples=5)
     assert trained.model.cultures == ("english",)
     assert trained.model.image.head.deviation is None
     assert "both, culture not told" not in trained.evaluation.models
 
 
-def test_what_cannot_be_trained_is_refused_before_the_work(
-    sample_table: AnnotationTable, tiny_config: CompactConfig, tmp_path: Path
+def test_what_cannot_be_trained_is_refused_before_the_work_begins(
+    sample_table: AnnotationTable, tiny_config: SeparateConfig, tmp_path: Path
 ) -> None:
     with pytest.raises(TableError, match="no rows in split 'val'"):
-        train_compact(TrainingData.of(sample_table.of_split("train")), tiny_config)
+        train_separate(TrainingData.from_table(sample_table.of_split("train")), tiny_config)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").write_text("x")
     with pytest.raises(OutputExistsError, match="holds no SHA256SUMS"):
         train_run(sample_table, tiny_config, tmp_path / "taken", overwrite=True)
     moved = AnnotationTable(sample_table.rows, {"images": str(tmp_path / "gone")})
-    with pytest.raises(TableError, match="which is not there"):
-        train_compact(TrainingData.of(moved), tiny_config)
+    with pytest.raises(TableError, match="which does not exist"):
+        train_separate(TrainingData.from_table(moved), tiny_config)
 
 
-def test_a_branch_must_choose_before_it_refits(
-    sample_table: AnnotationTable, tiny_config: CompactConfig, encoder_folders: dict[str, Path]
+def test_the_training_log_stays_with_the_run(tiny_run: Path, tmp_path: Path) -> None:
+    log, histories = read_config(tiny_run)["training_log"], read_histories(tiny_run)
+    assert set(log) == set(histories) == {"image", "caption", "fusion"}
+    for name, history in histories.items():
+        assert [epoch["epoch"] for epoch in history] == list(range(1, len(history) + 1))
+        best = history[log[name]["best_epoch"] - 1]
+        assert best["log_loss"] == log[name]["validation_log_loss"]
+        assert best["log_loss"] == min(epoch["log_loss"] for epoch in history)
+    assert log["image"]["penalty"] == 0.1
+    assert "history" not in (tiny_run / "config.json").read_text("utf-8")
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "copy"))
+    with (copy / "metrics.jsonl").open("a") as file:
+        file.write("{}\n")
+    with pytest.raises(ModelFolderError, match="metrics.jsonl is not the file that was saved"):
+        load_model(copy)
+
+
+def test_a_folder_of_an_older_format_is_refused_in_one_line(tiny_run: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_run, tmp_path / "copy"))
+    config = read_config(copy)
+    (copy / "config.json").write_text(json.dumps({**config, "format": 1}), "utf-8")
+    write_checksums(copy)
+    with pytest.raises(
+        ModelFolderError, match="has format 1; this version reads format 2: train it again$"
+    ):
+        load_model(copy)
+
+
+def test_a_source_must_be_fitted_before_it_is_refitted(
+    sample_table: AnnotationTable, tiny_config: SeparateConfig, encoder_folders: dict[str, Path]
 ) -> None:
     rows = tiny_rows(sample_table, encoder_folders, "val")
-    branch = ImageBranch(
-        replace(tiny_config.image, penalty=(0.1, 100.0)), rows.image.shape[1], 3, seed=0
-    )
+    assert tiny_config.image is not None
+    config = replace(tiny_config.image, penalty=(0.1, 100.0))
+    source = ImageSource.create(config, SourceContext(3))
     with pytest.raises(NotFittedError, match="call fit first"):
-        branch.refit(rows)
-    head = branch.fit(rows, rows)
-    again = branch.refit(rows)
-    assert branch.penalty_ == 0.1
+        source.refit(rows)
+    head = source.fit(rows, rows).head
+    again = source.refit(rows)
+    assert source.penalty_ == source.log()["penalty"] == 0.1
     torch.testing.assert_close(head.shared.weight, again.shared.weight)
-    assert branch.logits(head, rows).shape == (2, len(rows), 9)
+    assert source.logits(head, rows).shape == (2, len(rows), 9)
 
 
-def test_out_of_fold_answers_come_from_other_paintings(
-    sample_table: AnnotationTable, tiny_config: CompactConfig, encoder_folders: dict[str, Path]
+def test_out_of_fold_logits_come_from_other_artworks(
+    sample_table: AnnotationTable, tiny_config: SeparateConfig, encoder_folders: dict[str, Path]
 ) -> None:
-    """A painting's own votes have no influence on what is said of it, only on what is said of others."""
+    """An artwork's own votes influence the logits of other artworks only."""
     rows = tiny_rows(sample_table, encoder_folders, "train")
-    image = ImageBranch(tiny_config.image, rows.image.shape[1], 0, seed=0)
-    caption = CaptionBranch(tiny_config.caption, rows.caption.shape[1], 0, seed=0)
-    image.fit(rows, rows)
-    caption.fit(rows, rows)
-    before = out_of_fold_logits(image, caption, rows, 2, seed=0)
-    mine = rows.artwork == 0
-    turned = replace(rows, emotion=torch.where(mine, (rows.emotion + 4) % 9, rows.emotion))
-    after = out_of_fold_logits(image, caption, turned, 2, seed=0)
-    torch.testing.assert_close(after.image[:, mine], before.image[:, mine], rtol=0, atol=0)
-    torch.testing.assert_close(after.caption[:, mine], before.caption[:, mine], rtol=0, atol=0)
-    assert not torch.equal(after.image, before.image)
+    assert tiny_config.image is not None and tiny_config.caption is not None
+    sources: list[Source[Any, Any]] = [
+        ImageSource.create(tiny_config.image, SourceContext(0)),
+        CaptionSource.create(tiny_config.caption, SourceContext(0), rows.captions),
+    ]
+    for source in sources:
+        source.fit(rows, rows)
+    before = out_of_fold_logits(sources, rows, 2, seed=0)
+    mask = rows.artwork == 0
+    turned = replace(rows, emotion=torch.where(mask, (rows.emotion + 4) % 9, rows.emotion))
+    after = out_of_fold_logits(sources, turned, 2, seed=0)
+    for name in ("image", "caption"):
+        torch.testing.assert_close(after[name][:, mask], before[name][:, mask], rtol=0, atol=0)
+    assert not torch.equal(after["image"], before["image"])

@@ -1,4 +1,4 @@
-"""A training that was killed ends as if it had not been."""
+"""A training that was killed ends with the same weights as one that was not."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from torch import nn
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
 from artaffect.models.heads import EmotionHead
-from artaffect.training.batches import Batch, TensorRows
+from artaffect.training.data import Batch, TensorRows
 from artaffect.training.objectives import ClassificationTask
 from artaffect.training.trainer import StepOutput, Trainer
 
@@ -34,7 +34,7 @@ def head() -> EmotionHead:
 
 
 class Killed(Exception):
-    """Stands for a kill."""
+    """Raised in place of a kill."""
 
 
 class Dying(nn.Module):
@@ -71,7 +71,7 @@ def loss(model: EmotionHead) -> float:
 
 @pytest.mark.parametrize("die_at", [1, 5, 13, 14, 30, 51])
 @pytest.mark.parametrize("accumulation", [1, 3])
-def test_a_broken_training_goes_on_to_the_same_weights(
+def test_an_interrupted_training_ends_with_the_same_weights(
     tmp_path: Path, die_at: int, accumulation: int
 ) -> None:
     config = TrainConfig(epochs=4, batch_size=16, learning_rate=0.02, accumulation=accumulation)
@@ -148,10 +148,10 @@ def test_kill_minus_nine_changes_nothing(tmp_path: Path) -> None:
     process.wait()
     assert not (tmp_path / "out.pt").exists()
     subprocess.run([sys.executable, "-c", code], check=True)
-    found = torch.load(tmp_path / "out.pt", weights_only=True)
+    resumed = torch.load(tmp_path / "out.pt", weights_only=True)
     whole = train(None).state_dict()
     for name, value in whole.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+        torch.testing.assert_close(resumed[name], value, rtol=0, atol=0)
 
 
 TWO = """
@@ -176,23 +176,23 @@ def test_a_batch_that_processes_cannot_share_is_refused(tmp_path: Path) -> None:
     script.write_text(code.replace("Trainer(CONFIG)", "Trainer(TrainConfig(batch_size=15))"))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    found = subprocess.run(
+    process = subprocess.run(
         [*launch, str(script)], env=environment, capture_output=True, text=True, timeout=240
     )
-    assert found.returncode != 0
-    assert "batch_size = 15 cannot be shared by 2 processes" in found.stderr
+    assert process.returncode != 0
+    assert "batch_size = 15 cannot be shared by 2 processes" in process.stderr
 
 
-def test_two_processes_give_the_single_processs_result(tmp_path: Path) -> None:
+def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     root = str(Path(__file__).resolve().parents[2])
     script = tmp_path / "two.py"
     script.write_text(TWO.format(root=root, out=str(tmp_path / "two.pt")))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    found = subprocess.run(
+    process = subprocess.run(
         [*launch, str(script)], env=environment, capture_output=True, text=True, timeout=240
     )
-    assert found.returncode == 0, found.stderr[-2000:]
+    assert process.returncode == 0, process.stderr[-2000:]
     torch.manual_seed(7)
     model = EmotionHead(9, 0)
     Trainer(CONFIG).fit(ClassificationTask(model), rows(192))

@@ -31,10 +31,12 @@ def votes() -> torch.Tensor:
 def test_the_papers_loss_is_the_mean_error_of_the_bits() -> None:
     batch = {"features": torch.randn(3, 4), "culture": torch.zeros(3, dtype=int), "votes": votes()}
     model = head(multi_label=True)
-    said = model(batch["features"], batch["culture"]).sigmoid()
-    felt = (votes() > 0).float()
-    torch.testing.assert_close(MultiLabelTask(model, "l1")(batch).loss, (said - felt).abs().mean())
-    by_hand = -(felt * said.log() + (1 - felt) * (1 - said).log()).mean()
+    predicted = model(batch["features"], batch["culture"]).sigmoid()
+    target = (votes() > 0).float()
+    torch.testing.assert_close(
+        MultiLabelTask(model, "l1")(batch).loss, (predicted - target).abs().mean()
+    )
+    by_hand = -(target * predicted.log() + (1 - target) * (1 - predicted).log()).mean()
     torch.testing.assert_close(MultiLabelTask(model, "bce")(batch).loss, by_hand)
 
 
@@ -46,7 +48,7 @@ def test_a_multi_label_head_becomes_a_distribution_in_proportion() -> None:
     torch.testing.assert_close(shares, bits / bits.sum(1, keepdim=True))
 
 
-def test_a_picture_is_encoded_once_for_all_its_rows() -> None:
+def test_an_image_is_encoded_once_for_all_its_rows() -> None:
     seen: list[int] = []
 
     class Encoder(nn.Module):
@@ -89,18 +91,18 @@ def test_distillation_adds_hard_soft_and_hidden_losses() -> None:
     task, batch = distil((0.3, 0.7, 2.0), student)
     output = task.train()(batch)
     features = batch["teacher"]
-    mine = student(features, batch["culture"])
-    theirs = task.teacher(features, batch["culture"])
-    p, q = (theirs / 2).softmax(-1), (mine / 2).log_softmax(-1)
+    own = student(features, batch["culture"])
+    teacher = task.teacher(features, batch["culture"])
+    p, q = (teacher / 2).softmax(-1), (own / 2).log_softmax(-1)
     soft = 4 * (p * (p.log() - q)).sum(1).mean()
-    hard = F.cross_entropy(mine, batch["emotion"])
-    torch.testing.assert_close(output.parts["soft"], soft)
-    torch.testing.assert_close(output.parts["hard"], hard)
-    assert output.parts["hidden"].item() == pytest.approx(0, abs=1e-6)  # the same features
+    hard = F.cross_entropy(own, batch["emotion"])
+    torch.testing.assert_close(output.terms["soft"], soft)
+    torch.testing.assert_close(output.terms["hard"], hard)
+    assert output.terms["hidden"].item() == pytest.approx(0, abs=1e-6)  # the same features
     torch.testing.assert_close(output.loss, 0.3 * hard + 0.7 * soft, atol=1e-5, rtol=1e-5)
 
 
-def test_the_teacher_neither_learns_nor_forgets() -> None:
+def test_the_teacher_is_not_trained_and_has_no_dropout() -> None:
     task, batch = distil((0.0, 1.0, 0.0), head())
     first, second = task.train()(batch).loss, task.train()(batch).loss
     assert first.item() == second.item()  # no dropout in the teacher
@@ -109,7 +111,7 @@ def test_the_teacher_neither_learns_nor_forgets() -> None:
     assert any(weight.grad is not None for weight in task.student.parameters())
 
 
-def test_a_student_that_says_what_its_teacher_says_has_nothing_to_learn() -> None:
+def test_a_student_that_equals_its_teacher_has_no_loss() -> None:
     student = head()
     task, batch = distil((0.0, 1.0, 0.0), student)
     task.teacher.load_state_dict(student.state_dict())
@@ -129,5 +131,5 @@ def test_a_culture_embedding_starts_as_no_difference_and_learns_one() -> None:
         optimizer.zero_grad()
         ClassificationTask(model)(batch).loss.backward()
         optimizer.step()
-    answers = model(features, culture).argmax(1)
-    assert (answers == culture).float().mean() > 0.9
+    predictions = model(features, culture).argmax(1)
+    assert (predictions == culture).float().mean() > 0.9

@@ -1,4 +1,4 @@
-"""The one loop learns, repeats itself, keeps the best epoch and stops in time."""
+"""The training loop learns, is reproducible, keeps the best epoch and stops early."""
 
 import math
 
@@ -9,12 +9,12 @@ from torch.nn import functional as F
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
 from artaffect.models.heads import EmotionHead
-from artaffect.training.batches import TensorRows
+from artaffect.training.data import TensorRows
 from artaffect.training.objectives import (
     ClassificationTask,
     FusionTask,
     SoftLabelTask,
-    forget_culture,
+    drop_culture,
 )
 from artaffect.training.trainer import Trainer, _rate
 
@@ -40,8 +40,8 @@ def test_it_learns_what_can_be_learned() -> None:
     head, losses = fit(TrainConfig(epochs=30, batch_size=32, learning_rate=0.05))
     assert losses[-1] < losses[0] / 3
     data = rows().columns
-    answers = head(data["features"], data["culture"]).argmax(1)
-    assert (answers == data["emotion"]).float().mean() > 0.95
+    predictions = head(data["features"], data["culture"]).argmax(1)
+    assert (predictions == data["emotion"]).float().mean() > 0.95
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
@@ -81,7 +81,7 @@ def test_a_metric_of_which_more_is_better_keeps_its_best_epoch() -> None:
 def test_a_metric_that_the_validation_does_not_give_is_refused() -> None:
     config = TrainConfig(epochs=1, metric="hamming")
     with pytest.raises(
-        ConfigError, match="'hamming' is no score of this training: choose one of l"
+        ConfigError, match="'hamming' is not computed in this training: choose one of l"
     ):
         Trainer(config).fit(
             ClassificationTask(EmotionHead(9, 0)), rows(), lambda: {"log_loss": 1.0}
@@ -144,22 +144,24 @@ def test_the_penalty_shrinks_weights() -> None:
     assert sizes[1] < sizes[0] / 4
 
 
-def test_some_rows_forget_their_culture_and_a_blind_model_none() -> None:
+def test_some_rows_lose_their_culture_but_none_of_a_blind_model() -> None:
     torch.manual_seed(0)
     culture = torch.full((4000,), 2)
-    forgotten = forget_culture(culture, 3)
+    forgotten = drop_culture(culture, 3)
     assert set(forgotten.tolist()) == {0, 2}
     assert (forgotten == 0).float().mean() == pytest.approx(1 / 4, abs=0.03)
-    assert (forget_culture(culture, 0) == culture).all()
+    assert (drop_culture(culture, 0) == culture).all()
 
 
 def test_modality_dropout_drops_one_at_a_time() -> None:
     seen: list[torch.Tensor] = []
 
     class Spy(torch.nn.Module):
-        def forward(self, image, caption, present, culture):  # type: ignore[no-untyped-def]
+        sources = ("image", "caption")
+
+        def forward(self, inputs, present, culture):  # type: ignore[no-untyped-def]
             seen.append(present)
-            return image
+            return inputs[0]
 
     n = 3000
     batch = {

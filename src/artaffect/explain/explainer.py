@@ -10,7 +10,7 @@ from torch import Tensor
 
 from artaffect.errors import InputError
 from artaffect.explain.attribution import gradient_heatmap, occlusion_heatmap, token_weights
-from artaffect.explain.contributions import Parts, log_odds_contributions
+from artaffect.explain.contributions import LogOddsContributions, log_odds_contributions
 from artaffect.explain.deletion import Deletion, delete_patches, delete_words
 from artaffect.explain.neighbours import NearestArtworks, Neighbour
 from artaffect.explain.words import Word, weigh_words
@@ -39,7 +39,7 @@ class CultureExplanation:
 
     prediction: CulturePrediction
     emotion: Emotion
-    parts: Parts
+    parts: LogOddsContributions
     heatmap: np.ndarray | None
     """float32 [size, size] over what the encoder sees; positive speaks for the emotion."""
     words: Sequence[Word] | None

@@ -1,4 +1,4 @@
-"""Write a model into its folder, and read it back."""
+"""Save a model to its folder, and load it."""
 
 import json
 from collections.abc import Mapping
@@ -30,24 +30,20 @@ from artaffect.models.weights import load_weights
 
 
 def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> None:
-    """Write weights, configuration and tokenizer into ``folder``.
-
-    Args:
-        more: further plain JSON for the configuration, such as the training settings.
-    """
-    weights = {name: _smallest(value) for name, value in model.state_dict().items()}
+    """Write weights, tokenizer and configuration, with ``more`` plain JSON, to ``folder``."""
+    weights = {name: _compact(value) for name, value in model.state_dict().items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     if model.caption is not None:
         model.caption.encoder.tokenizer.save(str(folder / TOKENIZER), pretty=False)
-    branches = {"image": model.image, "caption": model.caption}
+    sources = {"image": model.image, "caption": model.caption}
     config = {
         "format": FORMAT,
         "emotions": list(map(str, EMOTIONS)),
         "cultures": list(model.cultures),
         "languages": list(model.languages),
         **{
-            name: branch and {"encoder": branch.encoder.settings(), "head": branch.head.settings}
-            for name, branch in branches.items()
+            name: source and {"encoder": source.encoder.settings(), "head": source.head.settings}
+            for name, source in sources.items()
         },
         "fusion": model.fusion and model.fusion.settings(),
         **more,
@@ -57,7 +53,7 @@ def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> No
 
 
 def load_model(folder: Path) -> EmotionModel:
-    """Open a model folder, in evaluation mode.
+    """Load a model folder, in evaluation mode.
 
     Raises:
         ModelFolderError: a file is missing, altered or of another version.
@@ -65,7 +61,7 @@ def load_model(folder: Path) -> EmotionModel:
     check_folder(folder)
     if holds_graphs(folder):
         raise ModelFolderError(
-            f"{folder} holds ONNX graphs, no weights: this needs the folder that it was exported from"
+            f"{folder} holds ONNX graphs without weights; use the folder that it was exported from"
         )
     config = read_config(folder)
     try:
@@ -75,7 +71,9 @@ def load_model(folder: Path) -> EmotionModel:
         raise ModelFolderError(
             f"{folder}: config.json does not describe a model: {error!r}"
         ) from None
-    load_weights(model, {n: _widest(w) for n, w in weights.items()}, str(folder))
+    # half precision is for storage only
+    wide = {n: w.float() if w.dtype == torch.float16 else w for n, w in weights.items()}
+    load_weights(model, wide, str(folder))
     return model.eval()
 
 
@@ -83,23 +81,19 @@ def _build(config: Mapping[str, Any], folder: Path) -> EmotionModel:
     """The model that a configuration describes, without weights."""
     image = caption = None
     if config["image"]:
-        encoder = build_image_encoder(config["image"]["encoder"])
-        image = EmotionClassifier(encoder, EmotionHead(**config["image"]["head"]))
+        image_encoder = build_image_encoder(config["image"]["encoder"])
+        image = EmotionClassifier(image_encoder, EmotionHead(**config["image"]["head"]))
     if config["caption"]:
         tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        reader = build_text_encoder(config["caption"]["encoder"], tokenizer)
-        caption = EmotionClassifier(reader, EmotionHead(**config["caption"]["head"]))
+        text_encoder = build_text_encoder(config["caption"]["encoder"], tokenizer)
+        caption = EmotionClassifier(text_encoder, EmotionHead(**config["caption"]["head"]))
     fusion = build_fusion(config["fusion"]) if config["fusion"] else None
     return EmotionModel(image, caption, fusion, config["cultures"], config["languages"])
 
 
-def _smallest(value: Tensor) -> Tensor:
-    """Half precision where that loses nothing, as for weights that were made from few bits."""
+def _compact(value: Tensor) -> Tensor:
+    """In half precision if that loses nothing, as for weights that were published in few bits."""
     value = value.detach().contiguous().clone()
     if value.dtype == torch.float32 and torch.equal(value.half().float(), value):
         return value.half()
     return value
-
-
-def _widest(value: Tensor) -> Tensor:
-    return value.float() if value.dtype == torch.float16 else value

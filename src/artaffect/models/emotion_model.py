@@ -1,4 +1,4 @@
-"""The whole model: one or two branches and their combination, for named cultures."""
+"""The whole model: an image source, a caption source or both with their fusion, for named cultures."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,21 @@ from torch import Tensor, nn
 
 from artaffect.errors import InputError
 from artaffect.labels import ANY_CULTURE
-from artaffect.models.fusion import LinearFusion, LogitFusion
+from artaffect.models.fusion import LinearFusion
 from artaffect.models.heads import EmotionClassifier, log_probabilities
 from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 
+SOURCES = ("image", "caption")
+"""In the order of ``present`` and of the fusion's inputs."""
+
 
 class EmotionModel(nn.Module):
-    """Encoders with their heads, and the fusion where there are two: one way from features to answers."""
+    """Encoders with their heads, and the fusion of both sources."""
 
     temperature: Tensor
-    """[3, cultures + 1]: divides the logits of answers from the image alone, the caption alone, and
-    both, for each culture (Guo et al. 2017); 1 until it is fitted."""
+    """[3, cultures + 1]: divides the logits of predictions from the image, the caption, and both,
+    for each culture (Guo et al. 2017); 1 until it is fitted."""
 
     def __init__(
         self,
@@ -30,41 +33,49 @@ class EmotionModel(nn.Module):
     ) -> None:
         super().__init__()
         if (image is not None and caption is not None) != (fusion is not None):
-            raise ValueError("a fusion belongs to two branches, and to two only")
+            raise ValueError("a model has a fusion if, and only if, it has two sources")
         self.image = image
         self.caption = caption
         self.fusion = fusion
         self.cultures = tuple(cultures)
         self.languages = tuple(languages)
-        """What the captions of the training data were written in."""
+        """Languages of the training captions."""
         self.register_buffer("temperature", torch.ones(3, len(self.cultures) + 1))
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """``image``, ``caption`` or both: what it can look at."""
-        found = {"image": self.image, "caption": self.caption}
-        return tuple(name for name, branch in found.items() if branch is not None)
+        """The sources that the model reads: ``image``, ``caption`` or both."""
+        return tuple(name for name in SOURCES if getattr(self, name) is not None)
 
     @property
     def encoders(self) -> tuple[ImageEncoder | None, TextEncoder | None]:
-        """Of image and caption; None for a modality it does not look at."""
+        """The encoders of image and caption; None for a source that the model does not read."""
         image = None if self.image is None else self.image.encoder
         caption = None if self.caption is None else self.caption.encoder
         return image, caption
 
     @property
     def blind(self) -> bool:
-        """Whether its heads give every culture the same answer."""
-        heads = [branch.head for branch in (self.image, self.caption) if branch is not None]
+        """Whether its heads give every culture the same prediction."""
+        heads = [source.head for source in (self.image, self.caption) if source is not None]
         return all(head.settings["cultures"] == 0 for head in heads)
 
     def culture_index(self, culture: str) -> int:
-        """The culture's index; 0, the public as a whole, for one that was not in training."""
+        """The index of a culture; 0, all cultures together, for one that was not in training."""
         return (ANY_CULTURE, *self.cultures).index(culture) if culture in self.cultures else 0
 
+    def fusion_inputs(self, image: Tensor, caption: Tensor, culture: Tensor) -> list[Tensor]:
+        """What the fusion combines: the features themselves, or the logits of the heads."""
+        inputs = [image, caption]
+        if self.fusion is None or self.fusion.takes_logits:
+            for i, source in enumerate((self.image, self.caption)):
+                if source is not None:
+                    inputs[i] = source.head.emotion_logits(inputs[i], culture)
+        return inputs
+
     def logits(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
-        """Logits [n, 9] of one distribution; the arguments are those of :meth:`answer`."""
-        return self._combined(self._inputs(image, caption, culture), present, culture)
+        """Logits [n, 9] of one distribution; see :meth:`answer` for the arguments."""
+        return self._combine(self.fusion_inputs(image, caption, culture), present, culture)
 
     @torch.no_grad()
     def answer(
@@ -75,20 +86,20 @@ class EmotionModel(nn.Module):
         culture: Tensor,
         calibrated: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """Answer from features.
+        """Predict from features.
 
         Args:
             image: features [n, d]; rows without an image may hold anything.
-            caption: features [n, e]; likewise.
-            present: which of image and caption are there: bool [n, 2], one at least.
+            caption: features [n, e]; rows without a caption may hold anything.
+            present: whether each row has an image and a caption: bool [n, 2], at least one of them.
             culture: indices [n].
             calibrated: divide the logits by the temperature.
 
         Returns:
-            Probabilities float64 [n, 9], and each modality's share in the answer [n, 2].
+            Probabilities float64 [n, 9], and the share of each source in the prediction [n, 2].
 
         Raises:
-            InputError: a row has nothing that this model looks at.
+            InputError: a row has nothing that this model reads.
         """
         usable = present & self._readable(present)
         if not usable.any(1).all():
@@ -105,37 +116,25 @@ class EmotionModel(nn.Module):
         culture: Tensor,
         calibrated: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """:meth:`answer` without its check: no step depends on the values, so that it can be exported."""
+        """:meth:`answer` without checks that depend on values, so that it can be exported."""
         present = present & self._readable(present)
-        inputs = self._inputs(image, caption, culture)
-        logits = self._combined(inputs, present, culture)
+        inputs = self.fusion_inputs(image, caption, culture)
+        logits = self._combine(inputs, present, culture)
         if calibrated:
             modality_index = present[:, 0].long() + 2 * present[:, 1].long() - 1
             logits = logits / self.temperature[modality_index, culture].unsqueeze(1)
         shares = present.to(logits.dtype)
         if self.fusion is not None:
-            # the feature form also feels the stand-in of what is missing, no share of anything
+            # a vector that stands in for a missing source has no share in the prediction
             both = present.all(1, keepdim=True)
-            shares = self.fusion.shares(*inputs, present, culture).where(both, shares)
+            shares = self.fusion.shares(inputs, present, culture).where(both, shares)
         return log_probabilities(logits).exp(), shares
 
     def _readable(self, present: Tensor) -> Tensor:
-        """Which of image and caption it looks at: bool [2]."""
-        readable = [name in self.modalities for name in ("image", "caption")]
-        return torch.tensor(readable, device=present.device)
+        """Which of image and caption the model reads: bool [2]."""
+        return torch.tensor([name in self.modalities for name in SOURCES], device=present.device)
 
-    def _combined(self, inputs: tuple[Tensor, Tensor], present: Tensor, culture: Tensor) -> Tensor:
-        image, caption = inputs
+    def _combine(self, inputs: Sequence[Tensor], present: Tensor, culture: Tensor) -> Tensor:
         if self.fusion is None:
-            return image if self.image is not None else caption
-        logits: Tensor = self.fusion(image, caption, present, culture)
-        return logits
-
-    def _inputs(self, image: Tensor, caption: Tensor, culture: Tensor) -> tuple[Tensor, Tensor]:
-        """What the fusion takes, or the one branch's own logits."""
-        if self.fusion is None or isinstance(self.fusion, LogitFusion):
-            if self.image is not None:
-                image = self.image.head.emotion_logits(image, culture)
-            if self.caption is not None:
-                caption = self.caption.head.emotion_logits(caption, culture)
-        return image, caption
+            return inputs[SOURCES.index(self.modalities[0])]
+        return self.fusion(inputs, present, culture)

@@ -11,7 +11,7 @@ from artaffect.labels import EMOTIONS
 
 
 class FeatureScaler(nn.Module):
-    """Centre and scale features by what the training rows had; both travel with the weights."""
+    """Standardises features with the mean and deviation of the training rows."""
 
     mean: Tensor
     scale: Tensor
@@ -22,33 +22,30 @@ class FeatureScaler(nn.Module):
         self.register_buffer("scale", torch.ones(width))
 
     @torch.no_grad()
-    def fit(self, features: Tensor, frozen: bool = True) -> None:
-        """Take the centre and spread of training features [n, width].
-
-        Args:
-            frozen: whether the features stay as they are. Where their encoder is trained, a feature
-                that hardly varies today may move tomorrow: none is scaled up beyond the average, nor
-                all of them far beyond their size.
-        """
-        spread = features.std(0)
-        least = torch.tensor(1e-6)
+    def fit(self, features: Tensor, frozen: bool = True) -> "FeatureScaler":
+        """Take mean and deviation of training features [n, width]; ``frozen``: they stay as they are."""
+        deviation = features.std(0)
+        minimum = torch.tensor(1e-6)
         if not frozen:
+            # a feature that hardly varies now may vary later: none is scaled up beyond the average,
+            # and all of them together not far beyond their size
             size = features.square().mean().sqrt()
-            least = torch.stack([least, spread.mean(), 0.1 * size]).max()
+            minimum = torch.stack([minimum, deviation.mean(), 0.1 * size]).max()
         self.mean.copy_(features.mean(0))
-        self.scale.copy_(torch.maximum(spread, least))
+        self.scale.copy_(torch.maximum(deviation, minimum))
+        return self
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features [n, width] on the training rows' scale."""
+        """Features [n, width] on the scale of the training rows."""
         return (features - self.mean) / self.scale
 
 
 class EmotionHead(nn.Module):
-    """Logits of nine emotions for each culture, out of standardised features.
+    """Maps standardised features to logits of nine emotions for each culture.
 
-    A culture's answer is a shared map plus the culture's own deviation from it, so that cultures
-    with few annotations lean on the others (regularised multi-task learning, Evgeniou and Pontil
-    2004). Culture 0 is the public as a whole.
+    A culture's logits are a shared map plus the culture's own deviation from it, so that cultures
+    with few annotations borrow from the others (regularised multi-task learning, Evgeniou and Pontil
+    2004). Culture 0 stands for all cultures together.
     """
 
     def __init__(
@@ -60,16 +57,16 @@ class EmotionHead(nn.Module):
         culture_input: str = "head",
         multi_label: bool = False,
     ) -> None:
-        """Make an untrained head.
+        """Create an untrained head.
 
         Args:
             feature_dim: width of the features.
-            cultures: how many cultures it knows apart; 0 makes it blind to culture.
-            hidden: widths of the hidden layers; none for a linear head.
-            dropout: applied after each hidden layer while training, and half of it before them.
+            cultures: number of cultures it distinguishes; 0 makes it blind to culture.
+            hidden: widths of the hidden layers; without any, the head is linear.
+            dropout: dropout after each hidden layer; half of it is applied before them.
             culture_input: ``head`` as above, or ``embedding``: a vector for each culture is added
                 to the features.
-            multi_label: trained to say of each emotion by itself whether anyone felt it.
+            multi_label: predict for each emotion separately whether anyone chose it.
         """
         super().__init__()
         self.settings: dict[str, Any] = {
@@ -80,14 +77,14 @@ class EmotionHead(nn.Module):
             "culture_input": culture_input,
             "multi_label": multi_label,
         }
-        """What a saved model keeps beside the weights."""
+        """The arguments, as a saved model stores them."""
         self.multi_label = multi_label
         self.scaler = FeatureScaler(feature_dim)
         layers: list[nn.Module] = [nn.Dropout(dropout / 2)] if hidden else []
         width = feature_dim
-        for wider in hidden:
-            layers += [nn.Linear(width, wider), nn.GELU(), nn.Dropout(dropout)]
-            width = wider
+        for next_width in hidden:
+            layers += [nn.Linear(width, next_width), nn.GELU(), nn.Dropout(dropout)]
+            width = next_width
         self.body = nn.Sequential(*layers)
         self.shared = nn.Linear(width, len(EMOTIONS))
         self.deviation: nn.Linear | None = None
@@ -100,26 +97,25 @@ class EmotionHead(nn.Module):
             nn.init.zeros_(self.deviation.weight)
             nn.init.zeros_(self.deviation.bias)
         nn.init.zeros_(self.shared.bias)
-        if not hidden:  # a linear head starts from saying the same of every picture
+        if not hidden:  # a linear head starts with the same prediction for every input
             nn.init.zeros_(self.shared.weight)
 
     @torch.no_grad()
-    def start(self, features: Tensor, counts: Tensor, frozen: bool = True) -> None:
-        """Begin from what is known without learning.
+    def initialize_from(self, features: Tensor, counts: Tensor, frozen: bool = True) -> None:
+        """Set scale and bias before anything is learned.
 
         Args:
-            features: training features [n, feature_dim], for their centre and spread.
-            counts: how often each emotion was chosen [9]: the answer before anything is learned.
-            frozen: whether the features stay as they are while the head learns.
+            features: training features [n, feature_dim]; ``frozen``: they stay as they are.
+            counts: votes for each emotion [9]; the untrained head predicts their distribution.
         """
         self.scaler.fit(features, frozen)
         self.shared.bias.copy_(((counts + 1) / (counts + 1).sum()).log())
 
     def forward(self, features: Tensor, culture: Tensor) -> Tensor:
-        """Logits [n, 9] of features [n, feature_dim] for cultures given as indices [n].
+        """Logits [n, 9] of features [n, feature_dim] for culture indices [n].
 
-        They are logits of one distribution over the emotions, or, where ``multi_label``, of nine
-        answers yes or no.
+        They are the logits of one distribution over the emotions, or with ``multi_label`` of nine
+        separate probabilities.
         """
         x = self.scaler(features)
         if self.embedding is not None:
@@ -129,20 +125,19 @@ class EmotionHead(nn.Module):
         if self.deviation is None:
             return logits
         deviations = self.deviation(x).unflatten(1, (-1, len(EMOTIONS)))
-        mine = deviations.gather(1, culture.view(-1, 1, 1).expand(-1, 1, len(EMOTIONS)))
-        result: Tensor = logits + mine.squeeze(1)
-        return result
+        index = culture.view(-1, 1, 1).expand(-1, 1, len(EMOTIONS))
+        return logits + deviations.gather(1, index).squeeze(1)
 
     def emotion_logits(self, features: Tensor, culture: Tensor) -> Tensor:
-        """Logits of one distribution over the emotions [n, 9], whatever the head was trained for.
+        """Logits of one distribution over the emotions [n, 9], also of a multi-label head.
 
-        Nine answers yes or no become a distribution in proportion to their probabilities.
+        Nine separate probabilities become a distribution proportional to them.
         """
-        logits: Tensor = self(features, culture)
+        logits = self(features, culture)
         return F.logsigmoid(logits) if self.multi_label else logits
 
     def penalty(self) -> Tensor:
-        """Sum of squared weights of the maps to emotions: what ridge regression holds small."""
+        """Sum of the squared weights that map to emotions, for ridge regression."""
         total = self.shared.weight.square().sum()
         return total if self.deviation is None else total + self.deviation.weight.square().sum()
 
@@ -151,7 +146,7 @@ Encoder = TypeVar("Encoder", bound=nn.Module)
 
 
 class EmotionClassifier(nn.Module, Generic[Encoder]):
-    """An encoder and the head that was trained on its features."""
+    """An encoder and the head trained on its features."""
 
     encoder: Encoder
 
@@ -161,9 +156,8 @@ class EmotionClassifier(nn.Module, Generic[Encoder]):
         self.head = head
 
     def forward(self, *inputs: Tensor, culture: Tensor) -> Tensor:
-        """Logits [n, 9] of the encoder's inputs for cultures given as indices [n]."""
-        logits: Tensor = self.head(self.encoder(*inputs), culture)
-        return logits
+        """Logits [n, 9] of the encoder's inputs for culture indices [n]."""
+        return self.head(self.encoder(*inputs), culture)
 
 
 def log_probabilities(logits: Tensor) -> Tensor:

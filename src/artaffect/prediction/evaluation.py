@@ -236,7 +236,7 @@ def describe_fusion(fusion: LinearFusion, cultures: Sequence[str]) -> dict[str, 
     return {
         "form": fusion.form,
         "weights": {
-            name: dict(zip(sources, map(float, row), strict=True))
+            name: dict(zip(fusion.sources, row.tolist(), strict=True))
             for name, row in zip(names, weight, strict=True)
         },
     }

@@ -18,7 +18,7 @@ _LABELS = {
     "both_image_shuffled": "both, image shuffled",
     "both_image_left_out": "both, image left out",
     "both_caption_left_out": "both, caption left out",
-    "student_not_distilled": "student, not distilled",
+    "student_alone": "student, not distilled",
     "paper_resnet50": "paper: ResNet50",
     "paper_vgg16": "paper: VGG",
     "paper_vit": "paper: ViT",

@@ -21,7 +21,7 @@ class Parts(BaseModel):
     """What counted for the explained emotion."""
 
     terms: dict[str, float] = Field(
-        description="`habit` (what this public answers anyway), `image` and `caption`, in log-odds."
+        description="`prior` (what this culture chooses anyway), `image` and `caption`, in log-odds."
     )
     culture: float = Field(description="This public and no other: contained in the terms.")
     exact: bool = Field(description="Whether the terms sum to the answer's log-odds.")

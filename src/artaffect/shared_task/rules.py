@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from artaffect.config import parse_config, read_toml
 from artaffect.labels import EMOTIONS, Emotion
-from artaffect.recipes import parse_config, read_toml
 
 REGIONS: dict[str, list[str]] = tomllib.loads(
     (files(__package__) / "languages.toml").read_text("utf-8")

@@ -1,50 +1,85 @@
-"""Answers as sure as they are right: one temperature for each culture (Guo et al. 2017)."""
+"""From trained networks to a finished model: calibrated (Guo et al. 2017), and scored on validation."""
+
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from artaffect.features import AnnotationArrays
+from artaffect.features import AnnotationArrays, extract_arrays
+from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.prediction.evaluation import predict_proba
+from artaffect.models.folder import Histories
+from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows, predict_proba
+from artaffect.training.data import TrainingData
 
-FEWEST = 100
-"""Captions of a culture below which it takes the temperature of all cultures together."""
+MIN_ROWS = 100
+"""A culture with fewer captions takes the temperature of all cultures together."""
 
 _INPUTS = (("image",), ("caption",), ("image", "caption"))
 """In the order of :attr:`EmotionModel.temperature`."""
 
 
-def calibrate(model: EmotionModel, rows: AnnotationArrays) -> None:
-    """Fit the temperatures of a model on validation rows; the model keeps them.
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model, what its folder records about it, and its scores on the validation split."""
 
-    Each kind of input has its own: the image alone, the caption alone, both. A model that is blind
-    to culture stays so. Row 0 of each is for the public as a whole.
+    model: EmotionModel
+    priors: TrainingPriors
+    log: dict[str, Any]
+    """What was chosen in each training, as plain JSON."""
+    histories: Histories
+    """Every epoch of each training."""
+    evaluation: EvaluationResult
+
+
+def finish(
+    data: TrainingData,
+    model: EmotionModel,
+    log: dict[str, Any],
+    histories: Histories,
+    n_resamples: int,
+) -> TrainedModel:
+    """Calibrate a model on the validation split, and score it there."""
+    val = extract_arrays(data.val, *model.encoders, data.cultures, data.cache)
+    calibrate(model, val)
+    train = extract_arrays(data.train, None, None, data.cultures)
+    priors = TrainingPriors.of(train, None)
+    evaluation = evaluate_rows(model, val, priors, "val", n_resamples)
+    return TrainedModel(model, priors, log, histories, evaluation)
+
+
+def calibrate(model: EmotionModel, rows: AnnotationArrays) -> None:
+    """Fit the temperatures of a model in place.
+
+    Predictions from the image alone, the caption alone and both have temperatures of their own, for
+    each culture and for all cultures together. A model that is blind to culture stays so.
 
     Args:
         rows: rows that the model has not learned from.
     """
     model.temperature.fill_(1.0)
-    for place, modalities in enumerate(_INPUTS):
-        shown = rows.select(rows.has_image) if "image" in modalities else rows
-        if set(modalities) - set(model.modalities) or not len(shown):
+    for i, modalities in enumerate(_INPUTS):
+        usable = rows.select(rows.has_image) if "image" in modalities else rows
+        if set(modalities) - set(model.modalities) or not len(usable):
             continue
-        whole = fit_temperature(_logits(model, shown, modalities, 0), shown.emotion)
-        told = whole
-        if not model.blind:
-            own = _logits(model, shown, modalities, None)
-            told = fit_temperature(own, shown.emotion)
-        found = torch.full((len(model.cultures) + 1,), told)
-        found[0] = whole
-        for culture in range(1, len(found)):
-            mine = shown.culture == culture
-            if not model.blind and int(mine.sum()) >= FEWEST:
-                found[culture] = fit_temperature(own[mine], shown.emotion[mine])
-        model.temperature[place] = found
+        overall = fit_temperature(_logits(model, usable, modalities, 0), usable.emotion)
+        if model.blind:
+            model.temperature[i] = overall
+            continue
+        logits = _logits(model, usable, modalities, None)
+        model.temperature[i] = fit_temperature(logits, usable.emotion)
+        model.temperature[i, 0] = overall
+        for culture in range(1, len(model.cultures) + 1):
+            mask = usable.culture == culture
+            if int(mask.sum()) >= MIN_ROWS:
+                temperature = fit_temperature(logits[mask], usable.emotion[mask])
+                model.temperature[i, culture] = temperature
 
 
 def fit_temperature(logits: Tensor, emotions: Tensor) -> float:
-    """The temperature at which logits [n, 9] give labels [n] the least log-loss: 0.05 to 20."""
+    """The temperature from 0.05 to 20 that minimises the log-loss of logits [n, 9] for labels [n]."""
     logits = logits.double()
     inverse = torch.zeros((), dtype=torch.float64, requires_grad=True)  # log of 1 / temperature
     optimizer = torch.optim.LBFGS([inverse], max_iter=100, line_search_fn="strong_wolfe")
@@ -62,5 +97,5 @@ def fit_temperature(logits: Tensor, emotions: Tensor) -> float:
 def _logits(
     model: EmotionModel, rows: AnnotationArrays, modalities: tuple[str, ...], culture: int | None
 ) -> Tensor:
-    said = predict_proba(model, rows, modalities, culture, calibrated=False)
-    return torch.from_numpy(said).clamp_min(1e-12).log()
+    probabilities = predict_proba(model, rows, modalities, culture, calibrated=False)
+    return torch.from_numpy(probabilities).clamp_min(1e-12).log()

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from artaffect.config import Recipe
+from artaffect.config import Recipe, load_recipe
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import TableError
-from artaffect.recipes import load_recipe
 from artaffect.training.run import trained_run
 
 CULTURE_MODELS: Mapping[str, Sequence[str]] = {

@@ -1,9 +1,9 @@
-"""What a recipe trains on: the splits of a table, its cultures, and where work under way is kept."""
+"""What training reads: the splits of a table, and rows in batches."""
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,71 +11,31 @@ import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset, Sampler
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.image_cache import ImageViews
 from artaffect.data.images import ImageStore
 from artaffect.errors import TableError
-from artaffect.features import culture_indices, image_files
-from artaffect.labels import EMOTIONS
-from artaffect.metrics.evaluation import EvaluationResult
-from artaffect.models.emotion_model import EmotionModel
-from artaffect.prediction.evaluation import TrainingPriors
+from artaffect.features import AnnotationArrays, extract_arrays
+from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.text_encoders import TextEncoder
 
 _logger = logging.getLogger(__name__)
 
+Batch = Mapping[str, Any]
+"""Tensors by name; only ``captions`` is a list of (ids, mask)."""
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model, what a model folder says of it, and its scores on the validation split."""
+Collate = Callable[[Sequence[Sequence[int]]], tuple[Tensor, Tensor]]
+"""From the token ids of captions to padded ids and mask."""
 
-    model: EmotionModel
-    priors: TrainingPriors
-    chosen: dict[str, Any]
-    """Plain JSON: what was chosen on the way, and the course of each training."""
-    evaluation: EvaluationResult
-
-
-@dataclass(frozen=True)
-class Part:
-    """Rows that are trained or scored together, as arrays."""
-
-    table: AnnotationTable
-    artworks: int
-    artwork: np.ndarray
-    """Each row's painting as an index [n]."""
-    culture: np.ndarray
-    """Each row's culture as an index from 1 [n]."""
-    emotion: np.ndarray
-    """[n]."""
-    files: Sequence[Path | None]
-    """Each painting's picture [artworks]."""
-
-    @property
-    def pictured(self) -> np.ndarray:
-        """Which paintings have a picture that can be read: bool [artworks]."""
-        return np.array([file is not None for file in self.files], bool)
-
-    def votes(self, cultures: int) -> Tensor:
-        """How often each emotion was chosen for each painting: float32 [artworks, cultures + 1, 9].
-
-        The first row of a painting holds all its votes; the others those of each culture that is
-        told apart.
-        """
-        found = torch.zeros(self.artworks, cultures + 1, len(EMOTIONS))
-        artwork, emotion = torch.from_numpy(self.artwork), torch.from_numpy(self.emotion)
-        one = torch.ones(())
-        found.index_put_((artwork, torch.zeros_like(artwork), emotion), one, accumulate=True)
-        if cultures:
-            culture = torch.from_numpy(self.culture)
-            known = culture > 0
-            places = (artwork[known], culture[known], emotion[known])
-            found.index_put_(places, one, accumulate=True)
-        return found
+_POOL = 50
+"""Batches among which captions are sorted by length; the pool itself is sampled at random."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A table, as a recipe sees it."""
+    """The splits of a table for training and selection, its cultures, and where results are cached."""
 
     train: AnnotationTable
     val: AnnotationTable
@@ -84,10 +44,10 @@ class TrainingData:
     cache: Path | None = None
     """See :func:`extract_features`."""
     work: Path | None = None
-    """Where checkpoints are kept while the work goes on."""
+    """Folder for the checkpoints of trainings under way."""
 
     @classmethod
-    def of(
+    def from_table(
         cls, table: AnnotationTable, cache: Path | None = None, work: Path | None = None
     ) -> "TrainingData":
         """Take the splits ``train`` and ``val``.
@@ -100,85 +60,275 @@ class TrainingData:
         return cls(train, val, train.cultures, languages, cache, work)
 
     def n_cultures(self, culture_input: str) -> int:
-        """How many cultures a head tells apart; one culture has nobody to differ from."""
+        """Number of cultures that a head distinguishes: none if it is blind, or if there is only one."""
         return len(self.cultures) if culture_input != "off" and len(self.cultures) > 1 else 0
 
-    def folder(self, name: str) -> Path | None:
-        """Where the training of one part keeps its checkpoints."""
-        return None if self.work is None else self.work / name
-
-    def part(self, table: AnnotationTable, pictures: bool = True) -> Part:
-        """The arrays of some rows.
+    def arrays(
+        self,
+        table: AnnotationTable,
+        image_encoder: ImageEncoder | None = None,
+        text_encoder: TextEncoder | None = None,
+        images: bool = True,
+    ) -> AnnotationArrays:
+        """The arrays of some rows; an image that cannot be read is logged and left out.
 
         Args:
-            pictures: look for the pictures too; broken ones are said and left out.
+            image_encoder: extracts features of the images; likewise ``text_encoder``.
+            images: whether images are needed.
 
         Raises:
-            TableError: no row has a picture, or their folder is gone.
+            TableError: images are needed, and no row has one, or their folder is missing.
         """
-        artworks, artwork = np.unique(table.codes("artwork_id")[1], return_inverse=True)
-        files: list[Path | None] = [None] * len(artworks)
-        if pictures:
-            files = image_files(table, artwork, len(artworks))
-            files = _readable(files, table.images)
-            if not any(files):
-                split = ", ".join(sorted({str(s) for s in table.strings("split")}))
-                raise TableError(f"no row of split {split!r} has a picture")
-        return Part(
-            table=table,
-            artworks=len(artworks),
-            artwork=artwork.astype(np.int64),
-            culture=culture_indices(table, self.cultures),
-            emotion=table.emotion_codes(),
-            files=files,
-        )
+        arrays = extract_arrays(table, image_encoder, text_encoder, self.cultures, self.cache)
+        if not images:
+            return arrays
+        if image_encoder is None and table.images is not None:
+            arrays = _without_unreadable(arrays, table.images)
+        for problem in arrays.unreadable:
+            _logger.info(f"trained without an image that cannot be read: {problem}")
+        if not arrays.has_image.any():
+            split = ", ".join(sorted({str(name) for name in table.strings("split")}))
+            raise TableError(f"no row of split {split!r} has an image")
+        return arrays
+
+
+def _without_unreadable(arrays: AnnotationArrays, root: Path) -> AnnotationArrays:
+    assert arrays.image_paths is not None
+    names = [None if path is None else str(path.relative_to(root)) for path in arrays.image_paths]
+    problems = ImageStore(root).find_broken(sorted({name for name in names if name is not None}))
+    readable = torch.tensor([name is not None and name not in problems for name in names])
+    lines = [f"{root / name}: {problem}" for name, problem in problems.items()]
+    return replace(arrays, artwork_has_image=readable, unreadable=lines)
 
 
 def hold_out(
     table: AnnotationTable, share: float, seed: int
 ) -> tuple[AnnotationTable, AnnotationTable]:
-    """Split off a share of the pictured paintings: the rest, and those held out."""
+    """Split off a share of the artworks that have an image: the rest, and those held out."""
     names, codes = table.codes("artwork_id")
-    pictured = np.unique(codes[table.codes("image")[1] >= 0])
-    # by name, so that the order of rows has no say
-    order = np.array(sorted(pictured.tolist(), key=lambda i: str(names[i])))
+    with_image = np.unique(codes[table.codes("image")[1] >= 0])
+    # by name, so that the order of rows has no influence
+    order = np.array(sorted(with_image.tolist(), key=lambda i: str(names[i])))
     count = round(share * len(order))
     chosen = np.random.default_rng(seed).permutation(order)[:count]
-    mine = np.isin(codes, chosen)
-    return table.select(~mine), table.select(mine)
+    mask = np.isin(codes, chosen)
+    return table.select(~mask), table.select(mask)
 
 
-def digest_of(table: AnnotationTable) -> str:
+def table_digest(table: AnnotationTable) -> str:
     """A digest of all rows: equal for equal tables."""
-
-    class Sink:
-        closed = False
-
-        def __init__(self) -> None:
-            self.digest = hashlib.blake2b(digest_size=16)
-
-        def write(self, data: Any) -> int:
-            self.digest.update(data)
-            return len(data)
-
-        def flush(self) -> None: ...
-
-        def close(self) -> None: ...
-
-    sink = Sink()
-    with pa.ipc.new_stream(pa.PythonFile(sink, "w"), table.rows.schema) as writer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.rows.schema) as writer:
         writer.write_table(table.rows)
-    return sink.digest.hexdigest()
+    return hashlib.blake2b(sink.getvalue(), digest_size=16).hexdigest()
 
 
-def _readable(files: Sequence[Path | None], root: Path | None) -> list[Path | None]:
-    if root is None:
-        return list(files)
-    paths = {str(file.relative_to(root)) for file in files if file is not None}
-    broken = ImageStore(root).find_broken(sorted(paths))
-    for path, fault in broken.items():
-        _logger.info(f"trained without a picture that cannot be read: {root / path}: {fault}")
-    return [
-        file if file is not None and str(file.relative_to(root)) not in broken else None
-        for file in files
-    ]
+class Rows(Dataset[Batch]):
+    """Training rows: they are read in batches, and decide in which order they are sampled."""
+
+    workers: int = 0
+    """Processes that prepare batches."""
+    epoch: int = 0
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """One batch of these rows."""
+        raise NotImplementedError
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Called before the epoch's first batch is sampled; epochs count from 0."""
+        self.epoch = epoch
+
+    def order(self, batch_size: int, generator: torch.Generator) -> list[int]:
+        """All rows in the order of an epoch; every ``batch_size`` of them in turn make a batch."""
+        return torch.randperm(len(self), generator=generator).tolist()
+
+
+class TensorRows(Rows):
+    """Rows in memory as tensors of one length; a batch is one look-up, not one per row.
+
+    ``shared`` holds columns of which many rows share a value, as (values, each row's index): an
+    artwork's features are not copied for each of its captions.
+    """
+
+    def __init__(
+        self, shared: Mapping[str, tuple[Tensor, Tensor]] | None = None, **columns: Tensor
+    ) -> None:
+        self.columns = columns
+        self.shared = dict(shared or {})
+        lengths = {name: len(column) for name, column in columns.items()}
+        lengths |= {name: len(index) for name, (_, index) in self.shared.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"columns differ in length: {lengths}")
+        self._length = next(iter(lengths.values()))
+
+    def __len__(self) -> int:
+        return self._length
+
+    def column(self, name: str) -> Tensor:
+        """A whole column [n, ...]; shared values are repeated."""
+        if name in self.columns:
+            return self.columns[name]
+        values, index = self.shared[name]
+        return values[index]
+
+    def __getitem__(self, index: int) -> Batch:
+        return {name: column[0] for name, column in self.__getitems__([index]).items()}
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        rows = torch.tensor(indices)
+        batch = {name: column[rows] for name, column in self.columns.items()}
+        return batch | {name: values[index[rows]] for name, (values, index) in self.shared.items()}
+
+
+class CaptionRows(Rows):
+    """Captions as token ids: a batch holds captions of similar length, padded to its longest."""
+
+    def __init__(self, tokens: "Tokens", collate: Collate, **columns: Tensor) -> None:
+        """Prepare captions, with further tensors [n, ...] of each as ``columns``."""
+        self.tokens, self.collate = tokens, collate
+        self.columns = TensorRows(None, **columns)
+        if len(tokens) != len(self.columns):
+            raise ValueError(f"{len(tokens)} captions, but columns of {len(self.columns)} rows")
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        captions = [self.collate([self.tokens[i] for i in indices])]
+        return {"captions": captions, **self.columns.__getitems__(indices)}
+
+    def order(self, batch_size: int, generator: torch.Generator) -> list[int]:
+        order = torch.randperm(len(self), generator=generator).numpy()
+        lengths = self.tokens.lengths[order]
+        pool = np.arange(len(order)) // (_POOL * batch_size)
+        order = order[np.lexsort((lengths, pool))]
+        whole = len(order) // batch_size  # an incomplete batch stays the last one
+        batches = order[: whole * batch_size].reshape(whole, batch_size)
+        batches = batches[torch.randperm(whole, generator=generator).numpy()]
+        return np.concatenate([batches.ravel(), order[whole * batch_size :]]).tolist()
+
+
+@dataclass(eq=False)
+class ArtworkRows(Rows):
+    """Artworks with their votes: an image is read once for all its annotators.
+
+    A batch holds ``pixels`` [p, 3, s, s], and for each artwork and culture with votes ``artwork``
+    (an index into the pixels) [m], ``culture`` [m] and ``votes`` [m, 9].
+    """
+
+    views: ImageViews
+    votes: Tensor
+    """float32 [p, cultures + 1, 9], those of all cultures first."""
+    workers: int = 0
+
+    def __len__(self) -> int:
+        return len(self.votes)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        votes = self.votes[indices]
+        artwork, culture = torch.nonzero(votes.sum(-1), as_tuple=True)
+        return {
+            "pixels": read_pixels(self.views, indices, self.epoch),
+            "artwork": artwork,
+            "culture": culture,
+            "votes": votes[artwork, culture],
+        }
+
+
+@dataclass(eq=False)
+class JointRows(Rows):
+    """Artworks with their captions: the image is encoded once, its captions by length.
+
+    A batch holds ``pixels`` [p, 3, s, s], ``captions`` in groups of similar length, and for each
+    caption, in the order of the groups, ``artwork`` [m], ``culture`` [m] and ``emotion`` [m].
+    """
+
+    views: ImageViews
+    captions: CaptionRows
+    """With the columns ``culture`` and ``emotion``."""
+    captions_of: Sequence[np.ndarray]
+    """Each artwork's captions as indices into ``captions``."""
+    max_captions: int
+    """Captions of an artwork in one step; other epochs sample others."""
+    groups: int
+    """Groups of similar length into which the captions of a batch are padded."""
+    workers: int = 0
+
+    def __len__(self) -> int:
+        return len(self.captions_of)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        chosen = [self._choose(i) for i in indices]
+        artwork = np.repeat(np.arange(len(indices)), [len(rows) for rows in chosen])
+        rows = np.concatenate(chosen)
+        by_length = np.argsort(self.captions.tokens.lengths[rows], kind="stable")
+        rows, artwork = rows[by_length], artwork[by_length]
+        groups = [group for group in np.array_split(rows, self.groups) if len(group)]
+        tokens = self.captions.tokens
+        return {
+            "pixels": read_pixels(self.views, indices, self.epoch),
+            "captions": [self.captions.collate([tokens[i] for i in group]) for group in groups],
+            "artwork": torch.from_numpy(artwork),
+            **self.captions.columns.__getitems__(rows.tolist()),
+        }
+
+    def _choose(self, artwork: int) -> np.ndarray:
+        rows = self.captions_of[artwork]
+        if len(rows) <= self.max_captions:
+            return rows
+        generator = np.random.default_rng((self.epoch, artwork))
+        return generator.choice(rows, self.max_captions, replace=False)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of many captions, concatenated: a million lists would need ten times the memory."""
+
+    ids: np.ndarray
+    """int32 [all tokens]."""
+    ends: np.ndarray
+    """Where each caption ends: int64 [n]."""
+
+    @classmethod
+    def from_lists(cls, captions: Sequence[Sequence[int]]) -> "Tokens":
+        lengths = np.array([len(caption) for caption in captions], np.int64)
+        ids = np.fromiter((i for caption in captions for i in caption), np.int32, lengths.sum())
+        return cls(ids, lengths.cumsum())
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, row: int) -> list[int]:
+        start = self.ends[row - 1] if row else 0
+        return self.ids[start : self.ends[row]].tolist()
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each caption [n]."""
+        return np.diff(self.ends, prepend=0)
+
+
+class BatchOrder(Sampler[list[int]]):
+    """The rows' own order, cut into batches."""
+
+    drop_last = False
+
+    def __init__(self, rows: Rows, batch_size: int, generator: torch.Generator) -> None:
+        self.rows, self.batch_size, self.generator = rows, batch_size, generator
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = self.rows.order(self.batch_size, self.generator)
+        for start in range(0, len(order), self.batch_size):
+            yield order[start : start + self.batch_size]
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch_size)
+
+
+def read_pixels(views: ImageViews, indices: Sequence[int], epoch: int) -> Tensor:
+    """Training views of images, channels last in memory: float32 [n, 3, s, s]."""
+    pixels = torch.from_numpy(np.stack([views.read(i, epoch) for i in indices]))
+    return pixels.contiguous(memory_format=torch.channels_last)

@@ -1,37 +1,31 @@
-"""The recipes of the kind ``distillation``: a text model, and a smaller one that learns from it."""
+"""Recipes of the kind ``distillation``: a caption model, and a smaller one that learns from it."""
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from artaffect.config import CaptionConfig, DistillationConfig
+from artaffect.config import DistillationConfig
 from artaffect.errors import ConfigError
-from artaffect.features import extract_arrays, extract_features
+from artaffect.features import AnnotationArrays, extract_arrays, extract_features
 from artaffect.metrics.evaluation import EvaluationResult, evaluate
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.pruning import prune_layers
-from artaffect.models.text_encoders import TextEncoder
 from artaffect.prediction.evaluation import predict_all_inputs
-from artaffect.training.data import Part, TrainedModel, TrainingData
-from artaffect.training.encoders import (
-    CaptionModel,
-    Choice,
-    caption_encoder,
-    caption_rows,
-    course,
-    create_trained_caption,
-    encoded,
-    start_caption,
-    trainable,
-    tune_caption,
-)
+from artaffect.training.calibration import TrainedModel, finish
+from artaffect.training.data import TrainingData
 from artaffect.training.objectives import ClassificationTask, DistillationTask
-from artaffect.training.tuned import score
+from artaffect.training.sources import (
+    CaptionModel,
+    CaptionSource,
+    SourceContext,
+    current_features,
+    million_weights,
+    trainable,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -40,124 +34,109 @@ _TIMED = 512
 
 
 def train_distillation(
-    corpus: TrainingData, config: DistillationConfig, n_resamples: int = 1000
+    data: TrainingData, config: DistillationConfig, n_resamples: int = 1000
 ) -> TrainedModel:
     """Train a teacher, then a student with and without it; the student with it is the model.
 
     Raises:
-        ConfigError: a run that is built on does not fit, or the student is larger than its teacher.
+        ConfigError: a run whose model is used does not fit, or the student is larger than its teacher.
     """
-    choice = Choice(config.culture, config.seed)
-    parts = (
-        corpus.part(corpus.train, pictures=False),
-        corpus.part(corpus.val, pictures=False),
-    )
-    teacher, history = create_trained_caption(config.teacher, corpus, parts, choice, "teacher")
-    chosen: dict[str, Any] = {"teacher": history}
-    student, chosen["student"] = _distil(corpus, config, teacher, parts, choice)
-    models = {"teacher": teacher, "student": student}
+    context = SourceContext.from_recipe(data, config)
+    train, val = (data.arrays(table, images=False) for table in (data.train, data.val))
+    captions = train.captions
+    teacher = CaptionSource.create(config.teacher, context, captions, "teacher")
+    sources = {"teacher": teacher}
+    models = {"teacher": teacher.fit(train, val)}
+    sources["student"], models["student"] = _distil(data, config, teacher, train, val)
     if config.alone:
-        encoder = _own_encoder(config, parts[0])
-        alone = start_caption(
-            encoder, config.student, parts[0], choice, corpus.n_cultures(config.culture)
-        )
-        _logger.info(f"student without the teacher: training ({trainable(encoder)})")
-        rows = caption_rows(encoder, parts[0])
-        folder = corpus.folder("student-alone")
-        found = tune_caption(alone, config.student, rows, parts[1], choice, folder)
-        chosen["student_not_distilled"] = course(found)
-        models["student_not_distilled"] = alone
-    model = EmotionModel(None, student, None, corpus.cultures, corpus.languages).eval()
-    priors, result = score(corpus, model, n_resamples)
-    compared = _compare(corpus, models, priors.baseline.predict_proba, n_resamples)
+        # the student as it would be without a trained teacher
+        settings = config.student
+        if settings.encoder == "teacher":
+            settings = replace(config.teacher, depth=settings.depth)
+        encoder = CaptionSource.create(settings, context, captions).encoder
+        alone = CaptionSource(config.student, encoder, context, "student_alone")
+        sources["student_alone"] = alone
+        models["student_alone"] = alone.fit(train, val)
+    model = EmotionModel(None, models["student"], None, data.cultures, data.languages).eval()
+    log = {name: source.log() for name, source in sources.items()}
+    histories = {n: s.result_.history for n, s in sources.items() if not s.config.run}
+    trained = finish(data, model, log, histories, n_resamples)
+    compared = _compare(data, models, trained.priors.baseline.predict_proba, n_resamples)
     compared = replace(
         compared,
-        protocol=result.protocol,
-        extra={"size_and_speed": _sizes(models, corpus)},
+        protocol=trained.evaluation.protocol,
+        extra={"size_and_speed": _sizes(models, data)},
     )
-    return TrainedModel(model, priors, chosen, compared)
+    return replace(trained, evaluation=compared)
 
 
 def _distil(
-    corpus: TrainingData,
+    data: TrainingData,
     config: DistillationConfig,
-    teacher: CaptionModel,
-    parts: tuple[Part, Part],
-    choice: Choice,
-) -> tuple[CaptionModel, dict[str, Any]]:
-    settings = config.student
-    encoder = _student_encoder(settings, teacher.encoder, parts[0])
-    cultures = corpus.n_cultures(config.culture)
-    student = start_caption(encoder, settings, parts[0], choice, cultures)
-    _logger.info(f"student: learning from the teacher ({trainable(encoder)})")
-    # the teacher reads each caption once: its features are kept, its logits follow from them
-    captions = parts[0].table.strings("caption")
-    features = extract_features(teacher.encoder, captions, corpus.cache).values
-    rows = caption_rows(encoder, parts[0], teacher=torch.from_numpy(features))
-
-    def wrap(task: ClassificationTask) -> nn.Module:
-        weights = (config.hard, config.soft, config.hidden)
-        return DistillationTask(
-            task, encoder.feature_dim, teacher.head, weights, config.temperature
-        )
-
-    folder = corpus.folder("student")
-    found = tune_caption(student, settings, rows, parts[1], choice, folder, wrap)
-    return student, course(found)
-
-
-def _student_encoder(settings: CaptionConfig, teacher: TextEncoder, part: Part) -> TextEncoder:
+    teacher: CaptionSource,
+    train: AnnotationArrays,
+    val: AnnotationArrays,
+) -> tuple[CaptionSource, CaptionModel]:
+    settings, context, captions = config.student, teacher.context, train.captions
+    trained = teacher.model_
     if settings.encoder != "teacher":
-        return caption_encoder(settings, part.table)
-    if not settings.depth:
+        student = CaptionSource.create(settings, context, captions, "student")
+    elif settings.depth:
+        encoder = prune_layers(trained.encoder, settings.depth)
+        student = CaptionSource(settings, encoder, context, "student")
+    else:
         raise ConfigError("student.encoder = 'teacher' needs student.depth: how many of its layers")
-    return prune_layers(teacher, settings.depth)
+    model = student.start(train)
+    _logger.info(f"student: learning from the teacher ({trainable(student.encoder)})")
+    # the teacher encodes each caption once: its features are stored, its logits follow from them
+    features = extract_features(trained.encoder, captions, data.cache).values
+    rows = student.encoder_rows(train, teacher=torch.from_numpy(features))
 
+    def distil(task: ClassificationTask) -> DistillationTask:
+        weights = (config.hard, config.soft, config.hidden)
+        width = student.encoder.feature_dim
+        return DistillationTask(task, width, trained.head, weights, config.temperature)
 
-def _own_encoder(config: DistillationConfig, part: Part) -> TextEncoder:
-    """The student as it would be if there had never been a trained teacher."""
-    settings = config.student
-    if settings.encoder == "teacher":
-        settings = replace(config.teacher, depth=settings.depth)
-    return caption_encoder(settings, part.table)
+    student.fine_tune(model, rows, val, distil)
+    return student, model
 
 
 def _compare(
-    corpus: TrainingData, models: dict[str, CaptionModel], baseline: Any, n_resamples: int
+    data: TrainingData,
+    models: Mapping[str, CaptionModel],
+    baseline: Callable[[np.ndarray], np.ndarray],
+    n_resamples: int,
 ) -> EvaluationResult:
-    said: dict[str, np.ndarray] = {}
-    constant: np.ndarray | None = None
-    for name, branch in models.items():
-        rows = extract_arrays(corpus.val, None, branch.encoder, corpus.cultures, corpus.cache)
-        if constant is None:
-            constant = baseline(rows.culture_names)
-        alone = EmotionModel(None, branch, None, corpus.cultures, corpus.languages)
-        said[name] = predict_all_inputs(alone, rows)["caption"]
+    predictions: dict[str, np.ndarray] = {}
+    for name, source in models.items():
+        rows = extract_arrays(data.val, None, source.encoder, data.cultures, data.cache)
+        model = EmotionModel(None, source, None, data.cultures, data.languages)
+        predictions[name] = predict_all_inputs(model, rows)["caption"]
     pairs = [("student", name) for name in models if name != "student"]
     return evaluate(
-        said,
+        predictions,
         rows.emotion.numpy(),
         rows.culture_names,
         rows.artwork.numpy(),
         n_resamples,
-        baseline=constant,
+        baseline=baseline(rows.culture_names),
         pairs=pairs,
     )
 
 
-def _sizes(models: dict[str, CaptionModel], corpus: TrainingData) -> dict[str, dict[str, float]]:
-    """Weights, and time per caption in turns on the same captions: the best of three rounds."""
-    captions = corpus.val.strings("caption")[:_TIMED]
+def _sizes(models: Mapping[str, CaptionModel], data: TrainingData) -> dict[str, dict[str, float]]:
+    """Weights, and time per caption: the best of three rounds in which the models take turns."""
+    captions = data.val.strings("caption")[:_TIMED]
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(3):
-        for name, branch in models.items():
-            begun = perf_counter()
-            encoded(branch.encoder, captions)
-            times[name].append((perf_counter() - begun) / len(captions))
+        for name, source in models.items():
+            start = perf_counter()
+            current_features(source.encoder, captions)
+            times[name].append((perf_counter() - start) / len(captions))
     return {
         name: {
-            "million_weights": sum(w.numel() for w in branch.parameters()) / 1e6,
+            "million_weights": million_weights(source),
             "milliseconds_per_caption": 1000 * min(times[name]),
         }
-        for name, branch in models.items()
+        for name, source in models.items()
     }

@@ -1,4 +1,4 @@
-"""The recipes of the kind ``joint``: both encoders and their combination, trained by painting."""
+"""Recipes of the kind ``joint``: both encoders and their combination, trained by artwork."""
 
 import logging
 from collections.abc import Mapping
@@ -7,119 +7,78 @@ import numpy as np
 import torch
 
 from artaffect.config import JointConfig
+from artaffect.features import AnnotationArrays
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.fusion import LinearFusion, LogitFusion
-from artaffect.models.image_encoders import create_image_encoder
-from artaffect.training.batches import JointRows
-from artaffect.training.data import Part, TrainedModel, TrainingData
-from artaffect.training.encoders import (
-    CaptionModel,
-    Choice,
-    ImageModel,
-    caption_encoder,
-    caption_rows,
-    course,
-    encoded,
-    picture_views,
+from artaffect.models.fusion import FUSION_FORMS, FusionSetup
+from artaffect.training.calibration import TrainedModel, finish
+from artaffect.training.data import JointRows, TrainingData
+from artaffect.training.objectives import JointTask
+from artaffect.training.separate import log_prior
+from artaffect.training.sources import (
+    CaptionSource,
+    ImageSource,
+    SourceContext,
+    current_features,
     scores_of,
-    start_caption,
-    start_image,
     trainable,
 )
-from artaffect.training.fusion import feature_fusion, log_prior
-from artaffect.training.objectives import JointTask
 from artaffect.training.trainer import Trainer
-from artaffect.training.tuned import score
 
 _logger = logging.getLogger(__name__)
 
 
-def train_joint(corpus: TrainingData, config: JointConfig, n_resamples: int = 1000) -> TrainedModel:
-    """Train image, caption and combination at once, on the paintings that have a picture.
+def train_joint(data: TrainingData, config: JointConfig, n_resamples: int = 1000) -> TrainedModel:
+    """Train image, caption and combination at once, on the artworks that have an image.
 
     Raises:
-        TableError: a split has no picture.
+        TableError: a split has no image.
     """
-    choice = Choice(config.culture, config.seed)
-    cultures = corpus.n_cultures(config.culture)
-    train, val = (_pictured(corpus.part(table)) for table in (corpus.train, corpus.val))
-    image_encoder = create_image_encoder(config.image.encoder)
-    text_encoder = caption_encoder(config.caption, train.table)
-    image = start_image(image_encoder, config.image, train, choice, cultures)
-    caption = start_caption(text_encoder, config.caption, train, choice, cultures)
-    torch.manual_seed(config.seed)
-    fusion = _fusion(config, image, caption, corpus, train)
-    model = EmotionModel(image, caption, fusion, corpus.cultures, corpus.languages)
-    _logger.info(f"joint: image {trainable(image_encoder)}, caption {trainable(text_encoder)}")
+    context = SourceContext.from_recipe(data, config)
+    train, val = (data.arrays(table).with_images() for table in (data.train, data.val))
+    image = ImageSource.create(config.image, context)
+    caption = CaptionSource.create(config.caption, context, train.captions)
+    image_model, caption_model = image.start(train), caption.start(train)
 
-    captions = caption_rows(text_encoder, train)
-    by_artwork = np.argsort(train.artwork, kind="stable")
-    ends = np.bincount(train.artwork, minlength=train.artworks).cumsum()
+    torch.manual_seed(config.seed)
+    widths = {"image": image.encoder.feature_dim, "caption": caption.encoder.feature_dim}
+    cultures, n_cultures = len(data.cultures), context.n_cultures
+    setup = FusionSetup(config.fusion, widths, cultures, n_cultures)
+    form = FUSION_FORMS[config.fusion.form]
+    fusion = form.create(setup, per_culture=config.fusion.per_culture == "on")
+    prior = log_prior(train.emotion, train.culture, cultures, blind=not n_cultures)
+    scalers = {"image": image_model.head.scaler, "caption": caption_model.head.scaler}
+    fusion.initialize(prior, scalers)
+    model = EmotionModel(image_model, caption_model, fusion, data.cultures, data.languages)
+    _logger.info(f"joint: image {trainable(image.encoder)}, caption {trainable(caption.encoder)}")
+
+    by_artwork = np.argsort(train.artwork.numpy(), kind="stable")
+    ends = np.bincount(train.artwork.numpy(), minlength=len(train.artwork_ids)).cumsum()
     rows = JointRows(
-        picture_views(config.image, image_encoder, train, config.seed, corpus.cache),
-        captions,
+        image.views(train),
+        caption.encoder_rows(train),
         np.split(by_artwork, ends[:-1]),
         config.captions,
         config.groups,
         config.image.workers,
     )
-    task = JointTask(model, config.fusion.modality_dropout, cultures)
-    result = Trainer(config.train, config.seed, corpus.folder("joint"), device="auto").fit(
-        task, rows, lambda: _scores(model, val)
-    )
-    model.eval()
-    priors, evaluation = score(corpus, model, n_resamples)
-    return TrainedModel(model, priors, {"joint": course(result)}, evaluation)
-
-
-def _pictured(part: Part) -> Part:
-    """The rows whose painting has a picture that can be read, their paintings counted anew."""
-    keep = part.pictured
-    rows = keep[part.artwork]
-    number = np.cumsum(keep) - 1
-    return Part(
-        table=part.table.select(rows),
-        artworks=int(keep.sum()),
-        artwork=number[part.artwork[rows]],
-        culture=part.culture[rows],
-        emotion=part.emotion[rows],
-        files=[file for file in part.files if file is not None],
-    )
-
-
-def _fusion(
-    config: JointConfig, image: ImageModel, caption: CaptionModel, corpus: TrainingData, train: Part
-) -> LinearFusion:
-    cultures = len(corpus.cultures)
-    n_cultures = corpus.n_cultures(config.culture)
-    per_culture = config.fusion.per_culture == "on"
-    if config.fusion.form == "logits":
-        fusion = LogitFusion(cultures, per_culture)
-        emotion, culture = torch.from_numpy(train.emotion), torch.from_numpy(train.culture)
-        prior = log_prior(emotion, culture, cultures)
-        fusion.log_prior.copy_(prior if n_cultures else prior[:1].expand_as(prior))
-        return fusion
-    widths = (image.encoder.feature_dim, caption.encoder.feature_dim)
-    combined = feature_fusion(config.fusion, widths, n_cultures, cultures if per_culture else 0)
-    combined.image_scaler.load_state_dict(image.head.scaler.state_dict())
-    combined.caption_scaler.load_state_dict(caption.head.scaler.state_dict())
-    return combined
+    task = JointTask(model, config.fusion.modality_dropout, n_cultures)
+    folder = data.work and data.work / "joint"
+    trainer = Trainer(config.train, config.seed, folder, device="auto")
+    result = trainer.fit(task, rows, lambda: _scores(model, val))
+    log = {"joint": result.summary(config.train.metric)}
+    return finish(data, model.eval(), log, {"joint": result.history}, n_resamples)
 
 
 @torch.no_grad()
-def _scores(model: EmotionModel, part: Part) -> Mapping[str, float]:
+def _scores(model: EmotionModel, val: AnnotationArrays) -> Mapping[str, float]:
     """Validation scores of the combination under training."""
     image_encoder, text_encoder = model.encoders
-    assert image_encoder is not None and text_encoder is not None
-    home = next(model.parameters()).device
-    image = encoded(image_encoder, list(part.files))
-    caption = encoded(text_encoder, part.table.strings("caption"))
+    assert image_encoder is not None and text_encoder is not None and val.image_paths is not None
+    device = next(model.parameters()).device
+    image = current_features(image_encoder, val.image_paths.tolist())
+    caption = current_features(text_encoder, val.captions)
     model.to("cpu")
-    said, _ = model.answer(
-        image[torch.from_numpy(part.artwork)],
-        caption,
-        torch.ones(len(caption), 2, dtype=torch.bool),
-        torch.from_numpy(part.culture),
-    )
-    model.to(home)
-    return scores_of(part.emotion, said.numpy())
+    present = torch.ones(len(val), 2, dtype=torch.bool)
+    probabilities, _ = model.answer(image[val.artwork], caption, present, val.culture)
+    model.to(device)
+    return scores_of(val.emotion.numpy(), probabilities.numpy())

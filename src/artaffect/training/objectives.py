@@ -1,7 +1,7 @@
 """What is learned from a batch: each task holds a model and its loss.
 
-A head learns from stored features, or together with its encoder: a task that has an encoder encodes
-what the batch holds, pictures or captions; without one, the batch holds ``features`` [n, d].
+A head learns from stored features, or together with its encoder: a task with an encoder encodes the
+images or captions of the batch; without one, the batch holds ``features`` [n, d].
 """
 
 from typing import Literal
@@ -11,58 +11,72 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.fusion import LinearFusion, LogitFusion
+from artaffect.models.fusion import LinearFusion
 from artaffect.models.heads import EmotionHead
-from artaffect.training.batches import Batch
+from artaffect.training.data import Batch
 from artaffect.training.trainer import StepOutput
 
 
-class SoftLabelTask(nn.Module):
-    """Learn the histogram of all votes on a painting, one for each culture.
-
-    Batches hold ``culture`` [n] and ``votes`` [n, 9]. A painting with more votes weighs more. The
-    penalty is that of ridge regression.
-    """
+class HeadTask(nn.Module):
+    """A head with its loss, and with its encoder if that is trained too."""
 
     def __init__(
         self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
     ) -> None:
+        """Prepare the task.
+
+        Args:
+            penalty: of ridge regression.
+        """
         super().__init__()
         self.head, self.penalty, self.encoder = head, penalty, encoder
 
+    def with_ridge(self, fit: Tensor) -> StepOutput:
+        """Add the penalty to a loss."""
+        if not self.penalty:
+            return StepOutput(fit)
+        ridge = self.penalty * self.head.penalty()
+        return StepOutput(fit + ridge, {"fit": fit, "ridge": ridge})
+
+
+class SoftLabelTask(HeadTask):
+    """Learn the distribution of an artwork's votes, one for each culture.
+
+    Batches hold ``culture`` [n] and ``votes`` [n, 9]. An artwork with more votes weighs more.
+    """
+
     def forward(self, batch: Batch) -> StepOutput:
-        logits = self.head(picture_features(self.encoder, batch), batch["culture"])
+        logits = self.head(image_features(self.encoder, batch), batch["culture"])
         votes = batch["votes"]
-        fit = -(votes * F.log_softmax(logits, -1)).sum() / votes.sum()
-        return _with_ridge(fit, self.head, self.penalty)
+        return self.with_ridge(-(votes * F.log_softmax(logits, -1)).sum() / votes.sum())
 
 
-class MultiLabelTask(nn.Module):
-    """Learn of each emotion whether anyone felt it: the paper's target.
+class MultiLabelTask(HeadTask):
+    """Learn for each emotion whether anyone chose it: the paper's target.
 
-    Batches are those of :class:`SoftLabelTask`; a bit is set where there is a vote. ``l1`` is the
-    paper's loss, the mean absolute error of the sigmoids; ``bce`` is the binary cross-entropy.
+    Batches are those of :class:`SoftLabelTask`. ``l1`` is the paper's loss, the mean absolute error of
+    the sigmoids; ``bce`` is the binary cross-entropy.
     """
 
     def __init__(
         self, head: EmotionHead, loss: Literal["l1", "bce"], encoder: nn.Module | None = None
     ) -> None:
-        super().__init__()
-        self.head, self.loss, self.encoder = head, loss, encoder
+        super().__init__(head, encoder=encoder)
+        self.loss = loss
 
     def forward(self, batch: Batch) -> StepOutput:
-        logits = self.head(picture_features(self.encoder, batch), batch["culture"])
-        felt = (batch["votes"] > 0).to(logits.dtype)
+        logits = self.head(image_features(self.encoder, batch), batch["culture"])
+        target = (batch["votes"] > 0).to(logits.dtype)
         if self.loss == "l1":
-            return StepOutput(F.l1_loss(logits.sigmoid(), felt))
-        return StepOutput(F.binary_cross_entropy_with_logits(logits, felt))
+            return StepOutput(F.l1_loss(logits.sigmoid(), target))
+        return StepOutput(F.binary_cross_entropy_with_logits(logits, target))
 
 
-class ClassificationTask(nn.Module):
-    """Learn each caption's own emotion.
+class ClassificationTask(HeadTask):
+    """Learn the emotion of each caption.
 
-    Batches hold ``culture`` [n] and ``emotion`` [n]. Some rows forget their culture, so that culture
-    0 learns to answer for the public as a whole.
+    Batches hold ``culture`` [n] and ``emotion`` [n]. Some rows lose their culture, so that culture 0
+    learns to predict for all cultures together.
     """
 
     def __init__(
@@ -72,24 +86,24 @@ class ClassificationTask(nn.Module):
         cultures: int = 0,
         encoder: nn.Module | None = None,
     ) -> None:
-        super().__init__()
-        self.head, self.penalty, self.cultures, self.encoder = head, penalty, cultures, encoder
+        super().__init__(head, penalty, encoder)
+        self.cultures = cultures
 
     def forward(self, batch: Batch) -> StepOutput:
-        culture = _asked(self, batch, self.cultures)
+        culture = _training_culture(self, batch, self.cultures)
         logits = self.head(caption_features(self.encoder, batch), culture)
-        return _with_ridge(F.cross_entropy(logits, batch["emotion"]), self.head, self.penalty)
+        return self.with_ridge(F.cross_entropy(logits, batch["emotion"]))
 
 
 class DistillationTask(nn.Module):
-    """Learn each caption's emotion, and what a teacher says and sees in it.
+    """Learn the emotion of each caption, and to imitate a teacher.
 
-    The loss is ``hard`` times the cross-entropy with the emotions, plus ``soft`` times T² times the
-    divergence from the teacher's answers, both softened at temperature T (Hinton et al. 2015), plus
-    ``hidden`` times one minus the cosine between both models' hidden states (Sanh et al. 2019), here
-    of the caption's pooled state: it is encoded once, before the training, and kept.
+    The loss is ``hard`` times the cross-entropy with the labels, plus ``soft`` times T² times the
+    divergence from the teacher's distribution, both softened at temperature T (Hinton et al. 2015),
+    plus ``hidden`` times one minus the cosine between both models' hidden states (Sanh et al. 2019);
+    here it is the pooled state of the caption, which the teacher computes once before training.
 
-    Batches hold ``teacher`` [n, d], the teacher's features, beside those of
+    Batches hold ``teacher`` [n, d], the teacher's features, in addition to those of
     :class:`ClassificationTask`.
     """
 
@@ -104,8 +118,8 @@ class DistillationTask(nn.Module):
         """Prepare the task.
 
         Args:
-            student_dim: width of the student's features; they are projected where the teacher's
-                are of another width.
+            student_dim: width of the student's features; they are projected if the teacher's have
+                another width.
             teacher: the teacher's trained head; it is frozen.
             weights: ``hard``, ``soft`` and ``hidden``.
         """
@@ -119,35 +133,35 @@ class DistillationTask(nn.Module):
             self.projection = nn.Linear(student_dim, width)
 
     def train(self, mode: bool = True) -> "DistillationTask":
-        """The teacher answers without dropout, always."""
+        """The teacher always stays in evaluation mode, without dropout."""
         super().train(mode)
         self.teacher.eval()
         return self
 
     def forward(self, batch: Batch) -> StepOutput:
-        culture = _asked(self, batch, self.student.cultures)
+        culture = _training_culture(self, batch, self.student.cultures)
         features = caption_features(self.student.encoder, batch)
         logits = self.student.head(features, culture)
         t = self.temperature
         with torch.no_grad():
-            said = F.log_softmax(self.teacher(batch["teacher"], culture) / t, -1)
-        parts = {
+            target = F.log_softmax(self.teacher(batch["teacher"], culture) / t, -1)
+        softened = F.log_softmax(logits / t, -1)
+        divergence = F.kl_div(softened, target, reduction="batchmean", log_target=True)
+        cosine = F.cosine_similarity(self.projection(features), batch["teacher"], dim=-1)
+        terms = {
             "hard": F.cross_entropy(logits, batch["emotion"]),
-            "soft": t
-            * t
-            * F.kl_div(F.log_softmax(logits / t, -1), said, reduction="batchmean", log_target=True),
-            "hidden": 1
-            - F.cosine_similarity(self.projection(features), batch["teacher"], dim=-1).mean(),
+            "soft": t * t * divergence,
+            "hidden": 1 - cosine.mean(),
         }
-        loss = torch.stack([w * p for w, p in zip(self.weights, parts.values(), strict=True)]).sum()
-        return StepOutput(loss, parts)
+        loss = torch.stack([w * p for w, p in zip(self.weights, terms.values(), strict=True)]).sum()
+        return StepOutput(loss, terms)
 
 
 class FusionTask(nn.Module):
-    """Learn to combine, with and without each modality.
+    """Learn to combine the sources, also when one is missing.
 
-    Batches hold ``image`` [n, d], ``caption`` [n, e], ``culture`` [n] and ``emotion`` [n]; both
-    modalities are there, and ``modality_dropout`` of the rows lose one of them.
+    Batches hold the inputs of each source by name [n, width], ``culture`` [n] and ``emotion`` [n];
+    no source is missing, but a share of ``modality_dropout`` of the rows loses one.
     """
 
     def __init__(self, fusion: LinearFusion, modality_dropout: float, cultures: int) -> None:
@@ -155,19 +169,19 @@ class FusionTask(nn.Module):
         self.fusion, self.modality_dropout, self.cultures = fusion, modality_dropout, cultures
 
     def forward(self, batch: Batch) -> StepOutput:
-        culture = forget_culture(batch["culture"], self.cultures)
-        present = lose_modalities(culture, self.modality_dropout)
-        logits = self.fusion(batch["image"], batch["caption"], present, culture)
+        culture = drop_culture(batch["culture"], self.cultures)
+        sources = self.fusion.sources
+        present = drop_sources(culture, self.modality_dropout, len(sources))
+        logits = self.fusion([batch[name] for name in sources], present, culture)
         return StepOutput(F.cross_entropy(logits, batch["emotion"]))
 
 
 class JointTask(nn.Module):
     """Train both encoders, their heads and the combination together.
 
-    Batches are those of :class:`JointRows`: each picture is encoded once, and its features are
-    gathered for its captions. In the logit form a row that lost a modality is answered by the other
-    branch alone, so each branch learns to stand by itself; in the feature form both heads get a loss
-    of their own.
+    Batches are those of :class:`JointRows`: each image is encoded once, and its features are
+    gathered for its captions. If the fusion combines logits, a row that lost a source is predicted by
+    the other head alone, so that each head learns; otherwise the heads have losses of their own.
     """
 
     def __init__(self, model: EmotionModel, modality_dropout: float, cultures: int) -> None:
@@ -176,64 +190,54 @@ class JointTask(nn.Module):
 
     def forward(self, batch: Batch) -> StepOutput:
         model = self.model
-        image_encoder, text_encoder = model.encoders
-        culture = _asked(self, batch, self.cultures)
-        present = lose_modalities(culture, self.modality_dropout)
-        image = picture_features(image_encoder, batch)
-        caption = caption_features(text_encoder, batch)
+        assert model.fusion is not None and model.image is not None and model.caption is not None
+        culture = _training_culture(self, batch, self.cultures)
+        present = drop_sources(culture, self.modality_dropout)
+        image = image_features(model.image.encoder, batch)
+        caption = caption_features(model.caption.encoder, batch)
         emotion = batch["emotion"]
         both = F.cross_entropy(model.logits(image, caption, present, culture), emotion)
-        if isinstance(model.fusion, LogitFusion) or model.image is None or model.caption is None:
+        if model.fusion.takes_logits:
             return StepOutput(both)
-        parts = {
+        terms = {
             "both": both,
             "image": F.cross_entropy(model.image.head(image, culture), emotion),
             "caption": F.cross_entropy(model.caption.head(caption, culture), emotion),
         }
-        return StepOutput(torch.stack(list(parts.values())).sum(), parts)
+        return StepOutput(torch.stack(list(terms.values())).sum(), terms)
 
 
-def picture_features(encoder: nn.Module | None, batch: Batch) -> Tensor:
-    """Features of each row's picture; each picture is encoded once: [n, d]."""
+def image_features(encoder: nn.Module | None, batch: Batch) -> Tensor:
+    """Features of each row's image; each image is encoded once: [n, d]."""
     if encoder is None:
-        features: Tensor = batch["features"]
-        return features
-    found: Tensor = encoder(batch["pixels"])[batch["artwork"]]
-    return found
+        return batch["features"]
+    return encoder(batch["pixels"])[batch["artwork"]]
 
 
 def caption_features(encoder: nn.Module | None, batch: Batch) -> Tensor:
-    """Features of each row's caption, group by group of like length: [n, e]."""
+    """Features of each row's caption, encoded by groups of similar length: [n, e]."""
     if encoder is None:
-        features: Tensor = batch["features"]
-        return features
+        return batch["features"]
     return torch.cat([encoder(ids, mask) for ids, mask in batch["captions"]])
 
 
-def lose_modalities(culture: Tensor, share: float) -> Tensor:
-    """Which of image and caption stay, when so large a share of the rows loses one: bool [n, 2]."""
-    present = torch.ones(len(culture), 2, dtype=torch.bool, device=culture.device)
-    lose = torch.rand(len(culture), device=culture.device) < share
-    which = torch.randint(2, (len(culture),), device=culture.device)
-    present[torch.arange(len(culture), device=culture.device), which] &= ~lose
+def drop_sources(culture: Tensor, share: float, sources: int = 2) -> Tensor:
+    """Which sources remain if a share of the rows loses one of them: bool [n, sources]."""
+    present = torch.ones(len(culture), sources, dtype=torch.bool, device=culture.device)
+    dropped = torch.rand(len(culture), device=culture.device) < share
+    which = torch.randint(sources, (len(culture),), device=culture.device)
+    present[torch.arange(len(culture), device=culture.device), which] &= ~dropped
     return present
 
 
-def forget_culture(culture: Tensor, cultures: int) -> Tensor:
-    """Turn one row in ``cultures + 1`` into a row of the public as a whole."""
+def drop_culture(culture: Tensor, cultures: int) -> Tensor:
+    """Turn one row in ``cultures + 1`` into a row of all cultures together."""
     if cultures < 1:
         return culture
     keep = torch.rand(culture.shape, device=culture.device) > 1 / (cultures + 1)
     return culture * keep
 
 
-def _asked(task: nn.Module, batch: Batch, cultures: int) -> Tensor:
+def _training_culture(task: nn.Module, batch: Batch, cultures: int) -> Tensor:
     culture: Tensor = batch["culture"]
-    return forget_culture(culture, cultures) if task.training else culture
-
-
-def _with_ridge(fit: Tensor, head: EmotionHead, penalty: float) -> StepOutput:
-    if not penalty:
-        return StepOutput(fit)
-    ridge = penalty * head.penalty()
-    return StepOutput(fit + ridge, {"fit": fit, "ridge": ridge})
+    return drop_culture(culture, cultures) if task.training else culture

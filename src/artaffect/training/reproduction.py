@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from artaffect.config import Recipe
+from artaffect.config import Recipe, load_recipe
 from artaffect.data.annotations import AnnotationTable
 from artaffect.features import extract_arrays
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import load_model
-from artaffect.models.folder import read_config
+from artaffect.models.folder import read_config, read_histories
 from artaffect.models.vgg import Vgg16
 from artaffect.prediction.evaluation import (
     TrainingPriors,
@@ -22,7 +22,6 @@ from artaffect.prediction.evaluation import (
     hamming,
     predict_all_inputs,
 )
-from artaffect.recipes import load_recipe
 from artaffect.reports.figures import training_curves
 from artaffect.reports.pages import render, write
 from artaffect.reports.tables import TextTable, evaluation_tables
@@ -175,21 +174,6 @@ def _validation_hamming(run: Path) -> float:
     return float(metrics["extra"]["hamming"]["image"])
 
 
-def training_log_of(run: Path) -> dict[str, list[dict[str, Any]]]:
-    """The epochs of each training of a run, from its ``metrics.jsonl``."""
-    path = run / "metrics.jsonl"
-    log: dict[str, list[dict[str, Any]]] = {}
-    if path.is_file():
-        for line in path.read_text("utf-8").splitlines():
-            epoch = json.loads(line)
-            log.setdefault(epoch.pop("training"), []).append(epoch)
-        return log
-    for training, settings in read_config(run).get("chosen", {}).items():
-        if isinstance(settings, dict) and settings.get("history"):
-            log[training] = settings["history"]
-    return log
-
-
 def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None) -> Reproduction:
     """Score every model on the same validation rows, and the paper's metric on both splits."""
     predictions: dict[str, np.ndarray] = {}
@@ -207,7 +191,7 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
         for kind, probabilities in predict_all_inputs(model, rows).items():
             if key := _key(name, kind):
                 predictions[key] = probabilities
-        log |= {f"{name}, {training}": epochs for training, epochs in training_log_of(run).items()}
+        log |= {f"{name}, {training}": epochs for training, epochs in read_histories(run).items()}
         if name in IMAGE_MODELS:
             paper_name, paper_train, paper_val = IMAGE_MODELS[name]
             scores: dict[str, Any] = {}

@@ -1,36 +1,37 @@
-"""Train a recipe and leave a model folder, whole or not at all."""
+"""Train a recipe and write a model folder, completely or not at all."""
 
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from artaffect import __version__
-from artaffect.config import CompactConfig, DistillationConfig, JointConfig, Recipe, TunedConfig
+from artaffect.config import DistillationConfig, JointConfig, Recipe, SeparateConfig
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
-from artaffect.models.folder import CHECKSUMS, read_config, write_checksums
+from artaffect.models.folder import CHECKSUMS, read_config, write_checksums, write_histories
 from artaffect.reports.evaluation import model_card, save_metrics, save_report
 from artaffect.runtime import atomic_file, atomic_folder, check_free, is_main_process
-from artaffect.training.compact import train_compact
-from artaffect.training.data import TrainedModel, TrainingData, digest_of
+from artaffect.training.calibration import TrainedModel
+from artaffect.training.data import TrainingData, table_digest
 from artaffect.training.distillation import train_distillation
 from artaffect.training.joint import train_joint
-from artaffect.training.tuned import train_tuned
+from artaffect.training.separate import train_separate
 
 _logger = logging.getLogger(__name__)
 
 TRAINERS: Mapping[type[Recipe], Callable[[TrainingData, Any], TrainedModel]] = {
-    CompactConfig: train_compact,
-    TunedConfig: train_tuned,
+    SeparateConfig: train_separate,
     DistillationConfig: train_distillation,
     JointConfig: train_joint,
 }
+
+_REMEDY = "delete it to start again, or choose another --out"
 
 
 def train_run(
@@ -42,25 +43,24 @@ def train_run(
 ) -> EvaluationResult:
     """Train, and write the model folder ``out`` with its report.
 
-    A run that is killed leaves no folder. Started again with the same settings and table, it finds
-    the features it had extracted, and goes on from the checkpoints in ``<out>.training``.
+    A run that is killed leaves no folder. Started again with the same settings and table, it uses
+    the features extracted before, and resumes from the checkpoints in ``<out>.training``.
 
     Raises:
-        OutputExistsError: ``out`` may not be replaced; said before the work begins.
+        OutputExistsError: ``out`` may not be replaced; raised before the work begins.
         TableError: the table lacks what training needs.
         ConfigError: ``<out>.training`` belongs to other settings or another table.
     """
     check_free(out, CHECKSUMS, overwrite)
     work = out.with_name(f"{out.name}.training")
-    _claim(work, recipe_of(config), digest_of(table))
+    _claim(work, recipe_of(config), table_digest(table))
     try:
-        trained = TRAINERS[type(config)](TrainingData.of(table, cache, work), config)
+        trained = TRAINERS[type(config)](TrainingData.from_table(table, cache, work), config)
     finally:
-        if not _has_checkpoint(work):  # a start that failed is no training under way
+        if not _has_checkpoint(work):  # nothing to resume from
             shutil.rmtree(work, ignore_errors=True)
-    result = replace(
-        trained.evaluation, protocol={**trained.evaluation.protocol, "chosen_on_this_split": True}
-    )
+    protocol = {**trained.evaluation.protocol, "chosen_on_this_split": True}
+    result = replace(trained.evaluation, protocol=protocol)
     if not is_main_process():
         return result
     model = trained.model
@@ -73,23 +73,25 @@ def train_run(
         "data": dict(table.provenance),
         "rows": {name: len(table.of_split(name)) for name in ("train", "val")},
         "training_priors": trained.priors.to_json(),
-        "chosen": trained.chosen,
+        "training_log": trained.log,
     }
     with atomic_folder(out, CHECKSUMS, overwrite) as folder:
         save_model(model, folder, description)
         save_metrics(result, folder / "metrics.json")
+        write_histories(trained.histories, folder)
         (folder / "README.md").write_text(model_card(result, description), "utf-8")
-        save_report(result, folder / "report.html", f"artaffect: {out.name}")
+        title = f"artaffect: {out.name}"
+        save_report(result, folder / "report.html", title, training_log=trained.histories)
         write_checksums(folder)
     shutil.rmtree(work, ignore_errors=True)
     return result
 
 
 def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path | None) -> Path:
-    """Train unless ``out`` holds a finished run of the same settings; the way to compare several.
+    """Train unless ``out`` holds a finished run with the same settings; for comparisons of several.
 
     Raises:
-        ConfigError: ``out`` holds a run of other settings.
+        ConfigError: ``out`` holds a run with other settings.
         TableError: the table lacks what training needs.
     """
     if (out / CHECKSUMS).is_file():
@@ -103,49 +105,43 @@ def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path |
 
 
 def recipe_of(config: Recipe) -> dict[str, Any]:
-    """All settings of a recipe, as a model folder keeps them."""
+    """All settings of a recipe, as a model folder stores them."""
     return {"kind": config.kind, **asdict(config)}
 
 
 def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:
-    """Note whose checkpoints these are, or refuse those of another training."""
+    """Record which training these checkpoints belong to, or refuse those of another."""
     path = work / "recipe.json"
-    mine = json.loads(json.dumps({"settings": settings, "data": data}))
+    owner = json.loads(json.dumps({"settings": settings, "data": data}))
     if path.is_file() and _has_checkpoint(work):
-        found = json.loads(path.read_text("utf-8"))
-        if found["data"] != data:
+        previous = json.loads(path.read_text("utf-8"))
+        if previous["data"] != data:
             raise ConfigError(f"{work} belongs to a training on another table: {_REMEDY}")
-        changed = [
-            f"{key} was {old!r}, is {new!r}"
-            for key, (old, new) in _differences(found["settings"], mine["settings"]).items()
-        ]
-        if changed:
-            raise ConfigError(f"{work} belongs to another training ({changed[0]}): {_REMEDY}")
+        change = next(_differences(previous["settings"], owner["settings"]), None)
+        if change:
+            raise ConfigError(f"{work} belongs to another training ({change}): {_REMEDY}")
     elif is_main_process():
         with atomic_file(path) as temporary:
-            temporary.write_text(json.dumps(mine, indent=2), "utf-8")
+            temporary.write_text(json.dumps(owner, indent=2), "utf-8")
 
 
 def _has_checkpoint(work: Path) -> bool:
     return any(work.glob("*/checkpoint.pt"))
 
 
-_REMEDY = "delete it to begin anew, or choose another --out"
-
-
-def _differences(old: Any, new: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
+def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
     if not (isinstance(old, dict) and isinstance(new, dict)):
-        return {} if old == new else {prefix.rstrip("."): (old, new)}
-    found: dict[str, tuple[Any, Any]] = {}
-    for key in [*old, *(key for key in new if key not in old)]:
-        found |= _differences(old.get(key), new.get(key), f"{prefix}{key}.")
-    return found
+        if old != new:
+            yield f"{prefix.rstrip('.')} was {old!r}, is {new!r}"
+        return
+    for key in {**old, **new}:
+        yield from _differences(old.get(key), new.get(key), f"{prefix}{key}.")
 
 
 def _encoder_names(config: Recipe) -> dict[str, str]:
-    """What the model was made of, for its card."""
+    """The encoders of the model, for its card."""
     if isinstance(config, DistillationConfig):
         student, teacher = config.student.encoder, config.teacher.encoder
         return {"caption": teacher if student == "teacher" else student}
-    branches = {name: getattr(config, name) for name in ("image", "caption")}
-    return {name: branch.encoder for name, branch in branches.items() if branch is not None}
+    sources = {name: getattr(config, name) for name in ("image", "caption")}
+    return {name: source.encoder for name, source in sources.items() if source is not None}

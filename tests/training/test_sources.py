@@ -1,11 +1,13 @@
-"""Encoders trained end to end: every kind of recipe trains, saves, loads, and goes on after a kill."""
+"""Sources and recipes: every kind trains, saves, loads, and resumes after a kill."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,37 +17,45 @@ import pytest
 import torch
 
 from artaffect.config import (
-    CaptionConfig,
+    CaptionSourceConfig,
     DistillationConfig,
     FusionConfig,
-    ImageConfig,
+    ImageSourceConfig,
     JointConfig,
     Recipe,
+    SeparateConfig,
     TrainConfig,
-    TunedConfig,
+    load_recipe,
 )
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError, ResourceError, TableError
 from artaffect.models.checkpoint import load_model
-from artaffect.models.folder import read_config
+from artaffect.models.folder import read_config, read_histories
+from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
 from artaffect.prediction.evaluation import evaluate_run
 from artaffect.prediction.predictor import load_predictor
-from artaffect.training.batches import TensorRows
-from artaffect.training.data import TrainingData, digest_of, hold_out
+from artaffect.training.data import TensorRows, TrainingData, hold_out, table_digest
 from artaffect.training.run import recipe_of, train_run
+from artaffect.training.separate import train_separate
 from artaffect.training.trainer import StepOutput, Trainer
+from tests import tiny
 
+RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 TRAIN = TrainConfig(epochs=2, batch_size=16, learning_rate=2e-3)
 
 
 @pytest.fixture(scope="module")
-def caption(encoder_folders: dict[str, Path]) -> CaptionConfig:
-    return CaptionConfig(encoder=str(encoder_folders["bert"]), train=TRAIN)
+def caption(encoder_folders: dict[str, Path]) -> CaptionSourceConfig:
+    return CaptionSourceConfig(
+        encoder=str(encoder_folders["bert"]), training="fine-tuned", train=TRAIN
+    )
 
 
 @pytest.fixture(scope="module")
-def image(encoder_folders: dict[str, Path]) -> ImageConfig:
-    return ImageConfig(encoder=str(encoder_folders["resnet"]), workers=0, train=TRAIN)
+def image(encoder_folders: dict[str, Path]) -> ImageSourceConfig:
+    return ImageSourceConfig(
+        encoder=str(encoder_folders["resnet"]), training="fine-tuned", workers=0, train=TRAIN
+    )
 
 
 FUSION = FusionConfig(
@@ -53,25 +63,33 @@ FUSION = FusionConfig(
 )
 
 
-def trained(table: AnnotationTable, config: Recipe, out: Path) -> dict[str, float]:
+def scores_of_run(table: AnnotationTable, config: Recipe, out: Path) -> dict[str, float]:
     result = train_run(table, config, out)
     return {name: scores.log_loss.value for name, scores in result.scores()}
 
 
 @pytest.mark.parametrize("objective", ["soft_label", "multi_label_l1", "multi_label_bce"])
 def test_an_image_model_alone(
-    sample_table: AnnotationTable, image: ImageConfig, tmp_path: Path, objective: str, picture: Path
+    sample_table: AnnotationTable,
+    image: ImageSourceConfig,
+    tmp_path: Path,
+    objective: str,
+    picture: Path,
 ) -> None:
     settings = replace(image, objective=objective, workers=1, decoded=True, hidden=(12, 6))
-    scores = trained(sample_table, TunedConfig(image=settings), tmp_path / "run")
+    scores = scores_of_run(sample_table, SeparateConfig(image=settings), tmp_path / "run")
     assert set(scores) == {"baseline", "image"}
     assert not (tmp_path / "run.training").exists()
     again = evaluate_run(tmp_path / "run", sample_table, "val")
     assert again["image"].log_loss.value == pytest.approx(scores["image"], abs=1e-6)
     assert ("hamming" in again.extra) == (objective != "soft_label")
     assert 0 < again.extra.get("hamming", {"image": 0.5})["image"] < 1
-    history = read_config(tmp_path / "run")["chosen"]["image"]["history"]
-    assert len(history) == 2 and {"loss", "log_loss", "accuracy", "macro_f1"} <= set(history[0])
+    history = read_histories(tmp_path / "run")["image"]
+    assert [entry["epoch"] for entry in history] == [1, 2]
+    assert {"loss", "log_loss", "accuracy", "macro_f1"} <= set(history[0])
+    log = read_config(tmp_path / "run")["training_log"]["image"]
+    best = history[log["best_epoch"] - 1]
+    assert log == {"best_epoch": best["epoch"], "validation_log_loss": best["log_loss"]}
     assert ("hamming" in history[0]) == (objective != "soft_label")
     predictor = load_predictor(tmp_path / "run")
     readings = predictor.predict(picture, "and a caption").by_culture
@@ -81,72 +99,121 @@ def test_an_image_model_alone(
 
 
 def test_a_caption_model_alone_needs_no_picture(
-    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+    sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
-    scores = trained(sample_table, TunedConfig(caption=caption), tmp_path / "run")
+    scores = scores_of_run(sample_table, SeparateConfig(caption=caption), tmp_path / "run")
     assert set(scores) == {"baseline", "caption"}
     model = load_model(tmp_path / "run")
     assert model.image is None and model.modalities == ("caption",)
-    assert len(list((tmp_path / "run").iterdir())) == 7
+    assert len(list((tmp_path / "run").iterdir())) == 8
 
 
-def test_training_changes_what_it_should(
-    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+def test_training_changes_only_the_weights_that_are_trained(
+    sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
     from artaffect.models.text_encoders import create_text_encoder
 
     before = create_text_encoder(caption.encoder).state_dict()
-    for layers, frozen in (("all", True), ("none", False)):
-        out = tmp_path / layers
-        settings = replace(caption, layers=layers, freeze_embeddings=frozen)
-        train_run(sample_table, TunedConfig(caption=settings), out)
+    frozen = replace(caption, training="frozen")
+    for training, settings in (
+        ("fine-tuned", replace(caption, freeze_embeddings=True)),
+        ("frozen", frozen),
+    ):
+        out = tmp_path / training
+        train_run(sample_table, SeparateConfig(caption=settings), out)
         model = load_model(out).caption
         assert model is not None
         after = model.encoder.state_dict()
         moved = {name for name, w in after.items() if not torch.equal(w, before[name])}
         assert not any("embeddings" in name for name in moved)
-        assert bool(moved) == (layers == "all")
+        assert bool(moved) == (training == "fine-tuned")
 
 
 @pytest.mark.parametrize("form", ["logits", "features"])
-def test_both_are_combined_on_paintings_that_neither_saw(
+def test_both_are_combined_on_artworks_that_neither_has_seen(
     sample_table: AnnotationTable,
-    image: ImageConfig,
-    caption: CaptionConfig,
+    image: ImageSourceConfig,
+    caption: CaptionSourceConfig,
     tmp_path: Path,
     form: str,
 ) -> None:
-    config = TunedConfig(
+    config = SeparateConfig(
         image=image,
         caption=caption,
         fusion=replace(FUSION, form=form),
         held_out=0.2,
         culture="embedding",
     )
-    scores = trained(sample_table, config, tmp_path / "run")
+    scores = scores_of_run(sample_table, config, tmp_path / "run")
     assert {"image", "caption", "both", "both, culture not told"} < set(scores)
     model = load_model(tmp_path / "run")
     assert model.fusion is not None and model.fusion.form == form
     assert model.image is not None and model.image.head.embedding is not None
 
 
-def test_paintings_held_out_are_whole_and_a_stated_share(sample_table: AnnotationTable) -> None:
+@contextlib.contextmanager
+def counting_encoded_images() -> Iterator[list[int]]:
+    """Collect how many images each call of an image encoder is given."""
+    counts: list[int] = []
+
+    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, ImageEncoder):  # blank ones find out the width of the features
+            counts.append(int(inputs[0].flatten(1).any(1).sum()))
+
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(count)
+    try:
+        yield counts
+    finally:
+        handle.remove()
+
+
+def test_a_frozen_image_is_encoded_once_beside_a_fine_tuned_caption(
+    sample_table: AnnotationTable,
+    encoder_folders: dict[str, Path],
+    caption: CaptionSourceConfig,
+    tmp_path: Path,
+) -> None:
+    image = ImageSourceConfig(
+        encoder=str(encoder_folders["resnet"]), penalty=(0.1, 1.0), train=TRAIN
+    )
+    config = SeparateConfig(image=image, caption=caption, fusion=FUSION, held_out=0.2)
+    cache = tmp_path / "cache"
+    with counting_encoded_images() as encoded:
+        train_run(sample_table, config, tmp_path / "first", cache)
+    splits = [sample_table.of_split(name) for name in ("train", "val")]
+    assert sum(encoded) == len({image for part in splits for image in part.strings("image")})
+    with counting_encoded_images() as encoded:
+        train_run(sample_table, config, tmp_path / "second", cache)
+    assert sum(encoded) == 0
+    log = read_config(tmp_path / "first")["training_log"]
+    assert log["image"]["penalty"] in (0.1, 1.0) and "penalty" not in log["caption"]
+    before = create_image_encoder(str(encoder_folders["resnet"])).state_dict()
+    model = load_model(tmp_path / "first")
+    assert model.image is not None and model.caption is not None and model.fusion is not None
+    for name, weight in model.image.encoder.state_dict().items():
+        assert torch.equal(weight, before[name])
+
+
+def test_whole_artworks_are_held_out_in_the_given_share(sample_table: AnnotationTable) -> None:
     train = sample_table.of_split("train")
     rest, held = hold_out(train, 0.25, seed=1)
-    mine, theirs = set(rest.strings("artwork_id")), set(held.strings("artwork_id"))
-    assert not mine & theirs and len(rest) + len(held) == len(train)
-    assert len(theirs) == round(0.25 * len(mine | theirs))
+    kept, unseen = set(rest.strings("artwork_id")), set(held.strings("artwork_id"))
+    assert not kept & unseen and len(rest) + len(held) == len(train)
+    assert len(unseen) == round(0.25 * len(kept | unseen))
     shuffled = train.select(np.random.default_rng(0).permutation(len(train)))
-    assert set(hold_out(shuffled, 0.25, seed=1)[1].strings("artwork_id")) == theirs
+    assert set(hold_out(shuffled, 0.25, seed=1)[1].strings("artwork_id")) == unseen
 
 
 def test_a_combination_builds_on_trained_runs(
-    sample_table: AnnotationTable, image: ImageConfig, caption: CaptionConfig, tmp_path: Path
+    sample_table: AnnotationTable,
+    image: ImageSourceConfig,
+    caption: CaptionSourceConfig,
+    tmp_path: Path,
 ) -> None:
-    train_run(sample_table, TunedConfig(image=image, culture="off"), tmp_path / "image")
-    train_run(sample_table, TunedConfig(caption=caption, culture="off"), tmp_path / "caption")
-    config = TunedConfig(
-        image=replace(image, run=str(tmp_path / "image")),
+    train_run(sample_table, SeparateConfig(image=image, culture="off"), tmp_path / "image")
+    train_run(sample_table, SeparateConfig(caption=caption, culture="off"), tmp_path / "caption")
+    config = SeparateConfig(
+        image=replace(image, encoder="not-available", run=str(tmp_path / "image")),
         caption=replace(caption, run=str(tmp_path / "caption")),
         fusion=replace(FUSION, form="features"),
         held_out=0.0,
@@ -158,7 +225,7 @@ def test_a_combination_builds_on_trained_runs(
     for a, b in zip(both.image.parameters(), alone.image.parameters(), strict=True):
         assert torch.equal(a, b)
     unseen = replace(config, held_out=0.2)
-    with pytest.raises(ConfigError, match="has seen the paintings that held_out = 0.2 keeps"):
+    with pytest.raises(ConfigError, match="has seen the artworks that held_out = 0.2 keeps"):
         train_run(sample_table, unseen, tmp_path / "unseen")
     wrong = replace(config, image=replace(image, run=str(tmp_path / "caption")))
     with pytest.raises(ConfigError, match="has no image model for the cultures"):
@@ -166,9 +233,9 @@ def test_a_combination_builds_on_trained_runs(
 
 
 def test_a_student_learns_from_its_teacher(
-    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+    sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
-    student = CaptionConfig(encoder="teacher", depth=1, train=TRAIN)
+    student = CaptionSourceConfig(encoder="teacher", training="fine-tuned", depth=1, train=TRAIN)
     config = DistillationConfig(teacher=caption, student=student)
     result = train_run(sample_table, config, tmp_path / "run")
     assert set(result.models) == {"teacher", "student", "student_not_distilled"}
@@ -180,8 +247,10 @@ def test_a_student_learns_from_its_teacher(
     sizes = result.extra["size_and_speed"]
     assert sizes["student"]["million_weights"] == sizes["student_not_distilled"]["million_weights"]
     assert all(entry["milliseconds_per_caption"] > 0 for entry in sizes.values())
-    history = read_config(tmp_path / "run")["chosen"]["student"]["history"]
-    assert {"hard", "soft", "hidden"} <= set(history[0])
+    histories = read_histories(tmp_path / "run")
+    assert set(histories) == {"teacher", "student", "student_alone"}
+    assert {"hard", "soft", "hidden"} <= set(histories["student"][0])
+    assert set(read_config(tmp_path / "run")["training_log"]) == set(histories)
     assert load_model(tmp_path / "run").modalities == ("caption",)
     with pytest.raises(ConfigError, match="needs student.depth"):
         train_run(sample_table, replace(config, student=replace(student, depth=0)), tmp_path / "n")
@@ -190,15 +259,15 @@ def test_a_student_learns_from_its_teacher(
 @pytest.mark.parametrize(("form", "per_culture"), [("logits", "on"), ("features", "off")])
 def test_joint_training(
     sample_table: AnnotationTable,
-    image: ImageConfig,
-    caption: CaptionConfig,
+    image: ImageSourceConfig,
+    caption: CaptionSourceConfig,
     tmp_path: Path,
     form: str,
     per_culture: str,
 ) -> None:
     fusion = replace(FUSION, form=form, per_culture=per_culture)
     config = JointConfig(image=image, caption=caption, fusion=fusion, captions=6, train=TRAIN)
-    scores = trained(sample_table, config, tmp_path / "run")
+    scores = scores_of_run(sample_table, config, tmp_path / "run")
     assert {"image", "caption", "both"} < set(scores)
     model = load_model(tmp_path / "run")
     assert model.fusion is not None
@@ -207,26 +276,29 @@ def test_joint_training(
     assert not torch.equal(model.fusion.weight[-1].detach(), start)
 
 
-def test_tiny_encoders_learn_what_the_drawn_paintings_show(sample_table: AnnotationTable) -> None:
-    from artaffect.training.tuned import train_tuned
-
-    settings = ImageConfig(
-        encoder="tiny_resnet",
-        workers=0,
-        crop=1.0,
-        flip=False,
-        train=TrainConfig(epochs=10, batch_size=16, learning_rate=2e-3, patience=10),
-    )
-    found = train_tuned(TrainingData.of(sample_table), TunedConfig(image=settings), n_resamples=20)
-    history = found.chosen["image"]["history"]
+def test_a_tiny_encoder_learns_from_the_sample_images(
+    sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    settings = {
+        "encoder": tiny.save_tiny_resnet(tmp_path / "resnet"),
+        "crop": 1.0,
+        "flip": "false",
+        "train.epochs": 10,
+        "train.patience": 10,
+    }
+    overrides = [f"image.{key}={value}" for key, value in settings.items()]
+    config = load_recipe(str(RECIPES / "tiny-image.toml"), SeparateConfig, overrides)
+    trained = train_separate(TrainingData.from_table(sample_table), config, n_resamples=20)
+    history = trained.histories["image"]
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
-    assert found.evaluation["image"].log_loss.value < found.evaluation["baseline"].log_loss.value
+    result = trained.evaluation
+    assert result["image"].log_loss.value < result["baseline"].log_loss.value
 
 
 def test_a_table_without_pictures_or_split_is_refused(
-    sample_table: AnnotationTable, image: ImageConfig, tmp_path: Path
+    sample_table: AnnotationTable, image: ImageSourceConfig, tmp_path: Path
 ) -> None:
-    config = TunedConfig(image=image)
+    config = SeparateConfig(image=image)
     with pytest.raises(TableError, match="no rows in split 'val'"):
         train_run(sample_table.of_split("train"), config, tmp_path / "a")
     index = sample_table.rows.schema.get_field_index("image")
@@ -234,39 +306,39 @@ def test_a_table_without_pictures_or_split_is_refused(
     nothing = pa.nulls(len(sample_table)).cast(column.type)
     rows = sample_table.rows.set_column(index, column, nothing)
     blank = AnnotationTable(rows, sample_table.provenance)
-    with pytest.raises(TableError, match="no row of split 'train' has a picture"):
+    with pytest.raises(TableError, match="no row of split 'train' has an image"):
         train_run(blank, config, tmp_path / "b")
 
 
 def test_checkpoints_of_another_training_are_refused(
-    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+    sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
-    config = TunedConfig(caption=caption)
+    config = SeparateConfig(caption=caption)
     work = tmp_path / "run.training"
     (work / "caption").mkdir(parents=True)
     (work / "caption" / "checkpoint.pt").touch()
     recipe = json.loads(json.dumps(recipe_of(config)))
     recipe["caption"]["dropout"] = 0.5
-    mine = {"settings": recipe, "data": digest_of(sample_table)}
-    (work / "recipe.json").write_text(json.dumps(mine))
+    owner = {"settings": recipe, "data": table_digest(sample_table)}
+    (work / "recipe.json").write_text(json.dumps(owner))
     with pytest.raises(ConfigError, match=r"another training \(caption.dropout was 0.5, is 0.0\)"):
         train_run(sample_table, config, tmp_path / "run")
-    (work / "recipe.json").write_text(json.dumps({**mine, "data": "else"}))
+    (work / "recipe.json").write_text(json.dumps({**owner, "data": "else"}))
     with pytest.raises(ConfigError, match="belongs to a training on another table: delete it"):
         train_run(sample_table, config, tmp_path / "run")
 
 
-def test_a_start_that_failed_does_not_stand_in_the_way(
-    sample_table: AnnotationTable, caption: CaptionConfig, tmp_path: Path
+def test_a_failed_start_leaves_nothing_behind(
+    sample_table: AnnotationTable, caption: CaptionSourceConfig, tmp_path: Path
 ) -> None:
-    wrong = TunedConfig(caption=replace(caption, depth=9))
+    wrong = SeparateConfig(caption=replace(caption, depth=9))
     with pytest.raises(ConfigError, match="depth = 9, but the encoder has 1 layers"):
         train_run(sample_table, wrong, tmp_path / "run")
     assert not list(tmp_path.iterdir())
-    train_run(sample_table, TunedConfig(caption=caption), tmp_path / "run")
+    train_run(sample_table, SeparateConfig(caption=caption), tmp_path / "run")
 
 
-def test_too_little_memory_says_which_batch_and_what_to_lower() -> None:
+def test_the_error_for_too_little_memory_names_the_batch_and_the_settings() -> None:
     class Hungry(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -321,10 +393,12 @@ kind = "joint"
 captions = 6
 [image]
 encoder = "{encoder_folders["vit"]}"
+training = "fine-tuned"
 workers = 1
 dropout = 0.2
 [caption]
 encoder = "{encoder_folders["bert"]}"
+training = "fine-tuned"
 [fusion]
 form = "logits"
 per_culture = "off"
@@ -338,7 +412,7 @@ patience = 4
     return folder / "recipe.toml", folder / "table.parquet"
 
 
-def test_kill_minus_nine_in_an_epoch_then_the_same_command(
+def test_a_run_that_was_killed_resumes_with_the_same_command(
     small_joint: tuple[Path, Path], tmp_path: Path
 ) -> None:
     train_by_command(*small_joint, tmp_path / "whole")

@@ -1,0 +1,201 @@
+"""Recipes of the kind ``separate``: sources trained one by one, then combined.
+
+A combination fitted on predictions for rows that the sources have learned from trusts them too much,
+which is why naive fusions harm. Here it is fitted on predictions for artworks that the sources have not
+seen: out of fold if all sources are frozen (stacking, Wolpert 1992), else on artworks held out.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from artaffect.config import FusionConfig, SeparateConfig
+from artaffect.errors import ConfigError
+from artaffect.features import AnnotationArrays
+from artaffect.labels import EMOTIONS
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.folder import read_config
+from artaffect.models.fusion import FUSION_FORMS, FusionSetup, LinearFusion, SourceOutputs
+from artaffect.models.heads import FeatureScaler
+from artaffect.training.calibration import TrainedModel, finish
+from artaffect.training.data import TensorRows, TrainingData, hold_out
+from artaffect.training.objectives import FusionTask
+from artaffect.training.sources import CaptionSource, ImageSource, Source, SourceContext
+from artaffect.training.trainer import FitResult, Trainer
+
+_logger = logging.getLogger(__name__)
+
+
+def train_separate(
+    data: TrainingData, config: SeparateConfig, n_resamples: int = 1000
+) -> TrainedModel:
+    """Train the sources of a recipe, and their combination if there are two.
+
+    Raises:
+        TableError: images are needed, and a split has none.
+        ConfigError: a run whose model is used does not fit.
+    """
+    _check_runs(config)
+    table, held_out = data.train, data.train
+    if config.held_out:
+        table, held_out = hold_out(data.train, config.held_out, config.seed)
+    context = SourceContext.from_recipe(data, config)
+    sources: dict[str, Source[Any, Any]] = {}
+    if config.image is not None:
+        sources["image"] = ImageSource.create(config.image, context)
+    if config.caption is not None:
+        captions = table.strings("caption")
+        sources["caption"] = CaptionSource.create(config.caption, context, captions)
+
+    frozen = {name: s.encoder if s.config.frozen else None for name, s in sources.items()}
+    encoders = (frozen.get("image"), frozen.get("caption"))
+    train, val = (data.arrays(t, *encoders, "image" in sources) for t in (table, data.val))
+    models = {name: source.fit(train, val) for name, source in sources.items()}
+    log = {name: source.log() for name, source in sources.items()}
+    histories = {name: s.result_.history for name, s in sources.items() if not s.config.run}
+
+    fusion: LinearFusion | None = None
+    if len(sources) > 1:
+        if config.frozen:
+            logits = out_of_fold_logits(list(sources.values()), train, config.folds, config.seed)
+            training = _outputs(sources, train.with_images(), logits)
+        else:
+            trained = [model.encoder for model in models.values()]
+            unseen, val = (data.arrays(t, *trained) for t in (held_out, data.val))
+            training = _outputs(sources, unseen.with_images())
+        validation = _outputs(sources, val.with_images())
+        fusion, result, log["fusion"] = fit_fusion(config.fusion, training, validation, context)
+        histories["fusion"] = result.history
+    pair = (models.get("image"), models.get("caption"))
+    model = EmotionModel(*pair, fusion, data.cultures, data.languages)
+    return finish(data, model.eval(), log, histories, n_resamples)
+
+
+def _check_runs(config: SeparateConfig) -> None:
+    """Refuse runs that have learned from the artworks on which the combination is to be fitted."""
+    for source in config.sources.values():
+        if not source.run or not config.held_out:
+            continue
+        recipe = read_config(Path(source.run))["recipe"]
+        if (recipe.get("held_out"), recipe["seed"]) != (config.held_out, config.seed):
+            raise ConfigError(
+                f"{source.run} has seen the artworks that held_out = {config.held_out} keeps for the "
+                f"combination (its held_out is {recipe.get('held_out', 0.0)}, its seed "
+                f"{recipe['seed']}): train it with the same held_out and seed"
+            )
+
+
+def fold_of_artwork(artworks: np.ndarray, folds: int, seed: int) -> Tensor:
+    """A fold for each artwork, in folds of equal size: int64 [p]."""
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.permutation(np.arange(len(artworks)) % folds))
+
+
+def out_of_fold_logits(
+    sources: Sequence[Source[Any, Any]], train: AnnotationArrays, folds: int, seed: int
+) -> dict[str, Tensor]:
+    """Logits for each training row with an image, by heads that have not seen its artwork.
+
+    Returns:
+        For each source [2, n, 9]; see :meth:`Source.logits`.
+    """
+    fold = fold_of_artwork(train.artwork_ids, folds, seed)
+    complete = train.select(train.has_image)
+    logits = {s.name: torch.zeros(2, len(complete), len(EMOTIONS)) for s in sources}
+    for number in range(folds):
+        rows = train.select(fold[train.artwork] != number)
+        mask = fold[complete.artwork] == number
+        unseen = complete.select(mask)
+        for source in sources:
+            logits[source.name][:, mask] = source.logits(source.refit(rows), unseen)
+    return logits
+
+
+def _outputs(
+    sources: Mapping[str, Source[Any, Any]],
+    rows: AnnotationArrays,
+    logits: Mapping[str, Tensor] | None = None,
+) -> SourceOutputs:
+    """Stored features and logits of rows, by default those of the trained heads."""
+    features = {name: source.stored(rows) for name, source in sources.items()}
+    if logits is None:
+        logits = {name: s.logits(s.model_.head, rows) for name, s in sources.items()}
+    return SourceOutputs(features, logits, rows.culture, rows.emotion)
+
+
+def log_prior(emotion: Tensor, culture: Tensor, cultures: int, blind: bool) -> Tensor:
+    """Log of each culture's distribution, all cultures first: [cultures + 1, 9].
+
+    Args:
+        emotion: each row's label [n]; ``culture`` is its culture, from 1 [n].
+        blind: give every culture the distribution of all.
+    """
+    counts = torch.ones(cultures + 1, len(EMOTIONS))
+    counts.index_put_((culture, emotion), torch.ones(()), accumulate=True)
+    counts[0] = counts.sum(0)
+    prior = (counts / counts.sum(1, keepdim=True)).log()
+    return prior[:1].repeat(cultures + 1, 1) if blind else prior
+
+
+def fit_fusion(
+    config: FusionConfig,
+    training: SourceOutputs,
+    validation: SourceOutputs,
+    context: SourceContext,
+) -> tuple[LinearFusion, FitResult, dict[str, Any]]:
+    """Fit every form and variant that the settings allow; the best on validation is kept.
+
+    Args:
+        training: rows that no source has learned from.
+
+    Returns:
+        The fusion, its training, and what was chosen, as plain JSON.
+    """
+    cultures = len(context.cultures)
+    blind = not context.n_cultures
+    prior = log_prior(training.emotion, training.culture, cultures, blind)
+    widths = {name: values.shape[1] for name, (values, _) in training.features.items()}
+    scalers = {n: FeatureScaler(widths[n]).fit(v) for n, (v, _) in training.features.items()}
+    setup = FusionSetup(config, widths, cultures, context.n_cultures)
+    torch.manual_seed(context.seed)
+    candidates: dict[str, LinearFusion] = {}
+    for form in config.forms:
+        candidates |= FUSION_FORMS[form].candidates(setup)
+    results = {}
+    for name, fusion in candidates.items():
+        fusion.initialize(prior, scalers)
+        results[name] = _fit_candidate(fusion, config, training, validation, context.seed)
+    scores = {name: result.best_score for name, result in results.items()}
+    best = min(scores, key=lambda name: scores[name])
+    line = ", ".join(f"{name} {score:.4f}" for name, score in scores.items())
+    _logger.info(f"fusion: validation log-loss {line}")
+    rejected = {name: score for name, score in scores.items() if name != best}
+    log = {"form": best, **results[best].summary(), "rejected": rejected}
+    return candidates[best], results[best], log
+
+
+def _fit_candidate(
+    fusion: LinearFusion,
+    config: FusionConfig,
+    training: SourceOutputs,
+    validation: SourceOutputs,
+    seed: int,
+) -> FitResult:
+    plan = fusion.plan_training(training, config)
+    inputs = fusion.inputs(validation)
+    present = torch.ones(len(validation.emotion), len(inputs), dtype=torch.bool)
+
+    def validate() -> Mapping[str, float]:
+        with torch.no_grad():
+            logits = fusion(inputs, present, validation.culture)
+        return {"log_loss": float(F.cross_entropy(logits, validation.emotion))}
+
+    task = FusionTask(fusion, plan.modality_dropout, plan.cultures)
+    rows = TensorRows(plan.shared, **plan.columns)
+    return Trainer(plan.config, seed).fit(task, rows, validate)

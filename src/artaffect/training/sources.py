@@ -1,0 +1,399 @@
+"""Sources: an encoder, frozen or fine-tuned, with the head trained on its features."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from artaffect.config import CaptionSourceConfig, ImageSourceConfig, Recipe, SourceConfig
+from artaffect.data.image_cache import ImageCache, ImageViews
+from artaffect.errors import ConfigError, NotFittedError
+from artaffect.features import AnnotationArrays, encode
+from artaffect.labels import EMOTIONS
+from artaffect.metrics.classification import accuracy, hamming_accuracy, log_loss, macro_f1
+from artaffect.models.checkpoint import load_model
+from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
+from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
+from artaffect.models.pruning import prune_layers, prune_vocabulary, train_only
+from artaffect.models.text_encoders import TextEncoder, create_text_encoder
+from artaffect.runtime import cache_folder
+from artaffect.training.data import ArtworkRows, CaptionRows, Rows, TensorRows, Tokens, TrainingData
+from artaffect.training.objectives import ClassificationTask, MultiLabelTask, SoftLabelTask
+from artaffect.training.trainer import FitResult, Trainer
+
+_logger = logging.getLogger(__name__)
+
+_SAMPLE = 512
+"""Training inputs from which the scale of an encoder's features is estimated before training."""
+_CHUNK = 65_536
+
+ImageModel = EmotionClassifier[ImageEncoder]
+CaptionModel = EmotionClassifier[TextEncoder]
+C = TypeVar("C", bound=SourceConfig)
+E = TypeVar("E", ImageEncoder, TextEncoder)
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """What the sources of a recipe share."""
+
+    n_cultures: int
+    """Number of cultures that the heads distinguish; 0 makes them blind to culture."""
+    culture_input: str = "head"
+    seed: int = 0
+    cultures: tuple[str, ...] = ()
+    """Names of all cultures; a model taken from another run must have the same."""
+    cache: Path | None = None
+    work: Path | None = None
+
+    @classmethod
+    def from_recipe(cls, data: TrainingData, recipe: Recipe) -> "SourceContext":
+        n_cultures = data.n_cultures(recipe.culture)
+        return cls(n_cultures, recipe.culture, recipe.seed, data.cultures, data.cache, data.work)
+
+
+class Source(ABC, Generic[C, E]):
+    """One source of a recipe. ``fit`` trains it, and sets ``model_``, ``result_`` and ``penalty_``."""
+
+    modality: ClassVar[str]
+    encoder: E
+    model_: EmotionClassifier[E]
+    result_: FitResult
+    penalty_: float
+
+    def __init__(self, config: C, encoder: E, context: SourceContext, name: str = "") -> None:
+        """Prepare a source; ``name`` is that of its training, by default the modality."""
+        self.config, self.encoder, self.context = config, encoder, context
+        self.name = name or self.modality
+
+    @classmethod
+    def from_run(cls, config: C, context: SourceContext, name: str = "") -> Self:
+        """A source that was trained in another run, ``config.run``.
+
+        Raises:
+            ConfigError: the run has no such source, or was trained for other cultures.
+        """
+        model = load_model(Path(config.run))
+        trained: EmotionClassifier[E] | None = getattr(model, cls.modality)
+        if trained is None or model.cultures != context.cultures:
+            raise ConfigError(
+                f"{config.run} has no {cls.modality} model for the cultures "
+                f"{', '.join(context.cultures)} (it reads {' and '.join(model.modalities)}, "
+                f"of {', '.join(model.cultures)}): train one on this table"
+            )
+        source = cls(config, trained.encoder, context, name)
+        source.model_ = trained
+        return source
+
+    def fit(self, train: AnnotationArrays, val: AnnotationArrays) -> EmotionClassifier[E]:
+        """Train on rows; keep the penalty and the epoch with the best validation score."""
+        config, train, val = self.config, self.usable(train), self.usable(val)
+        if config.run:
+            return self.model_
+        if config.frozen:
+            attempts = {p: self._fit_head(train, p, val) for p in config.penalty}
+            sign = config.train.sign
+            self.penalty_ = max(attempts, key=lambda p: sign * attempts[p][1].best_score)
+            head, self.result_ = attempts[self.penalty_]
+            self.model_ = EmotionClassifier(self.encoder, head)
+            score = self.result_.summary()["validation_log_loss"]
+            _logger.info(f"{self.name}: validation log-loss {score:.4f}, penalty {self.penalty_}")
+        else:
+            self.model_ = self.start(train)
+            _logger.info(f"{self.name}: training {config.encoder} ({trainable(self.encoder)})")
+            self.fine_tune(self.model_, self.encoder_rows(train), val)
+        return self.model_
+
+    def refit(self, rows: AnnotationArrays) -> EmotionHead:
+        """Train a frozen source's head on other rows, with the penalty and epochs that ``fit`` chose.
+
+        Raises:
+            NotFittedError: nothing has been chosen yet.
+        """
+        if not hasattr(self, "penalty_"):
+            raise NotFittedError("this source has no penalty yet: call fit first")
+        return self._fit_head(self.usable(rows), self.penalty_)[0]
+
+    def log(self) -> dict[str, Any]:
+        """What was chosen, as plain JSON."""
+        if self.config.run:
+            return {"run": self.config.run}
+        penalty = {"penalty": self.penalty_} if self.config.frozen else {}
+        return {**self.result_.summary(self.config.train.metric), **penalty}
+
+    def start(self, rows: AnnotationArrays) -> EmotionClassifier[E]:
+        """The encoder, ready to be fine-tuned, with an untrained head for its features."""
+        head = self._new_head()
+        inputs = self.inputs(rows)
+        order = np.random.default_rng(self.context.seed).permutation(len(inputs))
+        sample = [inputs[i] for i in np.sort(order[:_SAMPLE])]
+        features = current_features(self.encoder, sample)
+        head.initialize_from(features, _counts(rows), frozen=False)
+        network: Any = self.encoder.network
+        train_only(network, self.config.layers)
+        return EmotionClassifier(self.encoder, head)
+
+    def fine_tune(
+        self,
+        model: EmotionClassifier[E],
+        rows: Rows,
+        val: AnnotationArrays,
+        wrap: Callable[[Any], nn.Module] = lambda task: task,
+    ) -> None:
+        """Train an encoder with its head; the model keeps the weights of its best epoch.
+
+        Args:
+            rows: training rows that hold the encoder's inputs.
+            wrap: turns the source's own task into the one to train, for example a distillation.
+        """
+        inputs = self.inputs(val)
+
+        def validate() -> Mapping[str, float]:
+            return self.scores(model.head, current_features(model.encoder, inputs), val)
+
+        folder = self.context.work and self.context.work / self.name
+        trainer = Trainer(self.config.train, self.context.seed, folder, device="auto")
+        task = wrap(self.task(model.head, encoder=model.encoder))
+        self.result_ = trainer.fit(task, rows, validate)
+
+    @torch.no_grad()
+    def logits(self, head: EmotionHead, rows: AnnotationArrays) -> Tensor:
+        """A head's logits for stored features: [2, n, 9], for the row's culture, then for culture 0."""
+        values, index = self.stored(rows)
+        logits = torch.zeros(2, len(rows), len(EMOTIONS))
+        for start in range(0, len(rows), _CHUNK):  # features of a million rows are not copied
+            chunk = slice(start, start + _CHUNK)
+            features, culture = values[index[chunk]], rows.culture[chunk]
+            logits[0, chunk] = head.emotion_logits(features, culture)
+            logits[1, chunk] = head.emotion_logits(features, torch.zeros_like(culture))
+        return logits
+
+    @torch.no_grad()
+    def scores(
+        self, head: EmotionHead, features: Tensor, rows: AnnotationArrays
+    ) -> Mapping[str, float]:
+        """Validation scores of a head under training, from features of the distinct inputs."""
+        device = head.shared.weight.device
+        features = features.to(device)[self.stored(rows)[1].to(device)]
+        logits = head.emotion_logits(features, rows.culture.to(device))
+        return scores_of(rows.emotion.numpy(), log_probabilities(logits).exp().cpu().numpy())
+
+    @abstractmethod
+    def usable(self, rows: AnnotationArrays) -> AnnotationArrays:
+        """The rows that have this source."""
+
+    @abstractmethod
+    def inputs(self, rows: AnnotationArrays) -> list[Any]:
+        """The distinct inputs of the encoder."""
+
+    @abstractmethod
+    def stored(self, rows: AnnotationArrays) -> tuple[Tensor, Tensor]:
+        """Stored features of the distinct inputs [p, d], and each row's index into them [n]."""
+
+    @abstractmethod
+    def head_rows(self, rows: AnnotationArrays) -> TensorRows:
+        """What a head learns from stored features: with ``features`` among the columns."""
+
+    @abstractmethod
+    def encoder_rows(self, rows: AnnotationArrays) -> Rows:
+        """What an encoder and its head learn from."""
+
+    @abstractmethod
+    def task(
+        self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
+    ) -> nn.Module:
+        """The head, with the encoder if it is trained too, and their loss."""
+
+    def _new_head(self) -> EmotionHead:
+        torch.manual_seed(self.context.seed)
+        return EmotionHead(
+            self.encoder.feature_dim,
+            self.context.n_cultures,
+            self.config.hidden,
+            self.config.dropout,
+            self.context.culture_input,
+            getattr(self.config, "objective", "soft_label") != "soft_label",
+        )
+
+    def _fit_head(
+        self, rows: AnnotationArrays, penalty: float, val: AnnotationArrays | None = None
+    ) -> tuple[EmotionHead, FitResult]:
+        head, data = self._new_head(), self.head_rows(rows)
+        head.initialize_from(data.column("features"), _counts(rows))
+        task = self.task(head, penalty)
+        trainer = Trainer(self.config.train, self.context.seed)
+        if val is None:
+            return head, trainer.fit(task, data, stop_after=self.result_.best_epoch)
+        features = self.stored(val)[0]
+        return head, trainer.fit(task, data, lambda: self.scores(head, features, val))
+
+
+class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
+    """Learns a distribution for each artwork and culture: that of its annotators' votes."""
+
+    modality = "image"
+
+    @classmethod
+    def create(cls, config: ImageSourceConfig, context: SourceContext) -> "ImageSource":
+        """A source with a pretrained encoder."""
+        if config.run:
+            return cls.from_run(config, context)
+        return cls(config, create_image_encoder(config.encoder), context)
+
+    def usable(self, rows: AnnotationArrays) -> AnnotationArrays:
+        return rows.select(rows.has_image) if self.config.frozen else rows.with_images()
+
+    def inputs(self, rows: AnnotationArrays) -> list[Any]:
+        return [] if rows.image_paths is None else rows.image_paths.tolist()
+
+    def stored(self, rows: AnnotationArrays) -> tuple[Tensor, Tensor]:
+        return rows.image, rows.artwork
+
+    def head_rows(self, rows: AnnotationArrays) -> TensorRows:
+        votes = rows.votes(self.context.n_cultures).transpose(0, 1)
+        culture, artwork = torch.nonzero(votes.sum(-1), as_tuple=True)
+        shared = {"features": (rows.image, artwork)}
+        return TensorRows(shared, culture=culture, votes=votes[culture, artwork])
+
+    def encoder_rows(self, rows: AnnotationArrays) -> ArtworkRows:
+        votes = rows.votes(self.context.n_cultures)
+        return ArtworkRows(self.views(rows), votes, self.config.workers)
+
+    def views(self, rows: AnnotationArrays) -> ImageViews:
+        """Training views of the artworks, in their order."""
+        config, preprocessing, files = self.config, self.encoder.preprocessing, self.inputs(rows)
+        store = None
+        if config.decoded:
+            folder = (self.context.cache or cache_folder()) / "decoded"
+            store = ImageCache(files, preprocessing, folder)
+        seed = self.context.seed
+        return ImageViews(files, preprocessing, config.crop, config.flip, seed, store)
+
+    def task(
+        self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
+    ) -> nn.Module:
+        if self.config.objective == "soft_label":
+            return SoftLabelTask(head, penalty, encoder)
+        loss = self.config.objective.removeprefix("multi_label_")
+        return MultiLabelTask(head, loss, encoder)  # type: ignore[arg-type]
+
+    def start(self, rows: AnnotationArrays) -> ImageModel:
+        model = super().start(rows)
+        if model.head.multi_label:
+            share = (rows.votes()[:, 0] > 0).float().mean(0)
+            model.head.shared.bias.data.copy_(share.clamp(0.01, 0.99).logit())
+        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
+
+    @torch.no_grad()
+    def scores(
+        self, head: EmotionHead, features: Tensor, rows: AnnotationArrays
+    ) -> Mapping[str, float]:
+        scores = super().scores(head, features, rows)
+        if not head.multi_label:
+            return scores
+        device = head.shared.weight.device
+        culture = torch.zeros(len(features), dtype=torch.int64, device=device)
+        predicted = (head(features.to(device), culture) > 0).cpu().numpy()
+        target = (rows.votes()[:, 0] > 0).numpy()
+        return {**scores, "hamming": hamming_accuracy(target, predicted)}
+
+
+class CaptionSource(Source[CaptionSourceConfig, TextEncoder]):
+    """Learns the emotion of each caption."""
+
+    modality = "caption"
+
+    @classmethod
+    def create(
+        cls,
+        config: CaptionSourceConfig,
+        context: SourceContext,
+        captions: Sequence[str],
+        name: str = "",
+    ) -> "CaptionSource":
+        """A source with a pretrained encoder, pruned as the settings say.
+
+        Args:
+            captions: the training captions, whose tokens a pruned vocabulary keeps.
+        """
+        if config.run:
+            return cls.from_run(config, context, name)
+        encoder = create_text_encoder(config.encoder)
+        if config.vocabulary == "data":
+            encoder = prune_vocabulary(encoder, captions)
+            _logger.info(f"pruned the vocabulary: {million_weights(encoder):.1f} million weights")
+        if config.depth:
+            encoder = prune_layers(encoder, config.depth)
+        return cls(config, encoder, context, name)
+
+    def usable(self, rows: AnnotationArrays) -> AnnotationArrays:
+        return rows
+
+    def inputs(self, rows: AnnotationArrays) -> list[Any]:
+        return rows.captions
+
+    def stored(self, rows: AnnotationArrays) -> tuple[Tensor, Tensor]:
+        return rows.caption, torch.arange(len(rows))
+
+    def head_rows(self, rows: AnnotationArrays) -> TensorRows:
+        return TensorRows(features=rows.caption, culture=rows.culture, emotion=rows.emotion)
+
+    def encoder_rows(self, rows: AnnotationArrays, **columns: Tensor) -> CaptionRows:
+        """Captions, tokenised once; ``columns`` are further tensors of each row."""
+        tokens = Tokens.from_lists(self.encoder.tokenize(rows.captions))
+        columns |= {"culture": rows.culture, "emotion": rows.emotion}
+        return CaptionRows(tokens, self.encoder.collate, **columns)
+
+    def task(
+        self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
+    ) -> ClassificationTask:
+        return ClassificationTask(head, penalty, self.context.n_cultures, encoder)
+
+    def start(self, rows: AnnotationArrays) -> CaptionModel:
+        model = super().start(rows)
+        if self.config.freeze_embeddings:
+            network: Any = self.encoder.network
+            table = getattr(network, "embeddings", None) or network.get_input_embeddings()
+            table.requires_grad_(False)
+        return model
+
+
+def million_weights(module: nn.Module) -> float:
+    """Number of weights, in millions."""
+    return sum(weight.numel() for weight in module.parameters()) / 1e6
+
+
+def trainable(encoder: nn.Module) -> str:
+    """How much of an encoder is trained, in words."""
+    trained = sum(w.numel() for w in encoder.parameters() if w.requires_grad) / 1e6
+    return f"{trained:.1f} of {million_weights(encoder):.1f} million weights"
+
+
+def current_features(encoder: ImageEncoder | TextEncoder, inputs: list[Any]) -> Tensor:
+    """Features of inputs by an encoder under training, on the CPU and without a cache: [n, d]."""
+    values = torch.zeros(len(inputs), encoder.feature_dim)
+    for positions, vectors, problems in encode(encoder, inputs):
+        if problems:
+            raise ConfigError("; ".join(problems.values()))
+        values[list(positions)] = torch.from_numpy(vectors)
+    return values
+
+
+def scores_of(emotion: np.ndarray, probabilities: np.ndarray) -> Mapping[str, float]:
+    """The validation scores of every training, for labels [n] and distributions [n, 9]."""
+    return {
+        "log_loss": log_loss(emotion, probabilities),
+        "accuracy": accuracy(emotion, probabilities),
+        "macro_f1": macro_f1(emotion, probabilities),
+    }
+
+
+def _counts(rows: AnnotationArrays) -> Tensor:
+    return torch.bincount(rows.emotion, minlength=len(EMOTIONS))
