@@ -73,7 +73,7 @@ def _one_for_each_painting(
 
 
 def _summary(checks: Sequence[Check]) -> DeletionTest:
-    gains = np.array([check.deletion.gain for check in checks])
+    gains = np.array([check.deletion.deletion_auc_gap for check in checks])
     agreements = [check.occlusion for check in checks if check.occlusion is not None]
     return DeletionTest(
         paintings=len(gains),

@@ -65,7 +65,7 @@ def _sections(
         )
     if one.words is not None:
         body.append(words_html(one.words))
-        if one.cut:
+        if one.caption_truncated:
             lines.append("The caption is longer than what the model reads: its end is left out.")
     title = f"{one.prediction.culture}: {one.emotion}, {share:.1%}"
     return [
@@ -76,12 +76,12 @@ def _sections(
 
 def _parts_table(one: CultureExplanation) -> TextTable:
     names = {"prior": "what this public answers anyway", "image": "image", "caption": "caption"}
-    rows = [[names[name], f"{value:+.2f}"] for name, value in one.parts.terms.items()]
-    if one.parts.exact:
-        rows.append(["together", f"{sum(one.parts.terms.values()):+.2f}"])
-    rows.append(["this public, not any (contained above)", f"{one.parts.culture:+.2f}"])
+    rows = [[names[name], f"{value:+.2f}"] for name, value in one.contributions.terms.items()]
+    if one.contributions.exact:
+        rows.append(["together", f"{sum(one.contributions.terms.values()):+.2f}"])
+    rows.append(["this public, not any (contained above)", f"{one.contributions.culture:+.2f}"])
     title = "What counted, as log-odds"
-    return TextTable(title if one.parts.exact else f"{title} lost without it", ["", ""], rows)
+    return TextTable(title if one.contributions.exact else f"{title} lost without it", ["", ""], rows)
 
 
 def _check_tables(one: CultureExplanation) -> list[TextTable]:
@@ -94,8 +94,8 @@ def _check_tables(one: CultureExplanation) -> list[TextTable]:
                 falls.removed, falls.by_weight, falls.at_random, strict=True
             )
         ]
-        verdict = "falls faster than at random" if falls.gain > 0 else "no better than at random"
-        title = f"Deletion test, {name}: {verdict} ({falls.gain:+.2f} in log-probability)"
+        verdict = "falls faster than at random" if falls.deletion_auc_gap > 0 else "no better than at random"
+        title = f"Deletion test, {name}: {verdict} ({falls.deletion_auc_gap:+.2f} in log-probability)"
         if check.occlusion is not None:
             title += f"; agreement with occlusion {check.occlusion:+.2f}"
         header = ["taken away", "what matters first", "at random"]
@@ -108,7 +108,7 @@ def _neighbours(explanation: Explanation) -> Section:
     for near in explanation.neighbours:
         felt = "; ".join(
             f"{culture}: " + ", ".join(f"{emotion} {count}" for emotion, count in votes.items())
-            for culture, votes in near.felt.items()
+            for culture, votes in near.votes.items()
         )
         try:
             picture = _base64(thumbnail_jpeg(near.image, 160))
@@ -129,7 +129,7 @@ def words_html(words: Sequence[Word]) -> str:
     spans = []
     for word in words:
         text = html.escape(word.text)
-        if word.spoken:
+        if word.is_word:
             strength = abs(word.weight) / most
             colour = "230,60,0" if word.weight > 0 else "0,90,180"
             text = (
