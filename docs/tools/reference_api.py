@@ -13,31 +13,31 @@ from fastapi import FastAPI
 
 import artaffect
 from artaffect.server.limits import ServiceLimits
-from artaffect.server.metrics import Metrics
 from artaffect.server.problems import PROBLEMS
-from artaffect.server.routes import plain, v1
+from artaffect.server.routes import unversioned, v1
+from artaffect.server.telemetry import Metrics
 
 _METRICS = ("artaffect.metrics.classification", "artaffect.metrics.distances")
 
 
 def service_page(note: str) -> str:
-    """Addresses, fields, answers, problems, limits and counters of the service, in Markdown."""
+    """Routes, fields, responses, problems, limits and metrics of the service, in Markdown."""
     app = FastAPI(title="artaffect")
     app.include_router(v1)
-    app.include_router(plain)
+    app.include_router(unversioned)
     document = app.openapi()
     schemas = document["components"]["schemas"]
     sections = [
         "# The service",
         note,
-        "How to run it: [serving](serving.md). For machines the same stands at `/openapi.json`.",
+        "How to run it: [serving](serving.md). The OpenAPI document is at `/openapi.json`.",
     ]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             sections.append(_operation(f"{method.upper()} {path}", operation, schemas))
-    answers = [n for n in schemas if not n.startswith(("Body_", "HTTPValidation", "Validation"))]
-    sections.append("## What is sent and answered")
-    for name in sorted(answers):
+    names = [n for n in schemas if not n.startswith(("Body_", "HTTPValidation", "Validation"))]
+    sections.append("## Requests and responses")
+    for name in sorted(names):
         about = (
             f"{schemas[name].get('description', '')}\n\n" if "description" in schemas[name] else ""
         )

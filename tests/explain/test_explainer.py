@@ -37,7 +37,9 @@ FAMILIES = [
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_heatmap_finds_the_region_that_the_score_depends_on(name: str) -> None:
     encoder = create_image_encoder(name).requires_grad_(False)
-    if name == "tiny_vgg":  # the receptive field of its last layer is 212 pixels: all of a small image
+    if (
+        name == "tiny_vgg"
+    ):  # the receptive field of its last layer is 212 pixels: all of a small image
         encoder.preprocessing = replace(encoder.preprocessing, size=224)
     size = encoder.preprocessing.size
     generator = torch.Generator().manual_seed(0)

@@ -80,7 +80,10 @@ def test_a_huge_upload_is_refused_before_it_is_read(running: Running) -> None:
     announced = httpx.post(
         url, content=parts(), headers=form | {"Content-Length": str(size)}, timeout=60
     )
-    assert announced.status_code == 413 and "at most 33,554,432 are allowed" in announced.json()["detail"]
+    assert (
+        announced.status_code == 413
+        and "at most 33,554,432 are allowed" in announced.json()["detail"]
+    )
     for _ in range(3):  # without a Content-Length
         refused = httpx.post(url, content=parts(), headers=form, timeout=60)
         assert refused.status_code == 413
@@ -114,7 +117,9 @@ def test_broken_connections_do_not_affect_other_clients(running: Running) -> Non
     assert float(depth.split()[-1]) == 0, "a client that disconnects releases its slot"
 
 
-def test_five_hundred_simultaneous_requests_succeed_or_are_told_to_try_again(running: Running) -> None:
+def test_five_hundred_simultaneous_requests_succeed_or_are_told_to_try_again(
+    running: Running,
+) -> None:
     predict(running)
     before = running.resident_bytes()
 
@@ -144,7 +149,9 @@ def test_the_log_is_json_without_captions(running: Running) -> None:
     assert not [line for line in lines if line["level"] == "error"]
 
 
-def test_requests_in_progress_are_completed_before_the_service_stops(tiny_run: Path, tmp_path: Path) -> None:
+def test_requests_in_progress_are_completed_before_the_service_stops(
+    tiny_run: Path, tmp_path: Path
+) -> None:
     with serve(tiny_run, tmp_path) as running:
         body = b'--x\r\nContent-Disposition: form-data; name="caption"\r\n\r\nwaves\r\n--x--\r\n'
         responses: list[bytes] = []

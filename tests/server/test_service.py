@@ -50,7 +50,9 @@ def in_base64(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
 
 
-def test_the_service_predicts_what_the_predictor_predicts(client: TestClient, tiny_run: Path, picture: Path) -> None:
+def test_the_service_predicts_what_the_predictor_predicts(
+    client: TestClient, tiny_run: Path, picture: Path
+) -> None:
     predictor = load_predictor(tiny_run)
     form = {
         "caption": "巨浪高过一条小船",
@@ -60,9 +62,7 @@ def test_the_service_predicts_what_the_predictor_predicts(client: TestClient, ti
     response = client.post(PREDICT, data=form, files={"image": picture.read_bytes()})
     assert response.status_code == 200
     expected = predictor.predict(picture, form["caption"], "chinese", form["culture"]).to_json()  # type: ignore[arg-type]
-    for actual, wanted in zip(
-        response.json()["predictions"], expected["predictions"], strict=True
-    ):
+    for actual, wanted in zip(response.json()["predictions"], expected["predictions"], strict=True):
         assert list(actual) == list(wanted), "the keys are the library's, in its order"
         assert (actual["culture"], actual["note"]) == (wanted["culture"], wanted["note"])
         assert actual["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-4)
@@ -188,9 +188,10 @@ def test_a_bad_request_gets_a_problem_that_says_what_is_wrong(
     for name, (request, status, kind, words) in bad_requests(tmp_path).items():
         response = client.post(PREDICT, **request)  # type: ignore[arg-type]
         problem = response.json()
-        assert (response.status_code, problem["type"]) == (status, f"urn:artaffect:problem:{kind}"), (
-            name
-        )
+        assert (response.status_code, problem["type"]) == (
+            status,
+            f"urn:artaffect:problem:{kind}",
+        ), name
         assert response.headers["content-type"] == "application/problem+json"
         assert any(part in problem["detail"] for part in words.split("|")), (name, problem)
         assert problem["instance"] == f"urn:uuid:{response.headers['x-request-id']}"
@@ -209,7 +210,11 @@ def test_a_bad_request_gets_a_problem_that_says_what_is_wrong(
 
 def test_only_the_right_key_is_accepted(tiny_run: Path) -> None:
     with TestClient(create_app(load_predictor(tiny_run), LIMITS, key="schlüssel")) as locked:
-        for headers in ({}, {"Authorization": "Bearer no"}, {"Authorization": "schlüssel".encode()}):
+        for headers in (
+            {},
+            {"Authorization": "Bearer no"},
+            {"Authorization": "schlüssel".encode()},
+        ):
             response = locked.get("/v1/model", headers=headers)
             assert response.status_code == 401 and response.headers["www-authenticate"] == "Bearer"
         right = {"Authorization": "Bearer schlüssel".encode()}

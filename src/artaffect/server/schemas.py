@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from artaffect.explain.words import Word
 from artaffect.labels import EMOTIONS, Emotion, Sentiment
 from artaffect.server.limits import ServiceLimits
 
@@ -39,7 +40,6 @@ class BatchRequest(_Schema):
     items: Annotated[list[Artwork], Field(min_length=1)] = Field(
         examples=[[{"caption": "Dark waves tower over a small boat.", "cultures": ["english"]}]]
     )
-    """The artworks."""
 
 
 class Contributions(_Schema):
@@ -53,22 +53,12 @@ class Contributions(_Schema):
     """Whether the terms add up to the log-odds of the prediction."""
 
 
-class Word(_Schema):
-    """A word of the caption, or the text between two words."""
-
-    text: str
-    """The word as written."""
-    weight: float
-    """How much it supports the emotion, in log-probability; 0 for text between words."""
-
-
 class Explanation(_Schema):
     """Why the model gives an emotion its probability for one culture."""
 
     emotion: Emotion
     """The explained emotion: the most likely one."""
     contributions: Contributions
-    """The contribution of each input."""
     words: list[Word] | None
     """The whole caption in order; empty if it contains no words, null without a caption."""
     caption_truncated: bool
@@ -81,9 +71,7 @@ class CulturePrediction(_Schema):
     """The emotions that an artwork evokes in one culture."""
 
     culture: Annotated[str, Field(examples=["arabic"])]
-    """The culture."""
     top: Emotion
-    """The most likely emotion."""
     probabilities: Annotated[dict[Emotion, Probability], Field(examples=[_EXAMPLE])]
     """The probability of each emotion; they sum to 1."""
     entropy_bits: Annotated[float, Field(ge=0, le=math.ceil(_UNIFORM * 100) / 100)]
@@ -102,58 +90,39 @@ class Prediction(_Schema):
     """The predictions for one artwork, one for each culture, in the order requested."""
 
     predictions: list[CulturePrediction]
-    """One for each culture."""
-
-
-class FieldError(_Schema):
-    """What is wrong with one field of a request."""
-
-    field: str
-    """The path of the field, such as `items.0.image`."""
-    detail: str
-    """What is wrong with it."""
 
 
 class Problem(_Schema):
     """RFC 9457 problem details."""
 
     type: Annotated[str, Field(examples=["urn:artaffect:problem:image"])]
-    """Identifies the type of problem."""
     title: Annotated[str, Field(examples=["The image cannot be used"])]
-    """A summary of the type."""
     status: Annotated[int, Field(examples=[422])]
-    """The HTTP status."""
     detail: Annotated[str, Field(examples=["the file is empty"])]
-    """What is wrong with this request."""
     instance: str | None = None
     """The request id, as in the log and in the header `X-Request-ID`."""
-    errors: list[FieldError] | None = None
-    """One entry for each invalid field."""
+    errors: list[dict[Literal["field", "detail"], str]] | None = None
+    """The invalid fields."""
 
 
 class BatchResult(_Schema):
     """The prediction for one artwork, or the problem with it."""
 
     prediction: Prediction | None
-    """Null if there was a problem."""
     problem: Problem | None
-    """Null if there is a prediction."""
 
 
 class BatchResponse(_Schema):
-    """The results for several artworks."""
+    """One result for each artwork, in order."""
 
     results: list[BatchResult]
-    """One for each artwork, in order."""
 
 
 class EmotionInfo(_Schema):
     """One emotion that the model predicts."""
 
     name: Emotion
-    """Its name in requests and responses."""
     sentiment: Sentiment
-    """Its valence."""
     names: dict[str, str]
     """Its name in each language."""
 
@@ -162,21 +131,16 @@ class ModelInfo(_Schema):
     """The model that is served and what it accepts."""
 
     name: str
-    """The name of the model folder."""
     engine: Literal["torch", "onnx"]
-    """What runs the model."""
     explains: bool
     """Whether it supports explanations."""
     modalities: list[str]
-    """`image`, `caption` or both."""
     cultures: list[str]
     """The cultures in the training data."""
     languages: list[str]
-    """The languages of the captions in the training data."""
+    """The languages of its captions."""
     emotions: list[EmotionInfo]
-    """The emotions it predicts."""
     limits: ServiceLimits
-    """The limits of the service."""
 
 
 class Status(_Schema):
@@ -190,10 +154,7 @@ class Example(_Schema):
     """A synthetic artwork to try out."""
 
     title: str
-    """What it depicts."""
     image: Annotated[str, Field(examples=["/examples/0.jpg"])]
     """The path of its image."""
     caption: str
-    """Its caption."""
     language: str
-    """The language of the caption."""
