@@ -240,17 +240,10 @@ class ExplainingPredictor(TorchPredictor):
         emotion: Emotion | str | None = None,
         check: bool = False,
     ) -> Explanation:
-        """Predict for one artwork, and explain the prediction.
+        """Predict for one artwork, and explain the prediction; see :meth:`Explainer.explain`.
 
         Args:
             culture: one culture or several; all cultures of the model by default.
-            emotion: the emotion to explain; the most likely one of each culture by default.
-            check: also run the deletion test and occlusion.
-
-        Raises:
-            ImageError: the image cannot be read.
-            InputError: the input contains nothing that the model uses.
-            UnknownNameError: the emotion is unknown.
         """
         cultures = [culture] if isinstance(culture, str) else culture
         item = PredictionInput(image, caption, language, cultures)

@@ -53,10 +53,7 @@ async def predict(
     ] = None,
     caption: Annotated[
         str | None,
-        Form(
-            description="A caption, in any language.",
-            examples=["تعلو الأمواج فوق قارب صغير."],
-        ),
+        Form(description="A caption, in any language.", examples=["تعلو الأمواج فوق قارب صغير."]),
     ] = None,
     language: Annotated[
         str | None,

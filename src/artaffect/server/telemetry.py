@@ -50,42 +50,42 @@ class Metrics:
     """Prometheus metrics, with one registry per app so that two apps in one process do not mix."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = registry = CollectorRegistry()
         self.requests = Counter(
             "artaffect_requests",
             "HTTP requests, by path and status.",
             ["path", "status"],
-            registry=self.registry,
+            registry=registry,
         )
         self.request_duration = Histogram(
             "artaffect_request_duration_seconds",
             "Time from the request headers to the end of the response, in seconds.",
             ["path"],
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-            registry=self.registry,
+            registry=registry,
         )
         self.batch_size = Histogram(
             "artaffect_batch_size",
             "Artworks in one batch of the model.",
             buckets=(1, 2, 4, 8, 16, 32, 64),
-            registry=self.registry,
+            registry=registry,
         )
         self.inference_duration = Histogram(
             "artaffect_inference_duration_seconds",
             "Inference time of one batch, in seconds.",
-            registry=self.registry,
+            registry=registry,
         )
         self.explanations = Counter(
             "artaffect_explanations",
             "Explanations computed, one per artwork and culture.",
-            registry=self.registry,
+            registry=registry,
         )
         self.queue_depth = Gauge(
             "artaffect_queue_depth",
             "Artworks that are waiting or being processed.",
-            registry=self.registry,
+            registry=registry,
         )
-        ProcessCollector(registry=self.registry)
+        ProcessCollector(registry=registry)
 
     def text(self) -> bytes:
         """All metrics in the Prometheus text format."""
