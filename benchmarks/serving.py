@@ -52,7 +52,7 @@ def form(caption: str, image: bytes | None) -> bytes:
         body.write(b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n')
         body.write(image + b"\r\n")
     body.write(b"--x--\r\n")
-    head = "POST /v1/predict HTTP/1.1\r\nHost: here\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    head = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=x\r\n"
     return f"{head}Content-Length: {body.tell()}\r\n\r\n".encode() + body.getvalue()
 
 
@@ -187,7 +187,7 @@ def measure_engines(runs: dict[str, Path], texts: list[str], images: list[Path],
         for name, predictor in predictors.items():
             answers = predictor.predict_batch(inputs)
             right = [
-                answer.of(whose).emotions.top == emotion
+                answer[whose].top == emotion
                 for answer, whose, emotion in zip(
                     answers, culture, rows.strings("emotion"), strict=True
                 )

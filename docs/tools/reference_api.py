@@ -1,4 +1,4 @@
-"""The reference pages of the service and of the library, made from the program itself."""
+"""The reference pages of the service and the library, generated from the code."""
 
 import ast
 import inspect
@@ -13,31 +13,31 @@ from fastapi import FastAPI
 
 import artaffect
 from artaffect.server.limits import ServiceLimits
-from artaffect.server.metrics import Metrics
 from artaffect.server.problems import PROBLEMS
-from artaffect.server.routes import plain, v1
+from artaffect.server.routes import unversioned, v1
+from artaffect.server.telemetry import Metrics
 
 _METRICS = ("artaffect.metrics.classification", "artaffect.metrics.distances")
 
 
 def service_page(note: str) -> str:
-    """Addresses, fields, answers, problems, limits and counters of the service, in Markdown."""
+    """Routes, fields, responses, problems, limits and metrics of the service, in Markdown."""
     app = FastAPI(title="artaffect")
     app.include_router(v1)
-    app.include_router(plain)
+    app.include_router(unversioned)
     document = app.openapi()
     schemas = document["components"]["schemas"]
     sections = [
         "# The service",
         note,
-        "How to run it: [serving](serving.md). For machines the same stands at `/openapi.json`.",
+        "How to run it: [serving](serving.md). The OpenAPI document is at `/openapi.json`.",
     ]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             sections.append(_operation(f"{method.upper()} {path}", operation, schemas))
-    answers = [n for n in schemas if not n.startswith(("Body_", "HTTPValidation", "Validation"))]
-    sections.append("## What is sent and answered")
-    for name in sorted(answers):
+    names = [n for n in schemas if not n.startswith(("Body_", "HTTPValidation", "Validation"))]
+    sections.append("## Requests and responses")
+    for name in sorted(names):
         about = (
             f"{schemas[name].get('description', '')}\n\n" if "description" in schemas[name] else ""
         )
@@ -47,28 +47,28 @@ def service_page(note: str) -> str:
 
 
 def python_page(note: str) -> str:
-    """The public names and the metrics with what their docstrings say, in Markdown."""
+    """The public names and the metrics with their docstrings, in Markdown."""
     sections = [
         "# Python",
         note,
-        "Public names are imported from `artaffect`; they load when they are used.",
+        "Import the public names from `artaffect`. Each is loaded when it is first used.",
     ]
     sections += [_documented(name, getattr(artaffect, name)) for name in artaffect.__all__]
     sections.append("# Metrics\n\nPure functions on arrays.")
     for module in _METRICS:
         sections.append(f"From `{module}`:")
-        found = vars(import_module(module)).items()
+        members = vars(import_module(module)).items()
         sections += [
             _documented(name, thing)
-            for name, thing in found
+            for name, thing in members
             if inspect.isfunction(thing) and thing.__module__ == module and not name.startswith("_")
         ]
     return "\n\n".join(sections) + "\n"
 
 
 def field_meanings(kind: type) -> dict[str, str]:
-    """The string under each field of a dataclass, which Python itself does not keep, in one line."""
-    found = {}
+    """The docstring under each field of a dataclass, in one line; Python itself discards it."""
+    meanings = {}
     for base in reversed(kind.__mro__[:-1]):
         (body,) = (
             node.body
@@ -79,8 +79,8 @@ def field_meanings(kind: type) -> dict[str, str]:
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
                 name, value = field.target, text.value
                 if isinstance(name, ast.Name) and isinstance(value, ast.Constant):
-                    found[name.id] = " ".join(str(value.value).replace("``", "`").split())
-    return found
+                    meanings[name.id] = " ".join(str(value.value).replace("``", "`").split())
+    return meanings
 
 
 def _operation(title: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
@@ -89,20 +89,20 @@ def _operation(title: str, operation: dict[str, Any], schemas: dict[str, Any]) -
         schema = content["schema"]
         name = _reference(schema)
         if name.startswith("Body_"):
-            lines += ["", f"Takes `{kind}`:", "", _table(schemas[name])]
+            lines += ["", f"Accepts `{kind}`:", "", _table(schemas[name])]
         else:
-            lines += ["", f"Takes `{kind}`: [{name}](#{name.lower()})."]
+            lines += ["", f"Accepts `{kind}`: [{name}](#{name.lower()})."]
     codes = []
     for code, response in operation["responses"].items():
         kinds = response.get("content", {})
         if code == "200":
             name = _reference(kinds.get("application/json", {}).get("schema", {}))
             if name in schemas:
-                lines += ["", f"Answers [{name}](#{name.lower()})."]
+                lines += ["", f"Returns [{name}](#{name.lower()})."]
         elif "application/problem+json" in kinds:
             codes.append(code)
     if codes:
-        lines += ["", f"Refuses with {', '.join(codes)}: [problems](#problems)."]
+        lines += ["", f"Problems: {', '.join(codes)}; see [problems](#problems)."]
     return "\n".join(lines)
 
 
@@ -164,7 +164,7 @@ def _counters() -> str:
             name = f"{family.name}_total" if family.type == "counter" else family.name
             rows.append(f"| `{name}` | {family.type} | {family.documentation} |")
     rows.append(
-        "| `process_…` | gauge, counter | Memory, processor time and open files of the process. |"
+        "| `process_…` | gauge, counter | Memory, CPU time and open files of the process. |"
     )
     return "\n".join(rows)
 
@@ -193,20 +193,22 @@ def _members(kind: type) -> Iterator[str]:
         function = getattr(member, "__func__", getattr(member, "fget", member))
         if name.startswith("_") or not inspect.isfunction(function):
             continue
-        shown = name if isinstance(member, property) else name + _signature(function, bound=True)
+        heading = name if isinstance(member, property) else name + _signature(function, bound=True)
         first = _plain((inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " "))
-        yield f"- `{shown}`" + (f": {first}" if first else "")
+        yield f"- `{heading}`" + (f": {first}" if first else "")
 
 
 def _signature(thing: Any, bound: bool = False) -> str:
-    found = inspect.signature(thing)
-    parameters = [p for p in found.parameters.values() if not (bound and p.name in ("self", "cls"))]
-    text = str(found.replace(parameters=parameters))
+    signature = inspect.signature(thing)
+    parameters = [
+        p for p in signature.parameters.values() if not (bound and p.name in ("self", "cls"))
+    ]
+    text = str(signature.replace(parameters=parameters))
     return re.sub(r"\b(?:[A-Za-z_]\w*\.)+", "", text).replace("'", "")
 
 
 def _prose(text: str) -> Iterator[str]:
-    """A docstring as Markdown: Google's sections become bold words, what they name list items."""
+    """A docstring as Markdown: section headings become bold, and their items become a list."""
     section = ""
     for line in _plain(text).splitlines():
         if line in ("Args:", "Returns:", "Raises:"):

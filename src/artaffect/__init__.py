@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.text_encoders import create_text_encoder
     from artaffect.prediction.predictor import CulturePrediction, Prediction, PredictionInput
+    from artaffect.shared_task.reader import read_artemotion28
 
 _MODULES = {
     "AnnotationTable": "data.annotations",
@@ -70,7 +71,40 @@ _MODULES = {
     "write_sample": "api",
 }
 
-__all__ = list(_MODULES)
+__all__ = [
+    "AnnotationTable",
+    "ArtAffectError",
+    "compare_cultures",
+    "create_image_encoder",
+    "create_text_encoder",
+    "CulturePrediction",
+    "Emotion",
+    "EmotionDistribution",
+    "EMOTIONS",
+    "evaluate",
+    "EvaluationResult",
+    "explain_prediction",
+    "Explanation",
+    "export_onnx",
+    "extract_features",
+    "find_overlap",
+    "list_encoders",
+    "load_predictor",
+    "predict_collection",
+    "Prediction",
+    "PredictionInput",
+    "push_to_hub",
+    "read_artelingo",
+    "read_artemis",
+    "read_artemotion28",
+    "read_hf_parquet",
+    "report",
+    "reproduce",
+    "Sentiment",
+    "train",
+    "train_culture_models",
+    "write_sample",
+]
 
 
 def __getattr__(name: str) -> Any:

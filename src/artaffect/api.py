@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from artaffect.data.splits import Overlap
     from artaffect.explain.explainer import Explanation
     from artaffect.labels import Emotion
-    from artaffect.metrics.divergence import CulturalDivergence
+    from artaffect.metrics.divergence import CultureComparison
     from artaffect.metrics.evaluation import EvaluationResult
     from artaffect.prediction.collection.run import CollectionSummary
     from artaffect.prediction.predictor import ModelPredictor
-    from artaffect.reports.results import CulturalReport
+    from artaffect.reports.results import CultureReport
     from artaffect.training.reproduction import Reproduction
 
 PathLike = str | os.PathLike[str]
@@ -108,7 +108,7 @@ def report(
     explanations: int = 8,
     embed_images: bool = False,
     cache: PathLike | None = None,
-) -> "CulturalReport":
+) -> "CultureReport":
     """Compare cultures, and one or several models culture by culture; write HTML, Markdown and JSON.
 
     Args:
@@ -126,8 +126,8 @@ def report(
         TableError: the table has no rows in this split.
     """
     from artaffect.models.hub import resolve_run
-    from artaffect.reports.culture import ReportOptions, cultural_report
-    from artaffect.reports.culture_page import save_cultural_report
+    from artaffect.reports.culture import ReportOptions, culture_report
+    from artaffect.reports.pages import save_culture_report
 
     annotations, source = _table(table), _name(table)
     folders = [resolve_run(run) for run in _several(runs, "runs")]
@@ -137,14 +137,14 @@ def report(
         top_k=artwork_pages,
         explanations=explanations if find_spec("captum") else 0,
     )
-    result = cultural_report(folders, annotations, source, options, _optional_path(cache, "cache"))
-    save_cultural_report(result, as_path(out, "out"), embed_images)
+    result = culture_report(folders, annotations, source, options, _optional_path(cache, "cache"))
+    save_culture_report(result, as_path(out, "out"), embed_images)
     return result
 
 
 def compare_cultures(
     table: Table, min_votes: int = 4, n_permutations: int = 1000, seed: int = 0, top_k: int = 20
-) -> "CulturalDivergence":
+) -> "CultureComparison":
     """Test whether cultures read the same artworks differently, beyond what chance explains.
 
     Args:
@@ -263,9 +263,8 @@ def explain_prediction(
     """
     from artaffect.explain.explainer import Explainer
     from artaffect.explain.neighbours import NearestArtworks
-    from artaffect.labels import parse_emotion
     from artaffect.prediction.predictor import ModelPredictor, PredictionInput
-    from artaffect.reports.explanation import save_explanation
+    from artaffect.reports.pages import save_explanation
 
     predictor = run if isinstance(run, ModelPredictor) else load_predictor(run)
     item = PredictionInput(image, caption, language, cultures)
@@ -275,8 +274,7 @@ def explain_prediction(
         explainer.artworks = NearestArtworks(
             _table(table), source.encoder, source.head, _optional_path(cache, "cache")
         )
-    explained = parse_emotion(emotion) if emotion else None
-    explanation = explainer.explain(item, explained, check=True)
+    explanation = explainer.explain(item, emotion, check=True)
     if out is not None:
         save_explanation(explanation, item, as_path(out, "out"), predictor.description.image)
     return explanation
@@ -431,8 +429,7 @@ def _several(values: Any, name: str) -> list[Any]:
 
 
 def _recipe(recipe: Any, settings: Mapping[str, Any] | Sequence[str] | None) -> "Recipe":
-    from artaffect.config import Recipe
-    from artaffect.recipes import load_recipe
+    from artaffect.config import Recipe, load_recipe
 
     if not isinstance(recipe, Recipe):
         return load_recipe(os.fspath(recipe), Recipe, _overrides(settings))

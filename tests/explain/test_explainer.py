@@ -1,4 +1,4 @@
-"""Explanations point at what was planted, add up, and stand the deletion test."""
+"""Explanations find a planted cause, add up to the prediction, and pass the deletion test."""
 
 import json
 from dataclasses import replace
@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import InputError
+from artaffect.errors import InputError, UnknownNameError
 from artaffect.explain.attribution import gradient_heatmap, occlusion_heatmap, token_weights
-from artaffect.explain.deletion import delete_patches, delete_words
-from artaffect.explain.explainer import Explainer
+from artaffect.explain.deletion import delete_parts, delete_patches
+from artaffect.explain.explainer import Explainer, ExplainingPredictor
 from artaffect.explain.neighbours import NearestArtworks
 from artaffect.explain.overlay import overlay_png
 from artaffect.labels import EMOTIONS, Emotion
@@ -35,9 +35,11 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_heat_finds_the_patch_that_the_answer_depends_on(name: str) -> None:
+def test_a_heatmap_finds_the_region_that_the_score_depends_on(name: str) -> None:
     encoder = create_image_encoder(name).requires_grad_(False)
-    if name == "tiny_vgg":  # each place of its last map sees 212 pixels: all of a small picture
+    if (
+        name == "tiny_vgg"
+    ):  # the receptive field of its last layer is 212 pixels: all of a small image
         encoder.preprocessing = replace(encoder.preprocessing, size=224)
     size = encoder.preprocessing.size
     generator = torch.Generator().manual_seed(0)
@@ -49,12 +51,12 @@ def test_heat_finds_the_patch_that_the_answer_depends_on(name: str) -> None:
     with torch.no_grad():
         direction = encoder(pixels) - encoder(plain)
 
-    def answer(features: Tensor) -> Tensor:
+    def score(features: Tensor) -> Tensor:
         return features @ direction[0] / direction.norm()
 
     for heatmap in (
-        gradient_heatmap(encoder, pixels, answer),
-        occlusion_heatmap(encoder, pixels, answer),
+        gradient_heatmap(encoder, pixels, score),
+        occlusion_heatmap(encoder, pixels, score),
     ):
         assert heatmap.shape == (size, size) and np.isfinite(heatmap).all()
         half = size // 2
@@ -70,104 +72,137 @@ def test_token_weights_add_up_to_the_difference(encoder_folders: dict[str, Path]
         ids = encoder.tokenize(["Waves tower over a small boat"])[0]
         direction = torch.randn(encoder.feature_dim, generator=torch.Generator().manual_seed(1))
 
-        def answer(features: Tensor, along: Tensor = direction) -> Tensor:
-            return features @ along
+        def score(features: Tensor, direction: Tensor = direction) -> Tensor:
+            return features @ direction
 
-        weights, missing = token_weights(encoder, ids, answer)
+        weights, delta = token_weights(encoder, ids, score)
         empty = [ids[0], *[encoder.tokens.pad_id] * (len(ids) - 2), ids[-1]]
         with torch.no_grad():
-            said, nothing = (answer(encoder(*encoder.collate([t])))[0] for t in (ids, empty))
-            nothing = answer(encoder(torch.tensor([empty]), torch.ones(1, len(ids)).long()))[0]
-        assert weights.sum() == pytest.approx(float(said - nothing), abs=max(missing, 1e-4) * 2)
-        assert missing < 0.05 * (abs(float(said - nothing)) + 1)
+            caption = score(encoder(*encoder.collate([ids])))[0]
+            baseline = score(encoder(torch.tensor([empty]), torch.ones(1, len(ids)).long()))[0]
+        difference = float(caption - baseline)
+        assert weights.sum() == pytest.approx(difference, abs=max(delta, 1e-4) * 2)
+        assert delta < 0.05 * (abs(difference) + 1)
         assert weights[0] == weights[-1] == 0
 
 
-def test_deletion_tells_a_good_order_from_a_bad_one() -> None:
+def test_the_deletion_test_tells_a_good_order_from_a_bad_one() -> None:
     pixels = torch.zeros(1, 3, 14, 14)
     pixels[:, :, :4, :4] = 1.0
 
-    def answer(pictures: Tensor) -> Tensor:
-        return (pictures[:, 0, :4, :4].mean((1, 2)) - 2).double()
+    def score(images: Tensor) -> Tensor:
+        return (images[:, 0, :4, :4].mean((1, 2)) - 2).double()
 
     heatmap = np.zeros((14, 14), np.float32)
     heatmap[:4, :4] = 1
-    good, bad = (delete_patches(pixels, sign * heatmap, answer) for sign in (1, -1))
-    assert good.gain > 0 > bad.gain
+    good, bad = (delete_patches(pixels, sign * heatmap, score) for sign in (1, -1))
+    assert good.deletion_auc_gap > 0 > bad.deletion_auc_gap
     assert good.removed[0] == 0 and good.by_weight[0] == good.at_random[0]
-    said = delete_words(
+    words = delete_parts(
         np.array([0.1, 3.0, -0.2]),
-        lambda gone: torch.tensor([-2.0 if 1 in part else -1.0 for part in gone]),
+        lambda parts: torch.tensor([-2.0 if 1 in part else -1.0 for part in parts]),
     )
-    assert said.gain > 0
+    assert words.deletion_auc_gap > 0
 
 
-def test_parts_add_up_to_the_answer(tiny_run: Path, picture: Path) -> None:
+def test_contributions_add_up_to_the_log_odds(tiny_run: Path, picture: Path) -> None:
     predictor = load_predictor(tiny_run)
     explainer = Explainer(predictor)
-    for asked in (
+    for item in (
         PredictionInput(picture, "waves over a boat"),
         PredictionInput(image=picture),
         PredictionInput(caption="waves over a boat"),
     ):
         for emotion in (None, Emotion.FEAR):
-            for one in explainer.explain(asked, emotion).by_culture:
-                values = np.log(np.array(one.prediction.distribution.values))
-                wanted = values[EMOTIONS.index(one.emotion)] - values.mean()
-                assert one.parts.exact
-                assert sum(one.parts.terms.values()) == pytest.approx(wanted, abs=1e-4)
-                assert (one.heatmap is None) == (asked.image is None)
-                assert (one.words is None) == (asked.caption is None)
+            for explanation in explainer.explain(item, emotion):
+                logs = np.log(np.array(explanation.prediction.distribution.values))
+                log_odds = logs[EMOTIONS.index(explanation.emotion)] - logs.mean()
+                terms = explanation.contributions.terms.values()
+                assert explanation.contributions.exact
+                assert sum(terms) == pytest.approx(log_odds, abs=1e-4)
+                assert (explanation.heatmap is None) == (item.image is None)
+                assert (explanation.words is None) == (item.caption is None)
                 if emotion is not None:
-                    assert one.emotion is emotion
+                    assert explanation.emotion is emotion
     unknown = explainer.explain(PredictionInput(caption="waves", cultures=["atlantic"]))
-    assert unknown.by_culture[0].parts.culture == pytest.approx(0, abs=1e-6)
+    assert unknown["atlantic"].contributions.culture == pytest.approx(0, abs=1e-6)
 
 
-def test_the_nearest_painting_of_a_training_picture_is_itself(
+@pytest.mark.parametrize("caption", ["🎨🎨", "?! …"])
+def test_a_caption_without_words_is_explained_without_words(tiny_run: Path, caption: str) -> None:
+    explainer = Explainer(load_predictor(tiny_run))
+    item = PredictionInput(caption=caption, cultures=["arabic", "atlantic"])
+    explanation = explainer.explain(item, check=True)
+    assert explanation["arabic"].words == [] and explanation["arabic"].checks == {}
+    assert "contains no words" in str(explanation["arabic"].prediction.note)
+    assert "not in training" in str(explanation["atlantic"].prediction.note)
+    assert "contains no words" in str(explanation["atlantic"].prediction.note)
+
+
+def test_an_explanation_is_indexed_by_culture_and_readable(tiny_run: Path) -> None:
+    predictor = ExplainingPredictor.load(tiny_run)
+    explanation = predictor.explain(caption="waves", culture="<b>atlantic</b>", emotion="fear")
+    (atlantic,) = explanation
+    assert explanation["<b>atlantic</b>"] is atlantic and len(explanation) == 1
+    assert atlantic.emotion is Emotion.FEAR
+    assert atlantic.probability == atlantic.prediction.probabilities[Emotion.FEAR]
+    assert repr(explanation).startswith("Explanation(<b>atlantic</b>: fear ")
+    html = explanation._repr_html_()
+    assert "<td>fear</td>" in html and "caption" in html and "<b>" not in html
+    assert json.loads(json.dumps(explanation.to_json()))["explanations"][0]["top"]
+    with pytest.raises(KeyError, match="no explanation for 'arabic'; this one has"):
+        explanation["arabic"]
+    with pytest.raises(UnknownNameError, match="Did you mean 'fear'"):
+        predictor.explain(caption="waves", emotion="feer")
+
+
+def test_the_nearest_artwork_to_a_training_image_is_itself(
     tiny_run: Path, sample_table: AnnotationTable
 ) -> None:
     predictor = load_predictor(tiny_run)
     assert isinstance(predictor, TorchPredictor) and predictor.model.image is not None
     branch = predictor.model.image
-    paintings = NearestArtworks(sample_table, branch.encoder, branch.head)
+    artworks = NearestArtworks(sample_table, branch.encoder, branch.head)
     row = next(row for row in sample_table.of_split("train") if row.image)
     assert sample_table.images is not None
-    asked = PredictionInput(image=sample_table.images / str(row.image))
-    near = Explainer(predictor, paintings).explain(asked).neighbours
-    assert near[0].artwork == row.artwork_id and near[0].similarity == pytest.approx(1, abs=1e-4)
-    assert [n.similarity for n in near] == sorted((n.similarity for n in near), reverse=True)
-    assert set(near[0].felt) == {"arabic", "chinese", "english"}
+    item = PredictionInput(image=sample_table.images / str(row.image))
+    neighbours = Explainer(predictor, artworks).explain(item).neighbours
+    first = neighbours[0]
+    assert first.artwork == row.artwork_id and first.similarity == pytest.approx(1, abs=1e-4)
+    similarities = [neighbour.similarity for neighbour in neighbours]
+    assert similarities == sorted(similarities, reverse=True)
+    assert set(first.votes) == {"arabic", "chinese", "english"}
 
 
-def test_a_page_and_the_same_as_json(
+def test_the_command_writes_a_page_and_prints_json(
     artaffect: Command, tiny_run: Path, picture: Path, tmp_path: Path
 ) -> None:
-    page = tmp_path / "why.html"
-    given = ("--image", picture, "--caption", "<b>موجة</b> عالية", "--culture", "arabic")
-    code, out, _ = artaffect("explain", tiny_run, *given, "--out", page, "--json")
-    reading = json.loads(out)["predictions"][0]
-    assert code == 0 and reading["culture"] == "arabic"
-    assert "".join(word["text"] for word in reading["words"]) == "<b>موجة</b> عالية"
+    page = tmp_path / "explanation.html"
+    options = ("--image", picture, "--caption", "<b>موجة</b> عالية", "--culture", "arabic")
+    code, out, _ = artaffect("explain", tiny_run, *options, "--out", page, "--json")
+    explanation = json.loads(out)["explanations"][0]
+    assert code == 0 and explanation["culture"] == "arabic"
+    assert "".join(word["text"] for word in explanation["words"]) == "<b>موجة</b> عالية"
     for name in ("image", "caption"):
-        check = reading["checks"][name]["deletion"]
+        check = explanation["checks"][name]["deletion"]
         assert len(check["removed"]) == len(check["by_weight"]) == len(check["at_random"]) >= 2
+        assert np.isfinite(check["deletion_auc_gap"])
     text = page.read_text("utf-8")
     assert 'dir="auto"' in text and "موجة" in text and "<b>موجة</b>" not in text
     assert "Deletion test, image" in text and "data:image/png;base64," in text
-    code, _, err = artaffect("explain", tiny_run, *given)
+    code, _, err = artaffect("explain", tiny_run, *options)
     assert code == 1 and "--out page.html" in err
 
 
-def test_an_exported_model_says_that_it_cannot_explain() -> None:
+def test_an_exported_model_is_refused_with_a_reason() -> None:
     class Exported:
         pass
 
-    with pytest.raises(InputError, match="answers but does not explain"):
+    with pytest.raises(InputError, match="an exported model cannot explain"):
         Explainer(Exported())  # type: ignore[arg-type]
 
 
-def test_a_command_without_its_packages_says_which_extra_brings_them(tiny_run: Path) -> None:
+def test_a_command_without_its_packages_names_the_extra_to_install(tiny_run: Path) -> None:
     code = """
 from artaffect.cli.main import main
 sys.argv = ['artaffect', *sys.argv[1:]]
@@ -183,7 +218,7 @@ main()
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_overlay_leaves_clear_what_does_not_speak() -> None:
+def test_the_overlay_is_transparent_where_the_heatmap_is_zero() -> None:
     import io
 
     from artaffect.data.preprocessing import ImagePreprocessing

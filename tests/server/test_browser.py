@@ -1,4 +1,4 @@
-"""The page in a real browser: what a visitor sees, on a desk and on a phone."""
+"""The page in a real browser, on a desktop and on a phone."""
 
 import os
 import re
@@ -21,16 +21,16 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 ARABIC = "تعلو الأمواج فوق قارب صغير تحت سماء سوداء."
-ANSWER_MS = 60_000
+PREDICTION_MS = 60_000
 expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")
 def running(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with serve(tiny_run, tmp_path_factory.mktemp("log")) as found:
-        yield found
+    with serve(tiny_run, tmp_path_factory.mktemp("log")) as process:
+        yield process
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +45,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, running: Running, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page, opened; what it does wrong behind the scenes fails the test."""
-    context = browser.new_context(viewport=getattr(request, "param", DESK), locale="en")
+    """The open page; an error in its scripts or a request to another host fails the test."""
+    context = browser.new_context(viewport=getattr(request, "param", DESKTOP), locale="en")
     page = context.new_page()
-    asked: list[str] = []
-    faults: list[str] = []
-    page.on("request", lambda one: asked.append(one.url))
-    page.on("pageerror", lambda error: faults.append(str(error)))
+    urls: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda sent: urls.append(sent.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(running.address)
     expect(page.locator("#cultures input")).to_have_count(3)
     yield page
@@ -60,28 +60,28 @@ def page(browser: Browser, running: Running, request: pytest.FixtureRequest) -> 
         name = re.sub(r"\W+", "-", request.node.name)
         page.screenshot(path=Path(shots) / f"{name}.png", full_page=True)
     context.close()
-    assert not faults
-    elsewhere = [url for url in asked if not url.startswith((running.address, "blob:", "data:"))]
-    assert not elsewhere, "the page asks nobody but its own service"
+    assert not errors
+    elsewhere = [url for url in urls if not url.startswith((running.address, "blob:", "data:"))]
+    assert not elsewhere, "the page contacts only its own service"
 
 
-@pytest.mark.parametrize("page", [DESK, PHONE], indirect=True, ids=["desk", "phone"])
-def test_picture_in_answer_out_with_reasons(page: Page, picture: Path) -> None:
-    page.set_input_files("#picture", picture)
-    page.get_by_label("What do you see, or feel?").fill(ARABIC)
-    page.get_by_label("Written in").select_option("arabic")
-    page.get_by_role("button", name="Ask").click()
-    table = page.get_by_role("table", name="How likely each emotion is")
+@pytest.mark.parametrize("page", [DESKTOP, PHONE], indirect=True, ids=["desktop", "phone"])
+def test_an_image_is_predicted_and_explained(page: Page, picture: Path) -> None:
+    page.set_input_files("#image", picture)
+    page.get_by_label("What do you see").fill(ARABIC)
+    page.get_by_label("Language", exact=True).select_option("arabic")
+    page.get_by_role("button", name="Predict emotions").click()
+    table = page.get_by_role("table", name="Probability of each emotion")
     expect(table.get_by_role("columnheader")).to_have_text(
-        ["emotion", "arabic", "chinese", "english"], timeout=ANSWER_MS
+        ["emotion", "arabic", "chinese", "english"], timeout=PREDICTION_MS
     )
     expect(table.locator("tbody tr")).to_have_count(9)
     expect(table.get_by_role("row", name="fear")).to_contain_text("恐惧")
     expect(table.get_by_role("row", name="fear")).to_contain_text("خوف")
     expect(table.locator("td.top")).to_have_count(3)
-    reasons = page.locator("#reasons article")
-    expect(reasons).to_have_count(3, timeout=ANSWER_MS)
-    for article in reasons.all():
+    explanations = page.locator("#explanations article")
+    expect(explanations).to_have_count(3, timeout=PREDICTION_MS)
+    for article in explanations.all():
         heatmap = article.locator("img.heatmap")
         expect(heatmap).to_be_visible()
         box, below = heatmap.bounding_box(), article.locator("figure img").first.bounding_box()
@@ -89,17 +89,17 @@ def test_picture_in_answer_out_with_reasons(page: Page, picture: Path) -> None:
         words = article.locator(".words")
         expect(words).to_have_text(ARABIC)
         assert words.evaluate("node => getComputedStyle(node).direction") == "rtl"
-        # the first word stands to the right of the last
+        # the first word is to the right of the last
         first, last = words.locator("mark").first, words.locator("mark").last
         assert first.text_content() == "تعلو" and last.text_content() == "سوداء"
         right, left = first.bounding_box(), last.bounding_box()
         assert right and left
         assert right["y"] < left["y"] or right["x"] > left["x"]
-    typed = page.get_by_label("What do you see, or feel?")
+    typed = page.get_by_label("What do you see")
     assert typed.evaluate("node => getComputedStyle(node).direction") == "rtl"
     assert typed.get_attribute("lang") == "ar"
-    page.get_by_label("Show where in the picture").uncheck()
-    expect(reasons.first.locator("img.heatmap")).to_be_hidden()
+    page.get_by_label("Show the heatmap on the image").uncheck()
+    expect(explanations.first.locator("img.heatmap")).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
         "wider than the screen"
     )
@@ -107,47 +107,51 @@ def test_picture_in_answer_out_with_reasons(page: Page, picture: Path) -> None:
 
 def test_a_text_file_named_jpg_gets_a_clear_error(page: Page, tmp_path: Path) -> None:
     wrong = tmp_path / "notes.jpg"
-    wrong.write_text("no picture at all")
-    page.get_by_label("What do you see, or feel?").fill("a black sky")
-    page.get_by_role("button", name="Ask").click()
-    expect(page.locator("#answer")).to_be_visible(timeout=ANSWER_MS)
-    page.get_by_label("What do you see, or feel?").fill("")
-    page.set_input_files("#picture", wrong)
-    page.get_by_role("button", name="Ask").click()
+    wrong.write_text("not an image")
+    page.get_by_label("What do you see").fill("a black sky")
+    page.get_by_role("button", name="Predict emotions").click()
+    expect(page.locator("#result")).to_be_visible(timeout=PREDICTION_MS)
+    page.get_by_label("What do you see").fill("")
+    page.set_input_files("#image", wrong)
+    page.get_by_role("button", name="Predict emotions").click()
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("not a picture that can be read", timeout=ANSWER_MS)
-    expect(page.locator("#answer")).to_be_hidden()
-    page.get_by_role("button", name="Remove the picture").click()
-    expect(page.locator("#picture-name")).to_have_text("No picture yet")
+    expect(alert).to_contain_text(
+        re.compile("not an? (picture|image) that can be read"), timeout=PREDICTION_MS
+    )
+    expect(page.locator("#result")).to_be_hidden()
+    page.get_by_role("button", name="Remove image").click()
+    expect(page.locator("#image-name")).to_have_text("No image selected")
     expect(alert).to_be_hidden()
-    page.get_by_role("button", name="Ask").click()
-    expect(alert).to_contain_text("Give a picture, write some words, or both")
+    page.get_by_role("button", name="Predict emotions").click()
+    expect(alert).to_contain_text("Add an image, a description, or both")
 
 
-def test_an_example_is_one_click(page: Page) -> None:
+def test_one_click_predicts_for_an_example(page: Page) -> None:
     examples = page.locator("#examples button")
     expect(examples).to_have_count(6)
     examples.nth(1).click()
-    expect(page.locator("#reasons article")).to_have_count(3, timeout=ANSWER_MS)
+    expect(page.locator("#explanations article")).to_have_count(3, timeout=PREDICTION_MS)
     expect(page.locator("#preview")).to_be_visible()
     expect(page.locator("#caption")).not_to_have_value("")
 
 
-def test_the_keyboard_is_enough(page: Page, picture: Path) -> None:
-    seen = []
+def test_the_page_works_with_the_keyboard_alone(page: Page, picture: Path) -> None:
+    focused = []
     for _ in range(20):
         page.keyboard.press("Tab")
-        seen.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
-        if seen[-1] == "caption":
+        focused.append(
+            page.evaluate("document.activeElement.id || document.activeElement.className")
+        )
+        if focused[-1] == "caption":
             page.keyboard.type("a black sky")
-        if seen[-1] == "ask":
+        if focused[-1] == "submit":
             break
-    assert seen[:2] == ["skip", "picture"] and seen[-1] == "ask", seen
+    assert focused[:2] == ["skip", "image"] and focused[-1] == "submit", focused
     page.keyboard.press("Enter")
-    expect(page.locator("#status")).to_contain_text("below", timeout=ANSWER_MS)
+    expect(page.locator("#status")).to_contain_text("below", timeout=PREDICTION_MS)
 
 
-def test_a_picture_is_dropped(page: Page, picture: Path) -> None:
+def test_an_image_can_be_dropped(page: Page, picture: Path) -> None:
     page.evaluate(
         """async () => {
             const file = await (await fetch("examples/0.jpg")).blob();
@@ -157,12 +161,12 @@ def test_a_picture_is_dropped(page: Page, picture: Path) -> None:
                 new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
         }"""
     )
-    expect(page.locator("#picture-name")).to_have_text("dropped.jpg")
+    expect(page.locator("#image-name")).to_have_text("dropped.jpg")
     expect(page.locator("#preview")).to_be_visible()
 
 
-def test_every_control_has_a_name_and_every_picture_a_text(page: Page) -> None:
-    """What a screen reader would have nothing to say about."""
+def test_every_control_has_a_name_and_every_image_a_text(page: Page) -> None:
+    """A screen reader needs both."""
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("input, select, textarea, button")].filter(
             node => !(node.labels?.length || node.textContent.trim() || node.ariaLabel)
@@ -174,13 +178,15 @@ def test_every_control_has_a_name_and_every_picture_a_text(page: Page) -> None:
     assert headings[0] == "H1" and headings.count("H1") == 1
 
 
-def test_a_service_with_a_key_asks_for_it(browser: Browser, tiny_run: Path, tmp_path: Path) -> None:
+def test_the_page_asks_for_the_key_of_a_protected_service(
+    browser: Browser, tiny_run: Path, tmp_path: Path
+) -> None:
     with serve(tiny_run, tmp_path, key="open sesame") as running:
         page = browser.new_page()
         page.goto(running.address)
-        expect(page.get_by_role("alert")).to_contain_text("asks for a key")
-        page.get_by_label("Key of this service").fill("open sesame")
-        page.get_by_label("What do you see, or feel?").fill("a black sky")
-        page.get_by_role("button", name="Ask").click()
-        expect(page.locator("#emotions tbody tr")).to_have_count(9, timeout=ANSWER_MS)
+        expect(page.get_by_role("alert")).to_contain_text("An API key is required")
+        page.get_by_label("API key").fill("open sesame")
+        page.get_by_label("What do you see").fill("a black sky")
+        page.get_by_role("button", name="Predict emotions").click()
+        expect(page.locator("#emotions tbody tr")).to_have_count(9, timeout=PREDICTION_MS)
         page.close()

@@ -1,4 +1,4 @@
-"""What the service answers, and what it says when it cannot."""
+"""The service predicts, explains and describes its model, and reports problems that say what is wrong."""
 
 import asyncio
 import base64
@@ -15,6 +15,7 @@ from PIL import Image
 
 from artaffect.errors import InputError
 from artaffect.explain.explainer import Explanation
+from artaffect.labels import EMOTIONS
 from artaffect.prediction.export import export_onnx
 from artaffect.prediction.predictor import (
     Prediction,
@@ -33,7 +34,7 @@ LIMITS = ServiceLimits(
     pixels=100_000,
     caption_characters=100,
     batch_items=5,
-    places=8,
+    queue_size=8,
     cultures=4,
 )
 PREDICT, BATCH = "/v1/predict", "/v1/predict/batch"
@@ -41,33 +42,36 @@ PREDICT, BATCH = "/v1/predict", "/v1/predict/batch"
 
 @pytest.fixture(scope="module")
 def client(tiny_run: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(load_predictor(tiny_run), LIMITS)) as found:
-        yield found
+    with TestClient(create_app(load_predictor(tiny_run), LIMITS)) as client:
+        yield client
 
 
 def in_base64(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
 
 
-def test_answers_are_the_predictors(client: TestClient, tiny_run: Path, picture: Path) -> None:
+def test_the_service_predicts_what_the_predictor_predicts(
+    client: TestClient, tiny_run: Path, picture: Path
+) -> None:
     predictor = load_predictor(tiny_run)
-    given = {
+    form = {
         "caption": "巨浪高过一条小船",
         "language": "chinese",
         "culture": ["arabic", "atlantic"],
     }
-    answer = client.post(PREDICT, data=given, files={"image": picture.read_bytes()})
-    assert answer.status_code == 200
-    wanted = predictor.predict(picture, given["caption"], "chinese", given["culture"]).to_json()  # type: ignore[arg-type]
-    for mine, theirs in zip(answer.json()["predictions"], wanted["predictions"], strict=True):
-        assert (mine["culture"], mine["note"]) == (theirs["culture"], theirs["note"])
-        assert mine["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-4)
-        assert mine["modality_shares"] == pytest.approx(theirs["modality_shares"], abs=1e-3)
+    response = client.post(PREDICT, data=form, files={"image": picture.read_bytes()})
+    assert response.status_code == 200
+    expected = predictor.predict(picture, form["caption"], "chinese", form["culture"]).to_json()  # type: ignore[arg-type]
+    for actual, wanted in zip(response.json()["predictions"], expected["predictions"], strict=True):
+        assert list(actual) == list(wanted), "the keys are the library's, in its order"
+        assert (actual["culture"], actual["note"]) == (wanted["culture"], wanted["note"])
+        assert actual["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-4)
+        assert actual["modality_shares"] == pytest.approx(wanted["modality_shares"], abs=1e-3)
     alone = client.post(PREDICT, files={"image": picture.read_bytes()}).json()["predictions"]
-    assert [reading["culture"] for reading in alone] == ["arabic", "chinese", "english"]
+    assert [prediction["culture"] for prediction in alone] == ["arabic", "chinese", "english"]
 
 
-def test_a_batch_is_answered_item_by_item(client: TestClient, picture: Path) -> None:
+def test_each_item_of_a_batch_has_its_own_result(client: TestClient, picture: Path) -> None:
     items = [
         {"caption": "waves", "cultures": ["english"]},
         {"image": base64.b64encode(b"no picture").decode()},
@@ -76,44 +80,69 @@ def test_a_batch_is_answered_item_by_item(client: TestClient, picture: Path) -> 
         {},
     ]
     results = client.post(BATCH, json={"items": items}).json()["results"]
-    problems = [one["problem"] and one["problem"]["type"].rpartition(":")[2] for one in results]
+    problems = [r["problem"] and r["problem"]["type"].rpartition(":")[2] for r in results]
     assert problems == [None, "image", None, "invalid", "invalid"]
-    assert [one["prediction"] is None for one in results] == [False, True, False, True, True]
+    assert [r["prediction"] is None for r in results] == [False, True, False, True, True]
     alone = client.post(PREDICT, data={"caption": "waves", "culture": "english"}).json()
-    mine = results[0]["prediction"]["predictions"][0]["probabilities"]
-    assert mine == pytest.approx(alone["predictions"][0]["probabilities"], abs=1e-4)
+    probabilities = results[0]["prediction"]["predictions"][0]["probabilities"]
+    assert probabilities == pytest.approx(alone["predictions"][0]["probabilities"], abs=1e-4)
 
 
-def test_an_explanation_comes_with_the_answer(client: TestClient, picture: Path) -> None:
-    said = {"caption": "موجة عالية", "culture": "arabic", "explain": "true"}
-    answer = client.post(PREDICT, data=said, files={"image": picture.read_bytes()})
-    (reading,) = answer.json()["predictions"]
-    why = reading["explanation"]
-    assert why["emotion"] == reading["top"]
-    assert "".join(word["text"] for word in why["words"]) == "موجة عالية"
-    assert set(why["parts"]["terms"]) >= {"image", "caption"}
-    heatmap = Image.open(io.BytesIO(base64.b64decode(why["heatmap"].partition(",")[2])))
+def test_a_prediction_is_explained_on_request(client: TestClient, picture: Path) -> None:
+    form = {"caption": "موجة عالية", "culture": "arabic", "explain": "true"}
+    response = client.post(PREDICT, data=form, files={"image": picture.read_bytes()})
+    (prediction,) = response.json()["predictions"]
+    explanation = prediction["explanation"]
+    assert explanation["emotion"] == prediction["top"]
+    assert "".join(word["text"] for word in explanation["words"]) == "موجة عالية"
+    assert set(explanation["contributions"]["terms"]) >= {"image", "caption"}
+    heatmap = Image.open(io.BytesIO(base64.b64decode(explanation["heatmap"].partition(",")[2])))
     with Image.open(picture) as original:
         width, height = original.size
     assert heatmap.mode == "RGBA" and heatmap.width / heatmap.height == pytest.approx(
         width / height, abs=0.01
     )
-    plain = client.post(PREDICT, data={k: said[k] for k in ("caption", "culture")})
+    plain = client.post(PREDICT, data={k: form[k] for k in ("caption", "culture")})
     assert "explanation" not in plain.json()["predictions"][0]
 
 
-def test_what_is_served_is_described(client: TestClient) -> None:
+def test_a_caption_of_symbols_is_explained_without_words(client: TestClient) -> None:
+    form = {"caption": "🎨 … !!", "culture": "english", "explain": "true"}
+    (prediction,) = client.post(PREDICT, data=form).json()["predictions"]
+    assert prediction["explanation"]["words"] == []
+    assert "contains no words" in prediction["note"]
+
+
+def test_every_response_has_the_fields_of_its_schema(client: TestClient, picture: Path) -> None:
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    form = {"caption": "waves", "culture": "english", "explain": "true"}
+    response = client.post(PREDICT, data=form, files={"image": picture.read_bytes()}).json()
+    (prediction,) = response["predictions"]
+    for name, content in (
+        ("Prediction", response),
+        ("CulturePrediction", prediction),
+        ("Explanation", prediction["explanation"]),
+        ("Contributions", prediction["explanation"]["contributions"]),
+        ("Word", prediction["explanation"]["words"][0]),
+        ("ModelInfo", client.get("/v1/model").json()),
+    ):
+        assert set(content) == set(schemas[name]["properties"]), name
+        assert schemas[name]["additionalProperties"] is False
+    assert schemas["Emotion"]["enum"] == list(map(str, EMOTIONS))
+
+
+def test_the_service_describes_its_model(client: TestClient) -> None:
     model = client.get("/v1/model").json()
     assert model["modalities"] == ["image", "caption"] and model["explains"]
     assert model["cultures"] == ["arabic", "chinese", "english"]
     assert model["limits"]["pixels"] == LIMITS.pixels
-    fear = next(one for one in model["emotions"] if one["name"] == "fear")
-    assert fear["called"] == {"english": "fear", "arabic": "خوف", "chinese": "恐惧"}
+    fear = next(e for e in model["emotions"] if e["name"] == "fear")
+    assert fear["names"] == {"english": "fear", "arabic": "خوف", "chinese": "恐惧"}
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ready"}
     for example in client.get("/examples").json():
-        picture = client.get(example["image"])
-        assert Image.open(io.BytesIO(picture.content)).format == "JPEG"
+        image = client.get(example["image"])
+        assert Image.open(io.BytesIO(image.content)).format == "JPEG"
     document = client.get("/openapi.json").json()
     assert document["components"]["schemas"]["Problem"]["properties"]["type"]
     page = client.get("/")
@@ -123,7 +152,7 @@ def test_what_is_served_is_described(client: TestClient) -> None:
 
 
 def bad_requests(folder: Path) -> dict[str, tuple[dict[str, object], int, str, str]]:
-    """By name: the request, and the status, the kind and a part of the words of its answer."""
+    """By name: a request, and the status, the type and a part of the detail of the response."""
     bomb, large = io.BytesIO(), io.BytesIO()
     Image.new("1", (30_000, 30_000)).save(bomb, "PNG")  # 900 million pixels in 110 kB
     Image.new("1", (400, 300)).save(large, "PNG")
@@ -131,12 +160,12 @@ def bad_requests(folder: Path) -> dict[str, tuple[dict[str, object], int, str, s
     return {
         "nothing": ({"data": {}}, 422, "invalid", "give an image, a caption, or both"),
         "blank": ({"data": {"caption": "  "}}, 422, "invalid", "give an image"),
-        "text as picture": ({"files": {"image": b"words"}}, 422, "image", "not a picture"),
-        "empty picture": (
-            {"files": {"image": b""}, "data": {"caption": "a"}}, 422, "image", "the file is empty",
+        "text as image": ({"files": {"image": b"words"}}, 422, "image", "not a picture|not an image"),
+        "empty image": (
+            {"files": {"image": b""}, "data": {"caption": "a"}}, 422, "image", "file is empty",
         ),
-        "path as picture": ({"data": {"image": "/etc/passwd"}}, 422, "invalid", "as a file"),
-        "bomb": ({"files": {"image": bomb.getvalue()}}, 422, "image", "more than the allowed"),
+        "path as image": ({"data": {"image": "/etc/passwd"}}, 422, "invalid", "as a file"),
+        "bomb": ({"files": {"image": bomb.getvalue()}}, 422, "image", "more than the allowed|at most"),
         "large": ({"files": {"image": large.getvalue()}}, 422, "image", "120,000|400 x 300"),
         "long": ({"data": {"caption": "a" * 101}}, 422, "invalid", "101 characters"),
         "many": ({"data": {"caption": "a", "culture": ["x"] * 5}}, 422, "invalid", "4 cultures"),
@@ -146,25 +175,26 @@ def bad_requests(folder: Path) -> dict[str, tuple[dict[str, object], int, str, s
             {"content": b"a", "headers": {"content-type": "multipart/form-data"}},
             400, "malformed", "oundary",
         ),
-        "heavy": ({"content": b"a" * 200_001, "headers": text}, 413, "too-large", "200,000 are"),
+        "heavy": ({"content": b"a" * 200_001, "headers": text}, 413, "too-large", "at most 200,000"),
         "heavy in parts": (
-            {"content": iter([b"a" * 100_000] * 3), "headers": text}, 413, "too-large", "are allowed",
+            {"content": iter([b"a" * 100_000] * 3), "headers": text}, 413, "too-large", "at most 200,000",
         ),
     }  # fmt: skip
 
 
-def test_what_cannot_be_answered_is_a_problem_that_says_why(
+def test_a_bad_request_gets_a_problem_that_says_what_is_wrong(
     client: TestClient, tmp_path: Path
 ) -> None:
     for name, (request, status, kind, words) in bad_requests(tmp_path).items():
-        answer = client.post(PREDICT, **request)  # type: ignore[arg-type]
-        problem = answer.json()
-        assert (answer.status_code, problem["type"]) == (status, f"urn:artaffect:problem:{kind}"), (
-            name
-        )
-        assert answer.headers["content-type"] == "application/problem+json"
+        response = client.post(PREDICT, **request)  # type: ignore[arg-type]
+        problem = response.json()
+        assert (response.status_code, problem["type"]) == (
+            status,
+            f"urn:artaffect:problem:{kind}",
+        ), name
+        assert response.headers["content-type"] == "application/problem+json"
         assert any(part in problem["detail"] for part in words.split("|")), (name, problem)
-        assert problem["instance"] == f"urn:uuid:{answer.headers['x-request-id']}"
+        assert problem["instance"] == f"urn:uuid:{response.headers['x-request-id']}"
     for method, path, status in (
         ("GET", PREDICT, 405),
         ("GET", "/nowhere", 404),
@@ -172,17 +202,21 @@ def test_what_cannot_be_answered_is_a_problem_that_says_why(
     ):
         assert client.request(method, path).json()["status"] == status
     for body, status in (("{", 400), ("{}", 422), (json.dumps({"items": [{}] * 6}), 422)):
-        answer = client.post(BATCH, content=body, headers={"content-type": "application/json"})
-        assert answer.status_code == status, body
+        response = client.post(BATCH, content=body, headers={"content-type": "application/json"})
+        assert response.status_code == status, body
     unknown = client.post(BATCH, json={"items": [{"picture": "x"}]}).json()
     assert unknown["errors"][0]["field"] == "items.0.picture"
 
 
-def test_the_key_opens_the_service_and_nothing_else_does(tiny_run: Path) -> None:
+def test_only_the_right_key_is_accepted(tiny_run: Path) -> None:
     with TestClient(create_app(load_predictor(tiny_run), LIMITS, key="schlüssel")) as locked:
-        for given in ({}, {"Authorization": "Bearer no"}, {"Authorization": "schlüssel".encode()}):
-            answer = locked.get("/v1/model", headers=given)
-            assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
+        for headers in (
+            {},
+            {"Authorization": "Bearer no"},
+            {"Authorization": "schlüssel".encode()},
+        ):
+            response = locked.get("/v1/model", headers=headers)
+            assert response.status_code == 401 and response.headers["www-authenticate"] == "Bearer"
         right = {"Authorization": "Bearer schlüssel".encode()}
         assert locked.get("/v1/model", headers=right).status_code == 200
         assert locked.get("/healthz").status_code == locked.get("/").status_code == 200
@@ -190,26 +224,26 @@ def test_the_key_opens_the_service_and_nothing_else_does(tiny_run: Path) -> None
         assert security == [{"HTTPBearer": []}]
 
 
-def test_more_than_can_wait_is_told_to_come_again(client: TestClient) -> None:
-    places = client.app.state.service.places  # type: ignore[attr-defined]
-    with places.hold(LIMITS.places):
-        answer = client.post(PREDICT, data={"caption": "waves"})
-        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
-        assert "8 of 8 places are taken" in answer.json()["detail"]
+def test_a_full_queue_tells_clients_to_try_again(client: TestClient) -> None:
+    queue = client.app.state.service.queue  # type: ignore[attr-defined]
+    with queue.acquire(LIMITS.queue_size):
+        response = client.post(PREDICT, data={"caption": "waves"})
+        assert response.status_code == 503 and response.headers["retry-after"] == "1"
+        assert "8 of 8 slots are in use" in response.json()["detail"]
         assert client.get("/healthz").status_code == 200
     assert client.post(PREDICT, data={"caption": "waves"}).status_code == 200
 
 
-def test_it_counts_what_it_does(client: TestClient) -> None:
+def test_metrics_count_requests_and_batches(client: TestClient) -> None:
     def count(line: str) -> float:
         text = client.get("/metrics").text
         return next((float(x.split()[-1]) for x in text.splitlines() if x.startswith(line)), 0.0)
 
     label = 'artaffect_requests_total{path="/v1/predict",status="200"}'
-    before = count(label), count("artaffect_batch_artworks_sum")
+    before = count(label), count("artaffect_batch_size_sum")
     client.post(PREDICT, data={"caption": "waves"})
     assert count(label) == before[0] + 1
-    assert count("artaffect_batch_artworks_sum") == before[1] + 1
+    assert count("artaffect_batch_size_sum") == before[1] + 1
     assert count("artaffect_queue_depth") == 0
     client.get("/wp-login.php")
     assert "wp-login" not in client.get("/metrics").text
@@ -219,10 +253,10 @@ def prepared(number: int) -> PreparedInput:
     return PreparedInput(None, [number], ("any",), None)
 
 
-def test_requests_that_come_together_are_answered_together() -> None:
+def test_requests_that_arrive_together_form_a_batch() -> None:
     batches: list[list[int]] = []
 
-    def answer(inputs: object) -> list[Prediction]:
+    def predict_batch(inputs: object) -> list[Prediction]:
         items: list[PreparedInput] = list(inputs)  # type: ignore[call-overload]
         batches.append([item.tokens[0] for item in items])  # type: ignore[index]
         if 13 in batches[-1]:
@@ -230,66 +264,66 @@ def test_requests_that_come_together_are_answered_together() -> None:
         return [Prediction((item.tokens[0],)) for item in items]  # type: ignore[index,arg-type]
 
     async def run() -> None:
-        gatherer = DynamicBatcher(answer, batch=4, wait=5.0)
-        async with gatherer.running():
-            with gatherer.expecting(1):
-                asks = [asyncio.create_task(gatherer.ask([prepared(i)])) for i in range(6)]
+        batcher = DynamicBatcher(predict_batch, batch_size=4, wait_seconds=5.0)
+        async with batcher.running():
+            with batcher.expecting(1):
+                tasks = [asyncio.create_task(batcher.predict([prepared(i)])) for i in range(6)]
                 await asyncio.sleep(0.05)
-                assert batches == [[0, 1, 2, 3]]  # full; the rest waits for whoever is coming
-            found = await asyncio.gather(*asks)
-            assert [one[0].by_culture[0] for one in found] == list(range(6))
+                assert batches == [[0, 1, 2, 3]]  # full; the rest waits for what is arriving
+            results = await asyncio.gather(*tasks)
+            assert [predictions[0].by_culture[0] for predictions in results] == list(range(6))
             assert batches == [[0, 1, 2, 3], [4, 5]]
             with pytest.raises(InputError, match="unlucky"):
-                await gatherer.ask([prepared(13)])
-            gone = asyncio.create_task(gatherer.ask([prepared(7)]))
-            with gatherer.expecting(1):
+                await batcher.predict([prepared(13)])
+            cancelled = asyncio.create_task(batcher.predict([prepared(7)]))
+            with batcher.expecting(1):
                 await asyncio.sleep(0)
-                gone.cancel()
-            await gatherer.ask([prepared(8)])
-            assert batches[-1] == [8], "nobody computes for whoever has left"
+                cancelled.cancel()
+            await batcher.predict([prepared(8)])
+            assert batches[-1] == [8], "cancelled requests are not computed"
 
     asyncio.run(run())
 
 
-def test_an_answer_does_not_wait_for_all_explanations(tiny_run: Path) -> None:
+def test_a_prediction_does_not_wait_for_all_explanations(tiny_run: Path) -> None:
     app = create_app(load_predictor(tiny_run), LIMITS)
     service = app.state.service
     order: list[str] = []
 
     class Slow:
-        """An explainer that notes what it is asked, and takes its time."""
+        """A slow explainer that records its inputs."""
 
-        def explain(self, asked: PredictionInput) -> Explanation:
+        def explain(self, item: PredictionInput) -> Explanation:
             time.sleep(0.05)
-            order.append(f"explained {asked.cultures}")
-            return Explanation([], [])
+            order.append(f"explained {item.cultures}")
+            return Explanation([])
 
     service.explainer = Slow()
 
     async def run() -> None:
-        async with service.gatherer.running():
-            asked = PredictionInput(caption="waves", cultures=["arabic", "chinese", "english"])
-            slow = [asyncio.create_task(service.explain(lambda: asked)) for _ in range(3)]
+        async with service.batcher.running():
+            item = PredictionInput(caption="waves", cultures=["arabic", "chinese", "english"])
+            slow = [asyncio.create_task(service.explain(lambda: item)) for _ in range(3)]
             await asyncio.sleep(0.02)
             await service.predict(lambda: PredictionInput(caption="a black sky"))
-            order.append("answered")
+            order.append("predicted")
             await asyncio.gather(*slow)
 
     asyncio.run(run())
     service.close()
-    assert len(order) == 10 and order.index("answered") <= 3, order
+    assert len(order) == 10 and order.index("predicted") <= 3, order
 
 
-def test_places_are_given_back_whatever_happens() -> None:
-    taken: list[int] = []
-    places = ConcurrencyLimiter(2, taken.append)
-    with pytest.raises(ZeroDivisionError, match="division"), places.hold(2):
-        with pytest.raises(ProblemError, match="2 of 2 places"), places.hold(1):
+def test_slots_are_released_after_an_error() -> None:
+    counts: list[int] = []
+    limiter = ConcurrencyLimiter(2, counts.append)
+    with pytest.raises(ZeroDivisionError, match="division"), limiter.acquire(2):
+        with pytest.raises(ProblemError, match="2 of 2 slots"), limiter.acquire(1):
             pass
         raise ZeroDivisionError("division")
-    with places.hold(1):
-        assert taken == [2, 0, 1]
-    assert places.taken == 0
+    with limiter.acquire(1):
+        assert counts == [2, 0, 1]
+    assert limiter.active == 0
 
 
 def test_an_exported_model_is_served_without_torch(
@@ -304,18 +338,18 @@ from artaffect import load_predictor
 from artaffect.server.app import create_app
 with TestClient(create_app(load_predictor({str(tmp_path / "onnx")!r}))) as client:
     files = {{'image': open({str(picture)!r}, 'rb')}}
-    said = client.post('/v1/predict', data={{'caption': 'waves'}}, files=files).json()
-    why = client.post('/v1/predict', data={{'caption': 'waves', 'explain': 'true'}}).json()
+    prediction = client.post('/v1/predict', data={{'caption': 'waves'}}, files=files).json()
+    problem = client.post('/v1/predict', data={{'caption': 'waves', 'explain': 'true'}}).json()
     examples = client.get('/examples/3.jpg').status_code
-print(json.dumps([said, why, examples]))
+print(json.dumps([prediction, problem, examples]))
 """
     done = run_without(packages, code)
     assert done.returncode == 0, done.stderr
-    said, why, examples = json.loads(done.stdout.splitlines()[-1])
-    wanted = load_predictor(tiny_run).predict(picture, "waves")
-    for mine, theirs in zip(said["predictions"], wanted.by_culture, strict=True):
+    prediction, problem, examples = json.loads(done.stdout.splitlines()[-1])
+    expected = load_predictor(tiny_run).predict(picture, "waves")
+    for actual, wanted in zip(prediction["predictions"], expected.by_culture, strict=True):
         np.testing.assert_allclose(
-            list(mine["probabilities"].values()), theirs.distribution.values, atol=1e-4
+            list(actual["probabilities"].values()), wanted.distribution.values, atol=1e-4
         )
-    assert why["type"] == "urn:artaffect:problem:no-explanations"
+    assert problem["type"] == "urn:artaffect:problem:no-explanations"
     assert examples == 200

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import typer
 
 import artaffect
-from artaffect.cli import collection, data, deploy, explain, models, report, serve
+from artaffect.cli import data, deployment, models
 from artaffect.errors import ArtAffectError
 from artaffect.runtime import console
 
@@ -29,15 +29,15 @@ app.command(rich_help_panel="Models")(models.demo)
 app.command(rich_help_panel="Models")(models.train)
 app.command(rich_help_panel="Models")(models.reproduce)
 app.command(rich_help_panel="Models")(models.evaluate)
-app.command(rich_help_panel="Models")(report.report)
-app.command(rich_help_panel="Models")(report.cultures)
+app.command(rich_help_panel="Models")(models.report)
+app.command(rich_help_panel="Models")(models.cultures)
 app.command(rich_help_panel="Models")(models.predict)
 app.command(rich_help_panel="Models")(models.encoders)
-app.command(rich_help_panel="In use")(explain.explain)
-app.command(rich_help_panel="In use")(collection.predict_collection)
-app.command(rich_help_panel="In use")(deploy.export)
-app.command(rich_help_panel="In use")(deploy.push)
-app.command(rich_help_panel="In use")(serve.serve)
+app.command(rich_help_panel="In use")(deployment.explain)
+app.command(rich_help_panel="In use")(deployment.predict_collection)
+app.command(rich_help_panel="In use")(deployment.export)
+app.command(rich_help_panel="In use")(deployment.push)
+app.command(rich_help_panel="In use")(deployment.serve)
 
 _shared_task = find_spec("artaffect.shared_task")
 if _shared_task is not None and _shared_task.origin is not None:  # the package works without it

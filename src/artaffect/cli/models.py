@@ -26,7 +26,7 @@ from artaffect.cli.options import (
 
 if TYPE_CHECKING:
     from artaffect.metrics.evaluation import EvaluationResult
-    from artaffect.reports.results import CulturalReport
+    from artaffect.reports.results import CultureReport
 
 MinVotes = Annotated[
     int,
@@ -107,7 +107,7 @@ def reproduce(
     are kept, and an interrupted one resumes from its checkpoint.
     """
     from artaffect import api
-    from artaffect.reports.tables import print_tables
+    from artaffect.reports.evaluation import print_tables
 
     result = api.reproduce(data, out, quick, cache=cache)
     if as_json:
@@ -256,7 +256,7 @@ def _print_result(result: EvaluationResult, as_json: bool) -> None:
         print_result(result)
 
 
-def _print_report(result: CulturalReport, out: Path, as_json: bool) -> None:
+def _print_report(result: CultureReport, out: Path, as_json: bool) -> None:
     from artaffect.reports.findings import findings
 
     if as_json:

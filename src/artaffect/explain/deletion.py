@@ -1,11 +1,12 @@
-"""The deletion test: take away what is said to matter first, and watch the answer fall.
+"""The deletion test: delete the most important parts of an input first, and watch the probability fall.
 
-After Petsiuk et al. 2018 (RISE). An attribution that finds what matters makes the answer fall faster than
-taking away at random.
+After RISE (Petsiuk et al. 2018). If an attribution is right, the probability falls faster than when
+parts are deleted in random order.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,31 +17,35 @@ _STEPS = 7
 
 
 @dataclass(frozen=True)
-class Deletion:
-    """How the answer falls."""
+class DeletionCurves:
+    """How the probability of the explained emotion falls."""
 
     removed: Sequence[float]
-    """Shares of the input taken away, from 0 on."""
+    """The share of the input that is deleted, starting at 0."""
     by_weight: Sequence[float]
-    """Probability of the explained emotion, what matters most taken away first."""
+    """Probability when the most important parts are deleted first."""
     at_random: Sequence[float]
-    """The same, averaged over random orders."""
+    """Probability averaged over random orders."""
 
     @property
-    def gain(self) -> float:
-        """How much lower the first curve lies on average, in log-probability; above 0 is better."""
+    def deletion_auc_gap(self) -> float:
+        """The mean gap between the curves in log-probability; positive means faster than at random."""
         return float(np.mean(np.log(self.at_random) - np.log(self.by_weight)))
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "deletion_auc_gap": self.deletion_auc_gap}
 
 
 def delete_patches(
-    pixels: Tensor, heatmap: np.ndarray, answer: Callable[[Tensor], Tensor], patches: int = 7
-) -> Deletion:
-    """Cover patches of a picture with its mean colour.
+    pixels: Tensor, heatmap: np.ndarray, score: Callable[[Tensor], Tensor], patches: int = 7
+) -> DeletionCurves:
+    """Cover patches of an image with its mean colour.
 
     Args:
         pixels: float32 [1, 3, size, size].
         heatmap: float32 [size, size].
-        answer: log-probabilities [n] of pictures [n, 3, size, size].
+        score: log-probabilities [n] of images [n, 3, size, size].
+        patches: per side.
     """
     size = pixels.shape[-1]
     edges = np.linspace(0, size, patches + 1).astype(int)
@@ -52,39 +57,37 @@ def delete_patches(
     weights = np.array([heatmap[a:b, c:d].mean() for a, b, c, d in boxes])
     mean = pixels.mean((2, 3))[0][:, None, None]
 
-    def without(gone: Sequence[int]) -> Tensor:
+    def without(deleted: Sequence[int]) -> Tensor:
         covered = pixels[0].clone()
-        for i in gone:
+        for i in deleted:
             top, bottom, left, right = boxes[i]
             covered[:, top:bottom, left:right] = mean
         return covered
 
-    return _curves(weights, lambda parts: answer(torch.stack([without(gone) for gone in parts])))
-
-
-def delete_words(
-    weights: np.ndarray, answer: Callable[[Sequence[Sequence[int]]], Tensor]
-) -> Deletion:
-    """Take words out of a caption.
-
-    Args:
-        weights: of the words [n].
-        answer: log-probabilities of the caption without the words of each list of positions.
-    """
-    return _curves(weights, answer)
+    return delete_parts(
+        weights, lambda parts: score(torch.stack([without(deleted) for deleted in parts]))
+    )
 
 
 @torch.no_grad()
-def _curves(weights: np.ndarray, answer: Callable[[Sequence[Sequence[int]]], Tensor]) -> Deletion:
+def delete_parts(
+    weights: np.ndarray, score: Callable[[Sequence[Sequence[int]]], Tensor]
+) -> DeletionCurves:
+    """Delete parts of any input, such as the words of a caption.
+
+    Args:
+        weights: the importance of each part [n], with n at least 1.
+        score: log-probabilities of the input without the parts of each list of indices.
+    """
     count = len(weights)
-    # the last step would leave nothing at all, which every order reaches
+    # nothing is left after the last step, whatever the order: leave it out
     steps = sorted({round(count * k / _STEPS) for k in range(_STEPS)})
     generator = np.random.default_rng(0)
     orders = [np.argsort(-weights, kind="stable")]
     orders += [generator.permutation(count) for _ in range(_RANDOM_ORDERS)]
-    falls = [answer([order[:k].tolist() for k in steps]).double().numpy() for order in orders]
-    return Deletion(
+    curves = [score([order[:k].tolist() for k in steps]).double().numpy() for order in orders]
+    return DeletionCurves(
         removed=[k / count for k in steps],
-        by_weight=np.exp(falls[0]).tolist(),
-        at_random=np.exp(np.mean(falls[1:], axis=0)).tolist(),
+        by_weight=np.exp(curves[0]).tolist(),
+        at_random=np.exp(np.mean(curves[1:], axis=0)).tolist(),
     )

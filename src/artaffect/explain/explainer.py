@@ -1,20 +1,21 @@
-"""Why a model answers as it does: places, words, parts, and the nearest training paintings."""
+"""Explains predictions: image regions, words, contributions, and the most similar training artworks."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from artaffect.data.preprocessing import ImageSource
 from artaffect.errors import InputError
 from artaffect.explain.attribution import gradient_heatmap, occlusion_heatmap, token_weights
 from artaffect.explain.contributions import LogOddsContributions, log_odds_contributions
-from artaffect.explain.deletion import Deletion, delete_patches, delete_words
+from artaffect.explain.deletion import DeletionCurves, delete_parts, delete_patches
 from artaffect.explain.neighbours import NearestArtworks, Neighbour
 from artaffect.explain.words import Word, weigh_words
-from artaffect.labels import EMOTIONS, Emotion
+from artaffect.labels import EMOTIONS, Emotion, parse_emotion
 from artaffect.prediction.predictor import (
     CulturePrediction,
     ModelPredictor,
@@ -23,153 +24,235 @@ from artaffect.prediction.predictor import (
 )
 from artaffect.prediction.torch import TorchPredictor
 
+_NO_WORDS = "the caption contains no words, only symbols: there is nothing to attribute to words"
+
+_HTML = """<table><thead><tr><th>culture</th><th>emotion</th><th>probability</th>
+<th>contributions (log-odds)</th></tr></thead><tbody>{% for item in explanation %}
+<tr><td>{{ item.prediction.culture }}</td><td>{{ item.emotion }}</td>
+<td>{{ "%.1f%%" % (100 * item.probability) }}</td>
+<td>{% for name, value in item.contributions.terms.items() %}{{ name }} {{ "%+.2f" % value }}
+{%- if not loop.last %}, {% endif %}{% endfor %}</td></tr>{% endfor %}</tbody></table>"""
+
 
 @dataclass(frozen=True)
 class Check:
-    """Whether an explanation holds."""
+    """Evidence for or against an attribution."""
 
-    deletion: Deletion
+    deletion: DeletionCurves
     occlusion: float | None = None
-    """Of a heatmap map: Spearman's correlation with occlusion over patches."""
+    """Spearman correlation of a heatmap with occlusion over patches; None for captions."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"deletion": self.deletion.to_json(), "occlusion": self.occlusion}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CultureExplanation:
-    """Why one culture's answer gives an emotion the probability that it does."""
+    """Why the model gives an emotion its probability for one culture."""
 
     prediction: CulturePrediction
     emotion: Emotion
-    parts: LogOddsContributions
+    """The explained emotion."""
+    contributions: LogOddsContributions
     heatmap: np.ndarray | None
-    """float32 [size, size] over what the encoder sees; positive speaks for the emotion."""
+    """float32 [size, size] over what the encoder sees; positive values support the emotion."""
     words: Sequence[Word] | None
-    """The whole caption as read."""
-    cut: bool
-    """Whether the caption is longer than what the encoder reads."""
-    checks: dict[str, Check]
-    """By ``image`` and ``caption``, where they were asked for."""
+    """The whole caption in order; empty if it contains no words, None without a caption."""
+    caption_truncated: bool
+    """Whether the caption is longer than the encoder can read."""
+    checks: dict[str, Check] = field(default_factory=dict)
+    """By ``image`` and ``caption``; empty unless checks were requested."""
+
+    @property
+    def probability(self) -> float:
+        """The probability of the explained emotion."""
+        return self.prediction.probabilities[self.emotion]
 
     def to_json(self) -> dict[str, Any]:
-        """All but the heatmap map."""
+        """Everything except the heatmap."""
         return {
             **self.prediction.to_json(),
-            "explained": str(self.emotion),
-            "parts": asdict(self.parts),
+            "explained_emotion": str(self.emotion),
+            "contributions": asdict(self.contributions),
             "words": None if self.words is None else [asdict(word) for word in self.words],
-            "caption_cut": self.cut,
-            "checks": {name: asdict(check) for name, check in self.checks.items()},
+            "caption_truncated": self.caption_truncated,
+            "checks": {name: check.to_json() for name, check in self.checks.items()},
         }
 
+    def __repr__(self) -> str:
+        terms = ", ".join(f"{name} {v:+.2f}" for name, v in self.contributions.terms.items())
+        return f"{self.prediction.culture}: {self.emotion} {self.probability:.1%} ({terms})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Explanation:
-    """The answers for one artwork, explained."""
+    """The explanations for one artwork, one for each culture, in the order requested."""
 
     by_culture: Sequence[CultureExplanation]
-    neighbours: Sequence[Neighbour]
+    neighbours: Sequence[Neighbour] = ()
+    """The most similar training artworks."""
+
+    def __getitem__(self, culture: str) -> CultureExplanation:
+        for explanation in self.by_culture:
+            if explanation.prediction.culture == culture:
+                return explanation
+        known = ", ".join(explanation.prediction.culture for explanation in self.by_culture)
+        raise KeyError(f"no explanation for {culture!r}; this one has {known}")
+
+    def __iter__(self) -> Iterator[CultureExplanation]:
+        return iter(self.by_culture)
+
+    def __len__(self) -> int:
+        return len(self.by_culture)
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "predictions": [reading.to_json() for reading in self.by_culture],
-            "neighbours": [{**asdict(n), "image": str(n.image)} for n in self.neighbours],
+            "explanations": [explanation.to_json() for explanation in self.by_culture],
+            "neighbours": [neighbour.to_json() for neighbour in self.neighbours],
         }
+
+    def __repr__(self) -> str:
+        return f"Explanation({'; '.join(map(repr, self.by_culture))})"
+
+    def _repr_html_(self) -> str:
+        from jinja2 import Environment
+
+        return Environment(autoescape=True).from_string(_HTML).render(explanation=self)
 
 
 class Explainer:
-    """Explains what a predictor answers. It needs gradients, and so the torch model."""
+    """Explains the predictions of a torch model. An exported model has no gradients."""
 
-    def __init__(self, predictor: ModelPredictor, paintings: NearestArtworks | None = None) -> None:
-        """Make an explainer.
+    def __init__(self, predictor: ModelPredictor, artworks: NearestArtworks | None = None) -> None:
+        """Create an explainer.
 
         Args:
-            paintings: where the nearest ones are looked for.
+            artworks: where to look for the most similar training artworks.
 
         Raises:
-            InputError: the model was exported to ONNX, which has no gradients.
+            InputError: the model was exported to ONNX.
         """
         if not isinstance(predictor, TorchPredictor):
             raise InputError(
-                "an exported model answers but does not explain: give the folder it was exported from"
+                "an exported model cannot explain its predictions: use the original model folder"
             )
         self.predictor = predictor
-        self.paintings = paintings
+        self.artworks = artworks
         self.model = predictor.model.requires_grad_(False)
 
     def explain(
-        self, asked: PredictionInput, emotion: Emotion | None = None, check: bool = False
+        self, input: PredictionInput, emotion: Emotion | str | None = None, check: bool = False
     ) -> Explanation:
-        """Answer and explain.
+        """Predict for an artwork, and explain the prediction.
 
         Args:
-            emotion: what is explained; each culture's likeliest one where none is given.
-            check: also run the deletion test and occlusion, which take some hundred answers more.
+            emotion: the emotion to explain; the most likely one of each culture by default.
+            check: also run the deletion test and occlusion, which take several hundred predictions.
 
         Raises:
-            ImageError: the picture cannot be read.
-            InputError: there is nothing that the model looks at.
+            ImageError: the image cannot be read.
+            InputError: the input contains nothing that the model uses.
+            UnknownNameError: the emotion is unknown.
         """
-        given = self.predictor.prepare([asked])[0]
-        prediction = self.predictor.answer([given])[0]
-        features = _Features.of(self.predictor, given)
-        explained = [
-            self._one(asked, given, features, reading, emotion or reading.top, check)
-            for reading in prediction.by_culture
+        chosen = None if emotion is None else parse_emotion(emotion)
+        prepared = self.predictor.prepare([input])[0]
+        features = _Features.from_input(self.predictor, prepared)
+        explanations = [
+            self._explain_culture(input, prepared, features, prediction, chosen, check)
+            for prediction in self.predictor.answer([prepared])[0].by_culture
         ]
-        near = []
-        if self.paintings is not None and given.pixels is not None:
-            near = self.paintings.nearest(features.image.cpu().numpy())
-        return Explanation(explained, near)
+        neighbours = []
+        if self.artworks is not None and prepared.pixels is not None:
+            neighbours = self.artworks.nearest(features.image.cpu().numpy())
+        return Explanation(explanations, neighbours)
 
-    def _one(
+    def _explain_culture(
         self,
-        asked: PredictionInput,
-        given: PreparedInput,
+        input: PredictionInput,
+        prepared: PreparedInput,
         features: "_Features",
-        reading: CulturePrediction,
-        emotion: Emotion,
+        prediction: CulturePrediction,
+        emotion: Emotion | None,
         check: bool,
     ) -> CultureExplanation:
+        emotion = emotion or prediction.top
         index = EMOTIONS.index(emotion)
-        culture = self.predictor.description.culture_index(reading.culture)
-        ask = _Question(self.predictor, features, culture, index)
-        heatmap = words = None
-        cut = False
+        culture = self.predictor.description.culture_index(prediction.culture)
+        score = _LogProbability(self.predictor, features, culture, index)
         checks: dict[str, Check] = {}
-        image_encoder, text_encoder = self.model.encoders
-        if given.pixels is not None and image_encoder is not None:
-            pixels = torch.from_numpy(given.pixels)[None].to(self.predictor.device)
-            heatmap = gradient_heatmap(image_encoder, pixels, ask.of_image)
-            if check:
-                slow = occlusion_heatmap(image_encoder, pixels, ask.of_image)
-                falls = delete_patches(pixels, heatmap, ask.of_pixels)
-                checks["image"] = Check(falls, _rank_correlation(heatmap, slow))
-        if given.tokens is not None and text_encoder is not None:
-            tokens = text_encoder.tokens
-            shown = " ".join(str(asked.caption).split())
-            encoding = tokens.encodings([shown])[0]
-            skipped = len(tokens.preprocessing(shown)) - len(shown)
-            pieces = [(max(0, a - skipped), max(0, b - skipped)) for a, b in encoding.offsets]
-            weights, _ = token_weights(text_encoder, list(given.tokens), ask.of_caption)
-            words = weigh_words(shown, pieces, weights)
-            cut = bool(encoding.overflowing)
-            if check:
-                checks["caption"] = Check(_delete(words, ask))
-        return CultureExplanation(
-            prediction=reading,
-            emotion=emotion,
-            parts=log_odds_contributions(
-                self.model, features.image, features.caption, features.present, culture, index
-            ),
-            heatmap=heatmap,
-            words=words,
-            cut=cut,
-            checks=checks,
+        heatmap, words, truncated = None, None, False
+        if prepared.pixels is not None:
+            heatmap = self._heatmap(prepared.pixels, score, checks if check else None)
+        if prepared.tokens is not None:
+            caption = " ".join(str(input.caption).split())
+            words, truncated = self._words(caption, prepared.tokens, score)
+            if not words:
+                note = "; ".join(filter(None, (prediction.note, _NO_WORDS)))
+                prediction = replace(prediction, note=note)
+            elif check:
+                checks["caption"] = Check(_delete_words(words, score))
+        contributions = log_odds_contributions(
+            self.model, features.image, features.caption, features.present, culture, index
         )
+        return CultureExplanation(
+            prediction, emotion, contributions, heatmap, words, truncated, checks
+        )
+
+    def _heatmap(
+        self, image: np.ndarray, score: "_LogProbability", checks: dict[str, Check] | None
+    ) -> np.ndarray:
+        encoder, _ = self.model.encoders
+        assert encoder is not None
+        pixels = torch.from_numpy(image)[None].to(self.predictor.device)
+        heatmap = gradient_heatmap(encoder, pixels, score.of_image)
+        if checks is not None:
+            occlusion = occlusion_heatmap(encoder, pixels, score.of_image)
+            curves = delete_patches(pixels, heatmap, score.of_pixels)
+            checks["image"] = Check(curves, _rank_correlation(heatmap, occlusion))
+        return heatmap
+
+    def _words(
+        self, caption: str, ids: Sequence[int], score: "_LogProbability"
+    ) -> tuple[list[Word], bool]:
+        """The words of a caption, none if it has no letters or digits; and whether it is truncated."""
+        _, encoder = self.model.encoders
+        assert encoder is not None
+        encoding = encoder.tokens.encodings([caption])[0]
+        truncated = bool(encoding.overflowing)
+        if not Word(caption, 0.0).is_word:
+            return [], truncated
+        prefix = len(encoder.tokens.preprocessing(caption)) - len(caption)
+        spans = [(max(0, a - prefix), max(0, b - prefix)) for a, b in encoding.offsets]
+        weights, _ = token_weights(encoder, list(ids), score.of_caption)
+        return weigh_words(caption, spans, weights), truncated
+
+
+class ExplainingPredictor(TorchPredictor):
+    """A torch predictor that can explain its predictions."""
+
+    def explain(
+        self,
+        image: ImageSource | None = None,
+        caption: str | None = None,
+        language: str | None = None,
+        culture: str | Sequence[str] | None = None,
+        *,
+        emotion: Emotion | str | None = None,
+        check: bool = False,
+    ) -> Explanation:
+        """Predict for one artwork, and explain the prediction; see :meth:`Explainer.explain`.
+
+        Args:
+            culture: one culture or several; all cultures of the model by default.
+        """
+        cultures = [culture] if isinstance(culture, str) else culture
+        item = PredictionInput(image, caption, language, cultures)
+        return Explainer(self).explain(item, emotion, check)
 
 
 @dataclass(frozen=True)
 class _Features:
-    """Of the one input: [1, d], [1, e], and which are there [1, 2]."""
+    """The features of one input: image [1, d], caption [1, e], and which of them are present [1, 2]."""
 
     image: Tensor
     caption: Tensor
@@ -177,23 +260,23 @@ class _Features:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, predictor: TorchPredictor, given: PreparedInput) -> "_Features":
+    def from_input(cls, predictor: TorchPredictor, prepared: PreparedInput) -> "_Features":
+        device = predictor.device
         image_encoder, text_encoder = predictor.model.encoders
         image = torch.zeros(1, image_encoder.feature_dim if image_encoder else 0)
         caption = torch.zeros(1, text_encoder.feature_dim if text_encoder else 0)
-        if image_encoder is not None and given.pixels is not None:
-            image = image_encoder(torch.from_numpy(given.pixels)[None].to(predictor.device))
-        if text_encoder is not None and given.tokens is not None:
-            ids, mask = text_encoder.collate([given.tokens])
-            caption = text_encoder(ids.to(predictor.device), mask.to(predictor.device))
-        present = torch.tensor([[given.pixels is not None, given.tokens is not None]])
-        device = predictor.device
+        if image_encoder is not None and prepared.pixels is not None:
+            image = image_encoder(torch.from_numpy(prepared.pixels)[None].to(device))
+        if text_encoder is not None and prepared.tokens is not None:
+            ids, mask = text_encoder.collate([prepared.tokens])
+            caption = text_encoder(ids.to(device), mask.to(device))
+        present = torch.tensor([[prepared.pixels is not None, prepared.tokens is not None]])
         return cls(image.to(device), caption.to(device), present.to(device))
 
 
 @dataclass(frozen=True)
-class _Question:
-    """How likely an emotion is for a culture, as a function of one input while the other stays."""
+class _LogProbability:
+    """The log-probability of an emotion for a culture, as a function of one input; the other is fixed."""
 
     predictor: TorchPredictor
     features: _Features
@@ -201,54 +284,54 @@ class _Question:
     emotion: int
 
     def of_image(self, features: Tensor) -> Tensor:
-        """Log-probabilities [n] for image features [n, d]."""
-        return self._log(features, self.features.caption.expand(len(features), -1))
+        """For image features [n, d]: [n]."""
+        return self._evaluate(features, self.features.caption.expand(len(features), -1))
 
     def of_caption(self, features: Tensor) -> Tensor:
-        """Log-probabilities [n] for caption features [n, e]."""
-        return self._log(self.features.image.expand(len(features), -1), features)
+        """For caption features [n, e]: [n]."""
+        return self._evaluate(self.features.image.expand(len(features), -1), features)
 
     def of_pixels(self, pixels: Tensor) -> Tensor:
-        """Log-probabilities [n] for pictures [n, 3, size, size]."""
+        """For images [n, 3, size, size]: [n]."""
         encoder, _ = self.predictor.model.encoders
         assert encoder is not None
         return self.of_image(encoder.encode(pixels)).cpu()
 
     def of_texts(self, captions: Sequence[str]) -> Tensor:
-        """Log-probabilities [n] for captions."""
+        """For n captions: [n]."""
         _, encoder = self.predictor.model.encoders
         assert encoder is not None
         ids, mask = encoder.collate(encoder.tokenize(captions))
         device = self.predictor.device
         return self.of_caption(encoder(ids.to(device), mask.to(device))).cpu()
 
-    def _log(self, image: Tensor, caption: Tensor) -> Tensor:
+    def _evaluate(self, image: Tensor, caption: Tensor) -> Tensor:
         count = max(len(image), len(caption))
         present = self.features.present.expand(count, 2)
         culture = torch.full((count,), self.culture, device=present.device)
-        said, _ = self.predictor.model.distribution(image, caption, present, culture)
-        return said.log()[:, self.emotion]
+        probabilities, _ = self.predictor.model.distribution(image, caption, present, culture)
+        return probabilities.log()[:, self.emotion]
 
 
-def _delete(words: Sequence[Word], ask: _Question) -> Deletion:
-    places = [i for i, word in enumerate(words) if word.spoken]
+def _delete_words(words: Sequence[Word], score: _LogProbability) -> DeletionCurves:
+    positions = [i for i, word in enumerate(words) if word.is_word]
 
-    def answer(parts: Sequence[Sequence[int]]) -> Tensor:
-        kept = []
+    def without(parts: Sequence[Sequence[int]]) -> Tensor:
+        captions = []
         for part in parts:
-            gone = {places[i] for i in part}
-            kept.append("".join(w.text for i, w in enumerate(words) if i not in gone))
-        return ask.of_texts(kept)
+            deleted = {positions[i] for i in part}
+            captions.append("".join(w.text for i, w in enumerate(words) if i not in deleted))
+        return score.of_texts(captions)
 
-    return delete_words(np.array([words[i].weight for i in places]), answer)
+    return delete_parts(np.array([words[i].weight for i in positions]), without)
 
 
-def _rank_correlation(one: np.ndarray, other: np.ndarray, patches: int = 7) -> float:
-    """Spearman's, over patches."""
-    size = len(one) - len(one) % patches
+def _rank_correlation(first: np.ndarray, second: np.ndarray, patches: int = 7) -> float:
+    """Spearman's correlation of two heatmaps, over patches."""
+    size = len(first) - len(first) % patches
     cells = [
         heatmap[:size, :size].reshape(patches, size // patches, patches, -1).mean((1, 3)).ravel()
-        for heatmap in (one, other)
+        for heatmap in (first, second)
     ]
     ranks = [np.argsort(np.argsort(cell)).astype(float) for cell in cells]
     if any(cell.std() == 0 for cell in cells):

@@ -1,8 +1,9 @@
-"""Which training paintings are nearest to a picture, and what people felt before them."""
+"""The training artworks that are most similar to an image, with their votes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,18 +16,21 @@ from artaffect.models.image_encoders import ImageEncoder
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training painting."""
+    """A training artwork."""
 
     artwork: str
     image: Path
     similarity: float
-    """Cosine of the standardised features: 1 the same, 0 nothing in common."""
-    felt: Mapping[str, Mapping[str, int]]
-    """Culture → emotion → votes, commonest first."""
+    """Cosine similarity of the standardised features."""
+    votes: Mapping[str, Mapping[str, int]]
+    """Culture -> emotion -> votes, the most frequent first."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "image": str(self.image)}
 
 
 class NearestArtworks:
-    """The training paintings of a table, by their features."""
+    """Finds training artworks by the similarity of their features."""
 
     def __init__(
         self,
@@ -35,25 +39,25 @@ class NearestArtworks:
         head: EmotionHead,
         cache: Path | None = None,
     ) -> None:
-        """Encode the paintings of the table's training split, or find their features in the cache.
+        """Encode the images of the training split, or read their features from the cache.
 
         Raises:
-            TableError: the folder of pictures is gone.
+            TableError: the folder of images does not exist.
         """
         self.table = table.of_split("train")
         names, codes = self.table.codes("artwork_id")
-        present, rows = np.unique(codes, return_inverse=True)
-        files = image_files(self.table, rows, len(present))
-        values, pictured, _ = encode_images(files, encoder, cache)
+        artworks, rows = np.unique(codes, return_inverse=True)
+        files = image_files(self.table, rows, len(artworks))
+        features, has_image, _ = encode_images(files, encoder, cache)
         self._head = head
-        keep = np.flatnonzero(pictured)
-        self._directions = self._direction(values[keep])
-        self._files = [files[i] for i in keep]
-        self._names = [str(names[present[i]]) for i in keep]
-        self._codes = present[keep]
+        usable = np.flatnonzero(has_image)
+        self._directions = self._direction(features[usable])
+        self._files = [files[i] for i in usable]
+        self._names = [str(names[artworks[i]]) for i in usable]
+        self._codes = artworks[usable]
 
     def nearest(self, features: np.ndarray, count: int = 5) -> list[Neighbour]:
-        """The nearest paintings to a picture's features [1, d]."""
+        """The artworks nearest to the features of one image [1, d], the nearest first."""
         similarity = self._directions @ self._direction(features)[0]
         order = np.argsort(-similarity)[:count]
         return [
@@ -61,25 +65,25 @@ class NearestArtworks:
                 self._names[i],
                 Path(self._files[i] or ""),
                 float(similarity[i]),
-                self._felt(int(self._codes[i])),
+                self._votes(int(self._codes[i])),
             )
             for i in order
         ]
 
-    def _felt(self, code: int) -> dict[str, dict[str, int]]:
+    def _votes(self, artwork: int) -> dict[str, dict[str, int]]:
         _, codes = self.table.codes("artwork_id")
-        rows = self.table.select(np.flatnonzero(codes == code))
+        rows = self.table.select(np.flatnonzero(codes == artwork))
         emotions, cultures = rows.emotion_codes(), np.array(rows.strings("culture"))
-        felt = {}
+        votes = {}
         for culture in sorted(set(cultures.tolist())):
             counts = np.bincount(emotions[cultures == culture], minlength=len(EMOTIONS))
             order: Sequence[int] = [int(e) for e in np.argsort(-counts, kind="stable") if counts[e]]
-            felt[culture] = {str(EMOTIONS[e]): int(counts[e]) for e in order}
-        return felt
+            votes[culture] = {str(EMOTIONS[e]): int(counts[e]) for e in order}
+        return votes
 
     def _direction(self, features: np.ndarray) -> np.ndarray:
+        """Standardised features of length 1."""
         mean = self._head.scaler.mean.cpu().numpy()
         scale = self._head.scaler.scale.cpu().numpy()
         centred = (features - mean) / scale
-        found: np.ndarray = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-9)
-        return found
+        return centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-9)

@@ -1,4 +1,4 @@
-"""A heatmap map as a picture: transparent where nothing speaks, warm where much speaks for the emotion."""
+"""A heatmap as an image: transparent by default, and the warmer the more a region supports the emotion."""
 
 import io
 
@@ -8,17 +8,18 @@ from PIL import Image
 from artaffect.data.preprocessing import ImagePreprocessing, ImageSource, open_image
 
 _SIDE = 640
-_COLOUR = (230, 60, 0)
+_WARM = (230, 60, 0)
+_UNSEEN = (90, 90, 90, 120)
 
 
 def overlay_png(
     heatmap: np.ndarray, size: tuple[int, int], preprocessing: ImagePreprocessing
 ) -> bytes:
-    """A PNG of a picture's proportions to lay over it.
+    """Draw a heatmap as a PNG with the proportions of the image it is laid over.
 
     Args:
-        heatmap: [s, s] over what the encoder sees; what speaks against is left clear.
-        size: width and height of the picture.
+        heatmap: [s, s] over what the encoder sees; negative values are left transparent.
+        size: width and height of the image.
 
     Returns:
         RGBA; what the encoder does not see is shaded grey.
@@ -29,20 +30,20 @@ def overlay_png(
     strength = heatmap.clip(0)
     strength = strength / max(float(np.quantile(strength, 0.99)), 1e-12)
     alpha = Image.fromarray((255 * 0.75 * strength.clip(0, 1)).astype(np.uint8))
-    layer = Image.new("RGBA", (width, height), (90, 90, 90, 120))
-    seen = Image.new("RGBA", (max(1, right - left), max(1, bottom - top)), (*_COLOUR, 0))
-    seen.putalpha(alpha.resize(seen.size, Image.Resampling.BICUBIC))
-    layer.paste(seen, (left, top))
+    layer = Image.new("RGBA", (width, height), _UNSEEN)
+    visible = Image.new("RGBA", (max(1, right - left), max(1, bottom - top)), (*_WARM, 0))
+    visible.putalpha(alpha.resize(visible.size, Image.Resampling.BICUBIC))
+    layer.paste(visible, (left, top))
     buffer = io.BytesIO()
     layer.save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def thumbnail_jpeg(source: ImageSource, side: int = _SIDE) -> bytes:
-    """A small copy of a picture.
+    """A small copy of an image.
 
     Raises:
-        ImageError: it cannot be read.
+        ImageError: the image cannot be read.
     """
     image = open_image(source, smallest_side=side)
     image.thumbnail((side, side))

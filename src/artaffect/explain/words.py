@@ -1,4 +1,4 @@
-"""Whole words of a caption, in any script, and the weight of each."""
+"""The words of a caption, in any script, and their weights."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -7,42 +7,42 @@ from dataclasses import dataclass
 import numpy as np
 
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "BOPOMOFO")
-"""Scripts that write no blanks between words: there the tokenizer's pieces are the words."""
+"""Scripts without spaces between words; in these, the tokens are the words."""
 
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word, or what stands between words."""
+    """A word, or the text between two words."""
 
     text: str
     weight: float
-    """How much it speaks for the answer, in units of log-probability; 0 for blanks."""
+    """How much it supports the emotion, in log-probability; 0 for text between words."""
 
     @property
-    def spoken(self) -> bool:
-        """Whether it is a word: neither blank nor punctuation."""
+    def is_word(self) -> bool:
+        """Whether it contains a letter or a digit."""
         return any(unicodedata.category(c)[0] in "LN" for c in self.text)
 
 
-def split_words(text: str, pieces: Sequence[Span] = ()) -> list[Span]:
-    """Where words begin and end; blanks and punctuation belong to none.
+def split_words(text: str, tokens: Sequence[Span] = ()) -> list[Span]:
+    """Find the words of a text, without spaces and punctuation.
 
-    Marks stay with their letter, as Arabic vowels and Indic vowel signs must; an apostrophe or hyphen
-    between letters does not part a word. In scripts without blanks a word is one of ``pieces``.
+    Combining marks, such as Arabic and Indic vowel signs, stay with their letter. An apostrophe or hyphen
+    between letters does not split a word. In scripts without spaces, each token is a word.
 
     Args:
-        pieces: the tokens' places in the text.
+        tokens: the span of each token in the text.
     """
-    breaks = {end for span in pieces for end in span}
+    breaks = {end for span in tokens for end in span}
     words: list[Span] = []
     start: int | None = None
     for i, c in enumerate(text):
         inside = _in_word(text, i)
-        parted = start is not None and inside and i in breaks and _unspaced(text[i - 1])
-        parted |= start is not None and inside and _unspaced(c) != _unspaced(text[i - 1])
-        if start is not None and (not inside or parted):
+        split = start is not None and inside and i in breaks and _unspaced(text[i - 1])
+        split |= start is not None and inside and _unspaced(c) != _unspaced(text[i - 1])
+        if start is not None and (not inside or split):
             words.append((start, i))
             start = None
         if inside and start is None:
@@ -52,29 +52,29 @@ def split_words(text: str, pieces: Sequence[Span] = ()) -> list[Span]:
     return words
 
 
-def weigh_words(text: str, pieces: Sequence[Span], weights: np.ndarray) -> list[Word]:
-    """The whole text as words and what stands between them, each with the weight of its tokens.
+def weigh_words(text: str, tokens: Sequence[Span], weights: np.ndarray) -> list[Word]:
+    """Split the whole text into words and the text between them; a word has the weight of its tokens.
 
     Args:
-        pieces: each token's place in the text; an empty one belongs nowhere.
+        tokens: the span of each token in the text; empty for special tokens.
         weights: of the tokens [n].
     """
-    words = split_words(text, pieces)
-    totals = np.zeros(len(words))
-    for (start, end), weight in zip(pieces, weights, strict=True):
-        shared = np.array([max(0, min(end, b) - max(start, a)) for a, b in words], float)
-        if shared.sum() > 0:
-            totals += weight * shared / shared.sum()
-    found: list[Word] = []
-    at = 0
-    for (start, end), total in zip(words, totals, strict=True):
-        if start > at:
-            found.append(Word(text[at:start], 0.0))
-        found.append(Word(text[start:end], float(total)))
-        at = end
-    if at < len(text):
-        found.append(Word(text[at:], 0.0))
-    return found
+    spans = split_words(text, tokens)
+    totals = np.zeros(len(spans))
+    for (start, end), weight in zip(tokens, weights, strict=True):
+        overlap = np.array([max(0, min(end, b) - max(start, a)) for a, b in spans], float)
+        if overlap.sum() > 0:
+            totals += weight * overlap / overlap.sum()
+    words: list[Word] = []
+    position = 0
+    for (start, end), total in zip(spans, totals, strict=True):
+        if start > position:
+            words.append(Word(text[position:start], 0.0))
+        words.append(Word(text[start:end], float(total)))
+        position = end
+    if position < len(text):
+        words.append(Word(text[position:], 0.0))
+    return words
 
 
 def _in_word(text: str, i: int) -> bool:

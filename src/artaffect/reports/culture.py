@@ -214,7 +214,7 @@ def _one_input_per_artwork(
 
 
 def _deletion_test(checks: "Sequence[Check]") -> DeletionTest:
-    gaps = np.array([check.deletion.gain for check in checks])
+    gaps = np.array([check.deletion.deletion_auc_gap for check in checks])
     correlations = [check.occlusion for check in checks if check.occlusion is not None]
     return DeletionTest(
         artworks=len(gaps),

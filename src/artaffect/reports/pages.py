@@ -212,13 +212,13 @@ def _explained(
         "probability": culture.prediction.probabilities[culture.emotion],
         "image": image,
         "words": words and [(word, abs(word.weight) / strongest) for word in words],
-        "caption_cut": culture.cut,
+        "caption_cut": culture.caption_truncated,
         "tables": [_contributions(culture), *_check_tables(culture)],
     }
 
 
 def _contributions(culture: "CultureExplanation") -> TextTable:
-    parts = culture.parts
+    parts = culture.contributions
     rows = [[_TERMS[name], f"{value:+.2f}"] for name, value in parts.terms.items()]
     if parts.exact:
         rows.append(["together", f"{sum(parts.terms.values()):+.2f}"])
@@ -231,8 +231,14 @@ def _check_tables(culture: "CultureExplanation") -> list[TextTable]:
     tables = []
     for name, check in culture.checks.items():
         test = check.deletion
-        verdict = "falls faster than at random" if test.gain > 0 else "no better than at random"
-        title = f"Deletion test, {name}: {verdict} ({test.gain:+.2f} in log-probability)"
+        verdict = (
+            "falls faster than at random"
+            if test.deletion_auc_gap > 0
+            else "no better than at random"
+        )
+        title = (
+            f"Deletion test, {name}: {verdict} ({test.deletion_auc_gap:+.2f} in log-probability)"
+        )
         if check.occlusion is not None:
             title += f"; correlation with occlusion {check.occlusion:+.2f}"
         curves = zip(test.removed, test.by_weight, test.at_random, strict=True)

@@ -1,4 +1,4 @@
-"""The service as an ASGI app, and the process that serves it."""
+"""The service as an ASGI app, and the process that runs it."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -15,12 +15,11 @@ from starlette.staticfiles import StaticFiles
 import artaffect
 from artaffect.prediction.predictor import ModelPredictor
 from artaffect.server.limits import ServiceLimits
-from artaffect.server.logs import LOGGER, log_to_stderr
 from artaffect.server.middleware import RequestMiddleware
-from artaffect.server.problems import PROBLEMS, ProblemError, install
-from artaffect.server.routes import plain, v1
-from artaffect.server.schemas import problem_json
+from artaffect.server.problems import add_problem_handlers, problem_responses
+from artaffect.server.routes import unversioned, v1
 from artaffect.server.service import Service
+from artaffect.server.telemetry import LOGGER, log_to_stderr
 
 _PAGE = Path(str(files("artaffect.server") / "page"))
 
@@ -28,39 +27,37 @@ _PAGE = Path(str(files("artaffect.server") / "page"))
 def create_app(
     predictor: ModelPredictor, limits: ServiceLimits | None = None, key: str | None = None
 ) -> FastAPI:
-    """The service for one model.
+    """Create the service for one model.
 
     Args:
-        key: what callers of ``/v1`` must send as ``Authorization: Bearer KEY``; None: nothing.
+        key: what clients of ``/v1`` must send as ``Authorization: Bearer KEY``; None for no key.
     """
     service = Service(predictor, limits or ServiceLimits(), key)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with service.gatherer.running():
+        async with service.batcher.running():
             yield
         service.close()
 
     app = FastAPI(
         title="artaffect",
         version=artaffect.__version__,
-        summary="Which emotion an artwork evokes, and in whom.",
+        summary="Predicts which emotions an artwork evokes, and in whom.",
         lifespan=lifespan,
-        docs_url=None,  # both pages of FastAPI's own load scripts from elsewhere
+        docs_url=None,  # FastAPI's own documentation pages load scripts from other sites
         redoc_url=None,
     )
     app.state.service = service
-    install(app)
-    locked: dict[str, Any] = {}
-    if key is not None:
-        answer = problem_json(ProblemError("key", "send a key").to_json())
-        scheme = HTTPBearer(auto_error=False)  # the gate has checked it by then
-        locked = {
-            "dependencies": [Security(scheme)],
-            "responses": {PROBLEMS["key"].status: answer},
+    add_problem_handlers(app)
+    protection: dict[str, Any] = {}
+    if key is not None:  # the middleware checks the key; this documents it
+        protection = {
+            "dependencies": [Security(HTTPBearer(auto_error=False))],
+            "responses": problem_responses("key"),
         }
-    app.include_router(v1, **locked)
-    app.include_router(plain)
+    app.include_router(v1, **protection)
+    app.include_router(unversioned)
     app.add_api_route("/", _page, include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE))
     app.add_middleware(
@@ -73,15 +70,15 @@ async def _page() -> Response:
     return FileResponse(_PAGE / "index.html", media_type="text/html")
 
 
-def serve(app: FastAPI, host: str, port: int, stop_seconds: int = 10) -> None:
-    """Serve until the process is told to stop; requests under way are answered first.
+def serve(app: FastAPI, host: str, port: int, shutdown_seconds: int = 10) -> None:
+    """Serve until the process is told to stop; requests in progress are completed first.
 
     Args:
-        stop_seconds: how long they are waited for.
+        shutdown_seconds: how long to wait for them.
     """
     log_to_stderr()
     service: Service = app.state.service
-    service.warm()
+    service.warm_up()
     LOGGER.info("serving", extra={"fields": {"address": f"http://{host}:{port}/"}})
     uvicorn.run(
         app,
@@ -90,5 +87,5 @@ def serve(app: FastAPI, host: str, port: int, stop_seconds: int = 10) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=stop_seconds,
+        timeout_graceful_shutdown=shutdown_seconds,
     )

@@ -1,4 +1,4 @@
-"""Many requests, one model: artworks that come at the same time are answered together."""
+"""Dynamic batching: artworks that arrive at the same time go through the model together."""
 
 import asyncio
 import contextlib
@@ -12,32 +12,32 @@ from artaffect.prediction.predictor import Prediction, PreparedInput
 from artaffect.server.problems import ProblemError
 
 T = TypeVar("T")
-Answer = Callable[[Sequence[PreparedInput]], list[Prediction]]
-Waiting = tuple[PreparedInput, "asyncio.Future[Prediction]"]
+PredictBatch = Callable[[Sequence[PreparedInput]], list[Prediction]]
+QueuedInput = tuple[PreparedInput, "asyncio.Future[Prediction]"]
 
 
 class ConcurrencyLimiter:
-    """So many may be inside at once; the next is told to come again."""
+    """Limits how many artworks are in the service at once; more are refused."""
 
-    def __init__(self, most: int, taken: Callable[[int], object] = lambda _: None) -> None:
-        """Make room.
+    def __init__(self, limit: int, on_change: Callable[[int], object] = lambda _: None) -> None:
+        """Create a limiter.
 
         Args:
-            taken: told of every change.
+            on_change: called with the new count whenever it changes.
         """
-        self.most, self.taken, self._told = most, 0, taken
+        self.limit, self.active, self._on_change = limit, 0, on_change
 
     @contextlib.contextmanager
-    def hold(self, count: int) -> Iterator[None]:
-        """Keep places while the block runs.
+    def acquire(self, count: int) -> Iterator[None]:
+        """Occupy ``count`` slots while the block runs.
 
         Raises:
-            ProblemError: so many are not free.
+            ProblemError: fewer slots are free.
         """
-        if self.taken + count > self.most:
+        if self.active + count > self.limit:
             raise ProblemError(
                 "busy",
-                f"{self.taken} of {self.most} places are taken: try again in a second",
+                f"{self.active} of {self.limit} slots are in use; try again in a second",
                 {"Retry-After": "1"},
             )
         self._change(count)
@@ -47,47 +47,47 @@ class ConcurrencyLimiter:
             self._change(-count)
 
     def _change(self, count: int) -> None:
-        self.taken += count
-        self._told(self.taken)
+        self.active += count
+        self._on_change(self.active)
 
 
 class DynamicBatcher:
-    """Hands artworks to the model, several at a time, in one thread.
+    """Passes queued artworks to the model in batches, in a thread of its own.
 
-    A batch goes as soon as it is full or nobody else is on his way, at the latest ``wait`` seconds after
-    its first artwork came. While the model computes, the next batch gathers.
+    A batch starts when it is full, when no other artwork is on its way, or ``wait_seconds`` after its
+    first artwork arrived, whichever comes first. While the model computes, the next batch fills up.
     """
 
     def __init__(
         self,
-        answer: Answer,
-        batch: int,
-        wait: float,
-        observe: Callable[[int, float], None] = lambda count, seconds: None,
+        predict_batch: PredictBatch,
+        batch_size: int,
+        wait_seconds: float,
+        on_batch: Callable[[int, float], None] = lambda size, seconds: None,
     ) -> None:
-        """Make one; it works while :meth:`running` is entered.
+        """Create a batcher; it processes its queue inside :meth:`running`.
 
         Args:
-            answer: runs in the model's thread.
-            wait: in seconds.
-            observe: told of each batch's artworks and of the seconds it took.
+            predict_batch: called in the model's thread.
+            on_batch: called after each batch with its size and its duration in seconds.
         """
-        self.answer, self.batch, self.wait, self.observe = answer, batch, wait, observe
-        self.coming = 0
-        self._queue: deque[Waiting] = deque()
+        self.predict_batch, self.on_batch = predict_batch, on_batch
+        self.batch_size, self.wait_seconds = batch_size, wait_seconds
+        self.arriving = 0
+        self._queue: deque[QueuedInput] = deque()
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "model")
         self._task: asyncio.Task[None] | None = None
 
     @property
     def alive(self) -> bool:
-        """Whether it takes questions."""
+        """Whether the queue is being processed."""
         return self._task is not None and not self._task.done()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Work for as long as the block runs."""
-        self._task = asyncio.create_task(self._work())
+        """Process the queue while the block runs."""
+        self._task = asyncio.create_task(self._process_queue())
         try:
             yield
         finally:
@@ -97,56 +97,60 @@ class DynamicBatcher:
 
     @contextlib.contextmanager
     def expecting(self, count: int) -> Iterator[None]:
-        """Say that so many artworks are being prepared, and worth a short wait."""
-        self.coming += count
+        """Announce artworks that are being prepared, so that a batch waits for them briefly."""
+        self.arriving += count
         try:
             yield
         finally:
-            self.coming -= count
+            self.arriving -= count
             self._changed.set()
 
-    async def ask(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
-        """The answers, in order."""
+    async def predict(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
+        """Queue the inputs and wait for their predictions, in order."""
         loop = asyncio.get_running_loop()
-        waiting: list[Waiting] = [(item, loop.create_future()) for item in inputs]
-        self._queue.extend(waiting)
+        queued: list[QueuedInput] = [(item, loop.create_future()) for item in inputs]
+        self._queue.extend(queued)
         self._changed.set()
-        return list(await asyncio.gather(*(future for _, future in waiting)))
+        return list(await asyncio.gather(*(future for _, future in queued)))
 
-    async def alone(self, work: Callable[[], T]) -> T:
-        """Run something else in the model's thread, between two batches."""
+    async def run_exclusively(self, work: Callable[[], T]) -> T:
+        """Run a function in the model's thread, between two batches."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    async def _work(self) -> None:
+    async def _process_queue(self) -> None:
         while True:
-            batch = await self._next()
+            batch = await self._next_batch()
+            inputs = [item for item, _ in batch]
             started = perf_counter()
             try:
-                answers = await self.alone(lambda batch=batch: self.answer([i for i, _ in batch]))  # type: ignore[misc]
-            except Exception as error:  # noqa: BLE001 - whoever asked is told, the next is served
+                predictions = await self.run_exclusively(
+                    lambda inputs=inputs: self.predict_batch(inputs)  # type: ignore[misc]
+                )
+            except Exception as error:  # noqa: BLE001 - these requests fail, the next ones do not
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)
                 continue
-            self.observe(len(batch), perf_counter() - started)
-            for (_, future), answer in zip(batch, answers, strict=True):
+            self.on_batch(len(batch), perf_counter() - started)
+            for (_, future), prediction in zip(batch, predictions, strict=True):
                 if not future.done():
-                    future.set_result(answer)
+                    future.set_result(prediction)
 
-    async def _next(self) -> list[Waiting]:
-        found: list[Waiting] = []
+    async def _next_batch(self) -> list[QueuedInput]:
+        batch: list[QueuedInput] = []
         loop = asyncio.get_running_loop()
-        until = float("inf")
+        deadline = float("inf")
         while True:
-            while self._queue and len(found) < self.batch:
+            while self._queue and len(batch) < self.batch_size:
                 item = self._queue.popleft()
-                if not item[1].done():  # whoever asked may have left
-                    found.append(item)
-            if found and until == float("inf"):
-                until = loop.time() + self.wait
-            if len(found) >= self.batch or (found and not (self.coming and loop.time() < until)):
-                return found
+                if not item[1].done():  # skip requests whose client has disconnected
+                    batch.append(item)
+            if batch and deadline == float("inf"):
+                deadline = loop.time() + self.wait_seconds
+            waiting = self.arriving > 0 and loop.time() < deadline
+            if len(batch) >= self.batch_size or (batch and not waiting):
+                return batch
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(until if found else None):
+                async with asyncio.timeout_at(deadline if batch else None):
                     await self._changed.wait()

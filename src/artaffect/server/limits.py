@@ -1,31 +1,32 @@
-"""How much the service takes, of one request and at once."""
+"""The limits of the service."""
 
-from dataclasses import dataclass
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
 class ServiceLimits:
-    """Every bound of the service; past each of them it answers with a problem, and stays up."""
+    """The limits of the service. A request that exceeds one is refused with a problem."""
 
     upload_bytes: int = 32 * 2**20
-    """Of a request's body."""
+    """Size of a request body in bytes."""
     pixels: int = 50_000_000
-    """Of a picture: width times height, read from its header before it is decoded."""
+    """Width times height of an image, read from its header before it is decoded."""
     caption_characters: int = 2_000
-    """Of a caption."""
+    """Characters of a caption."""
     cultures: int = 64
-    """Asked for in one request."""
+    """Cultures in one request."""
     explained_cultures: int = 8
-    """Whose answers one request may have explained."""
+    """Cultures in one request with explanations."""
     batch_items: int = 64
-    """Artworks of one request to ``/v1/predict/batch``."""
-    seconds: float = 30.0
-    """For a request to arrive and to be answered."""
-    places: int = 256
-    """Artworks that wait or are being answered."""
-    explanations: int = 8
-    """Explanations that wait or are being made."""
-    batch: int = 32
-    """Artworks that the model answers together; 1: each alone."""
-    wait_seconds: float = 0.005
-    """How long the first of a batch waits for others, and only while others are on their way."""
+    """Artworks in one request to `/v1/predict/batch`."""
+    timeout_seconds: float = 30.0
+    """Time to receive a request and to start the response, in seconds."""
+    queue_size: int = 256
+    """Artworks that are waiting or being processed."""
+    explanation_queue_size: int = 8
+    """Explanations that are waiting or being computed."""
+    batch_size: int = 32
+    """Artworks in one batch of the model; 1 turns batching off."""
+    batch_wait_seconds: float = 0.005
+    """How long the first artwork of a batch waits for others, and only while others are arriving."""

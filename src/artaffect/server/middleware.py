@@ -1,4 +1,4 @@
-"""What every request passes before it reaches a route: its key, its size, its time, its line in the log."""
+"""Checks that apply to every request, whatever its route: key, size, time-out, queue, log and metrics."""
 
 import asyncio
 import contextlib
@@ -10,12 +10,12 @@ from uuid import uuid4
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from artaffect.server.logs import LOGGER
-from artaffect.server.problems import ProblemError, problem_of
+from artaffect.server.problems import ProblemError, problem_from_exception
 from artaffect.server.service import Service
+from artaffect.server.telemetry import LOGGER
 
 LINGER_SECONDS = 5.0
-"""How long the rest of a refused upload is thrown away, so that its sender gets to read why."""
+"""How long the rest of a refused upload is read and discarded, so that the client can read the problem."""
 
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -28,13 +28,13 @@ SECURITY_HEADERS = (
 
 
 class RequestMiddleware:
-    """ASGI middleware around the whole app. It reads nothing that it refuses."""
+    """ASGI middleware around the whole app. It refuses a request without reading its body."""
 
     def __init__(self, app: ASGIApp, service: Service, paths: frozenset[str]) -> None:
-        """Stand before an app.
+        """Wrap an app.
 
         Args:
-            paths: what is counted and logged under its own name; anything else is ``other``.
+            paths: logged and counted by name; all other paths are counted as ``other``.
         """
         self.app, self.service, self.paths = app, service, paths
 
@@ -47,57 +47,57 @@ class RequestMiddleware:
         scope["request_id"] = str(uuid4())
         exchange = _Exchange(scope, receive, send, self.service.limits.upload_bytes)
         try:
-            await self._pass(scope, exchange)
-        except Exception as error:  # noqa: BLE001 - whatever happened, the asker is told
-            problem = problem_of(error)
+            await self._run_app(scope, exchange)
+        except Exception as error:  # noqa: BLE001 - the client gets a response in any case
+            problem = problem_from_exception(error)
             if problem.name == "internal":
                 LOGGER.error(
-                    "failed", exc_info=error, extra={"fields": {"id": scope["request_id"]}}
+                    "request failed", exc_info=error, extra={"fields": {"id": scope["request_id"]}}
                 )
             if exchange.status is None:
-                answer = problem.response(scope["request_id"])
-                await answer(scope, exchange.receive, exchange.send)
+                response = problem.response(scope["request_id"])
+                await response(scope, exchange.receive, exchange.send)
         finally:
-            self._note(scope, exchange.status, perf_counter() - started)
+            self._record(scope, exchange.status, perf_counter() - started)
 
-    async def _pass(self, scope: Scope, exchange: "_Exchange") -> None:
+    async def _run_app(self, scope: Scope, exchange: "_Exchange") -> None:
         self._check_key(scope)
         exchange.check_length()
-        with self._place(scope):
+        with self._queue_slot(scope):
             try:
-                async with asyncio.timeout(self.service.limits.seconds) as clock:
-                    exchange.clock = clock
+                async with asyncio.timeout(self.service.limits.timeout_seconds) as timer:
+                    exchange.timer = timer
                     await self.app(scope, exchange.receive, exchange.send)
             except TimeoutError:
-                if not clock.expired():
+                if not timer.expired():
                     raise
-                exchange.hurried = not exchange.arrived
-                name = "slow-answer" if exchange.arrived else "slow-request"
-                limit = f"{self.service.limits.seconds:g} seconds are allowed"
-                raise ProblemError(name, limit) from None
+                exchange.discard_rest = exchange.complete
+                name = "slow-answer" if exchange.complete else "slow-request"
+                detail = f"the limit is {self.service.limits.timeout_seconds:g} seconds"
+                raise ProblemError(name, detail) from None
 
     def _check_key(self, scope: Scope) -> None:
         if self.service.key is None or not scope["path"].startswith("/v1/"):
             return
-        given = Headers(scope=scope).get("authorization", "").encode("latin-1")
-        if not hmac.compare_digest(given, b"Bearer " + self.service.key.encode()):
-            detail = "send the header Authorization: Bearer KEY with the key of this service"
+        credentials = Headers(scope=scope).get("authorization", "").encode("latin-1")
+        if not hmac.compare_digest(credentials, b"Bearer " + self.service.key.encode()):
+            detail = "send the header `Authorization: Bearer KEY` with the API key of this service"
             raise ProblemError("key", detail, {"WWW-Authenticate": "Bearer"})
 
     @contextlib.contextmanager
-    def _place(self, scope: Scope) -> Iterator[None]:
-        """Take a place before a prediction's body is read: what waits is in memory."""
+    def _queue_slot(self, scope: Scope) -> Iterator[None]:
+        """Occupy a slot of the queue before the body is read, because waiting bodies take memory."""
         if scope["method"] == "POST" and scope["path"].startswith("/v1/predict"):
-            with self.service.places.hold(1):
+            with self.service.queue.acquire(1):
                 yield
         else:
             yield
 
-    def _note(self, scope: Scope, status: int | None, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int | None, seconds: float) -> None:
         path = scope["path"] if scope["path"] in self.paths else "other"
         metrics = self.service.metrics
-        metrics.requests.labels(path, str(status or "gone")).inc()
-        metrics.seconds.labels(path).observe(seconds)
+        metrics.requests.labels(path, str(status or "disconnected")).inc()
+        metrics.request_duration.labels(path).observe(seconds)
         fields = {
             "id": scope["request_id"],
             "method": scope["method"],
@@ -109,53 +109,53 @@ class RequestMiddleware:
 
 
 class _Exchange:
-    """One request's body as it comes, and its answer as it goes."""
+    """The body of one request as it arrives, and its response as it is sent."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, most: int) -> None:
-        self._receive, self._send, self.most = receive, send, most
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
+        self._receive, self._send, self.limit = receive, send, limit
         self._headers = Headers(scope=scope)
         self._id = scope["request_id"].encode()
-        self.announced = self._headers.get("content-length", "0")
-        self.arrived = self.announced == "0" and "transfer-encoding" not in self._headers
-        """Whether all of the body is here."""
-        self.hurried = "expect" in self._headers
-        """Whether nobody has to be waited for when a request is refused."""
-        self.clock: asyncio.Timeout | None = None
-        """Runs until the answer begins."""
+        self.content_length = self._headers.get("content-length", "0")
+        self.complete = self.content_length == "0" and "transfer-encoding" not in self._headers
+        """Whether the whole body has arrived."""
+        self.discard_rest = "expect" not in self._headers
+        """Whether to read the rest of a refused body before the response ends."""
+        self.timer: asyncio.Timeout | None = None
+        """Runs until the response starts."""
         self.received = 0
         self._tail = b""
         self.status: int | None = None
-        """Of the answer, once it has begun."""
+        """The status of the response, once it has started."""
 
     def check_length(self) -> None:
-        """Refuse what says that it is too large."""
-        if self.announced.isdecimal() and int(self.announced) > self.most:
-            self._refuse(int(self.announced))
+        """Refuse a body whose announced size is too large."""
+        if self.content_length.isdecimal() and int(self.content_length) > self.limit:
+            self._refuse(int(self.content_length))
 
     async def receive(self) -> Message:
-        """The next part of the body."""
+        """Receive the next part of the body."""
         message = await self._next()
-        if self.received > self.most:
+        if self.received > self.limit:
             self._refuse(self.received)
         self._check_end(message)
         return message
 
     async def send(self, message: Message) -> None:
-        """A part of the answer, the last one only when the body has come, or was waited for."""
+        """Send a part of the response; before the last part, wait for the rest of the body."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            if self.clock is not None and not self.clock.expired():
-                self.clock.reschedule(None)
+            if self.timer is not None and not self.timer.expired():
+                self.timer.reschedule(None)
             headers = [*message["headers"], (b"x-request-id", self._id), *SECURITY_HEADERS]
-            if not self.arrived:
+            if not self.complete:
                 headers.append((b"connection", b"close"))
             await self._send({**message, "headers": headers})
             return
-        if not message.get("more_body", False) and not self.arrived and not self.hurried:
+        if not message.get("more_body", False) and not self.complete and self.discard_rest:
             await self._send({**message, "more_body": True})
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LINGER_SECONDS):
-                    while not self.arrived:
+                    while not self.complete:
                         await self._next()
             message = {"type": "http.response.body"}
         await self._send(message)
@@ -164,20 +164,21 @@ class _Exchange:
         message = await self._receive()
         if message["type"] == "http.request":
             self.received += len(message.get("body", b""))
-            self.arrived = not message.get("more_body", False)
-        else:  # the other side has left
-            self.arrived = True
+            self.complete = not message.get("more_body", False)
+        else:  # the client has disconnected
+            self.complete = True
         return message
 
     def _check_end(self, message: Message) -> None:
-        """Refuse a form that stops in the middle: its parser would drop the last field unseen."""
+        """Refuse an incomplete form: the parser would silently drop its last field."""
         if not self._headers.get("content-type", "").startswith("multipart/form-data"):
             return
         self._tail = (self._tail + message.get("body", b""))[-8:]
-        if self.arrived and self.received and not self._tail.rstrip().endswith(b"--"):
-            raise ProblemError("malformed", "the form ends before its last boundary")
+        if self.complete and self.received and not self._tail.rstrip().endswith(b"--"):
+            raise ProblemError("malformed", "the form ends before its final boundary")
 
     def _refuse(self, size: int) -> None:
         raise ProblemError(
-            "too-large", f"{size:,} bytes or more were sent, {self.most:,} are allowed"
+            "too-large",
+            f"the request has at least {size:,} bytes; at most {self.limit:,} are allowed",
         )

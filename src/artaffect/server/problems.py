@@ -1,4 +1,4 @@
-"""What can go wrong with a request, as RFC 9457 problem details."""
+"""Errors of the service, as RFC 9457 problem details."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -15,34 +15,35 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemKind(NamedTuple):
-    """A sort of problem: what its ``type`` ends in leads here."""
+    """The status and title of one type of problem."""
 
     status: int
     title: str
 
 
 PROBLEMS: Mapping[str, ProblemKind] = {
-    "malformed": ProblemKind(400, "The request cannot be read"),
-    "key": ProblemKind(401, "This service asks for a key"),
-    "not-found": ProblemKind(404, "There is nothing here"),
-    "method": ProblemKind(405, "This address does not take that method"),
+    "malformed": ProblemKind(400, "The request cannot be parsed"),
+    "key": ProblemKind(401, "An API key is required"),
+    "not-found": ProblemKind(404, "Not found"),
+    "method": ProblemKind(405, "Method not allowed"),
     "slow-request": ProblemKind(408, "The request did not arrive in time"),
     "too-large": ProblemKind(413, "The request is too large"),
-    "invalid": ProblemKind(422, "The request does not say what is needed"),
-    "image": ProblemKind(422, "The picture cannot be used"),
-    "no-explanations": ProblemKind(422, "This model answers but does not explain"),
-    "internal": ProblemKind(500, "The service failed"),
+    "invalid": ProblemKind(422, "The request is invalid"),
+    "image": ProblemKind(422, "The image cannot be used"),
+    "no-explanations": ProblemKind(422, "This model does not support explanations"),
+    "internal": ProblemKind(500, "Internal error"),
     "busy": ProblemKind(503, "The service is busy"),
-    "slow-answer": ProblemKind(504, "The answer took too long"),
+    "slow-answer": ProblemKind(504, "The response took too long"),
 }
+"""By the last part of a problem's ``type``."""
 
 _BY_STATUS = {kind.status: name for name, kind in PROBLEMS.items()} | {422: "invalid"}
 
 
 class ProblemError(HTTPException):
-    """A request ends with a problem.
+    """Ends a request with a problem.
 
-    It is an HTTPException so that FastAPI, which reads bodies on its own, lets it through.
+    It is an HTTPException so that FastAPI lets it through while it reads a request body.
     """
 
     def __init__(
@@ -57,18 +58,18 @@ class ProblemError(HTTPException):
         self.errors = errors
 
     def to_json(self, request_id: str | None = None) -> dict[str, Any]:
-        """The members of RFC 9457; ``instance`` is the request's id, which the log bears too."""
-        found: dict[str, Any] = {
+        """The members of RFC 9457; ``instance`` is the request id, which is also in the log."""
+        members: dict[str, Any] = {
             "type": f"urn:artaffect:problem:{self.name}",
             "title": PROBLEMS[self.name].title,
             "status": self.status_code,
             "detail": self.detail,
         }
         if request_id:
-            found["instance"] = f"urn:uuid:{request_id}"
+            members["instance"] = f"urn:uuid:{request_id}"
         if self.errors:
-            found["errors"] = list(self.errors)
-        return found
+            members["errors"] = list(self.errors)
+        return members
 
     def response(self, request_id: str | None = None) -> JSONResponse:
         return JSONResponse(
@@ -76,18 +77,12 @@ class ProblemError(HTTPException):
         )
 
 
-def problem_of(error: Exception) -> ProblemError:
-    """The problem that an exception is; ``internal`` where it was not foreseen."""
+def problem_from_exception(error: Exception) -> ProblemError:
+    """The problem that an exception stands for; ``internal`` if it was not expected."""
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, RequestValidationError):
-        errors = [
-            {"field": ".".join(str(part) for part in e["loc"][1:]), "detail": _said(e["msg"])}
-            for e in error.errors()
-        ]
-        named = "; ".join(f"{e['field'] or 'body'}: {e['detail']}" for e in errors)
-        broken = any(e["type"] == "json_invalid" for e in error.errors())
-        return ProblemError("malformed" if broken else "invalid", named, errors=errors)
+        return _invalid_request(error)
     if isinstance(error, HTTPException):
         name = _BY_STATUS.get(error.status_code, "internal")
         phrase = HTTPStatus(error.status_code).phrase
@@ -98,21 +93,42 @@ def problem_of(error: Exception) -> ProblemError:
         return ProblemError("invalid", str(error))
     if isinstance(error, ArtAffectError):
         return ProblemError("internal", str(error))
-    return ProblemError("internal", "what happened is in the service's log, under this instance")
+    return ProblemError("internal", "see the log of the service for this instance")
 
 
-def _said(message: str) -> str:
-    """A message of FastAPI's; the commonest slip gets words that help."""
-    if "UploadFile" in message:
-        return "send it as a file with a name; with curl: -F image=@FILE"
-    return message
+def add_problem_handlers(app: FastAPI) -> None:
+    """Make an app respond to every expected exception with a problem."""
 
-
-def install(app: FastAPI) -> None:
-    """Have an app answer every foreseen exception as a problem."""
-
-    def answer(request: Request, error: Exception) -> JSONResponse:
-        return problem_of(error).response(request.scope["request_id"])
+    def respond(request: Request, error: Exception) -> JSONResponse:
+        return problem_from_exception(error).response(request.scope["request_id"])
 
     for kind in (HTTPException, RequestValidationError, ArtAffectError):
-        app.add_exception_handler(kind, answer)
+        app.add_exception_handler(kind, respond)
+
+
+def problem_responses(*names: str, detail: str = "details") -> dict[int | str, dict[str, Any]]:
+    """The responses of an OpenAPI operation that are problems, each with an example."""
+    return {PROBLEMS[name].status: _response(ProblemError(name, detail)) for name in names}
+
+
+def _response(problem: ProblemError) -> dict[str, Any]:
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem.to_json()}
+    return {"description": PROBLEMS[problem.name].title, "content": {MEDIA_TYPE: content}}
+
+
+def _invalid_request(error: RequestValidationError) -> ProblemError:
+    faults = error.errors()
+    errors = [
+        {"field": ".".join(str(part) for part in fault["loc"][1:]), "detail": _detail(fault["msg"])}
+        for fault in faults
+    ]
+    summary = "; ".join(f"{fault['field'] or 'body'}: {fault['detail']}" for fault in errors)
+    malformed = any(fault["type"] == "json_invalid" for fault in faults)
+    return ProblemError("malformed" if malformed else "invalid", summary, errors=errors)
+
+
+def _detail(message: str) -> str:
+    """FastAPI's message; the most common mistake gets a more helpful one."""
+    if "UploadFile" in message:
+        return "send it as a file with a file name; with curl: -F image=@FILE"
+    return message

@@ -1,173 +1,209 @@
-"""The addresses of the service."""
+"""The routes of the service."""
 
 import base64
 import binascii
-from collections.abc import Mapping
-from typing import Annotated, Any
+import io
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Request, UploadFile
-from fastapi.responses import JSONResponse, Response
+import numpy as np
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi.responses import Response
 
+from artaffect.data.sample.painting_styles import paint
 from artaffect.errors import ImageError, InputError
 from artaffect.prediction.predictor import PredictionInput
-from artaffect.server.examples import EXAMPLES
-from artaffect.server.problems import PROBLEMS, ProblemError, problem_of
+from artaffect.server.problems import ProblemError, problem_from_exception, problem_responses
 from artaffect.server.schemas import (
     Artwork,
-    Batch,
-    BatchAnswer,
+    BatchRequest,
+    BatchResponse,
+    BatchResult,
     Example,
-    Model,
+    ModelInfo,
     Prediction,
+    Problem,
     Status,
-    problem_json,
 )
-from artaffect.server.service import Service, Source
+from artaffect.server.service import InputReader, Service
 
-
-def _problems(*names: str) -> dict[int | str, dict[str, Any]]:
-    return {
-        PROBLEMS[name].status: problem_json(ProblemError(name, "what was wrong").to_json())
-        for name in names
-    }
-
-
-_REFUSALS = ("malformed", "slow-request", "too-large", "invalid", "internal", "busy", "slow-answer")
+_PROBLEMS = problem_responses(
+    "malformed", "slow-request", "too-large", "invalid", "internal", "busy", "slow-answer"
+)
 
 v1 = APIRouter(prefix="/v1")
-plain = APIRouter()
+unversioned = APIRouter()
 
 
-def _service(request: Request) -> Service:
-    found: Service = request.app.state.service
-    return found
+async def _service(request: Request) -> Service:
+    return request.app.state.service
 
 
-@v1.post("/predict", response_model=Prediction, responses=_problems(*_REFUSALS))
+TheService = Annotated[Service, Depends(_service)]
+
+
+@v1.post("/predict", response_model_exclude_unset=True, responses=_PROBLEMS)
 async def predict(
-    request: Request,
+    service: TheService,
     image: Annotated[
-        UploadFile | None, File(description="The picture: JPEG, PNG, WebP, GIF, TIFF or BMP.")
+        UploadFile | None, File(description="An image file: JPEG, PNG, WebP, GIF, TIFF or BMP.")
     ] = None,
     caption: Annotated[
         str | None,
-        Form(
-            description="What was written of it, in any language.",
-            examples=["تعلو الأمواج فوق قارب صغير."],
-        ),
+        Form(description="A caption, in any language.", examples=["تعلو الأمواج فوق قارب صغير."]),
     ] = None,
     language: Annotated[
         str | None,
-        Form(description="What the caption is written in, such as `arabic`.", examples=["arabic"]),
+        Form(description="The language of the caption, such as `arabic`.", examples=["arabic"]),
     ] = None,
     culture: Annotated[
         list[str] | None,
         Form(
-            description="Whose reading; repeat it for several. Every culture without it.",
+            description="A culture to predict for; repeatable. All cultures of the model by default.",
             examples=[["arabic", "english"]],
         ),
     ] = None,
     explain: Annotated[
-        bool, Form(description="Also say why, for each culture's likeliest emotion.")
+        bool, Form(description="Also explain the most likely emotion of each culture.")
     ] = False,
-) -> Response:
-    """What one artwork evokes, and in whom.
+) -> Prediction:
+    """Predict which emotions an artwork evokes in each culture.
 
-    Give a picture, a caption, or both.
+    Send an image, a caption, or both.
     """
-    asked = [name for name in culture or [] if name.strip()]
 
     def read() -> PredictionInput:
         content = image.file.read() if image else b""
-        if image and image.filename and not content:  # without a name: a form's field left empty
-            raise ImageError("the picture: the file is empty")
+        if image and image.filename and not content:  # an empty form field has no file name
+            raise ImageError("the image file is empty")
         return PredictionInput(
             content or None,
             caption if caption and caption.strip() else None,
             language or None,
-            asked or None,
+            [name for name in culture or [] if name.strip()] or None,
         )
 
-    service = _service(request)
-    return JSONResponse(await (service.explain(read) if explain else service.predict(read)))
+    return await (service.explain(read) if explain else service.predict(read))
 
 
-@v1.post("/predict/batch", response_model=BatchAnswer, responses=_problems(*_REFUSALS))
-async def predict_batch(request: Request, batch: Batch) -> Response:
-    """What several artworks evoke; one that cannot be answered does not hurt the others."""
-    service, items = _service(request), batch.items
-    if len(items) > service.limits.batch_items:
-        most = service.limits.batch_items
-        raise ProblemError("invalid", f"{len(items)} artworks were sent, {most} are allowed")
-    with service.places.hold(len(items) - 1):  # the request itself holds one
-        found = await service.predict_each([_source(item) for item in items])
-    return JSONResponse({"results": [_result(one) for one in found]})
+@v1.post("/predict/batch", response_model_exclude_unset=True, responses=_PROBLEMS)
+async def predict_batch(service: TheService, batch: BatchRequest) -> BatchResponse:
+    """Predict for several artworks. An artwork that fails does not affect the others."""
+    count, limit = len(batch.items), service.limits.batch_items
+    if count > limit:
+        raise ProblemError("invalid", f"got {count} artworks; at most {limit} are allowed")
+    with service.queue.acquire(count - 1):  # the request itself holds one slot
+        results = await service.predict_each([_reader(item) for item in batch.items])
+    return BatchResponse(results=[_batch_result(result) for result in results])
 
 
-def _source(item: Artwork) -> Source:
+@v1.get("/model")
+async def model(service: TheService) -> ModelInfo:
+    """Describe the model: engine, modalities, cultures, emotions and limits."""
+    return service.describe()
+
+
+@unversioned.get("/healthz")
+async def healthz() -> Status:
+    """Report whether the process is alive."""
+    return Status(status="ok")
+
+
+@unversioned.get("/readyz", responses=problem_responses("busy"))
+async def readyz(service: TheService) -> Status:
+    """Report whether the service accepts requests: after the model has loaded, until it shuts down."""
+    if not service.ready:
+        raise ProblemError("busy", "the model is not ready", {"Retry-After": "1"})
+    return Status(status="ready")
+
+
+@unversioned.get("/metrics", response_class=Response)
+async def metrics(service: TheService) -> Response:
+    """Return metrics in the Prometheus text format."""
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+@unversioned.get("/examples")
+async def examples() -> list[Example]:
+    """List synthetic artworks to try out."""
+    return [
+        Example(
+            title=artwork.scene,
+            image=f"/examples/{number}.jpg",
+            caption=artwork.caption,
+            language=artwork.language,
+        )
+        for number, artwork in enumerate(EXAMPLES)
+    ]
+
+
+@unversioned.get(
+    "/examples/{name}", response_class=Response, responses=problem_responses("not-found")
+)
+def example_image(name: str) -> Response:
+    """Return the image of an example, as JPEG."""
+    number = name.removesuffix(".jpg")
+    if not (number.isdecimal() and number.isascii() and int(number) < len(EXAMPLES)):
+        raise ProblemError("not-found", f"there is no example {name!r}")
+    headers = {"Cache-Control": "max-age=86400"}
+    return Response(EXAMPLES[int(number)].jpeg, media_type="image/jpeg", headers=headers)
+
+
+def _reader(artwork: Artwork) -> InputReader:
     def read() -> PredictionInput:
         try:
-            image = base64.b64decode(item.image, validate=True) if item.image else None
+            image = base64.b64decode(artwork.image, validate=True) if artwork.image else None
         except (binascii.Error, ValueError) as error:
-            raise InputError(f"image: not base64 ({error})") from None
-        return PredictionInput(image, item.caption or None, item.language, item.cultures)
+            raise InputError(f"the image is not valid base64 ({error})") from None
+        return PredictionInput(image, artwork.caption or None, artwork.language, artwork.cultures)
 
     return read
 
 
-def _result(found: Mapping[str, Any] | Exception) -> dict[str, Any]:
-    if isinstance(found, Exception):
-        return {"prediction": None, "problem": problem_of(found).to_json()}
-    return {"prediction": found, "problem": None}
+def _batch_result(result: Prediction | Exception) -> BatchResult:
+    if isinstance(result, Exception):
+        problem = Problem.model_validate(problem_from_exception(result).to_json())
+        return BatchResult(prediction=None, problem=problem)
+    return BatchResult(prediction=result, problem=None)
 
 
-@v1.get("/model", response_model=Model)
-async def model(request: Request) -> Response:
-    """What is served: engine, modalities, cultures, emotions and limits."""
-    return JSONResponse(_service(request).describe())
+@dataclass(frozen=True)
+class SyntheticArtwork:
+    """An artwork drawn by the program, with a caption."""
+
+    scene: str
+    palette: str
+    style: str
+    language: str
+    emotion: str
+
+    @cached_property
+    def caption(self) -> str:
+        """What the artwork shows, and how it feels."""
+        resource = files("artaffect.data.sample") / "captions.toml"
+        texts = tomllib.loads(resource.read_text("utf-8"))[self.language]
+        separator = "" if self.language == "chinese" else " "
+        return separator.join(
+            (texts["scenes"][self.scene][1], texts["feel_plain"][self.emotion][0])
+        )
+
+    @cached_property
+    def jpeg(self) -> bytes:
+        """The image file."""
+        rng = np.random.default_rng(sum(map(ord, self.scene)))
+        buffer = io.BytesIO()
+        paint(self.scene, self.palette, self.style, rng).save(buffer, "JPEG", quality=88)
+        return buffer.getvalue()
 
 
-@plain.get("/healthz", response_model=Status)
-async def healthz() -> Response:
-    """Whether the process is alive."""
-    return JSONResponse({"status": "ok"})
-
-
-@plain.get("/readyz", response_model=Status, responses=_problems("busy"))
-async def readyz(request: Request) -> Response:
-    """Whether requests may be sent: not before the model is read, nor while it stops."""
-    if not _service(request).ready:
-        raise ProblemError("busy", "the model is not ready", {"Retry-After": "1"})
-    return JSONResponse({"status": "ready"})
-
-
-@plain.get("/metrics", response_class=Response)
-async def metrics(request: Request) -> Response:
-    """Counts and times, in Prometheus' text format."""
-    return Response(_service(request).metrics.text(), media_type="text/plain; version=0.0.4")
-
-
-@plain.get("/examples", response_model=list[Example])
-async def examples() -> Response:
-    """Artworks to try, made by the project."""
-    return JSONResponse(
-        [
-            {
-                "title": example.scene,
-                "image": f"/examples/{number}.jpg",
-                "caption": example.caption,
-                "language": example.language,
-            }
-            for number, example in enumerate(EXAMPLES)
-        ]
-    )
-
-
-@plain.get("/examples/{name}", response_class=Response, responses=_problems("not-found"))
-def example_picture(name: str) -> Response:
-    """One of their pictures, as JPEG."""
-    number = name.removesuffix(".jpg")
-    if not (number.isdecimal() and number.isascii() and int(number) < len(EXAMPLES)):
-        raise ProblemError("not-found", f"there is no example {name!r}")
-    kept = {"Cache-Control": "max-age=86400"}
-    return Response(EXAMPLES[int(number)].jpeg, media_type="image/jpeg", headers=kept)
+EXAMPLES = (
+    SyntheticArtwork("storm at sea", "dark", "Synthetic_Brushwork", "english", "fear"),
+    SyntheticArtwork("garden", "bright", "Synthetic_Dots", "arabic", "contentment"),
+    SyntheticArtwork("carnival", "bright", "Synthetic_Poster", "chinese", "excitement"),
+    SyntheticArtwork("mourning", "muted", "Synthetic_Glazes", "english", "sadness"),
+    SyntheticArtwork("mountain dawn", "bright", "Synthetic_Glazes", "chinese", "awe"),
+    SyntheticArtwork("night forest", "dark", "Synthetic_Glazes", "arabic", "fear"),
+)

@@ -1,174 +1,160 @@
-"""What the service takes and gives, as its OpenAPI document describes it."""
+"""The requests and responses of the service. FastAPI validates, serializes and documents them."""
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from artaffect.labels import EMOTIONS
+from artaffect.explain.words import Word
+from artaffect.labels import EMOTIONS, Emotion, Sentiment
+from artaffect.server.limits import ServiceLimits
 
-EmotionName = Literal[
-    "amusement", "awe", "contentment", "excitement", "anger", "disgust", "fear", "sadness",
-    "something else",
-]  # fmt: skip
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-_EMOTIONS = dict(
-    zip(map(str, EMOTIONS), (0.02, 0.31, 0.24, 0.05, 0.03, 0.02, 0.17, 0.11, 0.05), strict=True)
-)
+_UNIFORM = math.log2(len(EMOTIONS))
+_EXAMPLE = {str(emotion): round(1 / len(EMOTIONS), 6) for emotion in EMOTIONS}
 
 
-class Parts(BaseModel):
-    """What counted for the explained emotion."""
+class _Schema(BaseModel):
+    """Refuses unknown fields, so that neither a request nor a result can differ from its schema."""
 
-    terms: dict[str, float] = Field(
-        description="`prior` (what this culture chooses anyway), `image` and `caption`, in log-odds."
-    )
-    culture: float = Field(description="This public and no other: contained in the terms.")
-    exact: bool = Field(description="Whether the terms sum to the answer's log-odds.")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class Word(BaseModel):
-    """A word of the caption, or what stands between two."""
+class Artwork(_Schema):
+    """An artwork: an image, a caption, or both."""
 
-    text: str
-    weight: float = Field(description="How much it speaks for the emotion, in log-probability.")
+    image: str | None = None
+    """The image file in base64."""
+    caption: Annotated[str | None, Field(examples=["Dark waves tower over a small boat."])] = None
+    """A caption, in any language."""
+    language: Annotated[str | None, Field(examples=["english"])] = None
+    """The language of the caption."""
+    cultures: Annotated[list[str] | None, Field(examples=[["arabic", "chinese"]])] = None
+    """The cultures to predict for; all cultures of the model by default."""
 
 
-class Explanation(BaseModel):
-    """Why one public's answer gives an emotion the probability that it does."""
+class BatchRequest(_Schema):
+    """Several artworks in one request."""
 
-    emotion: EmotionName
-    parts: Parts
-    words: list[Word] | None = Field(description="The whole caption, in order; null without one.")
-    caption_cut: bool = Field(description="Whether the caption is longer than what is read.")
-    heatmap: str | None = Field(
-        description="A PNG as a data URL, to be laid over the picture; null without a picture."
+    items: Annotated[list[Artwork], Field(min_length=1)] = Field(
+        examples=[[{"caption": "Dark waves tower over a small boat.", "cultures": ["english"]}]]
     )
 
 
-class CulturePrediction(BaseModel):
-    """What one public would feel."""
+class Contributions(_Schema):
+    """How much each input contributed to the explained emotion, in log-odds."""
 
-    culture: str = Field(examples=["arabic"])
-    top: EmotionName = Field(description="The likeliest emotion.")
-    probabilities: dict[EmotionName, Probability] = Field(
-        description="All nine; they sum to 1.", examples=[_EMOTIONS]
-    )
-    entropy_bits: float = Field(ge=0, le=3.17, description="0: certain; 3.17: no idea.")
-    modality_shares: dict[Literal["image", "caption"], Probability] = Field(
-        description="How much each moved the answer.", examples=[{"image": 0.4, "caption": 0.6}]
-    )
-    note: str | None = Field(description="What to know, such as a culture that was not trained on.")
-    explanation: Explanation | None = Field(None, description="Only where it was asked for.")
+    terms: dict[str, float]
+    """`prior` (what this culture chooses on average), `image` and `caption`."""
+    culture: float
+    """The effect of this culture compared with all cultures together; contained in the terms."""
+    exact: bool
+    """Whether the terms add up to the log-odds of the prediction."""
 
 
-class Prediction(BaseModel):
-    """One artwork's readings, in the order in which the cultures were asked for."""
+class Explanation(_Schema):
+    """Why the model gives an emotion its probability for one culture."""
+
+    emotion: Emotion
+    """The explained emotion: the most likely one."""
+    contributions: Contributions
+    words: list[Word] | None
+    """The whole caption in order; empty if it contains no words, null without a caption."""
+    caption_truncated: bool
+    """Whether the caption is longer than the model can read."""
+    heatmap: str | None
+    """A transparent PNG as a data URL, to be laid over the image; null without an image."""
+
+
+class CulturePrediction(_Schema):
+    """The emotions that an artwork evokes in one culture."""
+
+    culture: Annotated[str, Field(examples=["arabic"])]
+    top: Emotion
+    probabilities: Annotated[dict[Emotion, Probability], Field(examples=[_EXAMPLE])]
+    """The probability of each emotion; they sum to 1."""
+    entropy_bits: Annotated[float, Field(ge=0, le=math.ceil(_UNIFORM * 100) / 100)]
+    """Shannon entropy in bits: 0 when certain, log2 of the number of emotions when uniform."""
+    modality_shares: Annotated[
+        dict[str, Probability], Field(examples=[{"image": 0.4, "caption": 0.6}])
+    ]
+    """How much `image` and `caption` moved the prediction; the shares sum to 1."""
+    note: str | None
+    """A caveat, for example that the culture was not in the training data."""
+    explanation: Explanation | None = None
+    """Only if the request asked for explanations."""
+
+
+class Prediction(_Schema):
+    """The predictions for one artwork, one for each culture, in the order requested."""
 
     predictions: list[CulturePrediction]
 
 
-class FieldError(BaseModel):
-    """What is wrong with one field."""
+class Problem(_Schema):
+    """RFC 9457 problem details."""
 
-    field: str
-    detail: str
-
-
-class Problem(BaseModel):
-    """What went wrong: RFC 9457 problem details."""
-
-    type: str = Field(examples=["urn:artaffect:problem:image"])
-    title: str = Field(examples=["The picture cannot be used"])
-    status: int = Field(examples=[422])
-    detail: str = Field(
-        examples=["the picture: not a picture that can be read (JPEG, PNG, WebP …)"]
-    )
-    instance: str | None = Field(
-        None, description="The request, as the log and the header X-Request-ID name it."
-    )
-    errors: list[FieldError] | None = None
+    type: Annotated[str, Field(examples=["urn:artaffect:problem:image"])]
+    title: Annotated[str, Field(examples=["The image cannot be used"])]
+    status: Annotated[int, Field(examples=[422])]
+    detail: Annotated[str, Field(examples=["the file is empty"])]
+    instance: str | None = None
+    """The request id, as in the log and in the header `X-Request-ID`."""
+    errors: list[dict[Literal["field", "detail"], str]] | None = None
+    """The invalid fields."""
 
 
-class Artwork(BaseModel):
-    """A picture, a caption, or both."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    image: str | None = Field(None, description="The picture's file in base64.")
-    caption: str | None = Field(None, examples=["Dark waves tower over a small boat."])
-    language: str | None = Field(None, examples=["english"])
-    cultures: list[str] | None = Field(None, examples=[["arabic", "chinese"]])
-
-
-class Batch(BaseModel):
-    """Artworks to answer in one request."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    items: list[Artwork] = Field(
-        min_length=1,
-        examples=[[{"caption": "Dark waves tower over a small boat.", "cultures": ["english"]}]],
-    )
-
-
-class BatchResult(BaseModel):
-    """An artwork's readings, or what was wrong with it."""
+class BatchResult(_Schema):
+    """The prediction for one artwork, or the problem with it."""
 
     prediction: Prediction | None
     problem: Problem | None
 
 
-class BatchAnswer(BaseModel):
+class BatchResponse(_Schema):
     """One result for each artwork, in order."""
 
     results: list[BatchResult]
 
 
-class EmotionEntry(BaseModel):
-    """One of the nine."""
+class EmotionInfo(_Schema):
+    """One emotion that the model predicts."""
 
-    name: EmotionName
-    sentiment: Literal["positive", "negative", "other"]
-    called: dict[str, str] = Field(description="Its name in English, Arabic and Chinese.")
+    name: Emotion
+    sentiment: Sentiment
+    names: dict[str, str]
+    """Its name in each language."""
 
 
-class Model(BaseModel):
-    """What is served, and what it takes."""
+class ModelInfo(_Schema):
+    """The model that is served and what it accepts."""
 
     name: str
     engine: Literal["torch", "onnx"]
     explains: bool
-    modalities: list[Literal["image", "caption"]]
+    """Whether it supports explanations."""
+    modalities: list[str]
     cultures: list[str]
+    """The cultures in the training data."""
     languages: list[str]
-    emotions: list[EmotionEntry]
-    limits: dict[str, float]
+    """The languages of its captions."""
+    emotions: list[EmotionInfo]
+    limits: ServiceLimits
 
 
-class Status(BaseModel):
-    """Whether the service is there."""
+class Status(_Schema):
+    """The state of the service."""
 
     status: Literal["ok", "ready"]
+    """`ok`: the process is alive. `ready`: it accepts requests."""
 
 
-class Example(BaseModel):
-    """An artwork to try, made by the project."""
+class Example(_Schema):
+    """A synthetic artwork to try out."""
 
     title: str
-    image: str = Field(description="Its address.", examples=["/examples/0.jpg"])
+    image: Annotated[str, Field(examples=["/examples/0.jpg"])]
+    """The path of its image."""
     caption: str
     language: str
-
-
-def problem_json(problem: dict[str, Any]) -> dict[str, Any]:
-    """A response of the OpenAPI document that is a problem, with an example."""
-    return {
-        "description": problem["title"],
-        "content": {
-            "application/problem+json": {
-                "schema": {"$ref": "#/components/schemas/Problem"},
-                "example": problem,
-            }
-        },
-    }

@@ -1,11 +1,11 @@
-"""What the service does with an artwork, once a request has been read."""
+"""What the service does with an artwork once the request has been parsed."""
 
 import asyncio
 import os
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
@@ -17,30 +17,31 @@ from artaffect.labels import EMOTION_NAMES, EMOTIONS
 from artaffect.prediction.predictor import ModelPredictor, PredictionInput, PreparedInput
 from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher
 from artaffect.server.limits import ServiceLimits
-from artaffect.server.metrics import Metrics
 from artaffect.server.problems import ProblemError
+from artaffect.server.schemas import EmotionInfo, ModelInfo, Prediction
+from artaffect.server.telemetry import Metrics
 
 T = TypeVar("T")
-Source = Callable[[], PredictionInput]
-"""Reads an artwork; called in a thread of its own, so that few pictures are in memory at once."""
+InputReader = Callable[[], PredictionInput]
+"""Reads an artwork. It is called in a worker thread, so that few images are in memory at once."""
 
 
 class Service:
-    """A model, its queue, and what is counted."""
+    """A model with its queue, its limits and its metrics."""
 
     def __init__(
         self, predictor: ModelPredictor, limits: ServiceLimits, key: str | None = None
     ) -> None:
         self.predictor, self.limits, self.key = predictor, limits, key
         self.metrics = Metrics()
-        self.places = ConcurrencyLimiter(limits.places, self.metrics.places.set)
-        self.explaining = ConcurrencyLimiter(limits.explanations)
-        self._one_explanation = asyncio.Lock()
-        self.gatherer = DynamicBatcher(
-            predictor.answer, limits.batch, limits.wait_seconds, self._observe
+        self.queue = ConcurrencyLimiter(limits.queue_size, self.metrics.queue_depth.set)
+        self.explanation_queue = ConcurrencyLimiter(limits.explanation_queue_size)
+        self._explanation_lock = asyncio.Lock()
+        self.batcher = DynamicBatcher(
+            predictor.answer, limits.batch_size, limits.batch_wait_seconds, self._record_batch
         )
         self.explainer: Any = None
-        """None where the model cannot explain."""
+        """None if the model does not support explanations."""
         if predictor.engine == "torch" and find_spec("captum"):
             from artaffect.explain.explainer import Explainer
 
@@ -49,142 +50,147 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether it takes questions."""
-        return self.gatherer.alive
+        """Whether it accepts requests."""
+        return self.batcher.alive
 
-    def warm(self) -> None:
-        """Answer once, so that the first visitor does not wait for what is read late."""
+    def warm_up(self) -> None:
+        """Predict once, so that the first request does not wait for anything that loads lazily."""
         self.predictor.warm()
         grey = Image.new("RGB", (64, 64), "grey")
         self.predictor.predict(image=grey, caption="grey")
 
-    async def predict(self, source: Source) -> dict[str, Any]:
-        """One artwork's readings."""
-        with self.gatherer.expecting(1):
-            prepared = await self._threaded(lambda: self._prepare(source))
-        return (await self.gatherer.ask([prepared]))[0].to_json()
+    async def predict(self, read: InputReader) -> Prediction:
+        """Predict for one artwork."""
+        with self.batcher.expecting(1):
+            prepared = await self._in_thread(lambda: self._prepare(read))
+        (prediction,) = await self.batcher.predict([prepared])
+        return Prediction.model_validate(prediction.to_json())
 
-    async def predict_each(self, sources: Sequence[Source]) -> list[dict[str, Any] | Exception]:
-        """Each artwork's readings, or what was wrong with it; those on their own are not hurt."""
-        with self.gatherer.expecting(1):
-            work = (self._threaded(lambda s=s: self._prepare(s)) for s in sources)  # type: ignore[misc]
-            prepared = await asyncio.gather(*work, return_exceptions=True)
-        good = [item for item in prepared if isinstance(item, PreparedInput)]
-        answers = iter(await self.gatherer.ask(good))
-        found: list[dict[str, Any] | Exception] = []
+    async def predict_each(self, readers: Sequence[InputReader]) -> list[Prediction | Exception]:
+        """Predict for several artworks; an artwork that fails does not affect the others."""
+        with self.batcher.expecting(1):
+            tasks = (self._in_thread(lambda read=read: self._prepare(read)) for read in readers)  # type: ignore[misc]
+            prepared = await asyncio.gather(*tasks, return_exceptions=True)
+        usable = [item for item in prepared if isinstance(item, PreparedInput)]
+        predictions = iter(await self.batcher.predict(usable))
+        results: list[Prediction | Exception] = []
         for item in prepared:
             if isinstance(item, PreparedInput):
-                found.append(next(answers).to_json())
+                results.append(Prediction.model_validate(next(predictions).to_json()))
             elif isinstance(item, Exception):
-                found.append(item)
+                results.append(item)
             else:
                 raise item
-        return found
+        return results
 
-    async def explain(self, source: Source) -> dict[str, Any]:
-        """One artwork's readings, each with its explanation.
+    async def explain(self, read: InputReader) -> Prediction:
+        """Predict for one artwork, with an explanation for each culture.
 
         Raises:
-            ProblemError: this model does not explain, or too many wait for that.
+            ProblemError: the model does not support explanations, or too many are waiting.
         """
         if self.explainer is None:
             raise ProblemError(
                 "no-explanations",
-                "explanations take gradients, which an exported model has not, and the extra explain: "
-                "serve the folder that it was exported from, or leave out explain",
+                "explanations need gradients, which an exported model does not have, and the extra "
+                "`explain`: serve the original model folder, or send the request without explain",
             )
-        with self.explaining.hold(1):
-            asked = await self._threaded(lambda: self._read(source))
-            cultures = self.predictor.cultures if asked.cultures is None else asked.cultures
+        with self.explanation_queue.acquire(1):
+            item = await self._in_thread(lambda: self._read(read))
+            cultures = self.predictor.cultures if item.cultures is None else item.cultures
             if len(cultures) > self.limits.explained_cultures:
                 raise ProblemError(
                     "invalid",
-                    f"explain at most {self.limits.explained_cultures} cultures at once: name them",
+                    f"at most {self.limits.explained_cultures} cultures can be explained in one "
+                    f"request, got {len(cultures)}: name the cultures to explain",
                 )
-            readings = []
-            async with self._one_explanation:
-                for culture in cultures:  # answers that take no time get their turn in between
-                    one = replace(asked, cultures=[culture])
-                    found = await self.gatherer.alone(lambda one=one: self.explainer.explain(one))  # type: ignore[misc]
-                    readings += found.by_culture
-            self.metrics.explanations.inc(len(readings))
-            return await self._threaded(lambda: {"predictions": self._drawn(readings, asked)})
+            explained = []
+            async with self._explanation_lock:
+                for culture in cultures:  # one at a time, so that predictions can run in between
+                    single = replace(item, cultures=[culture])
+                    explanation = await self.batcher.run_exclusively(
+                        lambda single=single: self.explainer.explain(single)  # type: ignore[misc]
+                    )
+                    explained += explanation.by_culture
+            self.metrics.explanations.inc(len(explained))
+            return await self._in_thread(lambda: self._explained_response(explained, item))
 
-    def describe(self) -> dict[str, Any]:
-        """What has to be known to ask."""
-        model, limits = self.predictor.description, self.limits
-        return {
-            "name": self.predictor.folder.name if self.predictor.folder else "model",
-            "engine": self.predictor.engine,
-            "explains": self.explainer is not None,
-            "modalities": list(model.modalities),
-            "cultures": list(model.cultures),
-            "languages": list(model.languages),
-            "emotions": [
-                {
-                    "name": str(emotion),
-                    "sentiment": str(emotion.sentiment),
-                    "called": {tongue: names[emotion] for tongue, names in EMOTION_NAMES.items()},
-                }
+    def describe(self) -> ModelInfo:
+        """What a client needs to know to send requests."""
+        model = self.predictor.description
+        return ModelInfo(
+            name=self.predictor.folder.name if self.predictor.folder else "model",
+            engine="onnx" if self.predictor.engine == "onnx" else "torch",
+            explains=self.explainer is not None,
+            modalities=list(model.modalities),
+            cultures=list(model.cultures),
+            languages=list(model.languages),
+            emotions=[
+                EmotionInfo(
+                    name=emotion,
+                    sentiment=emotion.sentiment,
+                    names={language: names[emotion] for language, names in EMOTION_NAMES.items()},
+                )
                 for emotion in EMOTIONS
             ],
-            "limits": asdict(limits),
-        }
+            limits=self.limits,
+        )
 
     def close(self) -> None:
-        """Stop the threads that prepare."""
+        """Stop the worker threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _prepare(self, source: Source) -> PreparedInput:
-        return self.predictor.prepare([self._read(source)])[0]
+    def _prepare(self, read: InputReader) -> PreparedInput:
+        return self.predictor.prepare([self._read(read)])[0]
 
-    def _read(self, source: Source) -> PredictionInput:
-        asked = source()
-        limits = self.limits
-        if isinstance(asked.image, bytes):
-            width, height = image_size(asked.image)
+    def _read(self, read: InputReader) -> PredictionInput:
+        item, limits = read(), self.limits
+        if isinstance(item.image, bytes):
+            width, height = image_size(item.image)
             if width * height > limits.pixels:
                 raise ImageError(
-                    f"the picture: {width:,} x {height:,} pixels is more than the allowed "
-                    f"{limits.pixels:,}"
+                    f"the image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are "
+                    "allowed"
                 )
-        if asked.caption is not None and len(asked.caption) > limits.caption_characters:
+        if item.caption is not None and len(item.caption) > limits.caption_characters:
             raise InputError(
-                f"the caption has {len(asked.caption):,} characters, more than the allowed "
-                f"{limits.caption_characters:,}"
+                f"the caption has {len(item.caption):,} characters; at most "
+                f"{limits.caption_characters:,} are allowed"
             )
-        if asked.cultures is not None and len(asked.cultures) > limits.cultures:
-            raise InputError(f"more than {limits.cultures} cultures are asked for")
-        return asked
+        if item.cultures is not None and len(item.cultures) > limits.cultures:
+            raise InputError(
+                f"the request names {len(item.cultures)} cultures; at most {limits.cultures} "
+                "cultures are allowed"
+            )
+        return item
 
-    def _drawn(self, readings: Sequence[Any], asked: PredictionInput) -> list[dict[str, Any]]:
-        """Readings with their explanations, and the heatmap of each as a picture."""
+    def _explained_response(self, explained: Sequence[Any], item: PredictionInput) -> Prediction:
+        """Predictions with their explanations, each with its heatmap as a PNG."""
         from artaffect.explain.overlay import overlay_png
 
-        rules, size = self.predictor.description.image, None
-        if asked.image is not None and rules is not None:
-            size = open_image(asked.image, smallest_side=256).size  # its proportions are enough
-        found = []
-        for one in readings:
-            said = one.to_json()
+        preprocessing, size = self.predictor.description.image, None
+        if item.image is not None and preprocessing is not None:
+            size = open_image(item.image, smallest_side=256).size  # only its proportions matter
+        predictions = []
+        for culture in explained:
+            details = culture.to_json()
             heatmap = None
-            if one.heatmap is not None and rules is not None and size is not None:
-                png = b64encode(overlay_png(one.heatmap, size, rules))
+            if culture.heatmap is not None and preprocessing is not None and size is not None:
+                png = b64encode(overlay_png(culture.heatmap, size, preprocessing))
                 heatmap = "data:image/png;base64," + png.decode("ascii")
             explanation = {
-                "emotion": said.pop("explained"),
-                "parts": said.pop("parts"),
-                "words": said.pop("words"),
-                "caption_cut": said.pop("caption_cut"),
+                "emotion": details["explained_emotion"],
+                "contributions": details["contributions"],
+                "words": details["words"],
+                "caption_truncated": details["caption_truncated"],
                 "heatmap": heatmap,
             }
-            said.pop("checks")
-            found.append({**said, "explanation": explanation})
-        return found
+            predictions.append({**culture.prediction.to_json(), "explanation": explanation})
+        return Prediction.model_validate({"predictions": predictions})
 
-    async def _threaded(self, work: Callable[[], T]) -> T:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    def _observe(self, count: int, seconds: float) -> None:
-        self.metrics.batch.observe(count)
-        self.metrics.model_seconds.observe(seconds)
+    def _record_batch(self, size: int, seconds: float) -> None:
+        self.metrics.batch_size.observe(size)
+        self.metrics.inference_duration.observe(seconds)

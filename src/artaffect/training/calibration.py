@@ -45,7 +45,7 @@ def finish(
     val = extract_arrays(data.val, *model.encoders, data.cultures, data.cache)
     calibrate(model, val)
     train = extract_arrays(data.train, None, None, data.cultures)
-    priors = TrainingPriors.of(train, None)
+    priors = TrainingPriors.from_rows(train)
     evaluation = evaluate_rows(model, val, priors, "val", n_resamples)
     return TrainedModel(model, priors, log, histories, evaluation)
 

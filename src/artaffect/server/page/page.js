@@ -1,298 +1,305 @@
-// The page: one question at a time, the answer at once, the reasons when they are there.
+// The page predicts for one artwork at a time, and adds the explanation when it is ready.
 
-const find = (id) => document.getElementById(id);
-const form = find("question");
-const CODES = { arabic: "ar", chinese: "zh", english: "en", spanish: "es", french: "fr", german: "de", hindi: "hi", urdu: "ur" };
-const PARTS = { habit: "this public's habit", image: "the picture", caption: "the words" };
+const byId = (id) => document.getElementById(id);
+const form = byId("artwork");
+const LANGUAGE_CODES = { arabic: "ar", chinese: "zh", english: "en", spanish: "es", french: "fr", german: "de", hindi: "hi", urdu: "ur" };
+const TERMS = { prior: "Typical for this culture", image: "Image", caption: "Description" };
 
 let model = null;
-let picture = null; // File or Blob
-let asking = null; // AbortController of the question under way
+let image = null; // File or Blob
+let pending = null; // AbortController of the current request
 
-/** An element with properties and children; texts are texts, never markup. */
-function make(tag, properties = {}, ...children) {
+/** Create an element. Strings become text nodes, never markup. */
+function element(tag, properties = {}, ...children) {
   const node = Object.assign(document.createElement(tag), properties);
   node.append(...children);
   return node;
 }
 
-const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
+const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)}%`;
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
-const titled = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Ask the service; a refusal becomes an Error with the service's own words. */
+/** Call the service; a problem becomes an Error with the message of the service. */
 async function request(path, options = {}) {
   const key = sessionStorage.getItem("key");
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, { ...options, headers });
+    response = await fetch(path, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Error("The service cannot be reached. Is it still running?");
   }
-  if (answer.ok) return answer;
-  const problem = await answer.json().catch(() => ({}));
-  if (answer.status === 401) {
-    find("key-field").hidden = false;
-    find("key").focus();
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  if (response.status === 401) {
+    byId("key-field").hidden = false;
+    byId("key").focus();
   }
-  throw new Error([problem.title, problem.detail].filter(Boolean).join(": ") || `The service answered ${answer.status}`);
+  throw new Error([problem.title, problem.detail].filter(Boolean).join(": ") || `The service returned status ${response.status}`);
 }
 
-function complain(error) {
-  find("problem").textContent = error ? error.message : "";
-  find("problem").hidden = !error;
+function showError(error) {
+  byId("problem").textContent = error ? error.message : "";
+  byId("problem").hidden = !error;
 }
 
-// ---- the question ----
+// ---- input ----
 
-function setPicture(file, name) {
-  picture = file;
-  const preview = find("preview");
+function setImage(file, name) {
+  image = file;
+  const preview = byId("preview");
   URL.revokeObjectURL(preview.src);
   preview.hidden = !file;
   preview.src = file ? URL.createObjectURL(file) : "";
-  preview.alt = file ? `Your picture: ${name}` : "";
-  find("picture-name").textContent = file ? name : "No picture yet";
-  find("remove").hidden = !file;
-  complain(null);
+  preview.alt = file ? `Your image: ${name}` : "";
+  byId("image-name").textContent = file ? name : "No image selected";
+  byId("remove").hidden = !file;
+  showError(null);
 }
 
-find("preview").addEventListener("error", () => { find("preview").hidden = true; });
-find("picture").addEventListener("change", (event) => {
+byId("preview").addEventListener("error", () => { byId("preview").hidden = true; });
+byId("image").addEventListener("change", (event) => {
   const [file] = event.target.files;
-  if (file) setPicture(file, file.name);
+  if (file) setImage(file, file.name);
 });
-find("remove").addEventListener("click", () => {
-  setPicture(null);
-  find("picture").value = "";
-  find("picture").focus();
+byId("remove").addEventListener("click", () => {
+  setImage(null);
+  byId("image").value = "";
+  byId("image").focus();
 });
 
-const drop = find("drop");
+const drop = byId("drop");
 for (const name of ["dragenter", "dragover"]) {
   drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
 }
 drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-// a picture that misses the field must not replace the page
+// an image dropped beside the field must not replace the page
 for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
 drop.addEventListener("drop", (event) => {
   drop.classList.remove("over");
   const [file] = event.dataTransfer.files;
-  if (file) setPicture(file, file.name);
+  if (file) setImage(file, file.name);
 });
 addEventListener("paste", (event) => {
-  const file = [...event.clipboardData.files].find((one) => one.type.startsWith("image/"));
-  if (file) setPicture(file, file.name);
+  const file = [...event.clipboardData.files].find((item) => item.type.startsWith("image/"));
+  if (file) setImage(file, file.name);
 });
 
-find("language").addEventListener("change", (event) => {
-  const code = CODES[event.target.value];
-  if (code) find("caption").lang = code;
-  else find("caption").removeAttribute("lang");
+byId("language").addEventListener("change", (event) => {
+  const code = LANGUAGE_CODES[event.target.value];
+  if (code) byId("caption").lang = code;
+  else byId("caption").removeAttribute("lang");
 });
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (!find("key-field").hidden) sessionStorage.setItem("key", find("key").value);
-  await ask();
+  if (!byId("key-field").hidden) sessionStorage.setItem("key", byId("key").value);
+  await submit();
 });
 
-async function ask() {
-  asking?.abort();
-  asking = new AbortController();
-  const { signal } = asking;
-  const caption = find("caption").value;
-  complain(null);
-  if (!model) await start();
+function requestPrediction(cultures, explain, signal) {
+  const body = new FormData();
+  const caption = byId("caption").value;
+  if (image) body.append("image", image);
+  if (caption.trim()) body.append("caption", caption);
+  if (byId("language").value) body.append("language", byId("language").value);
+  for (const culture of cultures) body.append("culture", culture);
+  if (explain) body.append("explain", "true");
+  return request("v1/predict", { method: "POST", body, signal }).then((response) => response.json());
+}
+
+async function submit() {
+  pending?.abort();
+  pending = new AbortController();
+  const { signal } = pending;
+  showError(null);
+  if (!model) await loadModel();
   if (!model) return;
-  if (!picture && !caption.trim()) {
-    complain(new Error("Give a picture, write some words, or both."));
-    find("picture").focus();
+  if (!image && !byId("caption").value.trim()) {
+    showError(new Error("Add an image, a description, or both."));
+    byId("image").focus();
     return;
   }
   const cultures = [...document.querySelectorAll("#cultures input:checked")].map((box) => box.value);
   if (!cultures.length) {
-    complain(new Error("Choose one public at least."));
+    showError(new Error("Select at least one culture."));
     return;
   }
-  const question = (explain) => {
-    const body = new FormData();
-    if (picture) body.append("image", picture);
-    if (caption.trim()) body.append("caption", caption);
-    if (find("language").value) body.append("language", find("language").value);
-    for (const culture of explain ? cultures.slice(0, model.limits.explained_cultures) : cultures) body.append("culture", culture);
-    if (explain) body.append("explain", "true");
-    return request("v1/predict", { method: "POST", body, signal }).then((answer) => answer.json());
-  };
-  find("ask").disabled = true;
-  find("status").textContent = "Looking …";
-  find("why").hidden = true;
-  let answered = false;
+  byId("submit").disabled = true;
+  byId("status").textContent = "Predicting …";
+  byId("explanation").hidden = true;
+  let predicted = false;
   try {
-    const { predictions } = await question(false);
-    showAnswer(predictions);
-    answered = true;
-    find("ask").disabled = false;
+    const { predictions } = await requestPrediction(cultures, false, signal);
+    showPredictions(predictions);
+    predicted = true;
+    byId("submit").disabled = false;
     if (model.explains) {
-      find("status").textContent = "The answer is below. Finding out why …";
-      const explained = await question(true);
-      showReasons(explained.predictions);
+      byId("status").textContent = "The prediction is below. Computing the explanation …";
+      const explainable = cultures.slice(0, model.limits.explained_cultures);
+      const explained = await requestPrediction(explainable, true, signal);
+      showExplanations(explained.predictions);
     }
-    find("status").textContent = model.explains ? "The answer and its reasons are below." : "The answer is below.";
+    byId("status").textContent = model.explains ? "The prediction and its explanation are below." : "The prediction is below.";
   } catch (error) {
     if (error.name === "AbortError") return;
-    find("status").textContent = "";
-    if (!answered) find("answer").hidden = true; // an older one, to another question
-    complain(error);
+    byId("status").textContent = "";
+    if (!predicted) byId("result").hidden = true; // it belongs to an earlier artwork
+    showError(error);
   } finally {
-    if (signal === asking.signal) find("ask").disabled = false;
+    if (signal === pending.signal) byId("submit").disabled = false;
   }
 }
 
-// ---- the answer ----
+// ---- prediction ----
 
-/** An emotion's names in languages other than English, each marked as what it is. */
-function otherNames(emotion) {
-  const { called } = model.emotions.find((one) => one.name === emotion);
-  return Object.entries(called)
-    .filter(([tongue]) => tongue !== "english")
-    .map(([tongue, name]) => make("small", { lang: CODES[tongue], dir: "auto" }, name));
+function namesOf(emotion) {
+  return model.emotions.find(({ name }) => name === emotion).names;
 }
 
-function inOwnTongue(emotion, culture) {
-  const { called } = model.emotions.find((one) => one.name === emotion);
-  if (culture === "english" || !called[culture]) return [];
-  return [" ", make("small", { lang: CODES[culture], dir: "auto" }, called[culture])];
+/** The names of an emotion in languages other than English, each marked with its language. */
+function translations(emotion) {
+  return Object.entries(namesOf(emotion))
+    .filter(([language]) => language !== "english")
+    .map(([language, name]) => element("small", { lang: LANGUAGE_CODES[language], dir: "auto" }, name));
 }
 
-function sharesOf(reading) {
-  const given = Object.entries(reading.modality_shares).filter(([, share]) => share > 0);
-  if (given.length < 2) return [];
-  const bar = make("div", { className: "shares", ariaHidden: "true" });
-  for (const [name, share] of given) {
-    const part = make("span", { className: name });
-    part.style.width = `${100 * share}%`;
-    bar.append(part);
+/** The name of an emotion in the language of a culture, unless that is English. */
+function localName(emotion, culture) {
+  const name = namesOf(emotion)[culture];
+  if (culture === "english" || !name) return [];
+  return [" ", element("small", { lang: LANGUAGE_CODES[culture], dir: "auto" }, name)];
+}
+
+function modalityShares({ modality_shares: shares }) {
+  const used = Object.entries(shares).filter(([, share]) => share > 0);
+  if (used.length < 2) return [];
+  const bar = element("div", { className: "shares", ariaHidden: "true" });
+  for (const [name, share] of used) {
+    const segment = element("span", { className: name });
+    segment.style.width = `${100 * share}%`;
+    bar.append(segment);
   }
-  const { image, caption } = reading.modality_shares;
-  return [bar, make("p", { className: "small" }, `Picture ${percent(image)} · words ${percent(caption)} of what moved the answer`)];
+  return [bar, element("p", { className: "small" }, `Based ${percent(shares.image)} on the image and ${percent(shares.caption)} on the description`)];
 }
 
-function showAnswer(readings) {
-  find("summary").replaceChildren(...readings.map((reading) => make("article", {},
-    make("h3", {}, `${titled(reading.culture)} readers`),
-    make("p", { className: "felt" }, titled(reading.top), ...inOwnTongue(reading.top, reading.culture), ` ${percent(reading.probabilities[reading.top])}`),
-    ...sharesOf(reading))));
-  const table = find("emotions");
-  table.tHead.replaceChildren(make("tr", {}, make("th", { scope: "col" }, "emotion"),
-    ...readings.map((reading) => make("th", { scope: "col" }, reading.culture))));
-  table.tBodies[0].replaceChildren(...model.emotions.map(({ name }) => make("tr", {},
-    make("th", { scope: "row" }, name, make("br"), ...otherNames(name)),
-    ...readings.map((reading) => {
-      const share = reading.probabilities[name];
-      const bar = make("span", { className: "bar" });
-      bar.style.width = `${100 * share}%`;
-      const likeliest = reading.top === name;
-      const value = make("span", { className: "value" }, percent(share));
-      if (likeliest) value.append(make("span", { className: "unseen" }, ", likeliest"));
-      return make("td", { className: likeliest ? "top" : "" }, bar, value);
-    }))));
-  const notes = new Set(readings.map((reading) => reading.note).filter(Boolean));
-  find("notes").replaceChildren(...[...notes].map((note) => make("li", {}, note)));
-  find("answer").hidden = false;
-  find("answer").scrollIntoView();
+function showPredictions(predictions) {
+  byId("summary").replaceChildren(...predictions.map((prediction) => element("article", {},
+    element("h3", {}, `${capitalized(prediction.culture)} viewers`),
+    element("p", { className: "top-emotion" }, capitalized(prediction.top), ...localName(prediction.top, prediction.culture), ` ${percent(prediction.probabilities[prediction.top])}`),
+    ...modalityShares(prediction))));
+  const table = byId("emotions");
+  table.tHead.replaceChildren(element("tr", {}, element("th", { scope: "col" }, "emotion"),
+    ...predictions.map(({ culture }) => element("th", { scope: "col" }, culture))));
+  table.tBodies[0].replaceChildren(...model.emotions.map(({ name }) => element("tr", {},
+    element("th", { scope: "row" }, capitalized(name), element("br"), ...translations(name)),
+    ...predictions.map((prediction) => probabilityCell(prediction, name)))));
+  const notes = new Set(predictions.map(({ note }) => note).filter(Boolean));
+  byId("notes").replaceChildren(...[...notes].map((note) => element("li", {}, note)));
+  byId("result").hidden = false;
+  byId("result").scrollIntoView();
 }
 
-function showReasons(readings) {
-  find("reasons").replaceChildren(...readings.map((reading) => {
-    const { explanation } = reading;
-    const card = make("article", {}, make("h3", {}, `Why ${explanation.emotion}, for ${titled(reading.culture)} readers`));
-    if (explanation.heatmap) card.append(make("figure", {},
-      make("img", { src: find("preview").src, alt: `The picture; warm places speak for ${explanation.emotion}` }),
-      make("img", { src: explanation.heatmap, alt: "", className: "heat" })));
-    if (explanation.words) card.append(wordsOf(explanation));
-    if (explanation.caption_cut) card.append(make("p", { className: "small" }, "The text is longer than what the model reads: its end is left out."));
-    card.append(partsOf(explanation));
+function probabilityCell(prediction, emotion) {
+  const probability = prediction.probabilities[emotion];
+  const isTop = prediction.top === emotion;
+  const bar = element("span", { className: "bar" });
+  bar.style.width = `${100 * probability}%`;
+  const value = element("span", { className: "value" }, percent(probability));
+  if (isTop) value.append(element("span", { className: "visually-hidden" }, ", most likely"));
+  return element("td", { className: isTop ? "top" : "" }, bar, value);
+}
+
+// ---- explanation ----
+
+function showExplanations(predictions) {
+  byId("explanations").replaceChildren(...predictions.map(({ culture, explanation }) => {
+    const card = element("article", {}, element("h3", {}, `${capitalized(explanation.emotion)}, ${capitalized(culture)} viewers`));
+    if (explanation.heatmap) card.append(element("figure", {},
+      element("img", { src: byId("preview").src, alt: `The image; warm areas support ${explanation.emotion}` }),
+      element("img", { src: explanation.heatmap, alt: "", className: "heatmap" })));
+    if (explanation.words?.length) card.append(weightedWords(explanation.words));
+    if (explanation.words?.length === 0) card.append(element("p", { className: "small" }, "The description contains no words, so there are no word weights."));
+    if (explanation.caption_truncated) card.append(element("p", { className: "small" }, "The description is longer than the model can read; its end is ignored."));
+    card.append(contributionList(explanation));
     return card;
   }));
-  find("why").hidden = false;
+  byId("explanation").hidden = false;
 }
 
-function wordsOf(explanation) {
-  const most = Math.max(...explanation.words.map((word) => Math.abs(word.weight))) || 1;
-  const line = make("p", { className: "words", dir: "auto", lang: find("caption").lang });
+function weightedWords(words) {
+  const largest = Math.max(...words.map((word) => Math.abs(word.weight))) || 1;
+  const line = element("p", { className: "words", dir: "auto", lang: byId("caption").lang });
   if (!line.lang) line.removeAttribute("lang");
-  for (const word of explanation.words) {
-    if (!word.weight) {
-      line.append(word.text);
+  for (const { text, weight } of words) {
+    if (!weight) {
+      line.append(text);
       continue;
     }
-    const mark = make("mark", { title: `${word.text}: ${signed(word.weight)}` }, word.text);
-    mark.style.background = `rgba(var(${word.weight > 0 ? "--warm" : "--cold"}), ${(0.55 * Math.abs(word.weight) / most).toFixed(2)})`;
+    const mark = element("mark", { title: `${text}: ${signed(weight)}` }, text);
+    mark.style.background = `rgba(var(${weight > 0 ? "--warm" : "--cold"}), ${(0.55 * Math.abs(weight) / largest).toFixed(2)})`;
     line.append(mark);
   }
   return line;
 }
 
-function partsOf({ parts, words }) {
-  const list = make("dl");
-  const rows = Object.entries(parts.terms).map(([name, value]) => [PARTS[name], value]);
-  rows.push(["this public rather than any (contained above)", parts.culture]);
-  if (words) {
-    // colours alone would leave out whoever does not see them
-    const [first] = [...words].sort((a, b) => b.weight - a.weight);
-    if (first && first.weight > 0) list.append(make("dt", {}, "Word that counted most"), make("dd", { dir: "auto" }, first.text));
-  }
-  for (const [name, value] of rows) list.append(make("dt", {}, titled(name)), make("dd", {}, signed(value)));
-  return make("div", {}, make("p", { className: "small" }, parts.exact ? "What it is made of, in log-odds:" : "What it would lose without, in log-odds:"), list);
+function contributionList({ contributions, words }) {
+  const list = element("dl");
+  const add = (name, value, properties = {}) => list.append(element("dt", {}, name), element("dd", properties, value));
+  // the strongest word as text, for readers who cannot see the colours
+  const [strongest] = [...(words ?? [])].sort((a, b) => b.weight - a.weight);
+  if (strongest?.weight > 0) add("Most important word", strongest.text, { dir: "auto" });
+  for (const [name, value] of Object.entries(contributions.terms)) add(TERMS[name] ?? capitalized(name), signed(value));
+  add("Effect of this culture (included above)", signed(contributions.culture));
+  const title = contributions.exact ? "Contributions to the prediction (log-odds)" : "Loss without each input (log-odds)";
+  return element("div", {}, element("p", { className: "small" }, title), list);
 }
 
-find("heat").addEventListener("change", (event) => find("reasons").classList.toggle("no-heat", !event.target.checked));
+byId("heatmap").addEventListener("change", (event) => byId("explanations").classList.toggle("no-heatmap", !event.target.checked));
 
-// ---- the start ----
+// ---- start ----
 
-async function start() {
+async function loadModel() {
   try {
     model = await (await request("v1/model")).json();
   } catch (error) {
-    complain(error);
+    showError(error);
     return;
   }
-  complain(null);
-  find("key-field").hidden = true;
-  find("picture-field").hidden = !model.modalities.includes("image");
-  find("caption-field").hidden = !model.modalities.includes("caption");
-  find("language").replaceChildren(make("option", { value: "" }, "not said"),
-    ...model.languages.map((name) => make("option", { value: name }, titled(name))));
+  showError(null);
+  byId("key-field").hidden = true;
+  byId("image-field").hidden = !model.modalities.includes("image");
+  byId("caption-field").hidden = !model.modalities.includes("caption");
+  byId("language").replaceChildren(element("option", { value: "" }, "Not specified"),
+    ...model.languages.map((name) => element("option", { value: name }, capitalized(name))));
   const few = model.cultures.length <= 8;
   const cultures = model.cultures.length ? model.cultures : ["any"];
-  find("cultures").replaceChildren(...cultures.map((name, at) => make("label", {},
-    make("input", { type: "checkbox", value: name, checked: few || at < 3 }), ` ${titled(name)}`)));
-  find("model").textContent = `Model ${model.name}, ${model.engine}.`
-    + (model.explains ? "" : " It was exported: it answers, but does not say why.");
+  byId("cultures").replaceChildren(...cultures.map((name, index) => element("label", {},
+    element("input", { type: "checkbox", value: name, checked: few || index < 3 }), ` ${capitalized(name)}`)));
+  byId("model").textContent = `Model: ${model.name} (${model.engine}).`
+    + (model.explains ? "" : " This model does not support explanations.");
 }
 
 async function showExamples() {
-  const list = await (await request("examples")).json();
-  find("examples").replaceChildren(...list.map((example) => {
-    const button = make("button", { type: "button" },
-      make("img", { src: example.image.slice(1), alt: "", loading: "lazy" }),
-      make("span", {}, `${titled(example.title)}, in ${titled(example.language)}`));
-    button.addEventListener("click", async () => {
-      try {
-        setPicture(await (await request(example.image.slice(1))).blob(), `${example.title} (example)`);
-        find("caption").value = example.caption;
-        find("language").value = model?.languages.includes(example.language) ? example.language : "";
-        find("language").dispatchEvent(new Event("change"));
-        await ask();
-      } catch (error) {
-        complain(error);
-      }
-    });
-    return make("li", {}, button);
+  const examples = await (await request("examples")).json();
+  byId("examples").replaceChildren(...examples.map((example) => {
+    const path = example.image.slice(1);
+    const button = element("button", { type: "button" },
+      element("img", { src: path, alt: "", loading: "lazy" }),
+      element("span", {}, `${capitalized(example.title)} (${capitalized(example.language)})`));
+    button.addEventListener("click", () => tryExample(example, path).catch(showError));
+    return element("li", {}, button);
   }));
 }
 
-await Promise.all([start(), showExamples().catch(complain)]);
+async function tryExample(example, path) {
+  setImage(await (await request(path)).blob(), `${example.title} (example)`);
+  byId("caption").value = example.caption;
+  byId("language").value = model?.languages.includes(example.language) ? example.language : "";
+  byId("language").dispatchEvent(new Event("change"));
+  await submit();
+}
+
+await Promise.all([loadModel(), showExamples().catch(showError)]);

@@ -1,0 +1,92 @@
+"""Logs and metrics. No caption, image or key is ever written to either."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+LOGGER = logging.getLogger("artaffect.server")
+
+
+class JsonFormatter(logging.Formatter):
+    """Format a record as one line of JSON, with the fields passed as ``extra={"fields": ...}``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def log_to_stderr() -> None:
+    """Write the log of the whole process to standard error: our own lines and others' warnings."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    library = logging.getLogger("artaffect")  # the command line prints its messages as plain text
+    library.handlers.clear()
+    library.propagate = True
+    for name in (LOGGER.name, "uvicorn"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    # it quotes form data that it cannot parse; the client gets a problem instead
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+
+
+class Metrics:
+    """Prometheus metrics, with one registry per app so that two apps in one process do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "artaffect_requests",
+            "HTTP requests, by path and status.",
+            ["path", "status"],
+            registry=registry,
+        )
+        self.request_duration = Histogram(
+            "artaffect_request_duration_seconds",
+            "Time from the request headers to the end of the response, in seconds.",
+            ["path"],
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+            registry=registry,
+        )
+        self.batch_size = Histogram(
+            "artaffect_batch_size",
+            "Artworks in one batch of the model.",
+            buckets=(1, 2, 4, 8, 16, 32, 64),
+            registry=registry,
+        )
+        self.inference_duration = Histogram(
+            "artaffect_inference_duration_seconds",
+            "Inference time of one batch, in seconds.",
+            registry=registry,
+        )
+        self.explanations = Counter(
+            "artaffect_explanations",
+            "Explanations computed, one per artwork and culture.",
+            registry=registry,
+        )
+        self.queue_depth = Gauge(
+            "artaffect_queue_depth",
+            "Artworks that are waiting or being processed.",
+            registry=registry,
+        )
+        ProcessCollector(registry=registry)
+
+    def text(self) -> bytes:
+        """All metrics in the Prometheus text format."""
+        return generate_latest(self.registry)
