@@ -32,15 +32,16 @@ from artaffect.prediction.export import compare, export_onnx
 from artaffect.prediction.onnx import OnnxPredictor
 from artaffect.prediction.predictor import PredictionInput, load_predictor
 from artaffect.prediction.torch import TorchPredictor
+from tests import tiny
 from tests.absent import run_without
 from tests.conftest import Command
 
 CULTURES = ("arabic", "chinese", "english")
 SMALL = {
-    "resnet50": "tiny_resnet",
-    "vgg16": "tiny_vgg",
-    "vit_base_patch16_224": "tiny_vit",
-    "efficientnet_lite0": "tiny_resnet",  # the form with stages is exported as it is
+    "resnet50": tiny.save_tiny_resnet,
+    "vgg16": tiny.save_tiny_vgg,
+    "vit_base_patch16_224": tiny.save_tiny_vit,
+    "efficientnet_lite0": tiny.save_tiny_resnet,  # the form with stages is exported as it is
 }
 
 
@@ -51,7 +52,9 @@ def saved_model(recipe: Recipe, folders: Mapping[str, Path], out: Path) -> Path:
     fusion: LinearFusion | None = None
     branch: Any = getattr(recipe, "image", None)
     if branch is not None:
-        encoder = create_image_encoder(SMALL.get(branch.encoder, branch.encoder))
+        save = SMALL.get(branch.encoder)
+        source = save(out.with_name("image-encoder")) if save else branch.encoder
+        encoder = create_image_encoder(str(source))
         image = classifier(encoder, recipe, branch)
     branch = getattr(recipe, "caption", None)
     if isinstance(recipe, DistillationConfig):

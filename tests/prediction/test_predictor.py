@@ -30,12 +30,18 @@ def values(prediction: Prediction) -> np.ndarray:
     return np.array([item.distribution.values for item in prediction])
 
 
-def test_an_image_may_be_a_path_bytes_or_a_pillow_image(
+def test_an_image_may_be_a_path_bytes_a_pillow_image_or_an_array(
     predictor: ModelPredictor, picture: Path
 ) -> None:
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("RGB"))
     expected = values(predictor.predict(picture))
-    for image in (str(picture), picture.read_bytes(), Image.open(picture)):
-        np.testing.assert_allclose(values(predictor.predict(image)), expected, atol=1e-5)
+    for source in (str(picture), picture.read_bytes(), Image.open(picture), pixels):
+        np.testing.assert_allclose(values(predictor.predict(source)), expected, atol=1e-5)
+    np.testing.assert_allclose(values(predictor.predict(pixels / 255)), expected, atol=1e-2)
+    np.testing.assert_allclose(
+        predictor.predict_proba(images=[pixels], culture="arabic")[0], expected[0], atol=1e-5
+    )
 
 
 def test_a_string_is_one_culture_and_none_means_all(predictor: ModelPredictor) -> None:

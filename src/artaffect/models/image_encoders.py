@@ -243,33 +243,6 @@ IMAGE_ENCODERS: dict[str, ImageEncoderSpec] = {
     "vit_base_patch16_224": ImageEncoderSpec(768, "transformers", "google/vit-base-patch16-224"),
 }
 
-# Small untrained relatives of the paper's three encoders, for quick tests of a whole training.
-_UNTRAINED: dict[str, dict[str, Any]] = {
-    "tiny_resnet": {
-        "family": "transformers",
-        "config": {
-            "model_type": "resnet",
-            "embedding_size": 32,
-            "hidden_sizes": [32, 64, 128],
-            "depths": [1, 1, 1],
-            "layer_type": "basic",
-        },
-    },
-    "tiny_vgg": {"family": "vgg16", "divisor": 16},
-    "tiny_vit": {
-        "family": "transformers",
-        "config": {
-            "model_type": "vit",
-            "hidden_size": 96,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 4,
-            "intermediate_size": 192,
-            "image_size": 64,
-            "patch_size": 8,
-        },
-    },
-}
-
 
 def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
     """An encoder with its pretrained weights, in evaluation mode.
@@ -284,8 +257,6 @@ def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
     """
     if name in IMAGE_ENCODERS:
         return _FAMILIES[IMAGE_ENCODERS[name].family].pretrained(IMAGE_ENCODERS[name].source)
-    if name in _UNTRAINED:
-        return _untrained(name)
     if name.startswith("timm:"):
         return TimmImageEncoder.pretrained(name.removeprefix("timm:"))
     if not hub.is_folder_or_hub_name(name):
@@ -294,14 +265,6 @@ def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
     if (config or {}).get("architecture") == "vgg16":  # the name in timm's copies
         return Vgg16Encoder.pretrained(name)
     return TransformersImageEncoder.pretrained(name)
-
-
-def _untrained(name: str) -> ImageEncoder:
-    architecture = _UNTRAINED[name]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        family = _FAMILIES[architecture["family"]]
-        return family(architecture, ImagePreprocessing(size=64, fit="stretch")).eval()
 
 
 def build_image_encoder(settings: Mapping[str, Any]) -> ImageEncoder:

@@ -232,7 +232,6 @@ def describe_fusion(fusion: LinearFusion, cultures: Sequence[str]) -> dict[str, 
     """The weights of a fusion under readable names: culture → source → weight."""
     weight = fusion.weight.detach()
     names = ["any", *cultures] if len(weight) > 1 else ["all"]
-    sources = getattr(fusion, "sources", ("image", "caption"))
     return {
         "form": fusion.form,
         "weights": {
