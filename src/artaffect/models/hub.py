@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from artaffect.errors import EncoderUnavailableError, ModelFolderError
-from artaffect.models.folder import CHECKSUMS, GRAPHS, TOKENIZER, WEIGHTS, check_folder
+from artaffect.models.folder import (
+    CHECKSUMS,
+    GRAPHS,
+    TOKENIZER,
+    TRAINING_LOG,
+    WEIGHTS,
+    check_folder,
+)
 from artaffect.runtime import atomic_folder
 
 T = TypeVar("T")
 
 _FILES = (
-    "README.md", "config.json", "metrics.json", CHECKSUMS, TOKENIZER, WEIGHTS, *GRAPHS.values()
+    *("README.md", "config.json", "metrics.json", TRAINING_LOG),
+    *(CHECKSUMS, TOKENIZER, WEIGHTS, *GRAPHS.values()),
 )  # fmt: skip
 
 
