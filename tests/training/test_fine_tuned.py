@@ -124,7 +124,7 @@ def test_both_are_combined_on_paintings_that_neither_saw(
         culture="embedding",
     )
     scores = trained(sample_table, config, tmp_path / "run")
-    assert {"image", "caption", "both", "both, culture not told"} < set(scores)
+    assert {"image", "caption", "both", "both_without_culture"} < set(scores)
     model = load_model(tmp_path / "run")
     assert model.fusion is not None and model.fusion.form == form
     assert model.image is not None and model.image.head.embedding is not None
