@@ -112,7 +112,7 @@ def test_one_culture_needs_no_culture_head(
     trained = train_compact(TrainingData.of(english), tiny_config, n_resamples=5)
     assert trained.model.cultures == ("english",)
     assert trained.model.image.head.deviation is None
-    assert "both, culture not told" not in trained.evaluation.models
+    assert "both_without_culture" not in trained.evaluation.models
 
 
 def test_what_cannot_be_trained_is_refused_before_the_work(
