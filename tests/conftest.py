@@ -43,7 +43,7 @@ def real_data() -> Path:
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seventy-two synthetic paintings with their captions."""
     folder = tmp_path_factory.mktemp("sample") / "data"
-    write_sample(folder, paintings=72)
+    write_sample(folder, artworks=72)
     return folder
 
 

@@ -5,14 +5,14 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import InputError
+from artaffect.errors import InputError, InputTypeError
 from artaffect.runtime import as_path
 
 if TYPE_CHECKING:
     from artaffect.config import Recipe
+    from artaffect.data.annotations import AnnotationTable
     from artaffect.data.preprocessing import ImageSource
     from artaffect.data.splits import Overlap
     from artaffect.explain.explainer import Explanation
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from artaffect.training.reproduction import Reproduction
 
 PathLike = str | os.PathLike[str]
-Table = AnnotationTable | PathLike
+Table: TypeAlias = "AnnotationTable | PathLike"
 """A table, or the Parquet file that holds one."""
 
 
@@ -207,8 +207,8 @@ def reproduce(
 
     folder = as_path(out, "out")
     if table is None and not quick:
-        raise InputError("reproduce needs a table; with quick it can use synthetic data")
-    annotations = _synthetic_table(folder / "data") if table is None else _table(table)
+        raise InputError("reproduce needs a table (--data); with quick it can use synthetic data")
+    annotations = reproduction.synthetic_table(folder / "data") if table is None else _table(table)
     return reproduction.reproduce(annotations, folder, quick, _optional_path(cache, "cache"))
 
 
@@ -400,18 +400,23 @@ def list_encoders() -> list[dict[str, Any]]:
     ]
 
 
-def _table(table: Table) -> AnnotationTable:
-    return (
-        table
-        if isinstance(table, AnnotationTable)
-        else AnnotationTable.load(as_path(table, "table"))
-    )
+def _table(table: Table) -> "AnnotationTable":
+    from artaffect.data.annotations import AnnotationTable
+
+    if isinstance(table, AnnotationTable):
+        return table
+    if not isinstance(table, str | os.PathLike):
+        raise InputTypeError(
+            f"table must be an AnnotationTable or the path of one, got {type(table).__name__}"
+        )
+    return AnnotationTable.load(table)
 
 
 def _name(table: Table) -> str:
-    if not isinstance(table, AnnotationTable):
-        return as_path(table, "table").stem
-    return Path(str(table.provenance.get("source", "table"))).stem
+    source = (
+        table if isinstance(table, str | os.PathLike) else table.provenance.get("source", "table")
+    )
+    return Path(source).stem
 
 
 def _optional_path(value: PathLike | None, name: str) -> Path | None:
@@ -452,14 +457,3 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         else:  # strings, numbers, booleans and lists are written alike in JSON and TOML
             plain = list(value) if isinstance(value, tuple) else value
             yield f"{prefix}{key}", json.dumps(plain, default=os.fspath)
-
-
-def _synthetic_table(folder: Path) -> AnnotationTable:
-    """The same artworks and captions each time, so that an interrupted reproduction resumes."""
-    from artaffect.data.readers.artelingo import read_artelingo
-
-    saved = folder / "annotations.parquet"
-    if not saved.is_file():
-        csv = write_sample(folder, 240, overwrite=True)
-        read_artelingo(csv, folder / "wikiart").save(saved)
-    return AnnotationTable.load(saved)

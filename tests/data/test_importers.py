@@ -162,7 +162,7 @@ def test_rows_without_an_image_are_kept_on_request(tmp_path: Path, images: Path)
     table = read_artelingo(file, images, keep_unpictured=True)
     report = report_of(table)
     assert table.strings("image") == ["Baroque/a.jpg", None]
-    assert (report.unpictured_rows, report.unpictured_artworks) == (1, 1)
+    assert (report.rows_without_image, report.artworks_without_image) == (1, 1)
     without = read_artelingo(file, None, keep_unpictured=True)
     assert without.strings("image") == [None, None]
 

@@ -118,7 +118,7 @@ def test_counts_match_a_direct_count(sample_table: AnnotationTable) -> None:
     statistics = describe_table(sample_table)
     rows = list(sample_table)
     assert statistics.annotations == len(rows)
-    assert statistics.images == len({r.artwork_id for r in rows}) == statistics.pictured
+    assert statistics.images == len({r.artwork_id for r in rows}) == statistics.with_image
     assert statistics.languages == {
         c: sum(r.language == c for r in rows) for c in statistics.languages
     }

@@ -22,6 +22,7 @@ from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
 from artaffect.prediction.predictor import PredictionInput, load_predictor
 from artaffect.prediction.torch import TorchPredictor
+from tests import tiny
 from tests.absent import run_without
 from tests.conftest import Command
 
@@ -35,11 +36,16 @@ FAMILIES = [
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_heatmap_finds_the_region_that_the_score_depends_on(name: str) -> None:
-    encoder = create_image_encoder(name).requires_grad_(False)
-    if (
-        name == "tiny_vgg"
-    ):  # the receptive field of its last layer is 212 pixels: all of a small image
+def test_a_heatmap_finds_the_region_that_the_score_depends_on(name: str, tmp_path: Path) -> None:
+    save = {
+        "tiny_resnet": tiny.save_tiny_resnet,
+        "tiny_vgg": tiny.save_tiny_vgg,
+        "tiny_vit": tiny.save_tiny_vit,
+    }.get(name)
+    encoder = create_image_encoder(str(save(tmp_path / name)) if save else name)
+    encoder.requires_grad_(False)
+    # the receptive field of the last layer of VGG is 212 pixels: all of a small image
+    if name == "tiny_vgg":
         encoder.preprocessing = replace(encoder.preprocessing, size=224)
     size = encoder.preprocessing.size
     generator = torch.Generator().manual_seed(0)

@@ -202,6 +202,7 @@ def test_results_are_readable() -> None:
     result = evaluate({"<b>": ANSWERS}, EMOTIONS, CULTURES, ARTWORKS, n_resamples=5)
     assert repr(result).startswith("EvaluationResult: 400 rows of 40 artworks")
     assert f"{result['<b>'].accuracy:.3f}" in repr(result)
+    assert repr(result["<b>"]).splitlines()[2].startswith("overall")
     html = result._repr_html_()
     assert "&lt;b&gt;" in html and "<b>" not in html and '<th scope="col">macro-F1</th>' in html
     assert repr(Estimate(0.5, 0.4, 0.6)) == "Estimate(0.5000 [0.4000, 0.6000])"

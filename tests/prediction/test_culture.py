@@ -66,6 +66,7 @@ def test_two_runs_are_scored_on_the_same_rows(
     assert list(both.models) == [first, second] and both.baseline is not None
     difference = both.comparison(second, first).by_group.overall
     assert all(estimate.value == 0 for estimate in difference.values())
+    assert repr(report).startswith("CultureReport: sample, split test, 132 rows of 11 artworks")
     run = report.runs[0]
     assert set(run.calibration) == {"image", "caption", "both"}
     temperatures = run.calibration["both"].temperatures

@@ -13,8 +13,8 @@ VAGUE = {"found", "said", "asked", "mine", "whose"}
 """Words that say how a value was obtained, not what it is."""
 FOREIGN = ("picture", "painting", "habit")
 """Words for which the field has a standard term: image, artwork, prior."""
-ALLOWED = {"painting_styles", "PAINTING_STYLES"}
-"""The sample's painting styles, and the columns and options that users know."""
+ALLOWED = {"keep_unpictured"}
+"""What users know: the option of the readers."""
 
 
 def names_bound_in(tree: ast.AST) -> Iterator[str]:

@@ -69,7 +69,7 @@ def test_a_new_form_trains_saves_loads_and_is_reported(
     assert described["form"] == shared_weight
     weights = described["weights"]["arabic"]
     assert weights["image"] == weights["caption"] == pytest.approx(float(weight[1, 0]))
-    assert f"combination: {shared_weight}" in (run / "README.md").read_text("utf-8")
+    assert f"Combination: {shared_weight}" in (run / "README.md").read_text("utf-8")
     assert "<html" in (run / "report.html").read_text("utf-8")
 
     predictor = load_predictor(run)

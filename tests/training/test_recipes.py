@@ -116,7 +116,7 @@ def test_with_one_culture_there_is_no_culture_head(
     trained = train_separate(TrainingData.from_table(english), tiny_config, n_resamples=5)
     assert trained.model.cultures == ("english",)
     assert trained.model.image.head.deviation is None
-    assert "both, culture not told" not in trained.evaluation.models
+    assert "both_without_culture" not in trained.evaluation.models
 
 
 def test_what_cannot_be_trained_is_refused_before_the_work_begins(

@@ -144,8 +144,13 @@ def test_both_are_combined_on_artworks_that_neither_has_seen(
         held_out=0.2,
         culture="embedding",
     )
+<<<<<<< HEAD:tests/training/test_sources.py
     scores = scores_of_run(sample_table, config, tmp_path / "run")
-    assert {"image", "caption", "both", "both, culture not told"} < set(scores)
+    assert {"image", "caption", "both", "both_without_culture"} < set(scores)
+=======
+    scores = trained(sample_table, config, tmp_path / "run")
+    assert {"image", "caption", "both", "both_without_culture"} < set(scores)
+>>>>>>> report:tests/training/test_fine_tuned.py
     model = load_model(tmp_path / "run")
     assert model.fusion is not None and model.fusion.form == form
     assert model.image is not None and model.image.head.embedding is not None
@@ -238,14 +243,14 @@ def test_a_student_learns_from_its_teacher(
     student = CaptionSourceConfig(encoder="teacher", training="fine-tuned", depth=1, train=TRAIN)
     config = DistillationConfig(teacher=caption, student=student)
     result = train_run(sample_table, config, tmp_path / "run")
-    assert set(result.models) == {"teacher", "student", "student_not_distilled"}
+    assert set(result.models) == {"teacher", "student", "student_alone"}
     assert result.baseline is not None and result.detailed == "student"
     assert [(c.first, c.second) for c in result.comparisons] == [
         ("student", "teacher"),
-        ("student", "student_not_distilled"),
+        ("student", "student_alone"),
     ]
     sizes = result.extra["size_and_speed"]
-    assert sizes["student"]["million_weights"] == sizes["student_not_distilled"]["million_weights"]
+    assert sizes["student"]["million_weights"] == sizes["student_alone"]["million_weights"]
     assert all(entry["milliseconds_per_caption"] > 0 for entry in sizes.values())
     histories = read_histories(tmp_path / "run")
     assert set(histories) == {"teacher", "student", "student_alone"}

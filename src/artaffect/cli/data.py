@@ -120,7 +120,7 @@ def _print_statistics(table: AnnotationTable, as_json: bool = False) -> None:
         return
     counts = Table("what", "count", title="annotations", title_justify="left")
     counts.add_row("images", f"{statistics.images:,}")
-    counts.add_row("images in the folder", f"{statistics.pictured:,}")
+    counts.add_row("images in the folder", f"{statistics.with_image:,}")
     counts.add_row("annotations", f"{statistics.annotations:,}")
     counts.add_row("annotations / image", f"{statistics.annotations_per_image:.2f}")
     counts.add_row("emotions", f"{statistics.emotions}")
@@ -170,8 +170,9 @@ def overlap(
 
 def sample(
     out: Annotated[Path, typer.Option(help="The folder to create.")],
-    paintings: Annotated[
-        int | None, typer.Option(min=36, help="Number of paintings; 480 or 1658 by default.")
+    artworks: Annotated[
+        int | None,
+        typer.Option("--paintings", min=36, help="Number of paintings; 480 or 1658 by default."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Another seed makes other paintings.")] = 0,
     layout: Annotated[
@@ -189,11 +190,11 @@ def sample(
     from artaffect.runtime import say
 
     if layout in MORE_LAYOUTS:
-        MORE_LAYOUTS[layout](out, paintings, rows, seed, overwrite)
+        MORE_LAYOUTS[layout](out, artworks, rows, seed, overwrite)
         return
     if layout != "artelingo":
         raise UnknownNameError("layout", layout, ["artelingo", *MORE_LAYOUTS])
-    file = write_sample(out, paintings or 480, seed, overwrite, captions=captions)
+    file = write_sample(out, artworks or 480, seed, overwrite, captions=captions)
     say(f"synthetic data: {file}; description and best possible scores: {out / 'SYNTHETIC.md'}")
     say(f"next: artaffect import artelingo {file} --images {out / 'wikiart'} --out sample.parquet")
 

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+SYNTHETIC = "SYNTHETIC.md"
+"""A file with this name beside a data set says that the data are synthetic."""
+
+
 @dataclass(frozen=True)
 class Annotation:
     """One row of a table."""
@@ -64,8 +68,8 @@ class ImportReport:
     kept: int
     dropped: Mapping[str, int]
     """Rows by reason; reasons that never applied are left out."""
-    unpictured_rows: int = 0
-    unpictured_artworks: int = 0
+    rows_without_image: int = 0
+    artworks_without_image: int = 0
     """Kept without an image at the caller's request."""
     missing_artworks: int = 0
     unreadable_artworks: int = 0
@@ -101,10 +105,10 @@ class ImportReport:
                 f"  paintings without an image: {self.missing_artworks:,}, "
                 f"with an unreadable image: {self.unreadable_artworks:,}"
             )
-        if self.unpictured_rows:
+        if self.rows_without_image:
             lines.append(
-                f"  kept without an image: {self.unpictured_rows:,} rows "
-                f"of {self.unpictured_artworks:,} paintings"
+                f"  kept without an image: {self.rows_without_image:,} rows "
+                f"of {self.artworks_without_image:,} paintings"
             )
         if self.leaking_artworks:
             lines.append(

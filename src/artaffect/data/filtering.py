@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artaffect.data.annotations import SCHEMA, AnnotationTable, ImportReport
+from artaffect.data.annotations import SCHEMA, SYNTHETIC, AnnotationTable, ImportReport
 from artaffect.data.images import ImageStore, is_plain_name
 from artaffect.data.readers.csv import SourceRows
 from artaffect.data.splits import SPLITS
@@ -121,6 +121,8 @@ def import_rows(
         "sha256": file_digest(path) if path.is_file() else None,
         "images": str(store.root.resolve()) if store else None,
     }
+    if any((folder / SYNTHETIC).is_file() for folder in path.resolve().parents[:2]):
+        provenance["synthetic"] = True  # every number that comes from these rows says so
     table = AnnotationTable(_to_rows(columns, np.flatnonzero(reasons < 0)), provenance)
     report = _report(str(path), columns, reasons, table)
     if not len(table):
@@ -170,14 +172,14 @@ def name_artworks(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.nd
 
     Names are in Unicode's form NFC, so that copies of a data set agree on the artworks' ids.
     """
-    style, painting = columns.clean("art_style", _plain), columns.clean("painting", _plain)
-    is_unsafe = (style.codes < 0) | (painting.codes < 0)
-    width = len(painting.names) + 1
-    keys, codes = np.unique(style.codes * width + painting.codes, return_inverse=True)
+    style, name = columns.clean("art_style", _plain), columns.clean("painting", _plain)
+    is_unsafe = (style.codes < 0) | (name.codes < 0)
+    width = len(name.names) + 1
+    keys, codes = np.unique(style.codes * width + name.codes, return_inverse=True)
     pairs = np.full(len(keys), None, object)
     for position, (s, p) in enumerate(zip(keys // width, keys % width, strict=True)):
         if s >= 0 and p < width - 1:  # an unsafe name has the code -1, which wraps around
-            pairs[position] = (str(style.names[s]), str(painting.names[p]))
+            pairs[position] = (str(style.names[s]), str(name.names[p]))
     columns = columns.adding(art_style=style, artwork=Labels(pairs, codes))
     return columns, _drop(reasons, "unsafe painting name", is_unsafe)
 
@@ -268,8 +270,8 @@ def _report(
         read=len(reasons) + len(columns.source.malformed),
         kept=len(table),
         dropped={r: int(n) for r, n in zip(REASONS, counts, strict=True) if n},
-        unpictured_rows=int((images < 0).sum()),
-        unpictured_artworks=len(np.unique(artworks[images < 0])),
+        rows_without_image=int((images < 0).sum()),
+        artworks_without_image=len(np.unique(artworks[images < 0])),
         missing_artworks=n_missing,
         unreadable_artworks=n_faults - n_missing,
         leaking_artworks=_count_leaking(artworks, table.codes("split")[1]),

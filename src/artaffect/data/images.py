@@ -35,13 +35,13 @@ class ImageStore:
         if not self.root.is_dir():
             raise TableError(f"{self.root}: no such folder of images")
 
-    def find(self, art_style: str, painting: str) -> str | None:
+    def find(self, art_style: str, name: str) -> str | None:
         """The path of an image relative to the root, or None if there is no image."""
-        if not (is_plain_name(art_style) and is_plain_name(painting)):
-            raise ValueError(f"unsafe name {art_style!r}/{painting!r}")
+        if not (is_plain_name(art_style) and is_plain_name(name)):
+            raise ValueError(f"unsafe name {art_style!r}/{name!r}")
         for folder in _unicode_forms(art_style):
             names = self._names(folder)
-            for stem in _unicode_forms(painting):
+            for stem in _unicode_forms(name):
                 for suffix in SUFFIXES:
                     if stem + suffix in names:
                         return f"{folder}/{stem}{suffix}"

@@ -15,7 +15,7 @@ class TableStatistics:
 
     images: int
     """Artworks, with or without an image."""
-    pictured: int
+    with_image: int
     """Artworks with an image."""
     annotations: int
     emotions: int
@@ -43,7 +43,7 @@ def describe_table(table: AnnotationTable) -> TableStatistics:
     n_artworks = len(np.unique(artworks))
     return TableStatistics(
         images=n_artworks,
-        pictured=len(np.unique(artworks[images >= 0])),
+        with_image=len(np.unique(artworks[images >= 0])),
         annotations=len(table),
         emotions=len(np.unique(emotions)),
         languages=_tally(table, "language"),

@@ -73,8 +73,8 @@ class GroupScores:
         return metrics[name]
 
 
-@dataclass(frozen=True)
-class ModelScores(ByGroup[GroupScores]):
+@dataclass(frozen=True, repr=False)
+class ModelScores(Displayed, ByGroup[GroupScores]):
     """A model's scores: attributes are those of all rows, items those of each culture."""
 
     overall: GroupScores
@@ -94,6 +94,18 @@ class ModelScores(ByGroup[GroupScores]):
         if name.startswith("_") or "overall" not in vars(self):
             raise AttributeError(name)
         return getattr(self.overall, name)
+
+    def _table(self) -> Table:
+        rows = [
+            [
+                culture or "overall",
+                f"{scores.support:,}",
+                *map("{:.3f}".format, scores.metrics.values()),
+            ]
+            for culture, scores in self.groups()
+        ]
+        header = ["culture", "rows", *(METRICS[name].heading for name in self.overall.metrics)]
+        return "ModelScores", header, rows
 
 
 @dataclass(frozen=True)

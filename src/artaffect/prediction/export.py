@@ -23,7 +23,7 @@ from torch.export import Dim
 
 from artaffect.errors import ExportError
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.folder import CHECKSUMS, GRAPHS, TOKENIZER, write_checksums
+from artaffect.models.folder import CHECKSUMS, GRAPHS, TOKENIZER, TRAINING_LOG, write_checksums
 from artaffect.models.hub import resolve_run
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.prediction.onnx import OnnxPredictor
@@ -76,7 +76,7 @@ def export_onnx(
     original.device = torch.device("cpu")
     with atomic_folder(target, CHECKSUMS, overwrite) as folder:
         _write_graphs(model, folder, int8)
-        for name in ("metrics.json", TOKENIZER):
+        for name in ("metrics.json", TRAINING_LOG, TOKENIZER):
             if (source / name).is_file():
                 shutil.copy(source / name, folder / name)
         config = json.loads((source / "config.json").read_text("utf-8"))
@@ -89,6 +89,7 @@ def export_onnx(
         config["export"] = {"engine": "onnx", "int8": int8, **asdict(difference)}
         _write_texts(folder, config, source, int8)
         write_checksums(folder)
+    _logger.info(f"model folder: {target}; predictions differ from {source} {difference}")
     return difference
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from artaffect.metrics.agreement import Agreement
 from artaffect.metrics.bootstrap import Estimate
+from artaffect.metrics.display import Displayed, Table
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import (
     ByGroup,
@@ -100,8 +101,8 @@ class ArtworkSummary:
     """Culture → the first run's distribution from the image alone."""
 
 
-@dataclass(frozen=True)
-class CultureReport:
+@dataclass(frozen=True, repr=False)
+class CultureReport(Displayed):
     """Everything that ``artaffect report`` shows."""
 
     table: str
@@ -119,6 +120,18 @@ class CultureReport:
     """For each input that all runs take, the runs side by side."""
     runs: Sequence[RunScores]
     divisive_artworks: Sequence[ArtworkSummary]
+
+    def _table(self) -> Table:
+        caption = (
+            f"CultureReport: {self.table}, split {self.split}, {self.rows:,} rows of "
+            f"{self.artworks:,} artworks"
+        )
+        scores = [(run, run.evaluation[run.best_input]) for run in self.runs]
+        rows = [
+            [run.name, run.best_input, f"{s.accuracy:.3f}", f"{s.log_loss:.3f}"]
+            for run, s in scores
+        ]
+        return caption, ["run", "input", "accuracy", "log-loss"], rows
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

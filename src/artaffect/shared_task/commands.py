@@ -79,13 +79,13 @@ def register(
 
 
 def sample_artemotion28(
-    out: Path, paintings: int | None, rows: int, seed: int, overwrite: bool
+    out: Path, artworks: int | None, rows: int, seed: int, overwrite: bool
 ) -> None:
     """Write the layout ``artemotion28`` of ``artaffect sample``."""
     from artaffect.runtime import say
     from artaffect.shared_task.sample import N_ARTWORKS, write_artemotion28
 
-    file = write_artemotion28(out, paintings or N_ARTWORKS, rows, seed, overwrite)
+    file = write_artemotion28(out, artworks or N_ARTWORKS, rows, seed, overwrite)
     say(f"synthetic data: {file}")
     say(f"next: artaffect import artemotion28 {file} --images {out / 'images'} --out a28.parquet")
 

@@ -11,6 +11,8 @@ import torch
 
 from artaffect.config import Recipe, load_recipe
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.readers.artelingo import read_artelingo
+from artaffect.data.sample.write import write_sample
 from artaffect.features import extract_arrays
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import load_model
@@ -129,6 +131,15 @@ def reproduce(
     notes = [_QUICK_NOTE] * quick + [_SYNTHETIC_NOTE] * bool(table.provenance.get("synthetic"))
     _save(result, out, IMAGE_MODELS[best][0], notes)
     return result
+
+
+def synthetic_table(folder: Path) -> AnnotationTable:
+    """The same artworks and captions each time, so that an interrupted reproduction resumes."""
+    saved = folder / "annotations.parquet"
+    if not saved.is_file():
+        csv = write_sample(folder, 240, overwrite=True)
+        read_artelingo(csv, folder / "wikiart").save(saved)
+    return AnnotationTable.load(saved)
 
 
 def save_quick_encoders(folder: Path) -> dict[str, Path]:

@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from artaffect import __version__
 from artaffect.config import DistillationConfig, JointConfig, Recipe, SeparateConfig
 from artaffect.data.annotations import AnnotationTable
@@ -60,10 +62,21 @@ def train_run(
         if not _has_checkpoint(work):  # nothing to resume from
             shutil.rmtree(work, ignore_errors=True)
     protocol = {**trained.evaluation.protocol, "chosen_on_this_split": True}
-    result = replace(trained.evaluation, protocol=protocol)
-    if not is_main_process():
-        return result
-    model = trained.model
+    if table.provenance.get("synthetic"):
+        protocol["synthetic"] = True
+    trained = replace(trained, evaluation=replace(trained.evaluation, protocol=protocol))
+    if is_main_process():
+        _save(trained, table, config, out, overwrite)
+        shutil.rmtree(work, ignore_errors=True)
+    PartialState().wait_for_everyone()  # every process may open the folder afterwards
+    return trained.evaluation
+
+
+def _save(
+    trained: TrainedModel, table: AnnotationTable, config: Recipe, out: Path, overwrite: bool
+) -> None:
+    """Write the model folder with its model card and report."""
+    model, result = trained.model, trained.evaluation
     description = {
         "version": __version__,
         "cultures": list(model.cultures),
@@ -83,8 +96,6 @@ def train_run(
         title = f"artaffect: {out.name}"
         save_report(result, folder / "report.html", title, training_log=trained.histories)
         write_checksums(folder)
-    shutil.rmtree(work, ignore_errors=True)
-    return result
 
 
 def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path | None) -> Path:

@@ -102,8 +102,8 @@ def _text(column: pa.Array, class_names: list[str] | None) -> pa.Array:
 
 
 def _write_images(batch: pa.RecordBatch, images: Path, written: set[tuple[str, str]]) -> None:
-    styles, paintings = batch["art_style"].to_pylist(), batch["painting"].to_pylist()
-    for row, pair in enumerate(zip(styles, paintings, strict=True)):
+    styles, names = batch["art_style"].to_pylist(), batch["painting"].to_pylist()
+    for row, pair in enumerate(zip(styles, names, strict=True)):
         if pair in written or not all(is_plain_name(str(part)) for part in pair):
             continue
         data = (batch["image"][row].as_py() or {}).get("bytes")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from artaffect.data.annotations import SYNTHETIC
 from artaffect.data.sample import generative_model as model
 from artaffect.data.sample.generative_model import CAPTION_KINDS, CULTURES
 from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
@@ -17,7 +18,7 @@ from artaffect.data.sample.scenes import SCENES
 from artaffect.labels import EMOTIONS
 from artaffect.runtime import as_path, atomic_folder, track
 
-MARKER = "SYNTHETIC.md"
+MARKER = SYNTHETIC
 CAPTIONS_PER_CULTURE = 4
 _SPLITS = {"train": 0.7, "val": 0.15, "test": 0.15}
 
@@ -36,7 +37,7 @@ class _Artwork:
 
 def write_sample(
     out: str | PathLike[str],
-    paintings: int = 480,
+    artworks: int = 480,
     seed: int = 0,
     overwrite: bool = False,
     culture_strength: float = 1.0,
@@ -45,7 +46,7 @@ def write_sample(
     """Write ``artelingo_release_lite.csv``, ``wikiart/`` and ``SYNTHETIC.md`` under ``out``.
 
     Args:
-        paintings: at least 36, so that every scene occurs in every palette.
+        artworks: at least 36, so that every scene occurs in every palette.
         culture_strength: see :func:`artaffect.data.sample.generative_model.feelings`.
         captions: the number for each culture and painting, at most 20.
 
@@ -57,17 +58,17 @@ def write_sample(
     """
     out = as_path(out, "out")
     rng = np.random.default_rng(seed)
-    artworks = _plan(paintings, rng)
+    plan = _plan(artworks, rng)
     with atomic_folder(out, MARKER, overwrite) as folder:
-        for artwork in track(artworks, "painting", len(artworks)):
+        for artwork in track(plan, "painting", len(plan)):
             image = folder / "wikiart" / artwork.style / f"{artwork.name}.jpg"
             image.parent.mkdir(parents=True, exist_ok=True)
             paint(artwork.scene, artwork.palette, artwork.style, rng).save(image, quality=88)
         with (folder / _FILE).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(_COLUMNS)
-            writer.writerows(_rows(artworks, culture_strength, captions, rng))
-        explanation = _explanation(paintings, seed, culture_strength, captions)
+            writer.writerows(_rows(plan, culture_strength, captions, rng))
+        explanation = _explanation(artworks, seed, culture_strength, captions)
         (folder / MARKER).write_text(explanation, "utf-8")
     return out / _FILE
 
@@ -81,15 +82,15 @@ def write_new_artwork(path: str | PathLike[str], seed: int = 2024) -> Path:
     return path
 
 
-def _plan(paintings: int, rng: np.random.Generator) -> list[_Artwork]:
+def _plan(artworks: int, rng: np.random.Generator) -> list[_Artwork]:
     """Every scene in every palette equally often, with a random style and split."""
     kinds = [(scene, palette) for scene in SCENES for palette in PALETTES]
     styles = list(STYLES)
-    splits = np.repeat(list(_SPLITS), [round(share * paintings) for share in _SPLITS.values()])
-    splits = np.resize(splits, paintings)
+    splits = np.repeat(list(_SPLITS), [round(share * artworks) for share in _SPLITS.values()])
+    splits = np.resize(splits, artworks)
     rng.shuffle(splits)
     artworks = []
-    for number in range(paintings):
+    for number in range(artworks):
         scene, palette = kinds[number % len(kinds)]
         # names in WikiArt contain dots and parentheses too
         name = f"synthetic_{scene.replace(' ', '-')}-no.{number // len(kinds) + 1}({palette})"
@@ -140,7 +141,7 @@ def _captions(texts: dict[str, Any], scene: str, cue: str, kind: str) -> list[st
     return [f"{caption[0].upper()}{caption[1:]}" for caption in captions]
 
 
-def _explanation(paintings: int, seed: int, culture_strength: float, captions: int) -> str:
+def _explanation(artworks: int, seed: int, culture_strength: float, captions: int) -> str:
     """The description of a sample, with the best scores that its generative model allows."""
     best = model.best_scores(culture_strength).items()
     differences = model.divergences(culture_strength).items()
@@ -148,7 +149,7 @@ def _explanation(paintings: int, seed: int, culture_strength: float, captions: i
         (files(__package__) / "description.md")
         .read_text("utf-8")
         .format(
-            paintings=paintings,
+            paintings=artworks,
             seed=seed,
             scenes=len(SCENES),
             palettes=len(PALETTES),

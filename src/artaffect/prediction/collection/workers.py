@@ -1,7 +1,9 @@
 """The workers of a collection: processes on this machine, or on a Ray cluster, with the same code."""
 
+import contextlib
 import multiprocessing
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -9,6 +11,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, 
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -123,8 +126,10 @@ def work_locally(
         (run, plan, cultures, threads),
     )
     try:
-        for done in as_completed([pool.submit(_LocalProcess.work, {"shard": i}) for i in shards]):
-            yield done.result()
+        with _without_main_module():
+            jobs = [pool.submit(_LocalProcess.work, {"shard": i}) for i in shards]
+        for job in as_completed(jobs):
+            yield job.result()
     except BrokenProcessPool:
         raise ResourceError(
             "a worker process died, most likely from lack of memory: run the command again with fewer "
@@ -132,6 +137,20 @@ def work_locally(
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _without_main_module() -> Iterator[None]:
+    """Start processes that do not run the user's script again: they need nothing from it.
+
+    Without this, a script without ``if __name__ == "__main__"`` would start workers in its workers.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def work_on_ray(
