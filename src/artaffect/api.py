@@ -1,8 +1,7 @@
 """What a user does with artaffect, one function for each task. The command line calls these functions."""
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -57,10 +56,10 @@ def train(
         ConfigError: a setting is unknown or out of range, or ``out`` holds another training.
         OutputExistsError: ``out`` exists.
     """
-    from artaffect.training.run import train_run
+    from artaffect.training.run import resolve_recipe, train_run
 
     folder = as_path(out, "out")
-    config = _recipe(recipe, settings)
+    config = resolve_recipe(recipe, settings)
     train_run(_table(table), config, folder, _optional_path(cache, "cache"), overwrite)
     return load_predictor(folder)
 
@@ -180,18 +179,19 @@ def train_culture_models(
         The four model folders, the one without culture first.
     """
     from artaffect.training import cultures
+    from artaffect.training.run import overrides_from
 
     return cultures.train_culture_models(
         _table(table),
         recipe,
-        _overrides(settings),
+        overrides_from(settings),
         as_path(out, "out"),
         _optional_path(cache, "cache"),
     )
 
 
 def reproduce(
-    table: Table | None, out: PathLike, quick: bool = False, *, cache: PathLike | None = None
+    table: "Table | None", out: PathLike, quick: bool = False, *, cache: PathLike | None = None
 ) -> "Reproduction":
     """Train and score the models of the MVIP 2024 paper beside the recipe ``compact``.
 
@@ -243,7 +243,7 @@ def explain_prediction(
     cultures: str | Sequence[str] | None = None,
     *,
     emotion: "str | Emotion | None" = None,
-    table: Table | None = None,
+    table: "Table | None" = None,
     out: PathLike | None = None,
     cache: PathLike | None = None,
 ) -> "Explanation":
@@ -431,29 +431,3 @@ def _several(values: Any, name: str) -> list[Any]:
     if not items:
         raise InputError(f"{name} is empty: give at least one, or leave it out")
     return items
-
-
-def _recipe(recipe: Any, settings: Mapping[str, Any] | Sequence[str] | None) -> "Recipe":
-    from artaffect.config import Recipe, load_recipe
-
-    if not isinstance(recipe, Recipe):
-        return load_recipe(os.fspath(recipe), Recipe, _overrides(settings))
-    if settings:
-        raise InputError("settings change a recipe given by name or file; change the object itself")
-    return recipe
-
-
-def _overrides(settings: Mapping[str, Any] | Sequence[str] | None) -> list[str]:
-    """Settings as ``key.path=value``, whose values are TOML."""
-    if settings is None or not isinstance(settings, Mapping):
-        return list(settings or ())
-    return [f"{key}={value}" for key, value in _flat(settings)]
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:  # strings, numbers, booleans and lists are written alike in JSON and TOML
-            plain = list(value) if isinstance(value, tuple) else value
-            yield f"{prefix}{key}", json.dumps(plain, default=os.fspath)

@@ -144,13 +144,8 @@ def test_both_are_combined_on_artworks_that_neither_has_seen(
         held_out=0.2,
         culture="embedding",
     )
-<<<<<<< HEAD:tests/training/test_sources.py
     scores = scores_of_run(sample_table, config, tmp_path / "run")
     assert {"image", "caption", "both", "both_without_culture"} < set(scores)
-=======
-    scores = trained(sample_table, config, tmp_path / "run")
-    assert {"image", "caption", "both", "both_without_culture"} < set(scores)
->>>>>>> report:tests/training/test_fine_tuned.py
     model = load_model(tmp_path / "run")
     assert model.fusion is not None and model.fusion.form == form
     assert model.image is not None and model.image.head.embedding is not None

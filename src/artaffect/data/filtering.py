@@ -116,7 +116,7 @@ def import_rows(
     reasons = np.full(source.size, -1, np.int8)
     for step in filter(None, steps):
         columns, reasons = step(columns, reasons)
-    provenance = {
+    provenance: dict[str, Any] = {
         "source": str(path.resolve()),
         "sha256": file_digest(path) if path.is_file() else None,
         "images": str(store.root.resolve()) if store else None,

@@ -2,8 +2,9 @@
 
 import json
 import logging
+import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from typing import Any
 from accelerate import PartialState
 
 from artaffect import __version__
-from artaffect.config import DistillationConfig, JointConfig, Recipe, SeparateConfig
+from artaffect.config import DistillationConfig, JointConfig, Recipe, SeparateConfig, load_recipe
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import ConfigError
+from artaffect.errors import ConfigError, InputError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
 from artaffect.models.folder import CHECKSUMS, read_config, write_checksums, write_histories
@@ -96,6 +97,31 @@ def _save(
         title = f"artaffect: {out.name}"
         save_report(result, folder / "report.html", title, training_log=trained.histories)
         write_checksums(folder)
+
+
+def resolve_recipe(recipe: Any, settings: Mapping[str, Any] | Sequence[str] | None) -> Recipe:
+    """The recipe of a name or a file, with changed settings; or a recipe object as it is."""
+    if not isinstance(recipe, Recipe):
+        return load_recipe(os.fspath(recipe), Recipe, overrides_from(settings))
+    if settings:
+        raise InputError("settings change a recipe given by name or file; change the object itself")
+    return recipe
+
+
+def overrides_from(settings: Mapping[str, Any] | Sequence[str] | None) -> list[str]:
+    """Settings as ``key.path=value``, whose values are TOML."""
+    if settings is None or not isinstance(settings, Mapping):
+        return list(settings or ())
+    return [f"{key}={value}" for key, value in _flat(settings)]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:  # strings, numbers, booleans and lists are written alike in JSON and TOML
+            plain = list(value) if isinstance(value, tuple) else value
+            yield f"{prefix}{key}", json.dumps(plain, default=os.fspath)
 
 
 def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path | None) -> Path:

@@ -89,14 +89,14 @@ def _plan(artworks: int, rng: np.random.Generator) -> list[_Artwork]:
     splits = np.repeat(list(_SPLITS), [round(share * artworks) for share in _SPLITS.values()])
     splits = np.resize(splits, artworks)
     rng.shuffle(splits)
-    artworks = []
+    plan = []
     for number in range(artworks):
         scene, palette = kinds[number % len(kinds)]
         # names in WikiArt contain dots and parentheses too
         name = f"synthetic_{scene.replace(' ', '-')}-no.{number // len(kinds) + 1}({palette})"
         style = styles[int(rng.integers(4))]
-        artworks.append(_Artwork(name, scene, palette, style, str(splits[number])))
-    return artworks
+        plan.append(_Artwork(name, scene, palette, style, str(splits[number])))
+    return plan
 
 
 def _rows(
