@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -46,7 +45,6 @@ def train(
         recipe: the name of a recipe, the path of a TOML file, or a recipe object.
         settings: changes to the recipe, such as ``{"seed": 1, "image.train.epochs": 20}``.
         cache: the folder of the feature cache; the user's cache folder by default.
-        overwrite: replace an older model folder.
 
     Returns:
         The predictor of the new folder; its scores on the validation split are its ``evaluation``.
@@ -60,7 +58,7 @@ def train(
 
     folder = as_path(out, "out")
     config = resolve_recipe(recipe, settings)
-    train_run(_table(table), config, folder, _optional_path(cache, "cache"), overwrite)
+    train_run(_table(table), config, folder, _cache(cache), overwrite)
     return load_predictor(folder)
 
 
@@ -88,7 +86,7 @@ def evaluate(
     from artaffect.reports.evaluation import save_metrics, save_report
 
     folder = resolve_run(run)
-    result = evaluate_run(folder, _table(table), split, _optional_path(cache, "cache"))
+    result = evaluate_run(folder, _table(table), split, _cache(cache))
     if out is not None:
         target = as_path(out, "out")
         save_metrics(result, target / "metrics.json")
@@ -115,8 +113,7 @@ def report(
         out: the folder to write.
         min_votes: votes that a culture needs on an artwork to be counted.
         artwork_pages: how many of the most divisive artworks get a page.
-        explanations: how many artworks the deletion test explains; 0 leaves it out, as does a
-            missing captum.
+        explanations: how many artworks the deletion test explains (extra ``explain``).
         embed_images: copy the images into the pages. Check that their licence allows it.
 
     Raises:
@@ -131,12 +128,9 @@ def report(
     annotations, source = _table(table), _name(table)
     folders = [resolve_run(run) for run in _several(runs, "runs")]
     options = ReportOptions(
-        split=split,
-        min_votes=min_votes,
-        top_k=artwork_pages,
-        explanations=explanations if find_spec("captum") else 0,
+        split, min_votes=min_votes, top_k=artwork_pages, explanations=explanations
     )
-    result = culture_report(folders, annotations, source, options, _optional_path(cache, "cache"))
+    result = culture_report(folders, annotations, source, options, _cache(cache))
     save_culture_report(result, as_path(out, "out"), embed_images)
     return result
 
@@ -148,7 +142,6 @@ def compare_cultures(
 
     Args:
         min_votes: votes that a culture needs on an artwork to be counted.
-        n_permutations: permutations behind each p-value.
         top_k: how many of the most divisive artworks are listed.
 
     Raises:
@@ -173,20 +166,15 @@ def train_culture_models(
     """Train a recipe in four ways of using the culture, so that :func:`report` can compare them.
 
     Without culture, with an embedding for each culture, with a head for each, and with fusion
-    weights for each. Finished runs in ``out`` are kept.
-
-    Returns:
-        The four model folders, the one without culture first.
+    weights for each. Finished runs in ``out`` are kept. Returns the model folders, the one without
+    culture first.
     """
     from artaffect.training import cultures
     from artaffect.training.run import overrides_from
 
+    overrides = overrides_from(settings)
     return cultures.train_culture_models(
-        _table(table),
-        recipe,
-        overrides_from(settings),
-        as_path(out, "out"),
-        _optional_path(cache, "cache"),
+        _table(table), recipe, overrides, as_path(out, "out"), _cache(cache)
     )
 
 
@@ -209,7 +197,7 @@ def reproduce(
     if table is None and not quick:
         raise InputError("reproduce needs a table (--data); with quick it can use synthetic data")
     annotations = reproduction.synthetic_table(folder / "data") if table is None else _table(table)
-    return reproduction.reproduce(annotations, folder, quick, _optional_path(cache, "cache"))
+    return reproduction.reproduce(annotations, folder, quick, _cache(cache))
 
 
 def load_predictor(run: PathLike, revision: str | None = None) -> "ModelPredictor":
@@ -271,9 +259,8 @@ def explain_prediction(
     explainer = Explainer(predictor)
     source = explainer.model.image
     if table is not None and image is not None and source is not None:
-        explainer.artworks = NearestArtworks(
-            _table(table), source.encoder, source.head, _optional_path(cache, "cache")
-        )
+        artworks = NearestArtworks(_table(table), source.encoder, source.head, _cache(cache))
+        explainer.artworks = artworks
     explanation = explainer.explain(item, emotion, check=True)
     if out is not None:
         save_explanation(explanation, item, as_path(out, "out"), predictor.description.image)
@@ -384,19 +371,15 @@ def find_overlap(table: Table, other: Table) -> "Overlap":
 
 
 def list_encoders() -> list[dict[str, Any]]:
-    """The encoders that have a name here: name, modality, feature width, and whether they need the hub."""
+    """The encoders that have a name here: name, modality, feature width, whether they need no hub."""
     from artaffect.models.image_encoders import IMAGE_ENCODERS
     from artaffect.models.text_encoders import TEXT_ENCODERS
 
+    registries: dict[str, Mapping[str, Any]] = {"image": IMAGE_ENCODERS, "text": TEXT_ENCODERS}
     return [
-        {
-            "name": name,
-            "modality": modality,
-            "feature_dim": spec.feature_dim,
-            "offline": spec.offline,
-        }
-        for modality, registry in (("image", IMAGE_ENCODERS), ("text", TEXT_ENCODERS))
-        for name, spec in registry.items()
+        {"name": n, "modality": m, "feature_dim": spec.feature_dim, "offline": spec.offline}
+        for m, registry in registries.items()
+        for n, spec in registry.items()
     ]
 
 
@@ -419,8 +402,8 @@ def _name(table: Table) -> str:
     return Path(source).stem
 
 
-def _optional_path(value: PathLike | None, name: str) -> Path | None:
-    return None if value is None else as_path(value, name)
+def _cache(cache: PathLike | None) -> Path | None:
+    return None if cache is None else as_path(cache, "cache")
 
 
 def _several(values: Any, name: str) -> list[Any]:
