@@ -74,10 +74,9 @@ def evaluate(
 
     Args:
         run: a model folder or ``hf:OWNER/MODEL``.
-        out: also write ``metrics.json`` and ``report.html`` to this folder.
+        out: a folder for ``metrics.json`` and ``report.html``.
 
     Raises:
-        ModelFolderError: the folder is missing, incomplete or altered.
         TableError: the table has no rows in this split.
         InputError: the model needs images and no row has one.
     """
@@ -118,8 +117,6 @@ def report(
 
     Raises:
         InputError: the runs share no row that all of them can score.
-        ModelFolderError: a folder is missing, incomplete or altered.
-        TableError: the table has no rows in this split.
     """
     from artaffect.models.hub import resolve_run
     from artaffect.reports.culture import ReportOptions, culture_report
@@ -189,7 +186,6 @@ def reproduce(
 
     Raises:
         InputError: neither a table nor ``quick`` was given.
-        ConfigError: ``out`` holds runs of other settings.
     """
     from artaffect.training import reproduction
 
@@ -235,9 +231,7 @@ def explain_prediction(
     out: PathLike | None = None,
     cache: PathLike | None = None,
 ) -> "Explanation":
-    """Explain a prediction: image regions, words, the part of each input, and similar artworks.
-
-    Every explanation is put to the deletion test.
+    """Explain a prediction by image regions, words and similar artworks; run the deletion test.
 
     Args:
         run: a model folder, ``hf:OWNER/MODEL``, or an open predictor.
@@ -247,7 +241,6 @@ def explain_prediction(
 
     Raises:
         InputError: the model was exported to ONNX, or nothing was given that it uses.
-        ImageError: the image cannot be read.
     """
     from artaffect.explain.explainer import Explainer
     from artaffect.explain.neighbours import NearestArtworks
@@ -292,7 +285,6 @@ def predict_collection(
         engine: processes of this machine, or a Ray cluster.
 
     Raises:
-        TableError: the collection cannot be listed.
         OutputExistsError: ``out`` exists, or other work was begun beside it.
     """
     from artaffect.prediction.collection import run as collection
@@ -317,12 +309,10 @@ def export_onnx(
     Args:
         int8: quantise the text encoder to eight bits: smaller and faster, slightly inexact.
 
-    Returns:
-        The predictor of the new folder.
+    Returns the predictor of the new folder.
 
     Raises:
         ExportError: the exported model does not predict as the original does.
-        OutputExistsError: ``out`` exists.
     """
     from artaffect.prediction import export
 
@@ -331,11 +321,7 @@ def export_onnx(
 
 
 def push_to_hub(run: PathLike, repository: str, private: bool = False) -> str:
-    """Upload a model folder to the Hugging Face hub as ``OWNER/MODEL``; returns its address.
-
-    Raises:
-        ModelFolderError: the folder is incomplete, or the hub refuses it.
-    """
+    """Upload a model folder to the Hugging Face hub as ``OWNER/MODEL``; returns its address."""
     from artaffect.models.hub import push_folder, resolve_run
 
     return push_folder(resolve_run(run), repository, private)
@@ -353,9 +339,6 @@ def write_sample(
 
     Returns:
         The CSV file, for :func:`artaffect.read_artelingo`; the images are in ``wikiart`` beside it.
-
-    Raises:
-        OutputExistsError: ``out`` exists.
     """
     from artaffect.data.sample import write
 
