@@ -178,13 +178,12 @@ def train_culture_models(
     Returns:
         The four model folders, the one without culture first.
     """
-    from artaffect.training import cultures
-    from artaffect.training.run import overrides_from
+    from artaffect.training import run
 
-    return cultures.train_culture_models(
+    return run.train_culture_models(
         _table(table),
         recipe,
-        overrides_from(settings),
+        run.overrides_from(settings),
         as_path(out, "out"),
         _optional_path(cache, "cache"),
     )

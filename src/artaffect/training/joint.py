@@ -43,8 +43,7 @@ def train_joint(data: TrainingData, config: JointConfig, n_resamples: int = 1000
     widths = {"image": image.encoder.feature_dim, "caption": caption.encoder.feature_dim}
     cultures, n_cultures = len(data.cultures), context.n_cultures
     setup = FusionSetup(config.fusion, widths, cultures, n_cultures)
-    form = FUSION_FORMS[config.fusion.form]
-    fusion = form.create(setup, per_culture=config.fusion.per_culture == "on")
+    (fusion,) = FUSION_FORMS[config.fusion.form].candidates(setup).values()
     prior = log_prior(train.emotion, train.culture, cultures, blind=not n_cultures)
     scalers = {"image": image_model.head.scaler, "caption": caption_model.head.scaler}
     fusion.initialize(prior, scalers)
@@ -62,11 +61,10 @@ def train_joint(data: TrainingData, config: JointConfig, n_resamples: int = 1000
         config.image.workers,
     )
     task = JointTask(model, config.fusion.modality_dropout, n_cultures)
-    folder = data.work and data.work / "joint"
-    trainer = Trainer(config.train, config.seed, folder, device="auto")
+    trainer = Trainer(config.train, config.seed, data.work and data.work / "joint", device="auto")
     result = trainer.fit(task, rows, lambda: _scores(model, val))
     log = {"joint": result.summary(config.train.metric)}
-    return finish(data, model.eval(), log, {"joint": result.history}, n_resamples)
+    return finish(data, model, log, {"joint": result.history}, n_resamples)
 
 
 @torch.no_grad()
