@@ -35,17 +35,13 @@ class TrainedModel:
 
 
 def finish(
-    data: TrainingData,
-    model: EmotionModel,
-    log: dict[str, Any],
-    histories: Histories,
-    n_resamples: int,
+    data: TrainingData, model: EmotionModel, log: dict[str, Any], histories: Histories
 ) -> TrainedModel:
     """Calibrate a model on the validation split, and score it there."""
     val = extract_arrays(data.val, *model.encoders, data.cultures, data.cache)
     calibrate(model.eval(), val)
     priors = TrainingPriors.from_rows(extract_arrays(data.train, None, None, data.cultures))
-    evaluation = evaluate_rows(model, val, priors, "val", n_resamples)
+    evaluation = evaluate_rows(model, val, priors, "val")
     return TrainedModel(model, priors, log, histories, evaluation)
 
 

@@ -34,9 +34,7 @@ _TIMED = 512
 """Captions on which speed is measured."""
 
 
-def train_distillation(
-    data: TrainingData, config: DistillationConfig, n_resamples: int = 1000
-) -> TrainedModel:
+def train_distillation(data: TrainingData, config: DistillationConfig) -> TrainedModel:
     """Train a teacher, then a student with and without it; the student with it is the model.
 
     Raises:
@@ -61,9 +59,9 @@ def train_distillation(
     model = EmotionModel(None, models["student"], None, data.cultures, data.languages)
     log = {name: source.log() for name, source in sources.items()}
     histories = {n: s.result_.history for n, s in sources.items() if not s.config.run}
-    trained = finish(data, model, log, histories, n_resamples)
+    trained = finish(data, model, log, histories)
     evaluation = replace(
-        _compare(data, models, trained.priors.baseline, n_resamples),
+        _compare(data, models, trained.priors.baseline),
         protocol=trained.evaluation.protocol,
         extra={"size_and_speed": _sizes(models, data.val.strings("caption")[:_TIMED])},
     )
@@ -102,23 +100,16 @@ def _distil(
 
 
 def _compare(
-    data: TrainingData,
-    models: Mapping[str, CaptionModel],
-    baseline: PriorBaseline,
-    n_resamples: int,
+    data: TrainingData, models: Mapping[str, CaptionModel], baseline: PriorBaseline
 ) -> EvaluationResult:
     predictions: dict[str, np.ndarray] = {}
     for name, source in models.items():
         rows = extract_arrays(data.val, None, source.encoder, data.cultures, data.cache)
         model = EmotionModel(None, source, None, data.cultures, data.languages)
         predictions[name] = predict_proba(model, rows, ("caption",))
-    return evaluate_predictions(
-        predictions,
-        rows,
-        n_resamples,
-        baseline=baseline.predict_proba(rows.culture_names),
-        pairs=[("student", name) for name in models if name != "student"],
-    )
+    pairs = [("student", name) for name in models if name != "student"]
+    prior = baseline.predict_proba(rows.culture_names)
+    return evaluate_predictions(predictions, rows, baseline=prior, pairs=pairs)
 
 
 def _sizes(

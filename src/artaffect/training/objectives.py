@@ -21,11 +21,15 @@ class HeadTask(nn.Module):
     """A head with its loss, and with its encoder if that is trained too."""
 
     def __init__(
-        self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
+        self,
+        head: EmotionHead,
+        penalty: float = 0.0,
+        cultures: int = 0,
+        encoder: nn.Module | None = None,
     ) -> None:
         """Prepare the task; ``penalty`` is that of ridge regression."""
         super().__init__()
-        self.head, self.penalty, self.encoder = head, penalty, encoder
+        self.head, self.penalty, self.cultures, self.encoder = head, penalty, cultures, encoder
 
     def with_ridge(self, fit: Tensor) -> StepOutput:
         """Add the penalty to a loss."""
@@ -71,19 +75,9 @@ class MultiLabelTask(HeadTask):
 class ClassificationTask(HeadTask):
     """Learn the emotion of each caption.
 
-    Batches hold ``culture`` [n] and ``emotion`` [n]. Some rows lose their culture, so that culture 0
-    learns to predict for all cultures together.
+    Batches hold ``culture`` [n] and ``emotion`` [n]. Of ``cultures + 1`` rows one loses its culture, so
+    that culture 0 learns to predict for all cultures together.
     """
-
-    def __init__(
-        self,
-        head: EmotionHead,
-        penalty: float = 0.0,
-        cultures: int = 0,
-        encoder: nn.Module | None = None,
-    ) -> None:
-        super().__init__(head, penalty, encoder)
-        self.cultures = cultures
 
     def forward(self, batch: Batch) -> StepOutput:
         culture = _training_culture(self, batch, self.cultures)

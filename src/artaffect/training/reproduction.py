@@ -94,7 +94,10 @@ def reproduce(
         return trained_run(table, recipe, out / "runs" / name, cache)
 
     runs = {name: trained(name) for name in IMAGE_MODELS}
-    best = max(runs, key=lambda name: _validation_hamming(runs[name]))
+    metrics = {
+        name: json.loads((run / "metrics.json").read_text("utf-8")) for name, run in runs.items()
+    }
+    best = max(metrics, key=lambda name: float(metrics[name]["extra"]["hamming"]["image"]))
     runs["paper-text"] = trained("paper-text")
     parts = (f"image.run={runs[best]}", f"caption.run={runs['paper-text']}")
     runs["paper-fusion"] = trained("paper-fusion", *parts)
@@ -140,11 +143,6 @@ def save_quick_encoders(folder: Path) -> dict[str, Path]:
         preprocessing = {"size": {"height": 64, "width": 64}}
         write(path / "preprocessor_config.json", json.dumps(preprocessing))
     return folders
-
-
-def _validation_hamming(run: Path) -> float:
-    metrics = json.loads((run / "metrics.json").read_text("utf-8"))
-    return float(metrics["extra"]["hamming"]["image"])
 
 
 def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None) -> Reproduction:

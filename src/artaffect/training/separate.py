@@ -28,14 +28,12 @@ from artaffect.training.calibration import TrainedModel, finish
 from artaffect.training.data import TensorRows, TrainingData, hold_out
 from artaffect.training.objectives import FusionTask
 from artaffect.training.sources import CaptionSource, ImageSource, Source, SourceContext
-from artaffect.training.trainer import FitResult, Trainer
+from artaffect.training.trainer import FitResult, Scores, Trainer
 
 _logger = logging.getLogger(__name__)
 
 
-def train_separate(
-    data: TrainingData, config: SeparateConfig, n_resamples: int = 1000
-) -> TrainedModel:
+def train_separate(data: TrainingData, config: SeparateConfig) -> TrainedModel:
     """Train the sources of a recipe, and their combination if there are two.
 
     Raises:
@@ -73,19 +71,17 @@ def train_separate(
         histories["fusion"] = result.history
     pair = (models.get("image"), models.get("caption"))
     model = EmotionModel(*pair, fusion, data.cultures, data.languages)
-    return finish(data, model, log, histories, n_resamples)
+    return finish(data, model, log, histories)
 
 
 def _check_runs(config: SeparateConfig) -> None:
     """Refuse runs that have learned from the artworks on which the combination is to be fitted."""
-    for source in config.sources.values():
-        if not source.run or not config.held_out:
-            continue
-        recipe = read_config(Path(source.run))["recipe"]
+    for run in (s.run for s in config.sources.values() if s.run and config.held_out):
+        recipe = read_config(Path(run))["recipe"]
         held_out, seed = recipe.get("held_out", 0.0), recipe["seed"]
         if (held_out, seed) != (config.held_out, config.seed):
             raise ConfigError(
-                f"{source.run} has seen the artworks that held_out = {config.held_out} keeps for the "
+                f"{run} has seen the artworks that held_out = {config.held_out} keeps for the "
                 f"combination (its held_out is {held_out}, its seed {seed}): train it with the same "
                 "held_out and seed"
             )
@@ -93,9 +89,8 @@ def _check_runs(config: SeparateConfig) -> None:
 
 def fold_of_artwork(artworks: np.ndarray, folds: int, seed: int) -> Tensor:
     """A fold for each artwork, in folds of equal size: int64 [p]."""
-    return torch.from_numpy(
-        np.random.default_rng(seed).permutation(np.arange(len(artworks)) % folds)
-    )
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.permutation(np.arange(len(artworks)) % folds))
 
 
 def out_of_fold_logits(
@@ -133,9 +128,7 @@ def _outputs(
 def log_prior(emotion: Tensor, culture: Tensor, cultures: int, blind: bool) -> Tensor:
     """Log of each culture's distribution, all cultures first: [cultures + 1, 9].
 
-    Args:
-        emotion: each row's label [n]; ``culture`` is its culture, from 1 [n].
-        blind: give every culture the distribution of all.
+    Rows have labels [n] and cultures from 1 [n]; ``blind`` gives every culture the distribution of all.
     """
     counts = torch.ones(cultures + 1, len(EMOTIONS))
     counts.index_put_((culture, emotion), torch.ones(()), accumulate=True)
@@ -183,9 +176,7 @@ def fit_fusion(
 
 
 @torch.no_grad()
-def _scores(
-    fusion: LinearFusion, inputs: Sequence[Tensor], rows: SourceOutputs
-) -> Mapping[str, float]:
+def _scores(fusion: LinearFusion, inputs: Sequence[Tensor], rows: SourceOutputs) -> Scores:
     present = torch.ones(len(rows.emotion), len(inputs), dtype=torch.bool)
     logits = fusion(inputs, present, rows.culture)
     return {"log_loss": float(F.cross_entropy(logits, rows.emotion))}

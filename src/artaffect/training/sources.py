@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -25,7 +25,7 @@ from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from artaffect.runtime import cache_folder
 from artaffect.training.data import ArtworkRows, CaptionRows, Rows, TensorRows, Tokens, TrainingData
 from artaffect.training.objectives import ClassificationTask, MultiLabelTask, SoftLabelTask
-from artaffect.training.trainer import FitResult, Trainer
+from artaffect.training.trainer import FitResult, Scores, Trainer
 
 _logger = logging.getLogger(__name__)
 
@@ -159,7 +159,7 @@ class Source(ABC, Generic[C, E]):
         """
         inputs = self.inputs(val)
 
-        def validate() -> Mapping[str, float]:
+        def validate() -> Scores:
             return self.scores(model.head, current_features(model.encoder, inputs), val)
 
         folder = self.context.work and self.context.work / self.name
@@ -180,9 +180,7 @@ class Source(ABC, Generic[C, E]):
         return logits
 
     @torch.no_grad()
-    def scores(
-        self, head: EmotionHead, features: Tensor, rows: AnnotationArrays
-    ) -> Mapping[str, float]:
+    def scores(self, head: EmotionHead, features: Tensor, rows: AnnotationArrays) -> Scores:
         """Validation scores of a head under training, from features of the distinct inputs."""
         device = head.shared.weight.device
         features = features.to(device)[self.stored(rows)[1].to(device)]
@@ -284,7 +282,7 @@ class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
 
     def task(self, head: EmotionHead, penalty: float, encoder: nn.Module | None) -> nn.Module:
         if self.config.objective == "soft_label":
-            return SoftLabelTask(head, penalty, encoder)
+            return SoftLabelTask(head, penalty, encoder=encoder)
         loss = self.config.objective.removeprefix("multi_label_")
         return MultiLabelTask(head, loss, encoder)  # type: ignore[arg-type]
 
@@ -297,9 +295,7 @@ class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
         return model
 
     @torch.no_grad()
-    def scores(
-        self, head: EmotionHead, features: Tensor, rows: AnnotationArrays
-    ) -> Mapping[str, float]:
+    def scores(self, head: EmotionHead, features: Tensor, rows: AnnotationArrays) -> Scores:
         scores = super().scores(head, features, rows)
         if not head.multi_label:
             return scores
@@ -371,7 +367,7 @@ def current_features(encoder: ImageEncoder | TextEncoder, inputs: Sequence[Any])
     return values
 
 
-def scores_of(emotion: np.ndarray, probabilities: np.ndarray) -> Mapping[str, float]:
+def scores_of(emotion: np.ndarray, probabilities: np.ndarray) -> Scores:
     """The validation scores of every training, for labels [n] and distributions [n, 9]."""
     metrics = {"log_loss": log_loss, "accuracy": accuracy, "macro_f1": macro_f1}
     return {name: metric(emotion, probabilities) for name, metric in metrics.items()}

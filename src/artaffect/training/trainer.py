@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +25,10 @@ from artaffect.runtime import atomic_file, progress_bar
 from artaffect.training.data import Batch, BatchOrder, Rows
 
 _logger = logging.getLogger(__name__)
+
+
+Scores = Mapping[str, float]
+"""Validation scores by the names of their metrics."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Trainer:
         self,
         task: nn.Module,
         rows: Rows,
-        validate: Callable[[], Mapping[str, float]] | None = None,
+        validate: Callable[[], Scores] | None = None,
         stop_after: int | None = None,
     ) -> FitResult:
         """Train, and leave the task with the weights of its best epoch.
@@ -212,7 +216,7 @@ class _Run:
                 self.optimizer.zero_grad()
         return output
 
-    def close_epoch(self, scores: Mapping[str, float]) -> None:
+    def close_epoch(self, scores: Scores) -> None:
         """Record the epoch's loss and scores; keep its weights if they are the best."""
         means = {name: total / self.batch for name, total in self.sums.items()}
         self.history.append({"epoch": self.epoch + 1, **means, **scores})
@@ -226,7 +230,8 @@ class _Run:
         better = not self.best_weights or self.config.sign * (score - self.best_score) > 0
         if not scores or (math.isfinite(score) and better):
             self.best_epoch, self.best_score = self.epoch, score
-            self.best_weights = {n: w.detach().clone() for n, w in trained_weights(self.task)}
+            weights = trained_weights(self.task)
+            self.best_weights = {name: weight.clone() for name, weight in weights.items()}
         self.save()
         if self.trainer.folder and self.accelerator.is_main_process:
             line = ", ".join(f"{name} {value:.4f}" for name, value in {**means, **scores}.items())
@@ -240,7 +245,7 @@ class _Run:
         state = {
             "settings": self.settings,
             "progress": {name: getattr(self, name) for name in self.progress},
-            "task": dict(trained_weights(self.task)),
+            "task": trained_weights(self.task),
             **{name: part.state_dict() for name, part in self.stateful.items()},
         }
         with atomic_file(folder / "checkpoint.pt") as temporary:
@@ -269,27 +274,24 @@ class _Run:
             part.load_state_dict(state[name])
 
 
-def trained_weights(task: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def trained_weights(task: nn.Module) -> dict[str, Tensor]:
     """What training changes: weights that are not frozen, and buffers."""
     frozen = {name for name, weight in task.named_parameters() if not weight.requires_grad}
-    return ((name, value) for name, value in task.state_dict().items() if name not in frozen)
+    return {name: value for name, value in task.state_dict().items() if name not in frozen}
 
 
 def restore_weights(task: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Restore what :func:`trained_weights` returned."""
-    expected = {name for name, _ in trained_weights(task)}
-    if expected != set(weights):
+    if set(trained_weights(task)) != set(weights):
         raise ConfigError("a checkpoint does not fit the model: delete it to start again")
     task.load_state_dict(dict(weights), strict=False)
 
 
 def _shapes(batch: Batch) -> str:
-    tensors = (item for item in batch.items() if isinstance(item[1], Tensor))
-    return ", ".join(f"{name} {tuple(value.shape)}" for name, value in tensors)
+    return ", ".join(f"{n} {tuple(v.shape)}" for n, v in batch.items() if isinstance(v, Tensor))
 
 
 def _write_tensorboard(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Log the last epoch."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(folder / "tensorboard") as writer:
