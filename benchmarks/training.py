@@ -81,7 +81,7 @@ def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
     # as the recipes train it: the table of token vectors, three quarters of the model, stays as it is
     texts = prune_vocabulary(create_text_encoder("e5_small"), written)
     texts.network.get_input_embeddings().requires_grad_(False)
-    tokens = Tokens.from_lists(texts.tokenize(written))
+    tokens = Tokens(texts.tokenize(written))
     config = TrainConfig(epochs=1, batch_size=options.paintings, precision=options.precision)
     owners = np.arange(count).reshape(paintings, CAPTIONS)
     rng = torch.Generator().manual_seed(0)
@@ -166,7 +166,7 @@ def paper(options: argparse.Namespace, files: Sequence[Path]) -> None:
         hours += compare(name, "pictures", task, rows, config, device) * 80_000 * 50
     texts = distilbert(create_text_encoder("e5_small"))
     made = CaptionRows(
-        Tokens.from_lists(texts.tokenize(captions(16 * count))),
+        Tokens(texts.tokenize(captions(16 * count))),
         texts.collate,
         culture=torch.zeros(16 * count, dtype=torch.int64),
         emotion=torch.zeros(16 * count, dtype=torch.int64),

@@ -166,11 +166,10 @@ def train_culture_models(
     weights for each. Finished runs in ``out`` are kept. Returns the model folders, the one without
     culture first.
     """
-    from artaffect.training import cultures
-    from artaffect.training.run import overrides_from
+    from artaffect.training import run
 
-    overrides = overrides_from(settings)
-    return cultures.train_culture_models(
+    overrides = run.overrides_from(settings)
+    return run.train_culture_models(
         _table(table), recipe, overrides, as_path(out, "out"), _cache(cache)
     )
 

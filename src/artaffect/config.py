@@ -4,19 +4,11 @@ import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
-from importlib.resources import files
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args, get_type_hints
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
@@ -25,11 +17,9 @@ from artaffect.errors import ConfigError, UnknownNameError
 T = TypeVar("T")
 R = TypeVar("R", bound="Recipe")
 
+_RECIPES = Path(__file__).parent / "recipes"
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-FUSION_INPUTS: dict[str, Literal["logits", "features"]] = {
-    "logits": "logits",
-    "features": "features",
-}
+FUSION_INPUTS = {"logits": "logits", "features": "features"}
 """The forms of fusion, and what each combines; `models.fusion.register_fusion` adds to them."""
 
 
@@ -42,21 +32,18 @@ def _check_layers(layers: object) -> object:
     )
 
 
-def _check_form(form: str) -> str:
+def _check_form(form: object) -> object:
     known = ["auto", *FUSION_INPUTS]
-    if form not in known:
-        names = ", ".join(map(repr, known[:-1])) + f" or {known[-1]!r}"
-        raise PydanticCustomError("fusion_form", "Input should be {names}", {"names": names})
-    return form
+    if form in known:
+        return form
+    names = ", ".join(map(repr, known[:-1])) + f" or {known[-1]!r}"
+    raise PydanticCustomError("fusion_form", "Input should be {names}", {"names": names})
 
 
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Widths = tuple[Count, ...]
-Layers = Annotated[Literal["all"] | int, BeforeValidator(_check_layers)]
-CultureInput = Literal["head", "embedding", "off"]
-Objective = Literal["soft_label", "multi_label_l1", "multi_label_bce"]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -109,15 +96,14 @@ class SourceConfig:
     """Frozen only: ridge penalties to try; the one with the best validation score is kept."""
     run: str = ""
     """Fine-tuned only: a model folder whose trained encoder and head are used as they are."""
-    layers: Layers = "all"
+    layers: Annotated[Literal["all"] | int, BeforeValidator(_check_layers)] = "all"
     """Fine-tuned only: layers of the encoder to train, `all` or the number of its last blocks."""
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         unused = self._fine_tuned_only if self.frozen else ("penalty",)
-        defaults = {f.name: f.default for f in fields(self)}
-        extra = [name for name in unused if getattr(self, name) != defaults[name]]
-        if extra:
+        changed = {f.name for f in fields(self) if getattr(self, f.name) != f.default}
+        if extra := [name for name in unused if name in changed]:
             raise ValueError(f"training = {self.training!r} does not use {', '.join(extra)}")
 
     @property
@@ -132,7 +118,7 @@ class ImageSourceConfig(SourceConfig):
 
     _fine_tuned_only = ("run", "layers", "objective", "crop", "flip", "decoded", "workers")
 
-    objective: Objective = "soft_label"
+    objective: Literal["soft_label", "multi_label_l1", "multi_label_bce"] = "soft_label"
     """Fine-tuned only: `soft_label` learns the distribution of an artwork's votes; `multi_label_l1`
     and `multi_label_bce` learn whether anyone chose each emotion, as in the paper."""
     crop: Annotated[float, Field(ge=0.5, le=1)] = 0.9
@@ -163,7 +149,7 @@ class CaptionSourceConfig(SourceConfig):
 class FusionConfig:
     """How the sources are combined."""
 
-    form: Annotated[str, AfterValidator(_check_form)] = "auto"
+    form: Annotated[str, BeforeValidator(_check_form)] = "auto"
     """`logits`, `features` (the paper's), or `auto`: the one with the best validation score."""
     per_culture: Literal["auto", "on", "off"] = "auto"
     """Whether each culture has its own weights; `auto` tries both."""
@@ -191,7 +177,7 @@ class Recipe:
     """What every recipe has."""
 
     kind: ClassVar[str]
-    culture: CultureInput = "head"
+    culture: Literal["head", "embedding", "off"] = "head"
     """How culture enters: `head`, each culture's own deviation from a shared head; `embedding`, a
     vector added to the features; `off`, not at all."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -218,8 +204,8 @@ class SeparateConfig(Recipe):
             raise ValueError("a recipe needs a section [image], [caption] or both")
         if self.frozen and self.held_out:
             raise ValueError("held_out needs a fine-tuned source; frozen sources use folds")
-        combines_logits = any(FUSION_INPUTS[form] == "logits" for form in self.fusion.forms)
-        if len(self.sources) > 1 and not self.frozen and not self.held_out and combines_logits:
+        unseen_needed = "logits" in map(FUSION_INPUTS.get, self.fusion.forms)
+        if len(self.sources) > 1 and not (self.frozen or self.held_out) and unseen_needed:
             raise ValueError(
                 "held_out = 0 leaves no unseen artworks to fit a combination of logits on: "
                 "set held_out to 0.1, or fusion.form to 'features'"
@@ -296,8 +282,7 @@ RECIPES: dict[str, type[Recipe]] = {
 
 def recipe_names() -> list[str]:
     """The recipes that come with artaffect."""
-    names = (file.name for file in (files("artaffect") / "recipes").iterdir())
-    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+    return sorted(path.stem for path in _RECIPES.glob("*.toml"))
 
 
 def load_recipe(name: str, kind: type[R], overrides: Sequence[str] = ()) -> R:
@@ -314,16 +299,14 @@ def load_recipe(name: str, kind: type[R], overrides: Sequence[str] = ()) -> R:
     if path.suffix != ".toml":
         if name not in recipe_names():
             raise UnknownNameError("recipe", name, recipe_names())
-        path = Path(str(files("artaffect") / "recipes" / f"{name}.toml"))
+        path = _RECIPES / f"{name}.toml"
     values = read_toml(path, name, overrides)
     named = values.pop("kind", SeparateConfig.kind)
     if named not in RECIPES:
         raise ConfigError(f"{name}: {UnknownNameError('kind of recipe', str(named), RECIPES)}")
     if not issubclass(RECIPES[named], kind):
         raise ConfigError(f"{name} is a recipe of kind {named!r}; expected {kind.kind!r}")
-    recipe = parse_config(values, RECIPES[named], name)
-    assert isinstance(recipe, kind)
-    return recipe
+    return cast(R, parse_config(values, RECIPES[named], name))
 
 
 def read_toml(path: Path | None, name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -349,19 +332,19 @@ def parse_config(values: Mapping[str, Any], kind: type[T], source: str) -> T:
     Raises:
         ConfigError: names every unknown key, missing key and value that does not fit.
     """
-    unknown = list(_unknown_keys(values, kind))
-    if unknown:
+    if unknown := list(_unknown_keys(values, kind)):
         raise ConfigError(f"{source}: " + "; ".join(unknown))
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        problems = []
-        for problem in error.errors():
-            message = problem["msg"].removeprefix("Value error, ")
-            if problem["type"] not in ("value_error", "missing"):
-                message += f", got {problem['input']!r}"
-            problems.append(": ".join(filter(None, (".".join(map(str, problem["loc"])), message))))
-        raise ConfigError(f"{source}: " + "; ".join(problems)) from None
+        raise ConfigError(f"{source}: " + "; ".join(map(_describe, error.errors()))) from None
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] not in ("value_error", "missing"):
+        message += f", got {problem['input']!r}"
+    return ": ".join(filter(None, (".".join(map(str, problem["loc"])), message)))
 
 
 def settings_class(hint: Any) -> Any:

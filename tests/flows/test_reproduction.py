@@ -8,11 +8,11 @@ import pytest
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError
 from artaffect.models.checkpoint import load_model
+from artaffect.models.folder import read_histories
 from artaffect.training.reproduction import (
     IMAGE_MODELS,
     Reproduction,
     reproduce,
-    training_log_of,
 )
 
 
@@ -116,7 +116,7 @@ def test_the_training_log_of_a_run_is_read_from_its_lines(tmp_path: Path) -> Non
         {"training": "image", "epoch": 2, "loss": 1.0},
     ]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
-    assert training_log_of(tmp_path) == {
+    assert read_histories(tmp_path) == {
         "image": [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.0}],
         "caption": [{"epoch": 1, "loss": 1.5}],
     }

@@ -61,7 +61,7 @@ def test_a_model_that_is_blind_to_culture_stays_blind(
     sample_table: AnnotationTable, tiny_config: SeparateConfig
 ) -> None:
     trained = train_separate(
-        TrainingData.from_table(sample_table), replace(tiny_config, culture="off"), n_resamples=10
+        TrainingData.from_table(sample_table), replace(tiny_config, culture="off")
     )
     model = trained.model
     assert model.blind

@@ -29,7 +29,7 @@ def collate(captions: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def captions(count: int = 230, **columns: torch.Tensor) -> CaptionRows:
     lengths = np.random.default_rng(0).integers(1, 40, count)
-    tokens = Tokens.from_lists([[i + 1] * n for i, n in enumerate(lengths)])
+    tokens = Tokens([[i + 1] * n for i, n in enumerate(lengths)])
     return CaptionRows(tokens, collate, number=torch.arange(count), **columns)
 
 
@@ -52,7 +52,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 def test_tokens_come_back_as_they_were() -> None:
     lists = [[1, 2, 3], [4], [], [5, 6]]
-    tokens = Tokens.from_lists(lists)
+    tokens = Tokens(lists)
     assert [tokens[i] for i in range(len(tokens))] == lists
     assert tokens.lengths.tolist() == [3, 1, 0, 2]
 

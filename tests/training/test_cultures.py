@@ -14,7 +14,7 @@ from artaffect.data.sample.generative_model import CULTURES, best_scores, feelin
 from artaffect.errors import ConfigError, TableError
 from artaffect.features import AnnotationArrays
 from artaffect.models.checkpoint import load_model
-from artaffect.training.cultures import CULTURE_MODELS, train_culture_models
+from artaffect.training.run import CULTURE_MODELS, train_culture_models
 from artaffect.training.sources import ImageSource, SourceContext
 from tests.conftest import Command
 

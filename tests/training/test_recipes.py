@@ -41,8 +41,7 @@ def test_the_test_split_has_no_influence(
     splits = np.array(sample_table.strings("split"))
     without = sample_table.select(splits != "test")
     whole, part = (
-        train_separate(TrainingData.from_table(t), tiny_config, n_resamples=5)
-        for t in (sample_table, without)
+        train_separate(TrainingData.from_table(t), tiny_config) for t in (sample_table, without)
     )
     assert whole.evaluation == part.evaluation
     for a, b in zip(whole.model.parameters(), part.model.parameters(), strict=True):
@@ -101,7 +100,7 @@ def test_rows_without_an_image_still_train_the_caption_source(
         pa.array(images, pa.string()).dictionary_encode(),
     )
     table = AnnotationTable(rows, sample_table.provenance)
-    trained = train_separate(TrainingData.from_table(table), tiny_config, n_resamples=5)
+    trained = train_separate(TrainingData.from_table(table), tiny_config)
     val = table.of_split("val")
     left_out = val.strings("image").count(None)
     protocol = trained.evaluation.protocol
@@ -113,7 +112,7 @@ def test_with_one_culture_there_is_no_culture_head(
     sample_table: AnnotationTable, tiny_config: SeparateConfig
 ) -> None:
     english = sample_table.select(np.array(sample_table.strings("culture")) == "english")
-    trained = train_separate(TrainingData.from_table(english), tiny_config, n_resamples=5)
+    trained = train_separate(TrainingData.from_table(english), tiny_config)
     assert trained.model.cultures == ("english",)
     assert trained.model.image.head.deviation is None
     assert "both_without_culture" not in trained.evaluation.models

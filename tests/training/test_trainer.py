@@ -116,7 +116,7 @@ def test_shared_columns_are_looked_up_per_batch() -> None:
     data = TensorRows(shared={"image": (table, index)}, emotion=torch.arange(4))
     batch = data.__getitems__([0, 3])
     assert batch["image"].tolist() == [[4, 5], [2, 3]]
-    assert data[1]["image"].tolist() == [0, 1]
+    assert data.__getitems__([1])["image"].tolist() == [[0, 1]]
 
 
 def test_a_soft_label_is_the_sum_of_its_votes() -> None:

@@ -35,18 +35,13 @@ class TrainedModel:
 
 
 def finish(
-    data: TrainingData,
-    model: EmotionModel,
-    log: dict[str, Any],
-    histories: Histories,
-    n_resamples: int,
+    data: TrainingData, model: EmotionModel, log: dict[str, Any], histories: Histories
 ) -> TrainedModel:
     """Calibrate a model on the validation split, and score it there."""
     val = extract_arrays(data.val, *model.encoders, data.cultures, data.cache)
-    calibrate(model, val)
-    train = extract_arrays(data.train, None, None, data.cultures)
-    priors = TrainingPriors.from_rows(train)
-    evaluation = evaluate_rows(model, val, priors, "val", n_resamples)
+    calibrate(model.eval(), val)
+    priors = TrainingPriors.from_rows(extract_arrays(data.train, None, None, data.cultures))
+    evaluation = evaluate_rows(model, val, priors, "val")
     return TrainedModel(model, priors, log, histories, evaluation)
 
 
@@ -65,12 +60,11 @@ def calibrate(model: EmotionModel, rows: AnnotationArrays) -> None:
         if set(modalities) - set(model.modalities) or not len(usable):
             continue
         overall = fit_temperature(_logits(model, usable, modalities, 0), usable.emotion)
+        model.temperature[i] = overall
         if model.blind:
-            model.temperature[i] = overall
             continue
         logits = _logits(model, usable, modalities, None)
-        model.temperature[i] = fit_temperature(logits, usable.emotion)
-        model.temperature[i, 0] = overall
+        model.temperature[i, 1:] = fit_temperature(logits, usable.emotion)
         for culture in range(1, len(model.cultures) + 1):
             mask = usable.culture == culture
             if int(mask.sum()) >= MIN_ROWS:

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +51,10 @@ class TrainingData:
     def from_table(
         cls, table: AnnotationTable, cache: Path | None = None, work: Path | None = None
     ) -> "TrainingData":
-        """Take the splits ``train`` and ``val``.
-
-        Raises:
-            TableError: one of them has no rows.
-        """
+        """Take the splits ``train`` and ``val``; raises a TableError if one of them has no rows."""
         train, val = table.of_split("train"), table.of_split("val")
         languages = tuple(sorted(train.codes("language")[0]))
         return cls(train, val, train.cultures, languages, cache, work)
-
-    def n_cultures(self, culture_input: str) -> int:
-        """Number of cultures that a head distinguishes: none if it is blind, or if there is only one."""
-        return len(self.cultures) if culture_input != "off" and len(self.cultures) > 1 else 0
 
     def arrays(
         self,
@@ -94,8 +87,8 @@ class TrainingData:
 
 def _without_unreadable(arrays: AnnotationArrays, root: Path) -> AnnotationArrays:
     assert arrays.image_paths is not None
-    names = [None if path is None else str(path.relative_to(root)) for path in arrays.image_paths]
-    problems = ImageStore(root).find_broken(sorted({name for name in names if name is not None}))
+    names = [path and str(path.relative_to(root)) for path in arrays.image_paths]
+    problems = ImageStore(root).find_broken(sorted({name for name in names if name}))
     readable = torch.tensor([name is not None and name not in problems for name in names])
     lines = [f"{root / name}: {problem}" for name, problem in problems.items()]
     return replace(arrays, artwork_has_image=readable, unreadable=lines)
@@ -109,9 +102,8 @@ def hold_out(
     with_image = np.unique(codes[table.codes("image")[1] >= 0])
     # by name, so that the order of rows has no influence
     order = np.array(sorted(with_image.tolist(), key=lambda i: str(names[i])))
-    count = round(share * len(order))
-    chosen = np.random.default_rng(seed).permutation(order)[:count]
-    mask = np.isin(codes, chosen)
+    shuffled = np.random.default_rng(seed).permutation(order)
+    mask = np.isin(codes, shuffled[: round(share * len(order))])
     return table.select(~mask), table.select(mask)
 
 
@@ -126,9 +118,9 @@ def table_digest(table: AnnotationTable) -> str:
 class Rows(Dataset[Batch]):
     """Training rows: they are read in batches, and decide in which order they are sampled."""
 
-    workers: int = 0
+    workers = 0
     """Processes that prepare batches."""
-    epoch: int = 0
+    epoch = 0
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -158,14 +150,13 @@ class TensorRows(Rows):
     ) -> None:
         self.columns = columns
         self.shared = dict(shared or {})
-        lengths = {name: len(column) for name, column in columns.items()}
-        lengths |= {name: len(index) for name, (_, index) in self.shared.items()}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(f"columns differ in length: {lengths}")
-        self._length = next(iter(lengths.values()))
+        indices = {name: index for name, (_, index) in self.shared.items()}
+        self._lengths = {name: len(column) for name, column in (columns | indices).items()}
+        if len(set(self._lengths.values())) != 1:
+            raise ValueError(f"columns differ in length: {self._lengths}")
 
     def __len__(self) -> int:
-        return self._length
+        return next(iter(self._lengths.values()))
 
     def column(self, name: str) -> Tensor:
         """A whole column [n, ...]; shared values are repeated."""
@@ -174,9 +165,6 @@ class TensorRows(Rows):
         values, index = self.shared[name]
         return values[index]
 
-    def __getitem__(self, index: int) -> Batch:
-        return {name: column[0] for name, column in self.__getitems__([index]).items()}
-
     def __getitems__(self, indices: list[int]) -> Batch:
         rows = torch.tensor(indices)
         batch = {name: column[rows] for name, column in self.columns.items()}
@@ -184,10 +172,12 @@ class TensorRows(Rows):
 
 
 class CaptionRows(Rows):
-    """Captions as token ids: a batch holds captions of similar length, padded to its longest."""
+    """Captions as token ids, with further tensors [n, ...] of each as ``columns``.
+
+    A batch holds captions of similar length, padded to its longest.
+    """
 
     def __init__(self, tokens: "Tokens", collate: Collate, **columns: Tensor) -> None:
-        """Prepare captions, with further tensors [n, ...] of each as ``columns``."""
         self.tokens, self.collate = tokens, collate
         self.columns = TensorRows(None, **columns)
         if len(tokens) != len(self.columns):
@@ -202,9 +192,8 @@ class CaptionRows(Rows):
 
     def order(self, batch_size: int, generator: torch.Generator) -> list[int]:
         order = torch.randperm(len(self), generator=generator).numpy()
-        lengths = self.tokens.lengths[order]
         pool = np.arange(len(order)) // (_POOL * batch_size)
-        order = order[np.lexsort((lengths, pool))]
+        order = order[np.lexsort((self.tokens.lengths[order], pool))]
         whole = len(order) // batch_size  # an incomplete batch stays the last one
         batches = order[: whole * batch_size].reshape(whole, batch_size)
         batches = batches[torch.randperm(whole, generator=generator).numpy()]
@@ -261,13 +250,12 @@ class JointRows(Rows):
         return len(self.captions_of)
 
     def __getitems__(self, indices: list[int]) -> Batch:
-        chosen = [self._choose(i) for i in indices]
+        tokens, chosen = self.captions.tokens, [self._choose(i) for i in indices]
         artwork = np.repeat(np.arange(len(indices)), [len(rows) for rows in chosen])
         rows = np.concatenate(chosen)
-        by_length = np.argsort(self.captions.tokens.lengths[rows], kind="stable")
+        by_length = np.argsort(tokens.lengths[rows], kind="stable")
         rows, artwork = rows[by_length], artwork[by_length]
         groups = [group for group in np.array_split(rows, self.groups) if len(group)]
-        tokens = self.captions.tokens
         return {
             "pixels": read_pixels(self.views, indices, self.epoch),
             "captions": [self.captions.collate([tokens[i] for i in group]) for group in groups],
@@ -276,39 +264,27 @@ class JointRows(Rows):
         }
 
     def _choose(self, artwork: int) -> np.ndarray:
-        rows = self.captions_of[artwork]
-        if len(rows) <= self.max_captions:
+        rows, limit = self.captions_of[artwork], self.max_captions
+        if len(rows) <= limit:
             return rows
-        generator = np.random.default_rng((self.epoch, artwork))
-        return generator.choice(rows, self.max_captions, replace=False)
+        return np.random.default_rng((self.epoch, artwork)).choice(rows, limit, replace=False)
 
 
-@dataclass(frozen=True)
 class Tokens:
     """Token ids of many captions, concatenated: a million lists would need ten times the memory."""
 
-    ids: np.ndarray
-    """int32 [all tokens]."""
-    ends: np.ndarray
-    """Where each caption ends: int64 [n]."""
-
-    @classmethod
-    def from_lists(cls, captions: Sequence[Sequence[int]]) -> "Tokens":
-        lengths = np.array([len(caption) for caption in captions], np.int64)
-        ids = np.fromiter((i for caption in captions for i in caption), np.int32, lengths.sum())
-        return cls(ids, lengths.cumsum())
+    def __init__(self, captions: Sequence[Sequence[int]]) -> None:
+        self.lengths = np.array([len(caption) for caption in captions], np.int64)
+        """Tokens of each caption [n]."""
+        self._ids = np.fromiter(chain.from_iterable(captions), np.int32, self.lengths.sum())
+        self._ends = self.lengths.cumsum()
 
     def __len__(self) -> int:
-        return len(self.ends)
+        return len(self.lengths)
 
     def __getitem__(self, row: int) -> list[int]:
-        start = self.ends[row - 1] if row else 0
-        return self.ids[start : self.ends[row]].tolist()
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Tokens of each caption [n]."""
-        return np.diff(self.ends, prepend=0)
+        end = self._ends[row]
+        return self._ids[end - self.lengths[row] : end].tolist()
 
 
 class BatchOrder(Sampler[list[int]]):

@@ -1,7 +1,7 @@
 """Recipes of the kind ``distillation``: a caption model, and a smaller one that learns from it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 
@@ -11,10 +11,11 @@ import torch
 from artaffect.config import DistillationConfig
 from artaffect.errors import ConfigError
 from artaffect.features import AnnotationArrays, extract_arrays, extract_features
-from artaffect.metrics.evaluation import EvaluationResult, evaluate
+from artaffect.metrics.baseline import PriorBaseline
+from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.pruning import prune_layers
-from artaffect.prediction.evaluation import predict_all_inputs
+from artaffect.prediction.evaluation import evaluate_predictions, predict_proba
 from artaffect.training.calibration import TrainedModel, finish
 from artaffect.training.data import TrainingData
 from artaffect.training.objectives import ClassificationTask, DistillationTask
@@ -33,9 +34,7 @@ _TIMED = 512
 """Captions on which speed is measured."""
 
 
-def train_distillation(
-    data: TrainingData, config: DistillationConfig, n_resamples: int = 1000
-) -> TrainedModel:
+def train_distillation(data: TrainingData, config: DistillationConfig) -> TrainedModel:
     """Train a teacher, then a student with and without it; the student with it is the model.
 
     Raises:
@@ -45,9 +44,8 @@ def train_distillation(
     train, val = (data.arrays(table, images=False) for table in (data.train, data.val))
     captions = train.captions
     teacher = CaptionSource.create(config.teacher, context, captions, "teacher")
-    sources = {"teacher": teacher}
-    models = {"teacher": teacher.fit(train, val)}
-    sources["student"], models["student"] = _distil(data, config, teacher, train, val)
+    teacher.fit(train, val)
+    sources = {"teacher": teacher, "student": _distil(data, config, teacher, train, val)}
     if config.alone:
         # the student as it would be without a trained teacher
         settings = config.student
@@ -55,19 +53,19 @@ def train_distillation(
             settings = replace(config.teacher, depth=settings.depth)
         encoder = CaptionSource.create(settings, context, captions).encoder
         alone = CaptionSource(config.student, encoder, context, "student_alone")
-        sources["student_alone"] = alone
-        models["student_alone"] = alone.fit(train, val)
-    model = EmotionModel(None, models["student"], None, data.cultures, data.languages).eval()
+        alone.fit(train, val)
+        sources[alone.name] = alone
+    models = {name: source.model_ for name, source in sources.items()}
+    model = EmotionModel(None, models["student"], None, data.cultures, data.languages)
     log = {name: source.log() for name, source in sources.items()}
     histories = {n: s.result_.history for n, s in sources.items() if not s.config.run}
-    trained = finish(data, model, log, histories, n_resamples)
-    compared = _compare(data, models, trained.priors.baseline.predict_proba, n_resamples)
-    compared = replace(
-        compared,
+    trained = finish(data, model, log, histories)
+    evaluation = replace(
+        _compare(data, models, trained.priors.baseline),
         protocol=trained.evaluation.protocol,
-        extra={"size_and_speed": _sizes(models, data)},
+        extra={"size_and_speed": _sizes(models, data.val.strings("caption")[:_TIMED])},
     )
-    return replace(trained, evaluation=compared)
+    return replace(trained, evaluation=evaluation)
 
 
 def _distil(
@@ -76,7 +74,7 @@ def _distil(
     teacher: CaptionSource,
     train: AnnotationArrays,
     val: AnnotationArrays,
-) -> tuple[CaptionSource, CaptionModel]:
+) -> CaptionSource:
     settings, context, captions = config.student, teacher.context, train.captions
     trained = teacher.model_
     if settings.encoder != "teacher":
@@ -98,45 +96,33 @@ def _distil(
         return DistillationTask(task, width, trained.head, weights, config.temperature)
 
     student.fine_tune(model, rows, val, distil)
-    return student, model
+    return student
 
 
 def _compare(
-    data: TrainingData,
-    models: Mapping[str, CaptionModel],
-    baseline: Callable[[np.ndarray], np.ndarray],
-    n_resamples: int,
+    data: TrainingData, models: Mapping[str, CaptionModel], baseline: PriorBaseline
 ) -> EvaluationResult:
     predictions: dict[str, np.ndarray] = {}
     for name, source in models.items():
         rows = extract_arrays(data.val, None, source.encoder, data.cultures, data.cache)
         model = EmotionModel(None, source, None, data.cultures, data.languages)
-        predictions[name] = predict_all_inputs(model, rows)["caption"]
+        predictions[name] = predict_proba(model, rows, ("caption",))
     pairs = [("student", name) for name in models if name != "student"]
-    return evaluate(
-        predictions,
-        rows.emotion.numpy(),
-        rows.culture_names,
-        rows.artwork.numpy(),
-        n_resamples,
-        baseline=baseline(rows.culture_names),
-        pairs=pairs,
-    )
+    prior = baseline.predict_proba(rows.culture_names)
+    return evaluate_predictions(predictions, rows, baseline=prior, pairs=pairs)
 
 
-def _sizes(models: Mapping[str, CaptionModel], data: TrainingData) -> dict[str, dict[str, float]]:
+def _sizes(
+    models: Mapping[str, CaptionModel], captions: Sequence[str]
+) -> dict[str, dict[str, float]]:
     """Weights, and time per caption: the best of three rounds in which the models take turns."""
-    captions = data.val.strings("caption")[:_TIMED]
     times: dict[str, list[float]] = {name: [] for name in models}
     for _ in range(3):
         for name, source in models.items():
             start = perf_counter()
             current_features(source.encoder, captions)
-            times[name].append((perf_counter() - start) / len(captions))
+            times[name].append(1000 * (perf_counter() - start) / len(captions))
     return {
-        name: {
-            "million_weights": million_weights(source),
-            "milliseconds_per_caption": 1000 * min(times[name]),
-        }
-        for name, source in models.items()
+        n: {"million_weights": million_weights(s), "milliseconds_per_caption": min(times[n])}
+        for n, s in models.items()
     }

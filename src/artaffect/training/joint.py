@@ -1,7 +1,6 @@
 """Recipes of the kind ``joint``: both encoders and their combination, trained by artwork."""
 
 import logging
-from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -22,12 +21,12 @@ from artaffect.training.sources import (
     scores_of,
     trainable,
 )
-from artaffect.training.trainer import Trainer
+from artaffect.training.trainer import Scores, Trainer
 
 _logger = logging.getLogger(__name__)
 
 
-def train_joint(data: TrainingData, config: JointConfig, n_resamples: int = 1000) -> TrainedModel:
+def train_joint(data: TrainingData, config: JointConfig) -> TrainedModel:
     """Train image, caption and combination at once, on the artworks that have an image.
 
     Raises:
@@ -43,8 +42,7 @@ def train_joint(data: TrainingData, config: JointConfig, n_resamples: int = 1000
     widths = {"image": image.encoder.feature_dim, "caption": caption.encoder.feature_dim}
     cultures, n_cultures = len(data.cultures), context.n_cultures
     setup = FusionSetup(config.fusion, widths, cultures, n_cultures)
-    form = FUSION_FORMS[config.fusion.form]
-    fusion = form.create(setup, per_culture=config.fusion.per_culture == "on")
+    (fusion,) = FUSION_FORMS[config.fusion.form].candidates(setup).values()
     prior = log_prior(train.emotion, train.culture, cultures, blind=not n_cultures)
     scalers = {"image": image_model.head.scaler, "caption": caption_model.head.scaler}
     fusion.initialize(prior, scalers)
@@ -62,15 +60,14 @@ def train_joint(data: TrainingData, config: JointConfig, n_resamples: int = 1000
         config.image.workers,
     )
     task = JointTask(model, config.fusion.modality_dropout, n_cultures)
-    folder = data.work and data.work / "joint"
-    trainer = Trainer(config.train, config.seed, folder, device="auto")
+    trainer = Trainer(config.train, config.seed, data.work and data.work / "joint", device="auto")
     result = trainer.fit(task, rows, lambda: _scores(model, val))
     log = {"joint": result.summary(config.train.metric)}
-    return finish(data, model.eval(), log, {"joint": result.history}, n_resamples)
+    return finish(data, model, log, {"joint": result.history})
 
 
 @torch.no_grad()
-def _scores(model: EmotionModel, val: AnnotationArrays) -> Mapping[str, float]:
+def _scores(model: EmotionModel, val: AnnotationArrays) -> Scores:
     """Validation scores of the combination under training."""
     image_encoder, text_encoder = model.encoders
     assert image_encoder is not None and text_encoder is not None and val.image_paths is not None

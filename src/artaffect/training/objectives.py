@@ -21,15 +21,15 @@ class HeadTask(nn.Module):
     """A head with its loss, and with its encoder if that is trained too."""
 
     def __init__(
-        self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
+        self,
+        head: EmotionHead,
+        penalty: float = 0.0,
+        cultures: int = 0,
+        encoder: nn.Module | None = None,
     ) -> None:
-        """Prepare the task.
-
-        Args:
-            penalty: of ridge regression.
-        """
+        """Prepare the task; ``penalty`` is that of ridge regression."""
         super().__init__()
-        self.head, self.penalty, self.encoder = head, penalty, encoder
+        self.head, self.penalty, self.cultures, self.encoder = head, penalty, cultures, encoder
 
     def with_ridge(self, fit: Tensor) -> StepOutput:
         """Add the penalty to a loss."""
@@ -75,19 +75,9 @@ class MultiLabelTask(HeadTask):
 class ClassificationTask(HeadTask):
     """Learn the emotion of each caption.
 
-    Batches hold ``culture`` [n] and ``emotion`` [n]. Some rows lose their culture, so that culture 0
-    learns to predict for all cultures together.
+    Batches hold ``culture`` [n] and ``emotion`` [n]. Of ``cultures + 1`` rows one loses its culture, so
+    that culture 0 learns to predict for all cultures together.
     """
-
-    def __init__(
-        self,
-        head: EmotionHead,
-        penalty: float = 0.0,
-        cultures: int = 0,
-        encoder: nn.Module | None = None,
-    ) -> None:
-        super().__init__(head, penalty, encoder)
-        self.cultures = cultures
 
     def forward(self, batch: Batch) -> StepOutput:
         culture = _training_culture(self, batch, self.cultures)
@@ -115,36 +105,26 @@ class DistillationTask(nn.Module):
         weights: tuple[float, float, float],
         temperature: float,
     ) -> None:
-        """Prepare the task.
+        """Freeze the trained head ``teacher``; ``weights`` are ``hard``, ``soft`` and ``hidden``.
 
         Args:
-            student_dim: width of the student's features; they are projected if the teacher's have
-                another width.
-            teacher: the teacher's trained head; it is frozen.
-            weights: ``hard``, ``soft`` and ``hidden``.
+            student_dim: width of the student's features; they are projected to the teacher's width.
         """
         super().__init__()
         self.student = student
-        self.teacher = teacher.eval().requires_grad_(False)
+        self.teacher = teacher.requires_grad_(False)
         self.weights, self.temperature = weights, temperature
         width = teacher.settings["feature_dim"]
-        self.projection: nn.Module = nn.Identity()
-        if student_dim != width:
-            self.projection = nn.Linear(student_dim, width)
-
-    def train(self, mode: bool = True) -> "DistillationTask":
-        """The teacher always stays in evaluation mode, without dropout."""
-        super().train(mode)
-        self.teacher.eval()
-        return self
+        same = student_dim == width
+        self.projection = nn.Identity() if same else nn.Linear(student_dim, width)
 
     def forward(self, batch: Batch) -> StepOutput:
         culture = _training_culture(self, batch, self.student.cultures)
         features = caption_features(self.student.encoder, batch)
         logits = self.student.head(features, culture)
         t = self.temperature
-        with torch.no_grad():
-            target = F.log_softmax(self.teacher(batch["teacher"], culture) / t, -1)
+        with torch.no_grad():  # the teacher has no dropout
+            target = F.log_softmax(self.teacher.eval()(batch["teacher"], culture) / t, -1)
         softened = F.log_softmax(logits / t, -1)
         divergence = F.kl_div(softened, target, reduction="batchmean", log_target=True)
         cosine = F.cosine_similarity(self.projection(features), batch["teacher"], dim=-1)
@@ -195,16 +175,13 @@ class JointTask(nn.Module):
         present = drop_sources(culture, self.modality_dropout)
         image = image_features(model.image.encoder, batch)
         caption = caption_features(model.caption.encoder, batch)
-        emotion = batch["emotion"]
-        both = F.cross_entropy(model.logits(image, caption, present, culture), emotion)
-        if model.fusion.takes_logits:
-            return StepOutput(both)
-        terms = {
-            "both": both,
-            "image": F.cross_entropy(model.image.head(image, culture), emotion),
-            "caption": F.cross_entropy(model.caption.head(caption, culture), emotion),
-        }
-        return StepOutput(torch.stack(list(terms.values())).sum(), terms)
+        logits = {"both": model.logits(image, caption, present, culture)}
+        if not model.fusion.takes_logits:
+            logits["image"] = model.image.head(image, culture)
+            logits["caption"] = model.caption.head(caption, culture)
+        terms = {name: F.cross_entropy(values, batch["emotion"]) for name, values in logits.items()}
+        loss = torch.stack(list(terms.values())).sum()
+        return StepOutput(loss, terms if len(terms) > 1 else {})
 
 
 def image_features(encoder: nn.Module | None, batch: Batch) -> Tensor:
@@ -223,21 +200,17 @@ def caption_features(encoder: nn.Module | None, batch: Batch) -> Tensor:
 
 def drop_sources(culture: Tensor, share: float, sources: int = 2) -> Tensor:
     """Which sources remain if a share of the rows loses one of them: bool [n, sources]."""
-    present = torch.ones(len(culture), sources, dtype=torch.bool, device=culture.device)
     dropped = torch.rand(len(culture), device=culture.device) < share
     which = torch.randint(sources, (len(culture),), device=culture.device)
-    present[torch.arange(len(culture), device=culture.device), which] &= ~dropped
-    return present
+    return ~(F.one_hot(which, sources).bool() & dropped.unsqueeze(1))
 
 
 def drop_culture(culture: Tensor, cultures: int) -> Tensor:
     """Turn one row in ``cultures + 1`` into a row of all cultures together."""
     if cultures < 1:
         return culture
-    keep = torch.rand(culture.shape, device=culture.device) > 1 / (cultures + 1)
-    return culture * keep
+    return culture * (torch.rand(culture.shape, device=culture.device) > 1 / (cultures + 1))
 
 
 def _training_culture(task: nn.Module, batch: Batch, cultures: int) -> Tensor:
-    culture: Tensor = batch["culture"]
-    return drop_culture(culture, cultures) if task.training else culture
+    return drop_culture(batch["culture"], cultures if task.training else 0)

@@ -1,8 +1,10 @@
 """The whole comparison of the MVIP 2024 paper: three image models, the text model, and both combined."""
 
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from artaffect.prediction.evaluation import (
 from artaffect.reports.figures import training_curves
 from artaffect.reports.pages import render, write
 from artaffect.reports.tables import TextTable, evaluation_tables
-from artaffect.training.run import trained_run
+from artaffect.training.run import overrides_from, trained_run
 
 
 @dataclass(frozen=True)
@@ -44,41 +46,10 @@ class PaperScores:
     paper_val: float
 
 
-IMAGE_MODELS = {
-    "paper-resnet50": ("ResNet50", 0.711386, 0.698936),
-    "paper-vgg16": ("VGG", 0.717367, 0.706484),
-    "paper-vit": ("ViT", 0.702534, 0.687802),
-}
+_SETUP = tomllib.loads((files(__package__) / "reproduction.toml").read_text("utf-8"))
+
+IMAGE_MODELS: Mapping[str, tuple[str, float, float]] = _SETUP["image_models"]
 """Recipe → the paper's name, and what it reports on train and validation."""
-
-_QUICK_IMAGE = (
-    "image.workers=0",
-    "image.train.epochs=6",
-    "image.train.batch_size=16",
-    "image.train.learning_rate=2e-3",
-)
-QUICK: Mapping[str, Sequence[str]] = {
-    **dict.fromkeys(IMAGE_MODELS, _QUICK_IMAGE),
-    "paper-text": (
-        "caption.encoder=e5_small",
-        "caption.vocabulary=data",
-        "caption.depth=3",
-        "caption.layers=1",
-        "caption.train.epochs=3",
-        "caption.train.batch_size=32",
-        "caption.train.learning_rate=1e-3",
-    ),
-    "paper-fusion": ("fusion.features.epochs=5",),
-    "compact": (),
-}
-"""What a quick reproduction changes, beside its small image encoders."""
-
-_QUICK_NOTE = (
-    "Quick settings: small image encoders without pretrained weights stand for the three image models, "
-    "three layers of multilingual-e5-small for the text model, and there are few epochs. These figures "
-    "show that the whole works, not how well the paper's models do."
-)
-_SYNTHETIC_NOTE = "The data are synthetic: the figures say nothing about real art or audiences."
 
 
 @dataclass(frozen=True)
@@ -116,20 +87,26 @@ def reproduce(
     encoders = save_quick_encoders(out / "encoders") if quick else {}
 
     def trained(name: str, *settings: str) -> Path:
+        changes = overrides_from(_SETUP["quick"].get(name) if quick else None)
         if name in encoders:
-            settings = (f"image.encoder={encoders[name]}", *settings)
-        recipe = load_recipe(name, Recipe, [*(QUICK[name] if quick else ()), *settings])
+            changes.append(f"image.encoder={encoders[name]}")
+        recipe = load_recipe(name, Recipe, [*changes, *settings])
         return trained_run(table, recipe, out / "runs" / name, cache)
 
     runs = {name: trained(name) for name in IMAGE_MODELS}
-    best = max(runs, key=lambda name: _validation_hamming(runs[name]))
+    metrics = {
+        name: json.loads((run / "metrics.json").read_text("utf-8")) for name, run in runs.items()
+    }
+    best = max(metrics, key=lambda name: float(metrics[name]["extra"]["hamming"]["image"]))
     runs["paper-text"] = trained("paper-text")
     parts = (f"image.run={runs[best]}", f"caption.run={runs['paper-text']}")
     runs["paper-fusion"] = trained("paper-fusion", *parts)
     runs["compact"] = trained("compact")
     result = _score(runs, table, cache)
-    notes = [_QUICK_NOTE] * quick + [_SYNTHETIC_NOTE] * bool(table.provenance.get("synthetic"))
-    _save(result, out, IMAGE_MODELS[best][0], notes)
+    kinds = ["metric", "protocol"] + ["quick"] * quick
+    kinds += ["synthetic"] * bool(table.provenance.get("synthetic"))
+    values = {**result.evaluation.protocol, "merged": IMAGE_MODELS[best][0]}
+    _save(result, out, [_SETUP["notes"][kind].format(**values) for kind in kinds], quick)
     return result
 
 
@@ -147,42 +124,25 @@ def save_quick_encoders(folder: Path) -> dict[str, Path]:
     from safetensors.torch import save_file
     from transformers import ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
-    preprocessing = json.dumps({"size": {"height": 64, "width": 64}})
     folders = {name: folder / name.removeprefix("paper-") for name in IMAGE_MODELS}
     if all((path / "preprocessor_config.json").is_file() for path in folders.values()):
         return folders
-    resnet = ResNetConfig(
-        embedding_size=32, hidden_sizes=[32, 64, 128], depths=[1, 1, 1], layer_type="basic"
-    )
-    vit = ViTConfig(
-        hidden_size=96,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=192,
-        image_size=64,
-        patch_size=8,
-    )
-    divisor = 16
+    settings = _SETUP["quick_encoders"]
+    resnet, vgg, vit = folders.values()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        ResNetModel(resnet).save_pretrained(folders["paper-resnet50"])
-        ViTModel(vit).save_pretrained(folders["paper-vit"])
-        folders["paper-vgg16"].mkdir(parents=True, exist_ok=True)
-        vgg = {
+        ResNetModel(ResNetConfig(**settings["paper-resnet50"])).save_pretrained(resnet)
+        ViTModel(ViTConfig(**settings["paper-vit"])).save_pretrained(vit)
+        weights = {
             name.replace("fc1", "classifier.0").replace("fc2", "classifier.3"): weight
-            for name, weight in Vgg16(divisor).state_dict().items()
+            for name, weight in Vgg16(settings["paper-vgg16"]["divisor"]).state_dict().items()
         }
-        save_file(vgg, folders["paper-vgg16"] / "model.safetensors")
-    config = {"architecture": "vgg16", "divisor": divisor}
-    write(folders["paper-vgg16"] / "config.json", json.dumps(config))
+    write(vgg / "config.json", json.dumps(settings["paper-vgg16"]))
+    save_file(weights, vgg / "model.safetensors")
     for path in folders.values():
-        write(path / "preprocessor_config.json", preprocessing)
+        preprocessing = {"size": {"height": 64, "width": 64}}
+        write(path / "preprocessor_config.json", json.dumps(preprocessing))
     return folders
-
-
-def _validation_hamming(run: Path) -> float:
-    metrics = json.loads((run / "metrics.json").read_text("utf-8"))
-    return float(metrics["extra"]["hamming"]["image"])
 
 
 def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None) -> Reproduction:
@@ -191,14 +151,11 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
     bits: dict[str, PaperScores] = {}
     log: dict[str, Any] = {}
     splits = {name: table.of_split(name) for name in ("train", "val")}
-    baseline = None
     for name, run in runs.items():
         model = load_model(run)
         priors = TrainingPriors.from_json(read_config(run)["training_priors"])
         rows = extract_arrays(splits["val"], *model.encoders, model.cultures, cache)
         rows = rows.select(rows.has_image)
-        if baseline is None:
-            baseline = priors.baseline.predict_proba(rows.culture_names)
         for kind, probabilities in predict_all_inputs(model, rows).items():
             if key := _key(name, kind):
                 predictions[key] = probabilities
@@ -213,6 +170,7 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
                 scores[f"{split}_constant"] = result["constant_baseline"]
                 scores[f"{split}_artworks"] = result["artworks"]
             bits[paper_name] = PaperScores(**scores, paper_train=paper_train, paper_val=paper_val)
+    baseline = priors.baseline.predict_proba(rows.culture_names)
     pairs = [("paper_both", "paper_text"), ("compact_both", "compact_caption")]
     evaluation = evaluate_predictions(predictions, rows, baseline=baseline, pairs=pairs)
     return Reproduction(bits, evaluation, log)
@@ -220,36 +178,21 @@ def _score(runs: Mapping[str, Path], table: AnnotationTable, cache: Path | None)
 
 def _key(recipe: str, kind: str) -> str | None:
     """A model's key in the result; None if another run has the same model."""
-    if recipe in IMAGE_MODELS:
+    if recipe in IMAGE_MODELS or recipe == "paper-text":
         return recipe.replace("-", "_")
-    if recipe == "paper-text":
-        return "paper_text"
-    if recipe == "paper-fusion":
-        return "paper_both" if kind == "both" else None
-    return f"compact_{kind}" if kind in ("image", "caption", "both") else None
+    kinds = ("both",) if recipe == "paper-fusion" else ("image", "caption", "both")
+    return f"{recipe.removesuffix('-fusion')}_{kind}" if kind in kinds else None
 
 
-def _save(result: Reproduction, out: Path, merged: str, notes: Sequence[str]) -> None:
-    protocol = result.evaluation.protocol
-    paragraphs = [
-        "The models of the MVIP 2024 paper, trained here, beside the paper's own figures. The paper's metric "
-        "is the share of correct bits over nine emotions, chosen by any annotator or not; the constant "
-        "predicts each emotion's more frequent bit. It is no accuracy of predicting an emotion: that is in "
-        "the tables below, for every model on the same captions.",
-        f"Validation split: {protocol['rows']:,} captions of {protocol['artworks']:,} paintings with an "
-        f"image; intervals {protocol['interval']}; baseline: each culture's distribution in the training "
-        "split. The models were chosen on this split, which flatters them a little. The merged model "
-        f"(paper: both) is built on {merged}.",
-        *notes,
-    ]
+def _save(result: Reproduction, out: Path, notes: Sequence[str], quick: bool) -> None:
     context = {
         "title": "The MVIP 2024 comparison, reproduced",
-        "paragraphs": paragraphs,
+        "paragraphs": notes,
         "tables": result.tables(),
         "figures": [],
         "curves": [training_curves(result.training_log)] if result.training_log else [],
     }
     write(out / "report.html", render("reproduction.html.j2", **context))
     write(out / "tables.md", render("reproduction.md.j2", **context))
-    results = {"quick": _QUICK_NOTE in notes, **asdict(result)}
+    results = {"quick": quick, **asdict(result)}
     write(out / "results.json", json.dumps(results, indent=2, ensure_ascii=False))

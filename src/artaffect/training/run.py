@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
+from pydantic_core import to_jsonable_python
 
 from artaffect import __version__
 from artaffect.config import DistillationConfig, JointConfig, Recipe, SeparateConfig, load_recipe
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import ConfigError, InputError
+from artaffect.errors import ConfigError, InputError, TableError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
 from artaffect.models.folder import CHECKSUMS, read_config, write_checksums, write_histories
@@ -33,6 +34,15 @@ TRAINERS: Mapping[type[Recipe], Callable[[TrainingData, Any], TrainedModel]] = {
     DistillationConfig: train_distillation,
     JointConfig: train_joint,
 }
+
+CULTURE_MODELS: Mapping[str, Sequence[str]] = {
+    "blind": ("culture=off", "fusion.per_culture=off"),
+    "embedding": ("culture=embedding", "fusion.per_culture=off"),
+    "head": ("culture=head", "fusion.per_culture=off"),
+    "weights": ("culture=off", "fusion.per_culture=on"),
+}
+"""Four ways to use the culture, trained alike: not at all (the others are compared with it), as an
+embedding, as a head, or as fusion weights for each culture."""
 
 _REMEDY = "delete it to start again, or choose another --out"
 
@@ -76,7 +86,6 @@ def train_run(
 def _save(
     trained: TrainedModel, table: AnnotationTable, config: Recipe, out: Path, overwrite: bool
 ) -> None:
-    """Write the model folder with its model card and report."""
     model, result = trained.model, trained.evaluation
     description = {
         "version": __version__,
@@ -110,18 +119,15 @@ def resolve_recipe(recipe: Any, settings: Mapping[str, Any] | Sequence[str] | No
 
 def overrides_from(settings: Mapping[str, Any] | Sequence[str] | None) -> list[str]:
     """Settings as ``key.path=value``, whose values are TOML."""
-    if settings is None or not isinstance(settings, Mapping):
-        return list(settings or ())
-    return [f"{key}={value}" for key, value in _flat(settings)]
+    return list(_flat(settings) if isinstance(settings, Mapping) else settings or ())
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         else:  # strings, numbers, booleans and lists are written alike in JSON and TOML
-            plain = list(value) if isinstance(value, tuple) else value
-            yield f"{prefix}{key}", json.dumps(plain, default=os.fspath)
+            yield f"{prefix}{key}={json.dumps(value, default=os.fspath)}"
 
 
 def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path | None) -> Path:
@@ -132,7 +138,7 @@ def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path |
         TableError: the table lacks what training needs.
     """
     if (out / CHECKSUMS).is_file():
-        if read_config(out)["recipe"] != json.loads(json.dumps(recipe_of(config))):
+        if read_config(out)["recipe"] != recipe_of(config):
             raise ConfigError(f"{out} was trained with other settings: choose another --out")
         _logger.info(f"{out.name}: already trained")
     else:
@@ -141,25 +147,55 @@ def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path |
     return out
 
 
+def train_culture_models(
+    table: AnnotationTable,
+    recipe: str,
+    overrides: Sequence[str],
+    out: Path,
+    cache: Path | None = None,
+) -> list[Path]:
+    """Train a recipe in every way of ``CULTURE_MODELS``; finished runs in ``out`` are kept.
+
+    Returns:
+        The model folders, in the order of ``CULTURE_MODELS``.
+
+    Raises:
+        TableError: the training split has only one culture, or lacks what training needs.
+        ConfigError: ``out`` holds runs with other settings.
+    """
+    cultures = table.of_split("train").cultures
+    if len(cultures) < 2:
+        raise TableError(
+            f"the training split has only one culture, {cultures[0]}: there is nothing to compare"
+        )
+    folders = []
+    for name, settings in CULTURE_MODELS.items():
+        # with logits combined, image and caption alone are predicted by their own heads in all four
+        changes = ["fusion.form=logits", *overrides, *settings]
+        config = load_recipe(recipe, Recipe, changes)
+        folders.append(trained_run(table, config, out / name, cache))
+    return folders
+
+
 def recipe_of(config: Recipe) -> dict[str, Any]:
-    """All settings of a recipe, as a model folder stores them."""
-    return {"kind": config.kind, **asdict(config)}
+    """All settings of a recipe as plain JSON."""
+    return to_jsonable_python({"kind": config.kind, **asdict(config)})
 
 
 def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:
     """Record which training these checkpoints belong to, or refuse those of another."""
     path = work / "recipe.json"
-    owner = json.loads(json.dumps({"settings": settings, "data": data}))
     if path.is_file() and _has_checkpoint(work):
         previous = json.loads(path.read_text("utf-8"))
         if previous["data"] != data:
             raise ConfigError(f"{work} belongs to a training on another table: {_REMEDY}")
-        change = next(_differences(previous["settings"], owner["settings"]), None)
-        if change:
+        if change := next(_differences(previous["settings"], settings), None):
             raise ConfigError(f"{work} belongs to another training ({change}): {_REMEDY}")
     elif is_main_process():
         with atomic_file(path) as temporary:
-            temporary.write_text(json.dumps(owner, indent=2), "utf-8")
+            temporary.write_text(
+                json.dumps({"settings": settings, "data": data}, indent=2), "utf-8"
+            )
 
 
 def _has_checkpoint(work: Path) -> bool:
@@ -176,9 +212,8 @@ def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
 
 
 def _encoder_names(config: Recipe) -> dict[str, str]:
-    """The encoders of the model, for its card."""
     if isinstance(config, DistillationConfig):
         student, teacher = config.student.encoder, config.teacher.encoder
         return {"caption": teacher if student == "teacher" else student}
     sources = {name: getattr(config, name) for name in ("image", "caption")}
-    return {name: source.encoder for name, source in sources.items() if source is not None}
+    return {name: source.encoder for name, source in sources.items() if source}

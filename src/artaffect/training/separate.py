@@ -7,6 +7,7 @@ seen: out of fold if all sources are frozen (stacking, Wolpert 1992), else on ar
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,12 @@ from artaffect.training.calibration import TrainedModel, finish
 from artaffect.training.data import TensorRows, TrainingData, hold_out
 from artaffect.training.objectives import FusionTask
 from artaffect.training.sources import CaptionSource, ImageSource, Source, SourceContext
-from artaffect.training.trainer import FitResult, Trainer
+from artaffect.training.trainer import FitResult, Scores, Trainer
 
 _logger = logging.getLogger(__name__)
 
 
-def train_separate(
-    data: TrainingData, config: SeparateConfig, n_resamples: int = 1000
-) -> TrainedModel:
+def train_separate(data: TrainingData, config: SeparateConfig) -> TrainedModel:
     """Train the sources of a recipe, and their combination if there are two.
 
     Raises:
@@ -42,7 +41,7 @@ def train_separate(
         ConfigError: a run whose model is used does not fit.
     """
     _check_runs(config)
-    table, held_out = data.train, data.train
+    table = held_out = data.train
     if config.held_out:
         table, held_out = hold_out(data.train, config.held_out, config.seed)
     context = SourceContext.from_recipe(data, config)
@@ -50,9 +49,7 @@ def train_separate(
     if config.image is not None:
         sources["image"] = ImageSource.create(config.image, context)
     if config.caption is not None:
-        captions = table.strings("caption")
-        sources["caption"] = CaptionSource.create(config.caption, context, captions)
-
+        sources["caption"] = CaptionSource.create(config.caption, context, table.strings("caption"))
     frozen = {name: s.encoder if s.config.frozen else None for name, s in sources.items()}
     encoders = (frozen.get("image"), frozen.get("caption"))
     train, val = (data.arrays(t, *encoders, "image" in sources) for t in (table, data.val))
@@ -74,20 +71,19 @@ def train_separate(
         histories["fusion"] = result.history
     pair = (models.get("image"), models.get("caption"))
     model = EmotionModel(*pair, fusion, data.cultures, data.languages)
-    return finish(data, model.eval(), log, histories, n_resamples)
+    return finish(data, model, log, histories)
 
 
 def _check_runs(config: SeparateConfig) -> None:
     """Refuse runs that have learned from the artworks on which the combination is to be fitted."""
-    for source in config.sources.values():
-        if not source.run or not config.held_out:
-            continue
-        recipe = read_config(Path(source.run))["recipe"]
-        if (recipe.get("held_out"), recipe["seed"]) != (config.held_out, config.seed):
+    for run in (s.run for s in config.sources.values() if s.run and config.held_out):
+        recipe = read_config(Path(run))["recipe"]
+        held_out, seed = recipe.get("held_out", 0.0), recipe["seed"]
+        if (held_out, seed) != (config.held_out, config.seed):
             raise ConfigError(
-                f"{source.run} has seen the artworks that held_out = {config.held_out} keeps for the "
-                f"combination (its held_out is {recipe.get('held_out', 0.0)}, its seed "
-                f"{recipe['seed']}): train it with the same held_out and seed"
+                f"{run} has seen the artworks that held_out = {config.held_out} keeps for the "
+                f"combination (its held_out is {held_out}, its seed {seed}): train it with the same "
+                "held_out and seed"
             )
 
 
@@ -111,9 +107,9 @@ def out_of_fold_logits(
     for number in range(folds):
         rows = train.select(fold[train.artwork] != number)
         mask = fold[complete.artwork] == number
-        unseen = complete.select(mask)
         for source in sources:
-            logits[source.name][:, mask] = source.logits(source.refit(rows), unseen)
+            head = source.refit(rows)
+            logits[source.name][:, mask] = source.logits(head, complete.select(mask))
     return logits
 
 
@@ -132,9 +128,7 @@ def _outputs(
 def log_prior(emotion: Tensor, culture: Tensor, cultures: int, blind: bool) -> Tensor:
     """Log of each culture's distribution, all cultures first: [cultures + 1, 9].
 
-    Args:
-        emotion: each row's label [n]; ``culture`` is its culture, from 1 [n].
-        blind: give every culture the distribution of all.
+    Rows have labels [n] and cultures from 1 [n]; ``blind`` gives every culture the distribution of all.
     """
     counts = torch.ones(cultures + 1, len(EMOTIONS))
     counts.index_put_((culture, emotion), torch.ones(()), accumulate=True)
@@ -144,10 +138,7 @@ def log_prior(emotion: Tensor, culture: Tensor, cultures: int, blind: bool) -> T
 
 
 def fit_fusion(
-    config: FusionConfig,
-    training: SourceOutputs,
-    validation: SourceOutputs,
-    context: SourceContext,
+    config: FusionConfig, training: SourceOutputs, validation: SourceOutputs, context: SourceContext
 ) -> tuple[LinearFusion, FitResult, dict[str, Any]]:
     """Fit every form and variant that the settings allow; the best on validation is kept.
 
@@ -170,32 +161,22 @@ def fit_fusion(
     results = {}
     for name, fusion in candidates.items():
         fusion.initialize(prior, scalers)
-        results[name] = _fit_candidate(fusion, config, training, validation, context.seed)
+        plan = fusion.plan_training(training, config)
+        task = FusionTask(fusion, plan.modality_dropout, plan.cultures)
+        rows = TensorRows(plan.shared, **plan.columns)
+        validate = partial(_scores, fusion, fusion.inputs(validation), validation)
+        results[name] = Trainer(plan.config, context.seed).fit(task, rows, validate)
     scores = {name: result.best_score for name, result in results.items()}
     best = min(scores, key=lambda name: scores[name])
     line = ", ".join(f"{name} {score:.4f}" for name, score in scores.items())
     _logger.info(f"fusion: validation log-loss {line}")
-    rejected = {name: score for name, score in scores.items() if name != best}
-    log = {"form": best, **results[best].summary(), "rejected": rejected}
+    log = {"form": best, **results[best].summary()}
+    log["rejected"] = {name: score for name, score in scores.items() if name != best}
     return candidates[best], results[best], log
 
 
-def _fit_candidate(
-    fusion: LinearFusion,
-    config: FusionConfig,
-    training: SourceOutputs,
-    validation: SourceOutputs,
-    seed: int,
-) -> FitResult:
-    plan = fusion.plan_training(training, config)
-    inputs = fusion.inputs(validation)
-    present = torch.ones(len(validation.emotion), len(inputs), dtype=torch.bool)
-
-    def validate() -> Mapping[str, float]:
-        with torch.no_grad():
-            logits = fusion(inputs, present, validation.culture)
-        return {"log_loss": float(F.cross_entropy(logits, validation.emotion))}
-
-    task = FusionTask(fusion, plan.modality_dropout, plan.cultures)
-    rows = TensorRows(plan.shared, **plan.columns)
-    return Trainer(plan.config, seed).fit(task, rows, validate)
+@torch.no_grad()
+def _scores(fusion: LinearFusion, inputs: Sequence[Tensor], rows: SourceOutputs) -> Scores:
+    present = torch.ones(len(rows.emotion), len(inputs), dtype=torch.bool)
+    logits = fusion(inputs, present, rows.culture)
+    return {"log_loss": float(F.cross_entropy(logits, rows.emotion))}

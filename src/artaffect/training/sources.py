@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -25,7 +25,7 @@ from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from artaffect.runtime import cache_folder
 from artaffect.training.data import ArtworkRows, CaptionRows, Rows, TensorRows, Tokens, TrainingData
 from artaffect.training.objectives import ClassificationTask, MultiLabelTask, SoftLabelTask
-from artaffect.training.trainer import FitResult, Trainer
+from artaffect.training.trainer import FitResult, Scores, Trainer
 
 _logger = logging.getLogger(__name__)
 
@@ -54,7 +54,8 @@ class SourceContext:
 
     @classmethod
     def from_recipe(cls, data: TrainingData, recipe: Recipe) -> "SourceContext":
-        n_cultures = data.n_cultures(recipe.culture)
+        known = recipe.culture != "off" and len(data.cultures) > 1
+        n_cultures = len(data.cultures) if known else 0
         return cls(n_cultures, recipe.culture, recipe.seed, data.cultures, data.cache, data.work)
 
 
@@ -68,17 +69,24 @@ class Source(ABC, Generic[C, E]):
     penalty_: float
 
     def __init__(self, config: C, encoder: E, context: SourceContext, name: str = "") -> None:
-        """Prepare a source; ``name`` is that of its training, by default the modality."""
+        """Name a source's training ``name``, by default like its modality."""
         self.config, self.encoder, self.context = config, encoder, context
         self.name = name or self.modality
 
     @classmethod
-    def from_run(cls, config: C, context: SourceContext, name: str = "") -> Self:
-        """A source that was trained in another run, ``config.run``.
+    def create(
+        cls, config: C, context: SourceContext, captions: Sequence[str] = (), name: str = ""
+    ) -> Self:
+        """A source with a pretrained encoder, or as it was trained in another run, ``config.run``.
+
+        Args:
+            captions: the training captions, whose tokens a pruned vocabulary keeps.
 
         Raises:
             ConfigError: the run has no such source, or was trained for other cultures.
         """
+        if not config.run:
+            return cls(config, cls.load_encoder(config, captions), context, name)
         model = load_model(Path(config.run))
         trained: EmotionClassifier[E] | None = getattr(model, cls.modality)
         if trained is None or model.cultures != context.cultures:
@@ -105,9 +113,9 @@ class Source(ABC, Generic[C, E]):
             score = self.result_.summary()["validation_log_loss"]
             _logger.info(f"{self.name}: validation log-loss {score:.4f}, penalty {self.penalty_}")
         else:
-            self.model_ = self.start(train)
+            model = self.start(train)
             _logger.info(f"{self.name}: training {config.encoder} ({trainable(self.encoder)})")
-            self.fine_tune(self.model_, self.encoder_rows(train), val)
+            self.fine_tune(model, self.encoder_rows(train), val)
         return self.model_
 
     def refit(self, rows: AnnotationArrays) -> EmotionHead:
@@ -124,19 +132,16 @@ class Source(ABC, Generic[C, E]):
         """What was chosen, as plain JSON."""
         if self.config.run:
             return {"run": self.config.run}
-        penalty = {"penalty": self.penalty_} if self.config.frozen else {}
-        return {**self.result_.summary(self.config.train.metric), **penalty}
+        summary = self.result_.summary(self.config.train.metric)
+        return summary | ({"penalty": self.penalty_} if self.config.frozen else {})
 
     def start(self, rows: AnnotationArrays) -> EmotionClassifier[E]:
         """The encoder, ready to be fine-tuned, with an untrained head for its features."""
-        head = self._new_head()
         inputs = self.inputs(rows)
         order = np.random.default_rng(self.context.seed).permutation(len(inputs))
         sample = [inputs[i] for i in np.sort(order[:_SAMPLE])]
-        features = current_features(self.encoder, sample)
-        head.initialize_from(features, _counts(rows), frozen=False)
-        network: Any = self.encoder.network
-        train_only(network, self.config.layers)
+        head = self._new_head(rows, current_features(self.encoder, sample), frozen=False)
+        train_only(self.encoder.network, self.config.layers)
         return EmotionClassifier(self.encoder, head)
 
     def fine_tune(
@@ -154,13 +159,13 @@ class Source(ABC, Generic[C, E]):
         """
         inputs = self.inputs(val)
 
-        def validate() -> Mapping[str, float]:
+        def validate() -> Scores:
             return self.scores(model.head, current_features(model.encoder, inputs), val)
 
         folder = self.context.work and self.context.work / self.name
         trainer = Trainer(self.config.train, self.context.seed, folder, device="auto")
-        task = wrap(self.task(model.head, encoder=model.encoder))
-        self.result_ = trainer.fit(task, rows, validate)
+        task = wrap(self.task(model.head, 0.0, model.encoder))
+        self.model_, self.result_ = model, trainer.fit(task, rows, validate)
 
     @torch.no_grad()
     def logits(self, head: EmotionHead, rows: AnnotationArrays) -> Tensor:
@@ -175,18 +180,21 @@ class Source(ABC, Generic[C, E]):
         return logits
 
     @torch.no_grad()
-    def scores(
-        self, head: EmotionHead, features: Tensor, rows: AnnotationArrays
-    ) -> Mapping[str, float]:
+    def scores(self, head: EmotionHead, features: Tensor, rows: AnnotationArrays) -> Scores:
         """Validation scores of a head under training, from features of the distinct inputs."""
         device = head.shared.weight.device
         features = features.to(device)[self.stored(rows)[1].to(device)]
         logits = head.emotion_logits(features, rows.culture.to(device))
         return scores_of(rows.emotion.numpy(), log_probabilities(logits).exp().cpu().numpy())
 
+    @staticmethod
     @abstractmethod
+    def load_encoder(config: C, captions: Sequence[str]) -> E:
+        """The pretrained encoder, pruned as the settings say."""
+
     def usable(self, rows: AnnotationArrays) -> AnnotationArrays:
         """The rows that have this source."""
+        return rows
 
     @abstractmethod
     def inputs(self, rows: AnnotationArrays) -> list[Any]:
@@ -205,14 +213,13 @@ class Source(ABC, Generic[C, E]):
         """What an encoder and its head learn from."""
 
     @abstractmethod
-    def task(
-        self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
-    ) -> nn.Module:
+    def task(self, head: EmotionHead, penalty: float, encoder: nn.Module | None) -> nn.Module:
         """The head, with the encoder if it is trained too, and their loss."""
 
-    def _new_head(self) -> EmotionHead:
+    def _new_head(self, rows: AnnotationArrays, features: Tensor, frozen: bool) -> EmotionHead:
+        """An untrained head on the scale of training features [n, d]."""
         torch.manual_seed(self.context.seed)
-        return EmotionHead(
+        head = EmotionHead(
             self.encoder.feature_dim,
             self.context.n_cultures,
             self.config.hidden,
@@ -220,13 +227,16 @@ class Source(ABC, Generic[C, E]):
             self.context.culture_input,
             getattr(self.config, "objective", "soft_label") != "soft_label",
         )
+        votes = torch.bincount(rows.emotion, minlength=len(EMOTIONS))
+        head.initialize_from(features, votes, frozen)
+        return head
 
     def _fit_head(
         self, rows: AnnotationArrays, penalty: float, val: AnnotationArrays | None = None
     ) -> tuple[EmotionHead, FitResult]:
-        head, data = self._new_head(), self.head_rows(rows)
-        head.initialize_from(data.column("features"), _counts(rows))
-        task = self.task(head, penalty)
+        data = self.head_rows(rows)
+        head = self._new_head(rows, data.column("features"), frozen=True)
+        task = self.task(head, penalty, None)
         trainer = Trainer(self.config.train, self.context.seed)
         if val is None:
             return head, trainer.fit(task, data, stop_after=self.result_.best_epoch)
@@ -239,12 +249,9 @@ class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
 
     modality = "image"
 
-    @classmethod
-    def create(cls, config: ImageSourceConfig, context: SourceContext) -> "ImageSource":
-        """A source with a pretrained encoder."""
-        if config.run:
-            return cls.from_run(config, context)
-        return cls(config, create_image_encoder(config.encoder), context)
+    @staticmethod
+    def load_encoder(config: ImageSourceConfig, captions: Sequence[str]) -> ImageEncoder:
+        return create_image_encoder(config.encoder)
 
     def usable(self, rows: AnnotationArrays) -> AnnotationArrays:
         return rows.select(rows.has_image) if self.config.frozen else rows.with_images()
@@ -267,19 +274,15 @@ class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
 
     def views(self, rows: AnnotationArrays) -> ImageViews:
         """Training views of the artworks, in their order."""
-        config, preprocessing, files = self.config, self.encoder.preprocessing, self.inputs(rows)
-        store = None
-        if config.decoded:
-            folder = (self.context.cache or cache_folder()) / "decoded"
-            store = ImageCache(files, preprocessing, folder)
-        seed = self.context.seed
-        return ImageViews(files, preprocessing, config.crop, config.flip, seed, store)
+        config, context = self.config, self.context
+        images = (self.inputs(rows), self.encoder.preprocessing)
+        folder = (context.cache or cache_folder()) / "decoded"
+        store = ImageCache(*images, folder) if config.decoded else None
+        return ImageViews(*images, config.crop, config.flip, context.seed, store)
 
-    def task(
-        self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
-    ) -> nn.Module:
+    def task(self, head: EmotionHead, penalty: float, encoder: nn.Module | None) -> nn.Module:
         if self.config.objective == "soft_label":
-            return SoftLabelTask(head, penalty, encoder)
+            return SoftLabelTask(head, penalty, encoder=encoder)
         loss = self.config.objective.removeprefix("multi_label_")
         return MultiLabelTask(head, loss, encoder)  # type: ignore[arg-type]
 
@@ -292,9 +295,7 @@ class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
         return model
 
     @torch.no_grad()
-    def scores(
-        self, head: EmotionHead, features: Tensor, rows: AnnotationArrays
-    ) -> Mapping[str, float]:
+    def scores(self, head: EmotionHead, features: Tensor, rows: AnnotationArrays) -> Scores:
         scores = super().scores(head, features, rows)
         if not head.multi_label:
             return scores
@@ -310,31 +311,13 @@ class CaptionSource(Source[CaptionSourceConfig, TextEncoder]):
 
     modality = "caption"
 
-    @classmethod
-    def create(
-        cls,
-        config: CaptionSourceConfig,
-        context: SourceContext,
-        captions: Sequence[str],
-        name: str = "",
-    ) -> "CaptionSource":
-        """A source with a pretrained encoder, pruned as the settings say.
-
-        Args:
-            captions: the training captions, whose tokens a pruned vocabulary keeps.
-        """
-        if config.run:
-            return cls.from_run(config, context, name)
+    @staticmethod
+    def load_encoder(config: CaptionSourceConfig, captions: Sequence[str]) -> TextEncoder:
         encoder = create_text_encoder(config.encoder)
         if config.vocabulary == "data":
             encoder = prune_vocabulary(encoder, captions)
             _logger.info(f"pruned the vocabulary: {million_weights(encoder):.1f} million weights")
-        if config.depth:
-            encoder = prune_layers(encoder, config.depth)
-        return cls(config, encoder, context, name)
-
-    def usable(self, rows: AnnotationArrays) -> AnnotationArrays:
-        return rows
+        return prune_layers(encoder, config.depth) if config.depth else encoder
 
     def inputs(self, rows: AnnotationArrays) -> list[Any]:
         return rows.captions
@@ -347,13 +330,11 @@ class CaptionSource(Source[CaptionSourceConfig, TextEncoder]):
 
     def encoder_rows(self, rows: AnnotationArrays, **columns: Tensor) -> CaptionRows:
         """Captions, tokenised once; ``columns`` are further tensors of each row."""
-        tokens = Tokens.from_lists(self.encoder.tokenize(rows.captions))
+        tokens = Tokens(self.encoder.tokenize(rows.captions))
         columns |= {"culture": rows.culture, "emotion": rows.emotion}
         return CaptionRows(tokens, self.encoder.collate, **columns)
 
-    def task(
-        self, head: EmotionHead, penalty: float = 0.0, encoder: nn.Module | None = None
-    ) -> ClassificationTask:
+    def task(self, head: EmotionHead, penalty: float, encoder: nn.Module | None) -> nn.Module:
         return ClassificationTask(head, penalty, self.context.n_cultures, encoder)
 
     def start(self, rows: AnnotationArrays) -> CaptionModel:
@@ -376,7 +357,7 @@ def trainable(encoder: nn.Module) -> str:
     return f"{trained:.1f} of {million_weights(encoder):.1f} million weights"
 
 
-def current_features(encoder: ImageEncoder | TextEncoder, inputs: list[Any]) -> Tensor:
+def current_features(encoder: ImageEncoder | TextEncoder, inputs: Sequence[Any]) -> Tensor:
     """Features of inputs by an encoder under training, on the CPU and without a cache: [n, d]."""
     values = torch.zeros(len(inputs), encoder.feature_dim)
     for positions, vectors, problems in encode(encoder, inputs):
@@ -386,14 +367,7 @@ def current_features(encoder: ImageEncoder | TextEncoder, inputs: list[Any]) -> 
     return values
 
 
-def scores_of(emotion: np.ndarray, probabilities: np.ndarray) -> Mapping[str, float]:
+def scores_of(emotion: np.ndarray, probabilities: np.ndarray) -> Scores:
     """The validation scores of every training, for labels [n] and distributions [n, 9]."""
-    return {
-        "log_loss": log_loss(emotion, probabilities),
-        "accuracy": accuracy(emotion, probabilities),
-        "macro_f1": macro_f1(emotion, probabilities),
-    }
-
-
-def _counts(rows: AnnotationArrays) -> Tensor:
-    return torch.bincount(rows.emotion, minlength=len(EMOTIONS))
+    metrics = {"log_loss": log_loss, "accuracy": accuracy, "macro_f1": macro_f1}
+    return {name: metric(emotion, probabilities) for name, metric in metrics.items()}

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,8 @@ from accelerate import Accelerator, DataLoaderConfiguration, skip_first_batches
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from artaffect.config import TrainConfig
@@ -23,6 +25,10 @@ from artaffect.runtime import atomic_file, progress_bar
 from artaffect.training.data import Batch, BatchOrder, Rows
 
 _logger = logging.getLogger(__name__)
+
+
+Scores = Mapping[str, float]
+"""Validation scores by the names of their metrics."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Trainer:
         self,
         task: nn.Module,
         rows: Rows,
-        validate: Callable[[], Mapping[str, float]] | None = None,
+        validate: Callable[[], Scores] | None = None,
         stop_after: int | None = None,
     ) -> FitResult:
         """Train, and leave the task with the weights of its best epoch.
@@ -83,8 +89,6 @@ class Trainer:
         Under ``torchrun`` or ``accelerate launch`` every batch is divided among the processes.
 
         Args:
-            task: model and loss.
-            rows: the training rows, shuffled anew in each epoch.
             validate: computes scores of the current model, among them the metric in the settings;
                 without it the last epoch is kept.
             stop_after: stop after this many epochs of the schedule.
@@ -96,8 +100,7 @@ class Trainer:
             ArithmeticError: no epoch had a finite validation score.
         """
         run = _Run(self, task, rows)
-        if self.folder is not None:
-            run.resume(self.folder)
+        run.resume()
         last = min(stop_after or self.config.epochs, self.config.epochs)
         with progress_bar(transient=True) as bar:
             progress = bar.add_task("training", total=last * run.batches, completed=run.done)
@@ -111,55 +114,56 @@ class Trainer:
         task.eval()
         if self.device == "auto":
             task.to("cpu")
-        score = run.best_score if validate else math.nan
-        return FitResult(run.best_epoch, score, run.history)
+        return FitResult(run.best_epoch, run.best_score, run.history)
 
 
 class _Run:
     """The state of one training: all that a checkpoint has to hold."""
 
+    progress = ("epoch", "batch", "sums", "best_epoch", "best_score", "best_weights", "history")
+    """What a checkpoint records beside weights and optimizer."""
+
     def __init__(self, trainer: Trainer, task: nn.Module, rows: Rows) -> None:
-        self.trainer, self.config, self.task, self.rows = trainer, trainer.config, task, rows
+        config = trainer.config
+        self.trainer, self.config, self.task, self.rows = trainer, config, task, rows
         # a process may train several tasks in turn, each in its own precision
         AcceleratorState._reset_state()
         self.accelerator = Accelerator(
             cpu=trainer.device == "cpu",
-            mixed_precision={"full": "no"}.get(self.config.precision, self.config.precision),
-            gradient_accumulation_steps=self.config.accumulation,
+            mixed_precision="no" if config.precision == "full" else config.precision,
+            gradient_accumulation_steps=config.accumulation,
             dataloader_config=DataLoaderConfiguration(split_batches=True),
             # weights that an objective does not use get no gradient
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         processes = self.accelerator.num_processes
-        if self.config.batch_size % processes:
+        if config.batch_size % processes:
             raise ConfigError(
-                f"batch_size = {self.config.batch_size} cannot be shared by {processes} processes: "
+                f"batch_size = {config.batch_size} cannot be shared by {processes} processes: "
                 "make it a multiple of their number"
             )
         self.order = torch.Generator()
         loader = DataLoader(
             rows,
-            batch_sampler=BatchOrder(rows, self.config.batch_size, self.order),
+            batch_sampler=BatchOrder(rows, config.batch_size, self.order),
             collate_fn=_unchanged,
             generator=self.order,
             num_workers=rows.workers,
             pin_memory=self.accelerator.device.type == "cuda",
         )
-        optimizer = torch.optim.AdamW(
-            [p for p in task.parameters() if p.requires_grad],
-            lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
-        )
+        trained = [weight for weight in task.parameters() if weight.requires_grad]
+        optimizer = AdamW(trained, config.learning_rate, weight_decay=config.weight_decay)
         self.model, self.optimizer, self.loader = self.accelerator.prepare(task, optimizer, loader)
         self.batches = len(self.loader)
-        steps = -(-self.batches // self.config.accumulation) * self.config.epochs
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: _rate(step, steps, self.config.warmup)
-        )
-        self.epoch, self.batch = 0, 0
+        steps = -(-self.batches // config.accumulation) * config.epochs
+        self.schedule = LambdaLR(optimizer, lambda step: _rate(step, steps, config.warmup))
+        self.settings = {**asdict(config), "seed": trainer.seed, "batches": self.batches}
+        self.stateful: dict[str, Any] = {"optimizer": self.optimizer, "schedule": self.schedule}
+        if self.accelerator.scaler is not None:
+            self.stateful["scaler"] = self.accelerator.scaler
+        self.epoch, self.batch, self.best_epoch, self.best_score = 0, 0, 0, math.nan
         self.sums: dict[str, float] = {}
         """Loss and its terms, summed over the batches of the epoch."""
-        self.best_epoch, self.best_score = 0, math.nan
         self.best_weights: dict[str, Tensor] = {}
         self.history: list[dict[str, float]] = []
 
@@ -170,7 +174,6 @@ class _Run:
 
     @property
     def done(self) -> int:
-        """Batches trained so far."""
         return self.epoch * self.batches + self.batch
 
     def train_epoch(self, advance: Callable[[], None]) -> None:
@@ -178,9 +181,9 @@ class _Run:
         self.order.manual_seed(_mix(self.trainer.seed, self.epoch))
         self.rows.begin_epoch(self.epoch)
         self.model.train()
-        rank = self.accelerator.process_index
         loader = skip_first_batches(self.loader, self.batch) if self.batch else self.loader
         for batch in loader:
+            rank = self.accelerator.process_index
             torch.manual_seed(_mix(self.trainer.seed, self.epoch, self.batch, rank))
             try:
                 output = self._step(batch)
@@ -208,13 +211,12 @@ class _Run:
             self.accelerator.backward(output.loss)
             if self.accelerator.sync_gradients:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-            self.optimizer.step()
-            if self.accelerator.sync_gradients:
+                self.optimizer.step()
                 self.schedule.step()
-            self.optimizer.zero_grad()
+                self.optimizer.zero_grad()
         return output
 
-    def close_epoch(self, scores: Mapping[str, float]) -> None:
+    def close_epoch(self, scores: Scores) -> None:
         """Record the epoch's loss and scores; keep its weights if they are the best."""
         means = {name: total / self.batch for name, total in self.sums.items()}
         self.history.append({"epoch": self.epoch + 1, **means, **scores})
@@ -228,9 +230,10 @@ class _Run:
         better = not self.best_weights or self.config.sign * (score - self.best_score) > 0
         if not scores or (math.isfinite(score) and better):
             self.best_epoch, self.best_score = self.epoch, score
-            self.best_weights = {n: w.detach().clone() for n, w in trained_weights(self.task)}
+            weights = trained_weights(self.task)
+            self.best_weights = {name: weight.clone() for name, weight in weights.items()}
         self.save()
-        if self.trainer.folder is not None and self.accelerator.is_main_process:
+        if self.trainer.folder and self.accelerator.is_main_process:
             line = ", ".join(f"{name} {value:.4f}" for name, value in {**means, **scores}.items())
             _logger.info(f"epoch {self.epoch} of {self.config.epochs}: {line}")
 
@@ -240,29 +243,26 @@ class _Run:
         if folder is None or not self.accelerator.is_main_process:
             return
         state = {
-            "settings": self._settings(),
-            "progress": {name: getattr(self, name) for name in _PROGRESS},
-            "task": dict(trained_weights(self.task)),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "settings": self.settings,
+            "progress": {name: getattr(self, name) for name in self.progress},
+            "task": trained_weights(self.task),
+            **{name: part.state_dict() for name, part in self.stateful.items()},
         }
-        if self.accelerator.scaler is not None:
-            state["scaler"] = self.accelerator.scaler.state_dict()
         with atomic_file(folder / "checkpoint.pt") as temporary:
             torch.save(state, temporary)
         lines = (json.dumps(epoch) + "\n" for epoch in self.history)
         with atomic_file(folder / "metrics.jsonl") as temporary:
             temporary.write_text("".join(lines), "utf-8")
-        if self.batch == 0:
+        if self.batch == 0 and find_spec("tensorboard"):
             _write_tensorboard(folder, self.history)
 
-    def resume(self, folder: Path) -> None:
+    def resume(self) -> None:
         """Continue from the folder's checkpoint, if it has one."""
-        path = folder / "checkpoint.pt"
-        if not path.is_file():
+        path = self.trainer.folder and self.trainer.folder / "checkpoint.pt"
+        if path is None or not path.is_file():
             return
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["settings"] != self._settings():
+        if state["settings"] != self.settings:
             raise ConfigError(
                 f"{path} belongs to a training with other settings: "
                 "delete it to start again, or use the settings it was made with"
@@ -270,48 +270,34 @@ class _Run:
         for name, value in state["progress"].items():
             setattr(self, name, value)
         restore_weights(self.task, state["task"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.accelerator.scaler is not None:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-
-    def _settings(self) -> dict[str, Any]:
-        return {**asdict(self.config), "seed": self.trainer.seed, "batches": self.batches}
+        for name, part in self.stateful.items():
+            part.load_state_dict(state[name])
 
 
-def trained_weights(task: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def trained_weights(task: nn.Module) -> dict[str, Tensor]:
     """What training changes: weights that are not frozen, and buffers."""
     frozen = {name for name, weight in task.named_parameters() if not weight.requires_grad}
-    return ((name, value) for name, value in task.state_dict().items() if name not in frozen)
+    return {name: value for name, value in task.state_dict().items() if name not in frozen}
 
 
 def restore_weights(task: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Restore what :func:`trained_weights` returned."""
-    expected = {name for name, _ in trained_weights(task)}
-    if expected != set(weights):
+    if set(trained_weights(task)) != set(weights):
         raise ConfigError("a checkpoint does not fit the model: delete it to start again")
     task.load_state_dict(dict(weights), strict=False)
 
 
 def _shapes(batch: Batch) -> str:
-    shapes = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
-    return ", ".join(f"{name} {tuple(value.shape)}" for name, value in shapes.items())
+    return ", ".join(f"{n} {tuple(v.shape)}" for n, v in batch.items() if isinstance(v, Tensor))
 
 
 def _write_tensorboard(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Log the last epoch to TensorBoard, if it is installed."""
-    if find_spec("tensorboard") is None or not history:
-        return
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(folder / "tensorboard") as writer:
         for name, value in history[-1].items():
             if name != "epoch":
                 writer.add_scalar(name, value, len(history))
-
-
-_PROGRESS = ("epoch", "batch", "sums", "best_epoch", "best_score", "best_weights", "history")
-"""What a checkpoint records beside weights and optimizer."""
 
 
 def _mix(*numbers: int) -> int:
