@@ -25,7 +25,6 @@ from artaffect.runtime import as_path, atomic_file
 if TYPE_CHECKING:
     import pandas as pd
 
-
 SYNTHETIC = "SYNTHETIC.md"
 """A file with this name beside a data set says that the data are synthetic."""
 
@@ -120,8 +119,7 @@ class ImportReport:
     def _first_dropped(self, reason: str) -> str:
         if self.dropped_rows is None:
             return ""
-        position = pc.index(self.dropped_rows["reason"], reason).as_py()
-        row = self.dropped_rows.slice(position, 1).to_pylist()[0]
+        row = self.dropped_rows.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
         return f"  (first: {row['file']} line {row['line']}: {row['detail'][:120]})"
 
 
@@ -141,11 +139,7 @@ class AnnotationTable:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "AnnotationTable":
-        """Read a table that :meth:`save` wrote.
-
-        Raises:
-            TableError: the file is missing, is not Parquet, or lacks columns of a table.
-        """
+        """Read a table that :meth:`save` wrote; raise TableError if the file is not one."""
         path = as_path(path, "path")
         if not path.is_file():
             raise TableError(f"{path}: no such file")
@@ -172,10 +166,9 @@ class AnnotationTable:
         metadata = {"artaffect": json.dumps(dict(self.provenance), ensure_ascii=False)}
         if self.report is not None:
             metadata["artaffect.reports"] = json.dumps(self.report.to_json(), ensure_ascii=False)
+        rows = self.rows.replace_schema_metadata(metadata)
         with atomic_file(as_path(path, "path")) as temporary:
-            pq.write_table(
-                self.rows.replace_schema_metadata(metadata), temporary, compression="zstd"
-            )
+            pq.write_table(rows, temporary, compression="zstd")
 
     def __len__(self) -> int:
         return int(self.rows.num_rows)
@@ -195,9 +188,8 @@ class AnnotationTable:
         return Template(_OVERVIEW, autoescape=True).render(overview=self._overview())
 
     def _overview(self) -> dict[str, str]:
-        names, codes = self.codes("split")
-        counts = dict(zip(names, np.bincount(codes[codes >= 0], minlength=len(names)), strict=True))
-        splits = ", ".join(f"{name} {counts[name]:,}" for name in SPLITS if counts.get(name))
+        counts = self.counts("split")
+        splits = ", ".join(f"{name} {counts[name]:,}" for name in SPLITS if name in counts)
         cultures, more = self.cultures[:5], len(self.cultures) - 5
         return {
             "rows": f"{len(self):,}",
@@ -209,16 +201,18 @@ class AnnotationTable:
     @property
     def images(self) -> Path | None:
         """The folder to which the ``image`` column is relative."""
-        root = self.provenance.get("images")
-        return Path(root) if root else None
+        return Path(self.provenance["images"]) if self.provenance.get("images") else None
 
     @property
     def cultures(self) -> tuple[str, ...]:
         """The cultures of the table, ordered by decreasing number of annotations."""
-        names, codes = self.codes("culture")
-        counts = np.bincount(codes, minlength=len(names))
-        order = sorted(np.flatnonzero(counts), key=lambda i: (-counts[i], names[i]))
-        return tuple(str(names[i]) for i in order)
+        return tuple(self.counts("culture"))
+
+    def counts(self, column: str) -> dict[str, int]:
+        """The number of rows with each label, in decreasing order; null counts as ``none``."""
+        counted = self.rows[column].value_counts().to_pylist()
+        counts = {str(item["values"] or "none"): int(item["counts"]) for item in counted}
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def emotion_codes(self) -> np.ndarray:
         """The emotion of each row as its index in ``EMOTIONS``: int64 [n]."""
@@ -238,16 +232,11 @@ class AnnotationTable:
         return list(self.rows[column].to_pylist())
 
     def to_pandas(self) -> "pd.DataFrame":
-        """The rows as a data frame, with categorical columns for labels.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
+        """The rows as a data frame, with categorical columns for labels."""
         try:
-            import pandas  # noqa: F401
+            return self.rows.to_pandas()
         except ModuleNotFoundError as error:
             raise ImportError("to_pandas() needs pandas: pip install pandas") from error
-        return self.rows.to_pandas()
 
     def select(self, rows: np.ndarray) -> "AnnotationTable":
         """The rows where a mask (bool [n]) is true, or those at the given positions (int [k])."""
@@ -255,18 +244,12 @@ class AnnotationTable:
         return replace(self, rows=kept.unify_dictionaries())
 
     def of_split(self, split: str) -> "AnnotationTable":
-        """The rows of one split.
-
-        Raises:
-            TableError: the split has no rows.
-        """
-        names, codes = self.codes("split")
-        keep = np.isin(codes, np.flatnonzero(names == split))
-        if not keep.any():
-            present = sorted(str(names[i]) for i in np.unique(codes[codes >= 0]))
+        """The rows of one split; raise TableError if there are none."""
+        present = sorted(self.counts("split").keys() - {"none"})
+        if split not in present:
             has = f"it has {', '.join(present)}" if present else "make them with `artaffect split`"
             raise TableError(f"the table has no rows in split {split!r}: {has}")
-        return self.select(keep)
+        return self.select(np.array(self.rows["split"].cast(pa.string())) == split)
 
     def split(
         self, train: float = 0.85, val: float = 0.05, test: float = 0.10, seed: int = 0
@@ -274,10 +257,7 @@ class AnnotationTable:
         """Assign every artwork, with all its rows, to a split.
 
         The fractions sum to 1. An artwork's split depends only on its name, the fractions and the
-        seed, and not on the other artworks.
-
-        Raises:
-            TableError: a fraction is negative, or their sum is not 1.
+        seed, and not on the other artworks; see :func:`artaffect.data.splits.split_by_artwork`.
         """
         artworks, codes = self.codes("artwork_id")
         splits = split_by_artwork(artworks, {"train": train, "val": val, "test": test}, seed)

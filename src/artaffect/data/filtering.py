@@ -1,8 +1,7 @@
 """From the rows of a file to a table: a chain of steps keeps each row or drops it with a reason.
 
-A step is a pure function. It takes the columns and the reasons so far, and returns both with what it
-adds: cleaned columns, and its own reason for each row that it drops. A row has the reason of the first
-step that drops it.
+A step is a pure function that takes the columns and the reasons so far, and returns both with what it
+adds. A row has the reason of the first step that drops it.
 """
 
 import unicodedata
@@ -48,6 +47,17 @@ class Labels(NamedTuple):
     names: np.ndarray
     codes: np.ndarray
 
+    @classmethod
+    def clean(cls, cells: pa.Array, rule: Callable[[str], Any]) -> "Labels":
+        """Apply a rule to each distinct cell; None marks an invalid cell."""
+        encoded = cells.dictionary_encode()
+        cleaned = [rule(value) for value in encoded.dictionary.to_pylist()]
+        names = sorted({value for value in cleaned if value is not None})
+        index = {value: position for position, value in enumerate(names)}
+        lookup = np.array([*(index.get(value, -1) for value in cleaned), -1], np.int64)
+        codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+        return cls(np.fromiter(names, object, len(names)), lookup[codes])
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -64,14 +74,7 @@ class Columns:
         return replace(self, labels={**self.labels, **labels})
 
     def clean(self, name: str, rule: Callable[[str], str | None]) -> Labels:
-        """Apply a rule to each distinct cell of a source column; None marks an invalid cell."""
-        encoded = self.source.columns[name].dictionary_encode()
-        cleaned = [rule(value) for value in encoded.dictionary.to_pylist()]
-        names = sorted({value for value in cleaned if value is not None})
-        index = {value: position for position, value in enumerate(names)}
-        lookup = np.array([-1 if v is None else index[v] for v in cleaned] + [-1], np.int64)
-        codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        return Labels(np.array(names, object), lookup[codes])
+        return Labels.clean(self.source.columns[name], rule)
 
 
 Step = Callable[[Columns, np.ndarray], tuple[Columns, np.ndarray]]
@@ -172,16 +175,13 @@ def name_artworks(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.nd
 
     Names are in Unicode's form NFC, so that copies of a data set agree on the artworks' ids.
     """
-    style, name = columns.clean("art_style", _plain), columns.clean("painting", _plain)
-    is_unsafe = (style.codes < 0) | (name.codes < 0)
-    width = len(name.names) + 1
-    keys, codes = np.unique(style.codes * width + name.codes, return_inverse=True)
-    pairs = np.full(len(keys), None, object)
-    for position, (s, p) in enumerate(zip(keys // width, keys % width, strict=True)):
-        if s >= 0 and p < width - 1:  # an unsafe name has the code -1, which wraps around
-            pairs[position] = (str(style.names[s]), str(name.names[p]))
-    columns = columns.adding(art_style=style, artwork=Labels(pairs, codes))
-    return columns, _drop(reasons, "unsafe painting name", is_unsafe)
+    cells = columns.source.columns
+    joined = pc.binary_join_element_wise(cells["art_style"], cells["painting"], "\0")
+    pairs, codes = Labels.clean(joined, _artwork)
+    pairs = np.concatenate([pairs, [None]])  # the last one is that of the code -1
+    artwork = Labels(pairs, codes)
+    columns = columns.adding(art_style=columns.clean("art_style", _plain), artwork=artwork)
+    return columns, _drop(reasons, "unsafe painting name", codes < 0)
 
 
 def clean_splits(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
@@ -214,19 +214,12 @@ def match_images(
 
 def drop_duplicates(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
     """Keep the first of the rows with the same artwork, caption, emotion and language."""
-    captions = columns.caption.dictionary_encode()
-    codes = captions.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    key = columns["artwork"].codes
-    for values, size in (
-        (codes, len(captions.dictionary)),
-        (columns["emotion"].codes, len(columns["emotion"].names)),
-        (columns["language"].codes, len(columns["language"].names)),
-    ):
-        _, key = np.unique(key * (size + 1) + values, return_inverse=True)
     kept = np.flatnonzero(reasons < 0)
-    _, first = np.unique(key[kept], return_index=True)
+    keys = {name: columns[name].codes[kept] for name in ("artwork", "emotion", "language")}
+    rows = pa.table({**keys, "caption": columns.caption.take(kept), "row": kept})
+    first = rows.group_by([*keys, "caption"]).aggregate([("row", "min")])["row_min"]
     is_repeated = np.ones(len(reasons), bool)
-    is_repeated[kept[first]] = False
+    is_repeated[first.to_numpy()] = False
     return columns, _drop(reasons, "duplicate", is_repeated)
 
 
@@ -248,13 +241,10 @@ def _to_rows(columns: Columns, keep: np.ndarray) -> pa.Table:
 
 def _dictionary_column(labels: Labels, keep: np.ndarray) -> pa.Array:
     """A column with the names in use; a code of -1 or a name of None is null."""
-    used, compact = np.unique(labels.codes[keep], return_inverse=True)
-    names = [None if code < 0 else labels.names[code] for code in used]
-    values = [name for name in names if name is not None]
-    positions = np.cumsum([name is not None for name in names]) - 1
-    lookup = [None if name is None else int(i) for name, i in zip(names, positions, strict=True)]
-    indices = pa.array(lookup, pa.int32()).take(pa.array(compact.astype(np.int32)))
-    return pa.DictionaryArray.from_arrays(indices, pa.array(values, pa.string()))
+    names, codes = labels.names, labels.codes[keep]
+    used = [code for code in np.unique(codes) if code >= 0 and names[code] is not None]
+    indices = pc.index_in(pa.array(codes), pa.array(used, pa.int64()))
+    return pa.DictionaryArray.from_arrays(indices, pa.array(names[used], pa.string()))
 
 
 def _report(
@@ -301,9 +291,9 @@ def _dropped_rows(columns: Columns, reasons: np.ndarray) -> pa.Table:
 def _detail(columns: Columns, row: int, reason: str) -> str:
     """The cell for which a row was dropped, or the artwork's name."""
     cells = columns.source.columns
-    column = {"unknown emotion": "emotion", "emotion other": "emotion", "unknown split": "split"}
-    if reason in column:
-        return str(cells[column[reason]][row])
+    column = reason.removeprefix("unknown ").removesuffix(" other")
+    if column in ("emotion", "split"):
+        return str(cells[column][row])
     name = f"{cells['art_style'][row]}/{cells['painting'][row]}"
     if reason == "image unreadable":
         faults, codes = columns["fault"]
@@ -325,3 +315,8 @@ def _emotion(text: str) -> str | None:
 def _plain(name: str) -> str | None:
     name = unicodedata.normalize("NFC", name.strip())
     return name if is_plain_name(name) else None
+
+
+def _artwork(cells: str) -> tuple[str, str] | None:
+    style, _, name = map(_plain, cells.partition("\0"))
+    return (style, name) if style and name else None

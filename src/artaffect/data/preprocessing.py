@@ -26,10 +26,7 @@ from artaffect.errors import ImageError
 MAX_PIXELS = 178_956_970
 """Pillow's own limit against decompression bombs; large WikiArt scans stay below it."""
 
-_RESAMPLING = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-}
+_RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 # The formats of images of artworks by their first bytes; Pillow's rarer decoders would only add risk.
 #
