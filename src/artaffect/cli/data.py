@@ -80,8 +80,7 @@ def import_parquet(
 def save_import(table: AnnotationTable, out: Path, as_json: bool) -> None:
     """Save a table that was read, and say what was kept and dropped."""
     table.save(out)
-    dropped = out.with_suffix(".dropped.csv")
-    report = table.report
+    dropped, report = out.with_suffix(".dropped.csv"), table.report
     assert report is not None  # every reader reports what it did
     report.save_dropped(dropped)
     say(report.summary())

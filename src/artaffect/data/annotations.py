@@ -149,8 +149,7 @@ class AnnotationTable:
             raise TableError(
                 f"{path} is not a table of annotations ({error}); make one with `artaffect import`"
             ) from None
-        missing = [name for name in SCHEMA.names if name not in rows.column_names]
-        if missing:
+        if not set(SCHEMA.names) <= set(rows.column_names):
             raise TableError(
                 f"{path} is not a table of annotations: expected columns {', '.join(SCHEMA.names)}; "
                 f"found {', '.join(rows.column_names)}; make one with `artaffect import`"
@@ -217,19 +216,19 @@ class AnnotationTable:
     def emotion_codes(self) -> np.ndarray:
         """The emotion of each row as its index in ``EMOTIONS``: int64 [n]."""
         names, codes = self.codes("emotion")
-        return np.array([EMOTIONS.index(Emotion(name)) for name in names], np.int64)[codes]
+        return np.array([EMOTIONS.index(name) for name in names], np.int64)[codes]
 
     def codes(self, column: str) -> tuple[np.ndarray, np.ndarray]:
         """A label column as distinct values [k] and the index of each row [n]; null is -1."""
         values = self.rows[column].combine_chunks()
         if isinstance(values, pa.ChunkedArray):  # an empty column keeps its chunks
             values = pa.array([], _LABEL)
-        codes = pc.fill_null(values.indices, -1).to_numpy(zero_copy_only=False)
-        return values.dictionary.to_numpy(zero_copy_only=False), codes.astype(np.int64)
+        codes = np.array(values.indices.fill_null(-1), np.int64)
+        return values.dictionary.to_numpy(zero_copy_only=False), codes
 
     def strings(self, column: str) -> list[Any]:
         """A column as Python strings; null is None."""
-        return list(self.rows[column].to_pylist())
+        return self.rows[column].to_pylist()
 
     def to_pandas(self) -> "pd.DataFrame":
         """The rows as a data frame, with categorical columns for labels."""
@@ -280,10 +279,8 @@ def _check(rows: pa.Table, source: str) -> None:
             raise TableError(f"{source}: column {name} has {rows[name].null_count} empty cells")
     for name, allowed in (("emotion", set(map(str, EMOTIONS))), ("split", set(SPLITS))):
         present = set(pc.drop_null(pc.unique(rows[name].cast(pa.string()))).to_pylist())
-        if present - allowed:
-            raise TableError(
-                f"{source}: column {name} holds {sorted(present - allowed)}; "
-                f"allowed: {', '.join(sorted(allowed))}"
-            )
+        if unknown := sorted(present - allowed):
+            choices = ", ".join(sorted(allowed))
+            raise TableError(f"{source}: column {name} holds {unknown}; allowed: {choices}")
     if pc.count_distinct(rows["annotation_id"]).as_py() != rows.num_rows:
         raise TableError(f"{source}: column annotation_id repeats a value; each row needs its own")

@@ -93,8 +93,6 @@ def import_rows(
     """Turn the rows of a data set into a table; every reader ends here.
 
     Args:
-        images: the folder of images, or None.
-        keep_unpictured: keep rows whose image is missing or unreadable.
         drop_other: ``other`` is a label of its own, not a synonym of ``something else``.
         keep_duplicates: each row is a vote, so equal rows are not duplicates.
         culture_of: names the culture of a language; by default it is the language.
@@ -178,8 +176,7 @@ def name_artworks(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.nd
     cells = columns.source.columns
     joined = pc.binary_join_element_wise(cells["art_style"], cells["painting"], "\0")
     pairs, codes = Labels.clean(joined, _artwork)
-    pairs = np.concatenate([pairs, [None]])  # the last one is that of the code -1
-    artwork = Labels(pairs, codes)
+    artwork = Labels(np.concatenate([pairs, [None]]), codes)  # the last one is that of the code -1
     columns = columns.adding(art_style=columns.clean("art_style", _plain), artwork=artwork)
     return columns, _drop(reasons, "unsafe painting name", codes < 0)
 
@@ -253,8 +250,10 @@ def _report(
     counts = np.bincount(reasons[reasons >= 0], minlength=len(REASONS))
     counts[0] += len(columns.source.malformed)
     artworks, images = table.codes("artwork_id")[1], table.codes("image")[1]
-    faults = columns["fault"].names if "fault" in columns.labels else np.array([], object)
-    n_faults, n_missing = int((faults != "").sum()), int((faults == _MISSING).sum())
+    faults = (
+        [fault for fault in columns["fault"].names if fault] if "fault" in columns.labels else []
+    )
+    n_missing = faults.count(_MISSING)
     return ImportReport(
         source=path,
         read=len(reasons) + len(columns.source.malformed),
@@ -263,7 +262,7 @@ def _report(
         rows_without_image=int((images < 0).sum()),
         artworks_without_image=len(np.unique(artworks[images < 0])),
         missing_artworks=n_missing,
-        unreadable_artworks=n_faults - n_missing,
+        unreadable_artworks=len(faults) - n_missing,
         leaking_artworks=_count_leaking(artworks, table.codes("split")[1]),
         dropped_rows=_dropped_rows(columns, reasons),
     )
@@ -276,13 +275,11 @@ def _count_leaking(artworks: np.ndarray, splits: np.ndarray) -> int:
 
 
 def _dropped_rows(columns: Columns, reasons: np.ndarray) -> pa.Table:
-    source = columns.source
-    dropped = np.flatnonzero(reasons >= 0)
-    files, lines = source.file.take(dropped).to_pylist(), source.line.take(dropped).to_pylist()
-    rows = [
-        (file, line, REASONS[reasons[row]], _detail(columns, row, REASONS[reasons[row]]))
-        for row, file, line in zip(dropped.tolist(), files, lines, strict=True)
-    ]
+    source, rows = columns.source, []
+    for row in np.flatnonzero(reasons >= 0).tolist():
+        reason = REASONS[reasons[row]]
+        file, line = source.file[row].as_py(), source.line[row].as_py()
+        rows.append((file, line, reason, _detail(columns, row, reason)))
     rows += [(file, line, REASONS[0], text) for file, line, text in source.malformed]
     names = ("file", "line", "reason", "detail")
     return pa.table({name: [row[i] for row in rows] for i, name in enumerate(names)})

@@ -46,11 +46,7 @@ class ImageStore:
         return None
 
     def find_broken(self, paths: list[str]) -> dict[str, str]:
-        """The images that cannot be read, and why.
-
-        All headers are read, but only a file whose end is missing is decoded, so checking 80,000
-        paintings takes about as long as opening them.
-        """
+        """The images that cannot be read, and why; only a file whose end is missing is decoded."""
         with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
             faults = pool.map(self._fault, paths)
             checked = track(zip(paths, faults, strict=True), "checking images", len(paths))

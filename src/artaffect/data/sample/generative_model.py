@@ -33,11 +33,7 @@ _LOGITS = tomllib.loads((files(__package__) / "generative_model.toml").read_text
 
 
 def feelings(culture_strength: float = 1.0) -> np.ndarray:
-    """P(emotion | scene, palette, culture): [12, 3, 3, 9].
-
-    Args:
-        culture_strength: scales the differences between cultures; with 0 all cultures are the same.
-    """
+    """P(emotion | scene, palette, culture): [12, 3, 3, 9]; at strength 0 all cultures are the same."""
     scene = _terms(_LOGITS["scene"], SCENES)[:, None, None]
     palette = _terms(_LOGITS["palette"], PALETTES)[:, None]
     culture = np.stack([_terms(_LOGITS["culture"][name], SCENES) for name in CULTURES], 1)
@@ -50,9 +46,9 @@ def _terms(logits: dict[str, dict[str, float]], names: Iterable[str]) -> np.ndar
     return np.array([[logits.get(name, {}).get(e, 0.0) for e in EMOTIONS] for name in names])
 
 
-def divergences(culture_strength: float = 1.0) -> dict[str, float]:
+def divergences() -> dict[str, float]:
     """Mean Jensen-Shannon divergence (base 2) of each pair of cultures over all kinds of paintings."""
-    felt = dict(zip(CULTURES, np.moveaxis(feelings(culture_strength), 2, 0), strict=True))
+    felt = dict(zip(CULTURES, np.moveaxis(feelings(), 2, 0), strict=True))
     divergence_of = {}
     for (a, p), (b, q) in combinations(felt.items(), 2):
         mean = (p + q) / 2

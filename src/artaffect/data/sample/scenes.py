@@ -1,6 +1,7 @@
 """The scenes of the sample. Each function paints one of them, with random variations."""
 
 from collections.abc import Callable
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -226,13 +227,10 @@ def coloured_squares(c: Canvas) -> None:
     palette = (red, blue, yellow, (24, 24, 26), (244, 240, 230), (90, 140, 120))
     columns = sorted([0.0, 1.0, *(c.between(0.08, 0.92) for _ in range(4))])
     rows = sorted([0.0, 1.0, *(c.between(0.08, 0.92) for _ in range(4))])
-    for left, right in zip(columns, columns[1:], strict=False):
-        for top, bottom in zip(rows, rows[1:], strict=False):
-            c.box(left, top, right, bottom, c.choice(palette))
-    for x in columns:
-        c.line([(x, 0), (x, 1)], (20, 20, 20), 0.016)
-    for y in rows:
-        c.line([(0, y), (1, y)], (20, 20, 20), 0.016)
+    for (left, right), (top, bottom) in product(pairwise(columns), pairwise(rows)):
+        c.box(left, top, right, bottom, c.choice(palette))
+    for bar in (*([(x, 0), (x, 1)] for x in columns), *([(0, y), (1, y)] for y in rows)):
+        c.line(bar, (20, 20, 20), 0.016)
 
 
 def snowy_village(c: Canvas) -> None:
@@ -243,8 +241,7 @@ def snowy_village(c: Canvas) -> None:
         wide, high = c.between(0.06, 0.09), c.between(0.1, 0.14)
         c.box(x - wide, y - high, x + wide, y, c.shade((150, 100, 76), 20))
         c.peak(x, y - high - 0.12, wide + 0.02, y - high, (250, 251, 253))
-        for window in (-0.5, 0.5):
-            at = x + window * wide
+        for at in (x - 0.5 * wide, x + 0.5 * wide):
             c.box(at - 0.014, y - high * 0.7, at + 0.014, y - high * 0.35, (255, 214, 110))
         for puff in range(4):
             smoke = (x + wide * 0.5 + puff * 0.014, y - high - 0.12 - puff * 0.04)

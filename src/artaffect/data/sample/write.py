@@ -36,14 +36,12 @@ def write_sample(
     artworks: int = 480,
     seed: int = 0,
     overwrite: bool = False,
-    culture_strength: float = 1.0,
     captions: int = 4,
 ) -> Path:
     """Write ``artelingo_release_lite.csv``, ``wikiart/`` and ``SYNTHETIC.md`` under ``out``.
 
     Args:
         artworks: at least 36, so that every scene occurs in every palette.
-        culture_strength: see :func:`artaffect.data.sample.generative_model.feelings`.
         captions: the number for each culture and painting, at most 20.
 
     Returns:
@@ -61,10 +59,8 @@ def write_sample(
             image.parent.mkdir(parents=True, exist_ok=True)
             paint(artwork.scene, artwork.palette, artwork.style, rng).save(image, quality=88)
         with (folder / _FILE).open("w", newline="", encoding="utf-8") as file:
-            rows = _rows(plan, culture_strength, captions, rng)
-            csv.writer(file).writerows([ARTELINGO_COLUMNS, *rows])
-        explanation = _explanation(artworks, seed, culture_strength, captions)
-        (folder / MARKER).write_text(explanation, "utf-8")
+            csv.writer(file).writerows([ARTELINGO_COLUMNS, *_rows(plan, captions, rng)])
+        (folder / MARKER).write_text(_explanation(artworks, seed, captions), "utf-8")
     return out / _FILE
 
 
@@ -94,10 +90,10 @@ def _plan(artworks: int, rng: np.random.Generator) -> list[_Artwork]:
 
 
 def _rows(
-    artworks: list[_Artwork], culture_strength: float, captions: int, rng: np.random.Generator
+    artworks: list[_Artwork], captions: int, rng: np.random.Generator
 ) -> list[tuple[str, ...]]:
     texts = tomllib.loads((files(__package__) / "captions.toml").read_text("utf-8"))
-    p_felt, p_named = model.feelings(culture_strength), model.cues()
+    p_felt, p_named = model.feelings(), model.cues()
     kinds, shares = list(CAPTION_KINDS), list(CAPTION_KINDS.values())
     rows: list[tuple[str, ...]] = []
     for art in artworks:
@@ -130,9 +126,8 @@ def _captions(texts: dict[str, Any], scene: str, cue: str, kind: str) -> list[st
     return [f"{caption[0].upper()}{caption[1:]}" for caption in captions]
 
 
-def _explanation(artworks: int, seed: int, culture_strength: float, captions: int) -> str:
-    best = model.best_scores(culture_strength).items()
-    differences = model.divergences(culture_strength).items()
+def _explanation(artworks: int, seed: int, captions: int) -> str:
+    best, differences = model.best_scores().items(), model.divergences().items()
     template = (files(__package__) / "description.md").read_text("utf-8")
     return template.format(
         paintings=artworks,
@@ -143,7 +138,6 @@ def _explanation(artworks: int, seed: int, culture_strength: float, captions: in
         captions=captions,
         cultures=", ".join(CULTURES),
         splits=_shares(_SPLITS),
-        culture_strength=culture_strength,
         caption_kinds=_shares(CAPTION_KINDS),
         p_honest=model.P_HONEST,
         best="\n".join(f"| {name} | {s.accuracy:.3f} | {s.log_loss:.3f} |" for name, s in best),
