@@ -61,14 +61,14 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class Columns:
-    """The cells of a file and the columns cleaned so far."""
+    """The cells of a file and the columns cleaned so far; a column that no step adds is empty."""
 
     source: SourceRows
     caption: pa.Array
     labels: Mapping[str, Labels] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Labels:
-        return self.labels[name]
+        return self.labels.get(name, Labels(np.array([], object), np.full(self.source.size, -1)))
 
     def adding(self, **labels: Labels) -> "Columns":
         return replace(self, labels={**self.labels, **labels})
@@ -224,16 +224,12 @@ def _to_rows(columns: Columns, keep: np.ndarray) -> pa.Table:
     """The kept rows in the columns of a table."""
     pairs, codes = columns["artwork"]
     ids = np.array([pair and "/".join(pair) for pair in pairs], object)
-    empty = Labels(np.array([], object), np.full(len(codes), -1))
-    labels = {"split": empty, "image": empty, **columns.labels, "artwork_id": Labels(ids, codes)}
+    columns = columns.adding(artwork_id=Labels(ids, codes))
     files, lines = columns.source.file.take(keep), columns.source.line.take(keep)
-    values = {
-        "annotation_id": pc.binary_join_element_wise(files, lines.cast(pa.string()), ":"),
-        "caption": columns.caption.take(keep),
-    }
-    for name in set(SCHEMA.names) - set(values):
-        values[name] = _dictionary_column(labels[name], keep)
-    return pa.table(values).select(SCHEMA.names).cast(SCHEMA)
+    values = {name: _dictionary_column(columns[name], keep) for name in SCHEMA.names}
+    values["annotation_id"] = pc.binary_join_element_wise(files, lines.cast(pa.string()), ":")
+    values["caption"] = columns.caption.take(keep)
+    return pa.table(values).cast(SCHEMA)
 
 
 def _dictionary_column(labels: Labels, keep: np.ndarray) -> pa.Array:
@@ -250,9 +246,7 @@ def _report(
     counts = np.bincount(reasons[reasons >= 0], minlength=len(REASONS))
     counts[0] += len(columns.source.malformed)
     artworks, images = table.codes("artwork_id")[1], table.codes("image")[1]
-    faults = (
-        [fault for fault in columns["fault"].names if fault] if "fault" in columns.labels else []
-    )
+    faults = [fault for fault in columns["fault"].names if fault]
     n_missing = faults.count(_MISSING)
     return ImportReport(
         source=path,

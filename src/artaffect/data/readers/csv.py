@@ -58,14 +58,13 @@ def read_csv(path: Path, expected: tuple[str, ...], layout: str) -> SourceRows:
     is_blank = np.ones(len(lines), bool)
     for name in expected:
         is_blank &= np.array(pc.equal(table[name], ""), bool)
-    keep = np.flatnonzero(~is_blank)
     malformed = [(path.name, int(line), "empty line") for line in lines[is_blank]]
     for line, row in zip(invalid_lines, invalid, strict=True):
         cells = f"{row.actual_columns} cells instead of {row.expected_columns}"
         malformed.append((path.name, line, f"{cells}: {row.text}"))
-    columns = {name: table[name].take(keep).combine_chunks() for name in table.column_names}
-    files = pa.repeat(path.name, len(keep))
-    return SourceRows(columns, files, pa.array(lines[keep]), malformed)
+    table, lines = table.filter(~is_blank), lines[~is_blank]
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    return SourceRows(columns, pa.repeat(path.name, len(lines)), pa.array(lines), malformed)
 
 
 def _header(path: Path, expected: tuple[str, ...], layout: str) -> list[str]:

@@ -229,8 +229,10 @@ def coloured_squares(c: Canvas) -> None:
     rows = sorted([0.0, 1.0, *(c.between(0.08, 0.92) for _ in range(4))])
     for (left, right), (top, bottom) in product(pairwise(columns), pairwise(rows)):
         c.box(left, top, right, bottom, c.choice(palette))
-    for bar in (*([(x, 0), (x, 1)] for x in columns), *([(0, y), (1, y)] for y in rows)):
-        c.line(bar, (20, 20, 20), 0.016)
+    for x in columns:
+        c.line([(x, 0), (x, 1)], (20, 20, 20), 0.016)
+    for y in rows:
+        c.line([(0, y), (1, y)], (20, 20, 20), 0.016)
 
 
 def snowy_village(c: Canvas) -> None:

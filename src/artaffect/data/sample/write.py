@@ -3,6 +3,7 @@
 import csv
 import tomllib
 from importlib.resources import files
+from itertools import product
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,12 +81,12 @@ def _plan(artworks: int, rng: np.random.Generator) -> list[_Artwork]:
     splits = np.resize(splits, artworks)
     rng.shuffle(splits)
     plan = []
-    for number in range(artworks):
+    for number, split in enumerate(splits):
         scene, palette = kinds[number % len(kinds)]
         # names in WikiArt contain dots and parentheses too
         name = f"synthetic_{scene.replace(' ', '-')}-no.{number // len(kinds) + 1}({palette})"
         style = list(STYLES)[int(rng.integers(len(STYLES)))]
-        plan.append(_Artwork(name, scene, palette, style, str(splits[number])))
+        plan.append(_Artwork(name, scene, palette, style, str(split)))
     return plan
 
 
@@ -120,8 +121,7 @@ def _captions(texts: dict[str, Any], scene: str, cue: str, kind: str) -> list[st
     }[kind]
     captions = [
         f"{sentence.replace('{scene}', name)} {remark}".strip()
-        for sentence in sentences
-        for remark in texts["remarks"]
+        for sentence, remark in product(sentences, texts["remarks"])
     ]
     return [f"{caption[0].upper()}{caption[1:]}" for caption in captions]
 
