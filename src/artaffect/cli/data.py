@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from artaffect.cli.options import AsJson
+from artaffect.cli.options import Json
 from artaffect.cli.show import print_json, print_statistics, show
 from artaffect.runtime import say
 
@@ -37,11 +37,7 @@ MORE_LAYOUTS: dict[str, Callable[[Path, int | None, int, int, bool], None]] = {}
 
 @import_app.command("artelingo")
 def import_artelingo(
-    file: File,
-    out: Out,
-    images: Root = None,
-    keep_unpictured: Keep = False,
-    as_json: AsJson = False,
+    file: File, out: Out, images: Root = None, keep_unpictured: Keep = False, as_json: Json = False
 ) -> None:
     """Read artelingo_release.csv or artelingo_release_lite.csv."""
     from artaffect.data.readers.artelingo import read_artelingo
@@ -51,11 +47,7 @@ def import_artelingo(
 
 @import_app.command("artemis")
 def import_artemis(
-    file: File,
-    out: Out,
-    images: Root = None,
-    keep_unpictured: Keep = False,
-    as_json: AsJson = False,
+    file: File, out: Out, images: Root = None, keep_unpictured: Keep = False, as_json: Json = False
 ) -> None:
     """Read artemis_dataset_release_v0.csv, which has no splits: make them with artaffect split."""
     from artaffect.data.readers.artelingo import read_artemis
@@ -69,7 +61,7 @@ def import_parquet(
     out: Out,
     images: Annotated[Path, Option(help="The folder for the embedded images.")],
     keep_unpictured: Keep = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Read the Hugging Face layout of ArtELingo, with embedded images."""
     from artaffect.data.readers.hf_parquet import read_hf_parquet
@@ -106,7 +98,7 @@ def split(
     stats(out)
 
 
-def stats(table: TableFile, as_json: AsJson = False) -> None:
+def stats(table: TableFile, as_json: Json = False) -> None:
     """Count images, annotations, languages, splits, and the emotions of each culture."""
     from artaffect.data.annotations import AnnotationTable
     from artaffect.data.summary import describe_table
@@ -118,7 +110,7 @@ def overlap(
     table: TableFile,
     other: Annotated[Path, Argument(metavar="OTHER", help="The table to compare with.")],
     out: Annotated[Path | None, Option(help="TABLE without the shared paintings.")] = None,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """List the paintings that two tables share, and remove them from the first one.
 

@@ -39,7 +39,7 @@ def explain(
         Path | None, Option(help="The training table, to show the most similar training artworks.")
     ] = None,
     cache: options.Cache = None,
-    as_json: options.AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Explain a prediction: image regions, words, and the part of image, caption and culture.
 
@@ -82,7 +82,7 @@ def predict_collection(
     overwrite: Annotated[
         bool, Option("--overwrite", help="Replace an older result or other unfinished work.")
     ] = False,
-    as_json: options.AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Predict for a whole collection of any size: one row for each item and culture.
 

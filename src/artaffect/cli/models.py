@@ -56,7 +56,7 @@ def train(
     settings: options.Settings = None,
     cache: options.Cache = None,
     overwrite: options.Overwrite = False,
-    as_json: options.AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train a model for image, caption and both, and score it on the validation split.
 
@@ -78,7 +78,7 @@ def reproduce(
         bool, Option("--quick", help="Small encoders, few epochs; synthetic data without --data.")
     ] = False,
     cache: options.Cache = None,
-    as_json: options.AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train the MVIP 2024 paper's models and print its tables beside honest ones.
 
@@ -98,7 +98,7 @@ def evaluate(
     split: options.Split = "test",
     out: Annotated[Path | None, Option(help="The folder for metrics.json and report.html.")] = None,
     cache: options.Cache = None,
-    as_json: options.AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Score a model on one split, overall and per culture, beside the baseline."""
     from artaffect.reports.evaluation import print_result
@@ -122,7 +122,7 @@ def report(
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
     cache: options.Cache = None,
-    as_json: options.AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Compare cultures, and one or several models culture by culture.
 
@@ -163,7 +163,7 @@ def cultures(
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
     cache: options.Cache = None,
-    as_json: options.AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Find out whether knowing the culture helps: train a recipe in four ways, and compare them.
 
@@ -181,13 +181,13 @@ def predict(
     caption: options.Caption = None,
     language: options.Language = None,
     culture: options.Culture = None,
-    as_json: options.AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Predict which emotion an artwork evokes in each culture, from an image, a caption or both."""
     prediction = api.load_predictor(run).predict(image, caption, language, culture or None)
     show(prediction, as_json, print_prediction)
 
 
-def encoders(as_json: options.AsJson = False) -> None:
+def encoders(as_json: options.Json = False) -> None:
     """List the encoders that have a name here, and which of them need no network."""
     show(api.list_encoders(), as_json, print_encoders)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-AsJson = Annotated[bool, Option("--json", help="Print the result as JSON.")]
+Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Run = Annotated[
     str, Argument(metavar="RUN", help="A model folder, or hf:OWNER/MODEL on the Hugging Face hub.")
 ]
