@@ -63,11 +63,7 @@ ANY_CULTURE = "any"
 
 
 def parse_emotion(text: str) -> Emotion:
-    """Parse a label as data sets spell it, ignoring case and surrounding blanks.
-
-    Raises:
-        UnknownNameError: the text is not one of the nine emotions.
-    """
+    """Parse a label as data sets spell it, ignoring case and blanks, or raise UnknownNameError."""
     emotion = _EMOTION_BY_NAME.get(" ".join(text.split()).lower())
     if emotion is None:
         raise UnknownNameError("emotion", text, EMOTIONS)
@@ -92,7 +88,7 @@ class EmotionDistribution:
 
     @property
     def top(self) -> Emotion:
-        return EMOTIONS[max(range(len(EMOTIONS)), key=self.values.__getitem__)]
+        return EMOTIONS[self.values.index(max(self.values))]
 
     @property
     def entropy(self) -> float:

@@ -22,11 +22,7 @@ console = Console(stderr=True, highlight=False)
 
 
 def as_path(value: object, name: str) -> Path:
-    """Check an argument that holds a path; ``name`` is the argument's name, for the message.
-
-    Raises:
-        InputTypeError: ``value`` is neither a string nor an ``os.PathLike`` of one, or it is empty.
-    """
+    """Check an argument that holds a path, or raise InputTypeError with the argument's name."""
     path = os.fspath(value) if isinstance(value, str | os.PathLike) else value
     if isinstance(path, str) and path:  # a PathLike may also return bytes
         return Path(path)
@@ -66,9 +62,8 @@ def is_main_process() -> bool:
 
 def cache_folder() -> Path:
     """The folder that keeps features between runs: ``ARTAFFECT_CACHE``, or the user's cache folder."""
-    if "ARTAFFECT_CACHE" in os.environ:
-        return Path(os.environ["ARTAFFECT_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "artaffect"
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("ARTAFFECT_CACHE", caches / "artaffect"))
 
 
 @contextlib.contextmanager
@@ -90,11 +85,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary folder, which is renamed to ``path`` when the block succeeds.
 
-    Args:
-        marker: a file that every folder of this kind contains; no other folder is replaced.
-
-    Raises:
-        OutputExistsError: ``path`` exists and must not be replaced.
+    ``path`` must be free in the sense of :func:`check_free`.
     """
     check_free(path, marker, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,6 +113,9 @@ def _mode(mode: int) -> int:
 def check_free(path: Path, marker: str, overwrite: bool) -> None:
     """Check that a folder can be written, before the work that fills it begins.
 
+    Args:
+        marker: a file that every folder of this kind contains; no other folder is replaced.
+
     Raises:
         OutputExistsError: ``path`` exists and is not an older result that ``overwrite`` allows.
     """
@@ -137,7 +131,7 @@ def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees instead of returning it to the system.
 
     By default glibc returns a network's large activations after each layer; on a CPU, getting them
-    back page by page takes a third of the time. This has no effect with another C library.
+    back page by page takes a third of the time. Other C libraries are left alone.
     """
     trim_threshold, mmap_max = -1, -4  # mallopt(3)
     with contextlib.suppress(AttributeError, OSError, TypeError):

@@ -56,7 +56,7 @@ def test_emotions_in_a_sample_follow_the_generative_model() -> None:
     from artaffect.data.sample.write import _plan, _rows
 
     rng = np.random.default_rng(3)
-    rows = _rows(_plan(2160, rng), 1.0, 4, rng)
+    rows = _rows(_plan(2160, rng), 4, rng)
     exact = feelings().mean((0, 1))
     for c, culture in enumerate(CULTURES):
         emotions = [row[1] for row in rows if row[2] == culture]

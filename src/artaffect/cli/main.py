@@ -9,7 +9,7 @@ import typer
 import artaffect
 from artaffect.cli import data, deployment, models
 from artaffect.errors import ArtAffectError
-from artaffect.runtime import console
+from artaffect.runtime import say
 
 app = typer.Typer(
     name="artaffect",
@@ -21,23 +21,15 @@ app = typer.Typer(
     epilog="Start with **artaffect demo**: data, training, report and a prediction in two minutes.",
 )
 app.add_typer(data.import_app, name="import", rich_help_panel="Data")
-app.command(rich_help_panel="Data")(data.split)
-app.command(rich_help_panel="Data")(data.stats)
-app.command(rich_help_panel="Data")(data.overlap)
-app.command(rich_help_panel="Data")(data.sample)
-app.command(rich_help_panel="Models")(models.demo)
-app.command(rich_help_panel="Models")(models.train)
-app.command(rich_help_panel="Models")(models.reproduce)
-app.command(rich_help_panel="Models")(models.evaluate)
-app.command(rich_help_panel="Models")(models.report)
-app.command(rich_help_panel="Models")(models.cultures)
-app.command(rich_help_panel="Models")(models.predict)
-app.command(rich_help_panel="Models")(models.encoders)
-app.command(rich_help_panel="In use")(deployment.explain)
-app.command(rich_help_panel="In use")(deployment.predict_collection)
-app.command(rich_help_panel="In use")(deployment.export)
-app.command(rich_help_panel="In use")(deployment.push)
-app.command(rich_help_panel="In use")(deployment.serve)
+for _panel, _commands in (
+    ("Data", (data.split, data.stats, data.overlap, data.sample)),
+    ("Models", (models.demo, models.train, models.reproduce, models.evaluate)),
+    ("Models", (models.report, models.cultures, models.predict, models.encoders)),
+    ("In use", (deployment.explain, deployment.predict_collection, deployment.export)),
+    ("In use", (deployment.push, deployment.serve)),
+):
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
 
 _shared_task = find_spec("artaffect.shared_task")
 if _shared_task is not None and _shared_task.origin is not None:  # the package works without it
@@ -56,43 +48,37 @@ def _options(
 
 
 _EXTRAS = {
-    "captum": "explain",
-    "fastapi": "serve",
-    "onnx": "onnx",
-    "onnxruntime": "onnx",
-    "onnxscript": "onnx",
-    "prometheus_client": "serve",
-    "python_multipart": "serve",
-    "ray": "scale",
-    "uvicorn": "serve",
+    "explain": ("captum",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "scale": ("ray",),
+    "serve": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
 }
-"""What brings the packages that only some commands need."""
+"""The extras that bring the packages which only some commands need."""
 
 
 class _TerminalHandler(logging.Handler):
     """Show the library's messages on standard error, as they are."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        console.print(record.getMessage(), markup=False, soft_wrap=True)
+        say(record.getMessage())
 
 
-def _show_messages() -> None:
-    logger = logging.getLogger("artaffect")
-    if not any(isinstance(handler, _TerminalHandler) for handler in logger.handlers):
-        logger.addHandler(_TerminalHandler())
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+_HANDLER = _TerminalHandler()
 
 
 def main() -> None:
     """Run the command; exit with 1 after one clear line where it cannot go on."""
-    _show_messages()
+    logger = logging.getLogger("artaffect")
+    logger.addHandler(_HANDLER)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
     try:
         app()
     except ArtAffectError as error:
         sys.exit(f"error: {error}")
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(str(error.name).partition(".")[0])
+        package = str(error.name).partition(".")[0]
+        extra = next((name for name, packages in _EXTRAS.items() if package in packages), None)
         if extra is None:
             raise
         sys.exit(f"error: this command needs {error.name}: pip install 'artaffect[{extra}]'")

@@ -2,62 +2,43 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
-from artaffect.cli.options import (
-    AsJson,
-    Cache,
-    Caption,
-    Culture,
-    Data,
-    Image,
-    Language,
-    Overwrite,
-    RecipeName,
-    Run,
-    Settings,
-    Split,
-)
-
-if TYPE_CHECKING:
-    from artaffect.metrics.evaluation import EvaluationResult
-    from artaffect.reports.results import CultureReport
+from artaffect import api
+from artaffect.cli import options
+from artaffect.cli.show import print_encoders, print_json, print_prediction, show
+from artaffect.runtime import say
 
 MinVotes = Annotated[
-    int,
-    typer.Option("--least", min=2, help="Votes that a culture needs on an artwork to be counted."),
+    int, Option("--least", min=2, help="Votes that a culture needs on an artwork to be counted.")
 ]
 ArtworkPages = Annotated[
-    int,
-    typer.Option("--paintings", min=0, help="How many divisive artworks get a page of their own."),
+    int, Option("--paintings", min=0, help="How many divisive artworks get a page of their own.")
 ]
 Explanations = Annotated[
     int,
-    typer.Option(
+    Option(
         min=0, help="Artworks whose explanations are put to the deletion test (extra: explain)."
     ),
 ]
 EmbedImages = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--embed-images", help="Copy the images into the pages. Check that their licence allows it."
     ),
 ]
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="The folder to create.")] = Path(
-        "artaffect-demo"
-    ),
+    out: Annotated[Path, Option(help="The folder to create.")] = Path("artaffect-demo"),
     artworks: Annotated[
-        int, typer.Option("--paintings", min=36, help="How many artworks to draw.")
+        int, Option("--paintings", min=36, help="How many artworks to draw.")
     ] = 480,
-    cache: Cache = None,
+    cache: options.Cache = None,
 ) -> None:
     """Generate synthetic data, train, report, and predict for a new artwork. Needs no data or network.
 
@@ -69,94 +50,79 @@ def demo(
 
 
 def train(
-    data: Data,
-    out: Annotated[Path, typer.Option("--out", help="The model folder to write.")],
-    recipe: RecipeName = "compact",
-    settings: Settings = None,
-    cache: Cache = None,
-    overwrite: Overwrite = False,
-    as_json: AsJson = False,
+    data: options.Data,
+    out: Annotated[Path, Option(help="The model folder to write.")],
+    recipe: options.RecipeName = "compact",
+    settings: options.Settings = None,
+    cache: options.Cache = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train a model for image, caption and both, and score it on the validation split.
 
     An interrupted training resumes: run the same command again.
     """
-    from artaffect import api
+    from artaffect.reports.evaluation import print_result
 
     predictor = api.train(data, out, recipe, settings, cache=cache, overwrite=overwrite)
-    _print_result(predictor.evaluation, as_json)
-    typer.echo(f"model folder: {out}; report: {out / 'report.html'}", err=True)
+    show(predictor.evaluation, as_json, print_result)
+    say(f"model folder: {out}; report: {out / 'report.html'}")
 
 
 def reproduce(
-    out: Annotated[Path, typer.Option("--out", help="The folder for runs, tables and the page.")],
+    out: Annotated[Path, Option(help="The folder for runs, tables and the page.")],
     data: Annotated[
-        Path | None,
-        typer.Option("--data", help="A table made by `artaffect import`; optional with --quick."),
+        Path | None, Option(help="A table made by `artaffect import`; optional with --quick.")
     ] = None,
     quick: Annotated[
-        bool,
-        typer.Option("--quick", help="Small encoders, few epochs; synthetic data without --data."),
+        bool, Option("--quick", help="Small encoders, few epochs; synthetic data without --data.")
     ] = False,
-    cache: Cache = None,
-    as_json: AsJson = False,
+    cache: options.Cache = None,
+    as_json: options.Json = False,
 ) -> None:
     """Train the MVIP 2024 paper's models and print its tables beside honest ones.
 
     Three image models, the text model, both combined, and the recipe compact. Finished runs in --out
     are kept, and an interrupted one resumes from its checkpoint.
     """
-    from artaffect import api
     from artaffect.reports.evaluation import print_tables
 
     result = api.reproduce(data, out, quick, cache=cache)
-    if as_json:
-        _print_json(asdict(result))
-    else:
-        print_tables(result.tables())
-    typer.echo(f"tables: {out / 'tables.md'}; training curves: {out / 'report.html'}", err=True)
+    show(result, as_json, lambda result: print_tables(result.tables()))
+    say(f"tables: {out / 'tables.md'}; training curves: {out / 'report.html'}")
 
 
 def evaluate(
-    run: Run,
-    data: Data,
-    split: Split = "test",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The folder for metrics.json and report.html.")
-    ] = None,
-    cache: Cache = None,
-    as_json: AsJson = False,
+    run: options.Run,
+    data: options.Data,
+    split: options.Split = "test",
+    out: Annotated[Path | None, Option(help="The folder for metrics.json and report.html.")] = None,
+    cache: options.Cache = None,
+    as_json: options.Json = False,
 ) -> None:
     """Score a model on one split, overall and per culture, beside the baseline."""
-    from artaffect import api
+    from artaffect.reports.evaluation import print_result
 
-    folder = out or _evaluation_folder(run, data, split)
+    parent = Path(run) if Path(run).is_dir() else Path()
+    folder = out or parent / f"evaluation-{data.stem}-{split}"
     result = api.evaluate(run, data, split, out=folder, cache=cache)
-    _print_result(result, as_json)
-    typer.echo(f"report: {folder / 'report.html'}", err=True)
-
-
-def _evaluation_folder(run: str, data: Path, split: str) -> Path:
-    name = f"evaluation-{data.stem}-{split}"
-    return Path(run) / name if Path(run).is_dir() else Path(name)
+    show(result, as_json, print_result)
+    say(f"report: {folder / 'report.html'}")
 
 
 def report(
     runs: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN…", help="Model folders, or hf:OWNER/MODEL on the hub."),
+        list[str], Argument(metavar="RUN…", help="Model folders, or hf:OWNER/MODEL on the hub.")
     ],
-    data: Data,
-    out: Annotated[Path, typer.Option("--out", help="The folder to write.")] = Path(
-        "artaffect-report"
-    ),
-    split: Split = "test",
+    data: options.Data,
+    out: Annotated[Path, Option(help="The folder to write.")] = Path("artaffect-report"),
+    split: options.Split = "test",
     min_votes: MinVotes = 4,
     artwork_pages: ArtworkPages = 10,
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
-    cache: Cache = None,
-    as_json: AsJson = False,
+    cache: options.Cache = None,
+    as_json: options.Json = False,
 ) -> None:
     """Compare cultures, and one or several models culture by culture.
 
@@ -165,7 +131,7 @@ def report(
     are written as one HTML page, Markdown and JSON, with a page for each of the most divisive
     artworks. The other runs are compared with the first.
     """
-    from artaffect import api
+    from artaffect.reports.findings import findings
 
     result = api.report(
         runs,
@@ -178,94 +144,50 @@ def report(
         embed_images=embed_images,
         cache=cache,
     )
-    _print_report(result, out, as_json)
+    if as_json:
+        print_json(result)
+    else:
+        for line in (*result.notes, *findings(result)):
+            typer.echo(f"- {line}")
+    say(f"report: {out / 'report.html'}")
 
 
 def cultures(
-    data: Data,
-    out: Annotated[Path, typer.Option("--out", help="The folder for runs and report.")],
-    recipe: RecipeName = "compact",
-    settings: Settings = None,
-    split: Split = "test",
+    data: options.Data,
+    out: Annotated[Path, Option(help="The folder for runs and report.")],
+    recipe: options.RecipeName = "compact",
+    settings: options.Settings = None,
+    split: options.Split = "test",
     min_votes: MinVotes = 4,
     artwork_pages: ArtworkPages = 10,
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
-    cache: Cache = None,
-    as_json: AsJson = False,
+    cache: options.Cache = None,
+    as_json: options.Json = False,
 ) -> None:
     """Find out whether knowing the culture helps: train a recipe in four ways, and compare them.
 
     Without culture, with an embedding for each culture, with a head for each, and with fusion weights
     for each. Finished runs in --out are kept.
     """
-    from artaffect import api
-
     runs = api.train_culture_models(data, out / "runs", recipe, settings, cache=cache)
-    report(
-        [str(run) for run in runs],
-        data,
-        out,
-        split,
-        min_votes,
-        artwork_pages,
-        explanations,
-        embed_images,
-        cache,
-        as_json,
-    )
+    pages = (min_votes, artwork_pages, explanations, embed_images)
+    report([str(run) for run in runs], data, out, split, *pages, cache, as_json)
 
 
 def predict(
-    run: Run,
-    image: Image = None,
-    caption: Caption = None,
-    language: Language = None,
-    culture: Culture = None,
-    as_json: AsJson = False,
+    run: options.Run,
+    image: options.Image = None,
+    caption: options.Caption = None,
+    language: options.Language = None,
+    culture: options.Culture = None,
+    as_json: options.Json = False,
 ) -> None:
     """Predict which emotion an artwork evokes in each culture, from an image, a caption or both."""
-    from artaffect import api
-    from artaffect.cli.show import print_prediction
-
     prediction = api.load_predictor(run).predict(image, caption, language, culture or None)
-    if as_json:
-        _print_json(prediction.to_json())
-    else:
-        print_prediction(prediction)
+    show(prediction, as_json, print_prediction)
 
 
-def encoders(as_json: AsJson = False) -> None:
+def encoders(as_json: options.Json = False) -> None:
     """List the encoders that have a name here, and which of them need no network."""
-    from artaffect import api
-    from artaffect.cli.show import print_encoders
-
-    rows = api.list_encoders()
-    if as_json:
-        _print_json(rows)
-    else:
-        print_encoders(rows)
-
-
-def _print_result(result: EvaluationResult, as_json: bool) -> None:
-    from artaffect.reports.evaluation import print_result
-
-    if as_json:
-        _print_json(result.to_json())
-    else:
-        print_result(result)
-
-
-def _print_report(result: CultureReport, out: Path, as_json: bool) -> None:
-    from artaffect.reports.findings import findings
-
-    if as_json:
-        _print_json(result.to_json())
-    else:
-        for line in (*result.notes, *findings(result)):
-            typer.echo(f"- {line}")
-    typer.echo(f"report: {out / 'report.html'}", err=True)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    show(api.list_encoders(), as_json, print_encoders)

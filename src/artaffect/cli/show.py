@@ -1,21 +1,41 @@
-"""Print predictions and encoders as tables."""
+"""Print results: as JSON, or as tables for people."""
 
-from typing import Any
+from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
 from rich.console import Console
 from rich.table import Column, Table
 
 from artaffect.labels import EMOTIONS
-from artaffect.prediction.predictor import Prediction
+
+if TYPE_CHECKING:
+    from artaffect.data.summary import TableStatistics
+    from artaffect.prediction.predictor import Prediction
+
+
+def show(result: Any, as_json: bool, print_text: Callable[[Any], None]) -> None:
+    """Print a result as JSON or as text."""
+    print_json(result) if as_json else print_text(result)
+
+
+def print_json(result: Any) -> None:
+    """Print a JSON value, or the JSON of an object."""
+    if hasattr(result, "to_json"):
+        result = result.to_json()
+    elif is_dataclass(result) and not isinstance(result, type):
+        result = asdict(result)
+    typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
 
 
 def print_prediction(prediction: Prediction) -> None:
     """Print a table with emotions in rows and cultures in columns."""
     console = Console()
-    table = Table()
-    table.add_column("emotion")
-    for item in prediction:
-        table.add_column(item.culture, justify="right")
+    table = Table("emotion", *(Column(item.culture, justify="right") for item in prediction))
     for emotion in EMOTIONS:
         cells = []
         for item in prediction:
@@ -42,3 +62,25 @@ def print_encoders(encoders: list[dict[str, Any]]) -> None:
     console.print(
         "Other models of transformers: by hub name (OWNER/MODEL) or folder. Models of timm: timm:NAME."
     )
+
+
+def print_statistics(statistics: TableStatistics) -> None:
+    """Print the counts of a table, and the share of each emotion per culture."""
+    counts = Table("what", "count", title="annotations", title_justify="left")
+    for name, value in (
+        ("images", f"{statistics.images:,}"),
+        ("images in the folder", f"{statistics.with_image:,}"),
+        ("annotations", f"{statistics.annotations:,}"),
+        ("annotations / image", f"{statistics.annotations_per_image:.2f}"),
+        ("emotions", f"{statistics.emotions}"),
+        ("languages", ", ".join(f"{k} {n:,}" for k, n in statistics.languages.items())),
+        ("splits", ", ".join(f"{k} {n:,}" for k, n in statistics.splits.items())),
+    ):
+        counts.add_row(name, value)
+    shares = Table("emotion", title="share of each emotion, per culture", title_justify="left")
+    for culture, support in statistics.culture_support.items():
+        shares.add_column(f"{culture} ({support:,})", justify="right")
+    for emotion in next(iter(statistics.by_culture.values()), {}):
+        row = [f"{emotions[emotion]:.1%}" for emotions in statistics.by_culture.values()]
+        shares.add_row(emotion, *row)
+    Console().print(counts, shares)

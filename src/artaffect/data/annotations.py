@@ -25,7 +25,6 @@ from artaffect.runtime import as_path, atomic_file
 if TYPE_CHECKING:
     import pandas as pd
 
-
 SYNTHETIC = "SYNTHETIC.md"
 """A file with this name beside a data set says that the data are synthetic."""
 
@@ -120,8 +119,7 @@ class ImportReport:
     def _first_dropped(self, reason: str) -> str:
         if self.dropped_rows is None:
             return ""
-        position = pc.index(self.dropped_rows["reason"], reason).as_py()
-        row = self.dropped_rows.slice(position, 1).to_pylist()[0]
+        row = self.dropped_rows.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
         return f"  (first: {row['file']} line {row['line']}: {row['detail'][:120]})"
 
 
@@ -141,11 +139,7 @@ class AnnotationTable:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "AnnotationTable":
-        """Read a table that :meth:`save` wrote.
-
-        Raises:
-            TableError: the file is missing, is not Parquet, or lacks columns of a table.
-        """
+        """Read a table that :meth:`save` wrote; raise TableError if the file is not one."""
         path = as_path(path, "path")
         if not path.is_file():
             raise TableError(f"{path}: no such file")
@@ -155,8 +149,7 @@ class AnnotationTable:
             raise TableError(
                 f"{path} is not a table of annotations ({error}); make one with `artaffect import`"
             ) from None
-        missing = [name for name in SCHEMA.names if name not in rows.column_names]
-        if missing:
+        if not set(SCHEMA.names) <= set(rows.column_names):
             raise TableError(
                 f"{path} is not a table of annotations: expected columns {', '.join(SCHEMA.names)}; "
                 f"found {', '.join(rows.column_names)}; make one with `artaffect import`"
@@ -172,10 +165,9 @@ class AnnotationTable:
         metadata = {"artaffect": json.dumps(dict(self.provenance), ensure_ascii=False)}
         if self.report is not None:
             metadata["artaffect.reports"] = json.dumps(self.report.to_json(), ensure_ascii=False)
+        rows = self.rows.replace_schema_metadata(metadata)
         with atomic_file(as_path(path, "path")) as temporary:
-            pq.write_table(
-                self.rows.replace_schema_metadata(metadata), temporary, compression="zstd"
-            )
+            pq.write_table(rows, temporary, compression="zstd")
 
     def __len__(self) -> int:
         return int(self.rows.num_rows)
@@ -195,9 +187,8 @@ class AnnotationTable:
         return Template(_OVERVIEW, autoescape=True).render(overview=self._overview())
 
     def _overview(self) -> dict[str, str]:
-        names, codes = self.codes("split")
-        counts = dict(zip(names, np.bincount(codes[codes >= 0], minlength=len(names)), strict=True))
-        splits = ", ".join(f"{name} {counts[name]:,}" for name in SPLITS if counts.get(name))
+        counts = self.counts("split")
+        splits = ", ".join(f"{name} {counts[name]:,}" for name in SPLITS if name in counts)
         cultures, more = self.cultures[:5], len(self.cultures) - 5
         return {
             "rows": f"{len(self):,}",
@@ -209,45 +200,42 @@ class AnnotationTable:
     @property
     def images(self) -> Path | None:
         """The folder to which the ``image`` column is relative."""
-        root = self.provenance.get("images")
-        return Path(root) if root else None
+        return Path(self.provenance["images"]) if self.provenance.get("images") else None
 
     @property
     def cultures(self) -> tuple[str, ...]:
         """The cultures of the table, ordered by decreasing number of annotations."""
-        names, codes = self.codes("culture")
-        counts = np.bincount(codes, minlength=len(names))
-        order = sorted(np.flatnonzero(counts), key=lambda i: (-counts[i], names[i]))
-        return tuple(str(names[i]) for i in order)
+        return tuple(self.counts("culture"))
+
+    def counts(self, column: str) -> dict[str, int]:
+        """The number of rows with each label, in decreasing order; null counts as ``none``."""
+        counted = self.rows[column].value_counts().to_pylist()
+        counts = {str(item["values"] or "none"): int(item["counts"]) for item in counted}
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def emotion_codes(self) -> np.ndarray:
         """The emotion of each row as its index in ``EMOTIONS``: int64 [n]."""
         names, codes = self.codes("emotion")
-        return np.array([EMOTIONS.index(Emotion(name)) for name in names], np.int64)[codes]
+        return np.array([EMOTIONS.index(name) for name in names], np.int64)[codes]
 
     def codes(self, column: str) -> tuple[np.ndarray, np.ndarray]:
         """A label column as distinct values [k] and the index of each row [n]; null is -1."""
         values = self.rows[column].combine_chunks()
         if isinstance(values, pa.ChunkedArray):  # an empty column keeps its chunks
             values = pa.array([], _LABEL)
-        codes = pc.fill_null(values.indices, -1).to_numpy(zero_copy_only=False)
-        return values.dictionary.to_numpy(zero_copy_only=False), codes.astype(np.int64)
+        codes = np.array(values.indices.fill_null(-1), np.int64)
+        return values.dictionary.to_numpy(zero_copy_only=False), codes
 
     def strings(self, column: str) -> list[Any]:
         """A column as Python strings; null is None."""
-        return list(self.rows[column].to_pylist())
+        return self.rows[column].to_pylist()
 
     def to_pandas(self) -> "pd.DataFrame":
-        """The rows as a data frame, with categorical columns for labels.
-
-        Raises:
-            ImportError: pandas is not installed.
-        """
+        """The rows as a data frame, with categorical columns for labels."""
         try:
-            import pandas  # noqa: F401
+            return self.rows.to_pandas()
         except ModuleNotFoundError as error:
             raise ImportError("to_pandas() needs pandas: pip install pandas") from error
-        return self.rows.to_pandas()
 
     def select(self, rows: np.ndarray) -> "AnnotationTable":
         """The rows where a mask (bool [n]) is true, or those at the given positions (int [k])."""
@@ -255,18 +243,12 @@ class AnnotationTable:
         return replace(self, rows=kept.unify_dictionaries())
 
     def of_split(self, split: str) -> "AnnotationTable":
-        """The rows of one split.
-
-        Raises:
-            TableError: the split has no rows.
-        """
-        names, codes = self.codes("split")
-        keep = np.isin(codes, np.flatnonzero(names == split))
-        if not keep.any():
-            present = sorted(str(names[i]) for i in np.unique(codes[codes >= 0]))
+        """The rows of one split; raise TableError if there are none."""
+        present = sorted(self.counts("split").keys() - {"none"})
+        if split not in present:
             has = f"it has {', '.join(present)}" if present else "make them with `artaffect split`"
             raise TableError(f"the table has no rows in split {split!r}: {has}")
-        return self.select(keep)
+        return self.select(np.array(self.rows["split"].cast(pa.string())) == split)
 
     def split(
         self, train: float = 0.85, val: float = 0.05, test: float = 0.10, seed: int = 0
@@ -274,10 +256,7 @@ class AnnotationTable:
         """Assign every artwork, with all its rows, to a split.
 
         The fractions sum to 1. An artwork's split depends only on its name, the fractions and the
-        seed, and not on the other artworks.
-
-        Raises:
-            TableError: a fraction is negative, or their sum is not 1.
+        seed, and not on the other artworks; see :func:`artaffect.data.splits.split_by_artwork`.
         """
         artworks, codes = self.codes("artwork_id")
         splits = split_by_artwork(artworks, {"train": train, "val": val, "test": test}, seed)
@@ -300,10 +279,8 @@ def _check(rows: pa.Table, source: str) -> None:
             raise TableError(f"{source}: column {name} has {rows[name].null_count} empty cells")
     for name, allowed in (("emotion", set(map(str, EMOTIONS))), ("split", set(SPLITS))):
         present = set(pc.drop_null(pc.unique(rows[name].cast(pa.string()))).to_pylist())
-        if present - allowed:
-            raise TableError(
-                f"{source}: column {name} holds {sorted(present - allowed)}; "
-                f"allowed: {', '.join(sorted(allowed))}"
-            )
+        if unknown := sorted(present - allowed):
+            choices = ", ".join(sorted(allowed))
+            raise TableError(f"{source}: column {name} holds {unknown}; allowed: {choices}")
     if pc.count_distinct(rows["annotation_id"]).as_py() != rows.num_rows:
         raise TableError(f"{source}: column annotation_id repeats a value; each row needs its own")

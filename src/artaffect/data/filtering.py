@@ -1,8 +1,7 @@
 """From the rows of a file to a table: a chain of steps keeps each row or drops it with a reason.
 
-A step is a pure function. It takes the columns and the reasons so far, and returns both with what it
-adds: cleaned columns, and its own reason for each row that it drops. A row has the reason of the first
-step that drops it.
+A step is a pure function that takes the columns and the reasons so far, and returns both with what it
+adds. A row has the reason of the first step that drops it.
 """
 
 import unicodedata
@@ -48,30 +47,34 @@ class Labels(NamedTuple):
     names: np.ndarray
     codes: np.ndarray
 
+    @classmethod
+    def clean(cls, cells: pa.Array, rule: Callable[[str], Any]) -> "Labels":
+        """Apply a rule to each distinct cell; None marks an invalid cell."""
+        encoded = cells.dictionary_encode()
+        cleaned = [rule(value) for value in encoded.dictionary.to_pylist()]
+        names = sorted({value for value in cleaned if value is not None})
+        index = {value: position for position, value in enumerate(names)}
+        lookup = np.array([*(index.get(value, -1) for value in cleaned), -1], np.int64)
+        codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+        return cls(np.fromiter(names, object, len(names)), lookup[codes])
+
 
 @dataclass(frozen=True)
 class Columns:
-    """The cells of a file and the columns cleaned so far."""
+    """The cells of a file and the columns cleaned so far; a column that no step adds is empty."""
 
     source: SourceRows
     caption: pa.Array
     labels: Mapping[str, Labels] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Labels:
-        return self.labels[name]
+        return self.labels.get(name, Labels(np.array([], object), np.full(self.source.size, -1)))
 
     def adding(self, **labels: Labels) -> "Columns":
         return replace(self, labels={**self.labels, **labels})
 
     def clean(self, name: str, rule: Callable[[str], str | None]) -> Labels:
-        """Apply a rule to each distinct cell of a source column; None marks an invalid cell."""
-        encoded = self.source.columns[name].dictionary_encode()
-        cleaned = [rule(value) for value in encoded.dictionary.to_pylist()]
-        names = sorted({value for value in cleaned if value is not None})
-        index = {value: position for position, value in enumerate(names)}
-        lookup = np.array([-1 if v is None else index[v] for v in cleaned] + [-1], np.int64)
-        codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
-        return Labels(np.array(names, object), lookup[codes])
+        return Labels.clean(self.source.columns[name], rule)
 
 
 Step = Callable[[Columns, np.ndarray], tuple[Columns, np.ndarray]]
@@ -90,8 +93,6 @@ def import_rows(
     """Turn the rows of a data set into a table; every reader ends here.
 
     Args:
-        images: the folder of images, or None.
-        keep_unpictured: keep rows whose image is missing or unreadable.
         drop_other: ``other`` is a label of its own, not a synonym of ``something else``.
         keep_duplicates: each row is a vote, so equal rows are not duplicates.
         culture_of: names the culture of a language; by default it is the language.
@@ -172,16 +173,12 @@ def name_artworks(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.nd
 
     Names are in Unicode's form NFC, so that copies of a data set agree on the artworks' ids.
     """
-    style, name = columns.clean("art_style", _plain), columns.clean("painting", _plain)
-    is_unsafe = (style.codes < 0) | (name.codes < 0)
-    width = len(name.names) + 1
-    keys, codes = np.unique(style.codes * width + name.codes, return_inverse=True)
-    pairs = np.full(len(keys), None, object)
-    for position, (s, p) in enumerate(zip(keys // width, keys % width, strict=True)):
-        if s >= 0 and p < width - 1:  # an unsafe name has the code -1, which wraps around
-            pairs[position] = (str(style.names[s]), str(name.names[p]))
-    columns = columns.adding(art_style=style, artwork=Labels(pairs, codes))
-    return columns, _drop(reasons, "unsafe painting name", is_unsafe)
+    cells = columns.source.columns
+    joined = pc.binary_join_element_wise(cells["art_style"], cells["painting"], "\0")
+    pairs, codes = Labels.clean(joined, _artwork)
+    artwork = Labels(np.concatenate([pairs, [None]]), codes)  # the last one is that of the code -1
+    columns = columns.adding(art_style=columns.clean("art_style", _plain), artwork=artwork)
+    return columns, _drop(reasons, "unsafe painting name", codes < 0)
 
 
 def clean_splits(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
@@ -214,19 +211,12 @@ def match_images(
 
 def drop_duplicates(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
     """Keep the first of the rows with the same artwork, caption, emotion and language."""
-    captions = columns.caption.dictionary_encode()
-    codes = captions.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    key = columns["artwork"].codes
-    for values, size in (
-        (codes, len(captions.dictionary)),
-        (columns["emotion"].codes, len(columns["emotion"].names)),
-        (columns["language"].codes, len(columns["language"].names)),
-    ):
-        _, key = np.unique(key * (size + 1) + values, return_inverse=True)
     kept = np.flatnonzero(reasons < 0)
-    _, first = np.unique(key[kept], return_index=True)
+    keys = {name: columns[name].codes[kept] for name in ("artwork", "emotion", "language")}
+    rows = pa.table({**keys, "caption": columns.caption.take(kept), "row": kept})
+    first = rows.group_by([*keys, "caption"]).aggregate([("row", "min")])["row_min"]
     is_repeated = np.ones(len(reasons), bool)
-    is_repeated[kept[first]] = False
+    is_repeated[first.to_numpy()] = False
     return columns, _drop(reasons, "duplicate", is_repeated)
 
 
@@ -234,27 +224,20 @@ def _to_rows(columns: Columns, keep: np.ndarray) -> pa.Table:
     """The kept rows in the columns of a table."""
     pairs, codes = columns["artwork"]
     ids = np.array([pair and "/".join(pair) for pair in pairs], object)
-    empty = Labels(np.array([], object), np.full(len(codes), -1))
-    labels = {"split": empty, "image": empty, **columns.labels, "artwork_id": Labels(ids, codes)}
+    columns = columns.adding(artwork_id=Labels(ids, codes))
     files, lines = columns.source.file.take(keep), columns.source.line.take(keep)
-    values = {
-        "annotation_id": pc.binary_join_element_wise(files, lines.cast(pa.string()), ":"),
-        "caption": columns.caption.take(keep),
-    }
-    for name in set(SCHEMA.names) - set(values):
-        values[name] = _dictionary_column(labels[name], keep)
-    return pa.table(values).select(SCHEMA.names).cast(SCHEMA)
+    values = {name: _dictionary_column(columns[name], keep) for name in SCHEMA.names}
+    values["annotation_id"] = pc.binary_join_element_wise(files, lines.cast(pa.string()), ":")
+    values["caption"] = columns.caption.take(keep)
+    return pa.table(values).cast(SCHEMA)
 
 
 def _dictionary_column(labels: Labels, keep: np.ndarray) -> pa.Array:
     """A column with the names in use; a code of -1 or a name of None is null."""
-    used, compact = np.unique(labels.codes[keep], return_inverse=True)
-    names = [None if code < 0 else labels.names[code] for code in used]
-    values = [name for name in names if name is not None]
-    positions = np.cumsum([name is not None for name in names]) - 1
-    lookup = [None if name is None else int(i) for name, i in zip(names, positions, strict=True)]
-    indices = pa.array(lookup, pa.int32()).take(pa.array(compact.astype(np.int32)))
-    return pa.DictionaryArray.from_arrays(indices, pa.array(values, pa.string()))
+    names, codes = labels.names, labels.codes[keep]
+    used = [code for code in np.unique(codes) if code >= 0 and names[code] is not None]
+    indices = pc.index_in(pa.array(codes), pa.array(used, pa.int64()))
+    return pa.DictionaryArray.from_arrays(indices, pa.array(names[used], pa.string()))
 
 
 def _report(
@@ -263,8 +246,8 @@ def _report(
     counts = np.bincount(reasons[reasons >= 0], minlength=len(REASONS))
     counts[0] += len(columns.source.malformed)
     artworks, images = table.codes("artwork_id")[1], table.codes("image")[1]
-    faults = columns["fault"].names if "fault" in columns.labels else np.array([], object)
-    n_faults, n_missing = int((faults != "").sum()), int((faults == _MISSING).sum())
+    faults = [fault for fault in columns["fault"].names if fault]
+    n_missing = faults.count(_MISSING)
     return ImportReport(
         source=path,
         read=len(reasons) + len(columns.source.malformed),
@@ -273,7 +256,7 @@ def _report(
         rows_without_image=int((images < 0).sum()),
         artworks_without_image=len(np.unique(artworks[images < 0])),
         missing_artworks=n_missing,
-        unreadable_artworks=n_faults - n_missing,
+        unreadable_artworks=len(faults) - n_missing,
         leaking_artworks=_count_leaking(artworks, table.codes("split")[1]),
         dropped_rows=_dropped_rows(columns, reasons),
     )
@@ -281,18 +264,16 @@ def _report(
 
 def _count_leaking(artworks: np.ndarray, splits: np.ndarray) -> int:
     """The number of artworks in more than one split."""
-    pairs = np.unique(np.stack([artworks, splits])[:, splits >= 0], axis=1)
-    return int((np.bincount(pairs[0]) > 1).sum()) if pairs.size else 0
+    pairs = np.unique((artworks * len(SPLITS) + splits)[splits >= 0])
+    return int((np.bincount(pairs // len(SPLITS)) > 1).sum())
 
 
 def _dropped_rows(columns: Columns, reasons: np.ndarray) -> pa.Table:
-    source = columns.source
-    dropped = np.flatnonzero(reasons >= 0)
-    files, lines = source.file.take(dropped).to_pylist(), source.line.take(dropped).to_pylist()
-    rows = [
-        (file, line, REASONS[reasons[row]], _detail(columns, row, REASONS[reasons[row]]))
-        for row, file, line in zip(dropped.tolist(), files, lines, strict=True)
-    ]
+    source, rows = columns.source, []
+    for row in np.flatnonzero(reasons >= 0).tolist():
+        reason = REASONS[reasons[row]]
+        file, line = source.file[row].as_py(), source.line[row].as_py()
+        rows.append((file, line, reason, _detail(columns, row, reason)))
     rows += [(file, line, REASONS[0], text) for file, line, text in source.malformed]
     names = ("file", "line", "reason", "detail")
     return pa.table({name: [row[i] for row in rows] for i, name in enumerate(names)})
@@ -301,9 +282,9 @@ def _dropped_rows(columns: Columns, reasons: np.ndarray) -> pa.Table:
 def _detail(columns: Columns, row: int, reason: str) -> str:
     """The cell for which a row was dropped, or the artwork's name."""
     cells = columns.source.columns
-    column = {"unknown emotion": "emotion", "emotion other": "emotion", "unknown split": "split"}
-    if reason in column:
-        return str(cells[column[reason]][row])
+    column = reason.removeprefix("unknown ").removesuffix(" other")
+    if column in ("emotion", "split"):
+        return str(cells[column][row])
     name = f"{cells['art_style'][row]}/{cells['painting'][row]}"
     if reason == "image unreadable":
         faults, codes = columns["fault"]
@@ -325,3 +306,8 @@ def _emotion(text: str) -> str | None:
 def _plain(name: str) -> str | None:
     name = unicodedata.normalize("NFC", name.strip())
     return name if is_plain_name(name) else None
+
+
+def _artwork(cells: str) -> tuple[str, str] | None:
+    style, _, name = map(_plain, cells.partition("\0"))
+    return (style, name) if style and name else None

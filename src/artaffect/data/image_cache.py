@@ -15,9 +15,8 @@ from artaffect.data.preprocessing import ImagePreprocessing, open_image
 class ImageViews:
     """Random views of images: parts of them, perhaps mirrored.
 
-    A view preserves what the emotion depends on: the colours stay, nothing is rotated or distorted,
-    and most of the composition is visible. A view depends only on the seed, the epoch and the image,
-    so resumed training sees the same views.
+    The colours stay, nothing is rotated or distorted, and most of the composition is visible. A view
+    depends only on the seed, the epoch and the image, so resumed training sees the same views.
     """
 
     files: Sequence[Path]
@@ -28,7 +27,6 @@ class ImageViews:
     """Mirror half of the views."""
     seed: int = 0
     cache: "ImageCache | None" = None
-    """Where decoded images are kept."""
 
     def read(self, index: int, epoch: int) -> np.ndarray:
         """The view of one image in one epoch: float32 [3, size, size]."""

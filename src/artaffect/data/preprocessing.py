@@ -26,10 +26,7 @@ from artaffect.errors import ImageError
 MAX_PIXELS = 178_956_970
 """Pillow's own limit against decompression bombs; large WikiArt scans stay below it."""
 
-_RESAMPLING = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-}
+_RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 # The formats of images of artworks by their first bytes; Pillow's rarer decoders would only add risk.
 #
@@ -114,7 +111,6 @@ def _identify(stream: BinaryIO) -> ImageFile:
 
 @contextlib.contextmanager
 def _named_errors(name: str) -> Iterator[None]:
-    """Turn Pillow's errors into messages with the name of the file."""
     try:
         yield
     except FileNotFoundError:
@@ -142,9 +138,8 @@ def _from_array(pixels: np.ndarray) -> Image.Image:
 def _upright_rgb(image: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-        upright = upright.convert("RGBA")
         white = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(white, upright)
+        upright = Image.alpha_composite(white, upright.convert("RGBA"))
     if upright.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion clips
         grey = np.asarray(upright, np.float32) / 257
         upright = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
@@ -162,11 +157,10 @@ class ImagePreprocessing:
     crop_fraction: float = 0.875
     """With ``crop``: the fraction of the shorter side that the square covers."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    """Subtracted from each channel, on a scale from 0 to 1."""
+    """Subtracted from each channel, on a scale from 0 to 1; the result is divided by ``std``."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    """Divides each channel after the subtraction."""
     interpolation: str = "bicubic"
-    """Resampling: ``bicubic`` or ``bilinear``."""
+    """``bicubic`` or ``bilinear``."""
 
     def __post_init__(self) -> None:
         if self.size < 1 or not 0 < self.crop_fraction <= 1:
@@ -185,9 +179,8 @@ class ImagePreprocessing:
     ) -> np.ndarray:
         """Prepare a part of an image for training: float32 [3, size, size].
 
-        Args:
-            fraction: the fraction of each side that is visible.
-            position: the position of the part from left and top, each from 0 to 1.
+        ``fraction`` of each side is visible; ``position`` is that of the part, from left and top,
+        each from 0 to 1.
         """
         image = open_image(source, smallest_side=round(self.size / fraction))
         return self._normalise(self.square(image, self.size, fraction, position))

@@ -6,7 +6,7 @@ All captions of an artwork belong to one split, so that no model is tested on an
 import hashlib
 import math
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,17 +24,10 @@ SPLITS = ("train", "val", "test")
 def split_by_artwork(
     artworks: np.ndarray, fractions: Mapping[str, float], seed: int = 0
 ) -> np.ndarray:
-    """Assign each artwork to a split by a hash of its name.
+    """Assign artworks, ``<art_style>/<painting>`` [n], to splits by a hash of the name: object [n].
 
     The split of an artwork depends only on its name, the seed and the fractions: adding or reordering
     rows changes no other artwork's split. An artwork under two art styles stays in one split.
-
-    Args:
-        artworks: artwork ids, ``<art_style>/<painting>`` [n].
-        fractions: the fraction of each split; they sum to 1.
-
-    Returns:
-        The name of the split of each id: object [n].
 
     Raises:
         TableError: a split is unknown, or the fractions do not sum to 1.
@@ -74,13 +67,12 @@ def shared_artworks(table: "AnnotationTable", other: "AnnotationTable") -> Overl
     ids, codes = table.codes("artwork_id")
     names = [_artwork_name(str(artwork)) for artwork in ids]
     split_of, other_split_of = _splits_by_name(table), _splits_by_name(other)
-    is_shared = np.array([name in other_split_of for name in names], bool)
-    shared = [code for code in np.unique(codes) if is_shared[code]]
-    splits: dict[str, Counter[str]] = {}
+    is_shared = np.array([name in other_split_of for name in names], bool)[codes]
+    shared = np.unique(codes[is_shared])
+    splits: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for code in shared:
-        counts = splits.setdefault(split_of[names[code]], Counter())
-        counts[other_split_of[names[code]]] += 1
-    return Overlap(sorted(str(ids[code]) for code in shared), splits, is_shared[codes])
+        splits[split_of[names[code]]][other_split_of[names[code]]] += 1
+    return Overlap(sorted(str(ids[code]) for code in shared), splits, is_shared)
 
 
 def _splits_by_name(table: "AnnotationTable") -> dict[str, str]:

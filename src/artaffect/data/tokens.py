@@ -15,12 +15,7 @@ class CaptionTokenizer:
     def __init__(
         self, load: Callable[[], Tokenizer], preprocessing: TextPreprocessing, pad_id: int | None
     ) -> None:
-        """Describe a tokenizer without loading it.
-
-        Args:
-            load: called before the first caption, because a multilingual vocabulary takes a second.
-            pad_id: the id that pads shorter captions; 0 if None.
-        """
+        """``load`` is called before the first caption: a multilingual vocabulary takes a second."""
         self._load = load
         self.preprocessing = preprocessing
         self.pad_id = pad_id or 0

@@ -43,37 +43,28 @@ def read_csv(path: Path, expected: tuple[str, ...], layout: str) -> SourceRows:
         invalid.append(row)
         return "skip"
 
+    # with several threads, malformed rows have no number
+    read = pa_csv.ReadOptions(use_threads=False, block_size=16 << 20)
+    parse = pa_csv.ParseOptions(
+        newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip
+    )
+    as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()))
     try:
-        table = pa_csv.read_csv(
-            path,
-            # with several threads, malformed rows have no number
-            read_options=pa_csv.ReadOptions(use_threads=False, block_size=16 << 20),
-            parse_options=pa_csv.ParseOptions(
-                newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip
-            ),
-            convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
-            ),
-        )
+        table = pa_csv.read_csv(path, read, parse, as_text)
     except pa.ArrowInvalid as error:
         raise TableError(_describe_error(path, str(error))) from None
     lines, invalid_lines = _first_lines(path, table, invalid)
-    columns = {
-        name: pa.concat_arrays(table[name].chunks) if table.num_rows else pa.array([], pa.string())
-        for name in (*expected, "split")
-        if name in header
-    }
+    table = table.select([name for name in header if name in (*expected, "split")])
     is_blank = np.ones(len(lines), bool)
     for name in expected:
-        is_blank &= pc.equal(columns[name], "").to_numpy(zero_copy_only=False)
-    keep = np.flatnonzero(~is_blank)
+        is_blank &= np.array(pc.equal(table[name], ""), bool)
     malformed = [(path.name, int(line), "empty line") for line in lines[is_blank]]
     for line, row in zip(invalid_lines, invalid, strict=True):
         cells = f"{row.actual_columns} cells instead of {row.expected_columns}"
         malformed.append((path.name, line, f"{cells}: {row.text}"))
-    columns = {name: column.take(keep) for name, column in columns.items()}
-    files = pa.repeat(path.name, len(keep))
-    return SourceRows(columns, files, pa.array(lines[keep]), malformed)
+    table, lines = table.filter(~is_blank), lines[~is_blank]
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    return SourceRows(columns, pa.repeat(path.name, len(lines)), pa.array(lines), malformed)
 
 
 def _header(path: Path, expected: tuple[str, ...], layout: str) -> list[str]:

@@ -3,7 +3,6 @@
 import json
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,7 +39,6 @@ def read_hf_parquet(
 
 
 def _read(path: Path, images: Path) -> SourceRows:
-    """Read the rows and write the images."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not path.exists():
         raise TableError(f"{path}: no such Parquet file or folder of Parquet files")
@@ -59,11 +57,8 @@ def _read(path: Path, images: Path) -> SourceRows:
         names.append(pa.repeat(file.name, n_rows))
         lines.append(pa.array(range(1, n_rows + 1), pa.int64()))
     empty = pa.array([], pa.string())
-    return SourceRows(
-        columns={name: pa.concat_arrays([empty, *parts]) for name, parts in columns.items()},
-        file=pa.concat_arrays(names),
-        line=pa.concat_arrays(lines),
-    )
+    text = {name: pa.concat_arrays([empty, *parts]) for name, parts in columns.items()}
+    return SourceRows(text, pa.concat_arrays(names), pa.concat_arrays(lines))
 
 
 def _open(file: Path) -> pq.ParquetFile:
@@ -87,12 +82,8 @@ def _open(file: Path) -> pq.ParquetFile:
 def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """The names of integer labels, which ``datasets`` keeps in the schema's metadata."""
     info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features: dict[str, Any] = info.get("info", {}).get("features", {})
-    return {
-        name: feature["names"]
-        for name, feature in features.items()
-        if isinstance(feature, dict) and "names" in feature
-    }
+    features = info.get("info", {}).get("features", {}).items()
+    return {name: f["names"] for name, f in features if isinstance(f, dict) and "names" in f}
 
 
 def _text(column: pa.Array, class_names: list[str] | None) -> pa.Array:

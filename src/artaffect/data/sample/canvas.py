@@ -12,7 +12,7 @@ SIZE = (384, 300)
 
 
 class Canvas:
-    """An image to draw on."""
+    """An image to draw on; its shapes are filled."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.image = Image.new("RGB", SIZE)
@@ -20,7 +20,6 @@ class Canvas:
         self.rng = rng
 
     def between(self, low: float, high: float) -> float:
-        """A random number."""
         return float(self.rng.uniform(low, high))
 
     def scatter(self, count: int, xs: Point, ys: Point) -> Iterator[Point]:
@@ -28,7 +27,6 @@ class Canvas:
         return ((self.between(*xs), self.between(*ys)) for _ in range(count))
 
     def choice(self, colours: Sequence[Colour]) -> Colour:
-        """A random one of the colours."""
         return colours[int(self.rng.integers(len(colours)))]
 
     def sky(self, top: Colour, bottom: Colour, horizon: float = 1.0) -> None:
@@ -40,22 +38,19 @@ class Canvas:
         self.image.paste(Image.fromarray(strip), (0, 0))
 
     def polygon(self, points: Sequence[Point], colour: Colour) -> None:
-        """A filled polygon."""
         self.pen.polygon([self._at(p) for p in points], fill=colour)
 
     def peak(self, x: float, top: float, half_width: float, base: float, colour: Colour) -> None:
-        """A filled triangle that points upwards."""
+        """A triangle that points upwards."""
         self.polygon([(x - half_width, base), (x, top), (x + half_width, base)], colour)
 
     def ellipse(self, centre: Point, width: float, height: float, colour: Colour) -> None:
-        """A filled ellipse; ``width`` and ``height`` are radii."""
+        """An ellipse; ``width`` and ``height`` are radii."""
         (x, y) = centre
-        self.pen.ellipse(
-            [self._at((x - width, y - height)), self._at((x + width, y + height))], colour
-        )
+        corners = [self._at((x - width, y - height)), self._at((x + width, y + height))]
+        self.pen.ellipse(corners, colour)
 
     def box(self, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
-        """A filled rectangle."""
         self.pen.rectangle([self._at((left, top)), self._at((right, bottom))], fill=colour)
 
     def line(self, points: Sequence[Point], colour: Colour, width: float = 0.006) -> None:

@@ -7,20 +7,20 @@ annotator of a culture feels an emotion with probability
 
 and writes a caption that describes the scene, names a feeling, or does both. A caption that names a
 feeling names the felt emotion with probability ``P_HONEST``, and otherwise one of the other eight.
-Everything is discrete, so the best possible score of any predictor is a finite sum, computed without
-sampling.
+Everything is discrete, so the best possible score of any predictor is a finite sum.
 """
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 
 from artaffect.data.sample.painting_styles import PALETTES
 from artaffect.data.sample.scenes import SCENES
-from artaffect.labels import EMOTIONS, Emotion
+from artaffect.labels import EMOTIONS
 
 CULTURES = ("english", "arabic", "chinese")
 
@@ -33,38 +33,27 @@ _LOGITS = tomllib.loads((files(__package__) / "generative_model.toml").read_text
 
 
 def feelings(culture_strength: float = 1.0) -> np.ndarray:
-    """P(emotion | scene, palette, culture): [12, 3, 3, 9].
-
-    Args:
-        culture_strength: scales the differences between cultures; with 0 all cultures are the same.
-    """
-    logits = np.zeros((len(SCENES), len(PALETTES), len(CULTURES), len(EMOTIONS)))
-    for (s, scene), (p, palette), (c, culture) in product(
-        enumerate(SCENES), enumerate(PALETTES), enumerate(CULTURES)
-    ):
-        for terms, scale in (
-            (_LOGITS["scene"][scene], 1.0),
-            (_LOGITS["palette"][palette], 1.0),
-            (_LOGITS["culture"][culture].get(scene, {}), culture_strength),
-        ):
-            for emotion, value in terms.items():
-                logits[s, p, c, EMOTIONS.index(Emotion(emotion))] += scale * value
-    weights = np.exp(1.3 * logits)
+    """P(emotion | scene, palette, culture): [12, 3, 3, 9]; at strength 0 all cultures are the same."""
+    scene = _terms(_LOGITS["scene"], SCENES)[:, None, None]
+    palette = _terms(_LOGITS["palette"], PALETTES)[:, None]
+    culture = np.stack([_terms(_LOGITS["culture"][name], SCENES) for name in CULTURES], 1)
+    weights = np.exp(1.3 * (scene + palette + culture_strength * culture[:, None]))
     return weights / weights.sum(-1, keepdims=True)
 
 
-def divergences(culture_strength: float = 1.0) -> dict[str, float]:
-    """Mean Jensen-Shannon divergence (base 2) between two cultures over all paintings, for each pair.
+def _terms(logits: dict[str, dict[str, float]], names: Iterable[str]) -> np.ndarray:
+    """The logits of each name as an array [n, 9]; absent ones are 0."""
+    return np.array([[logits.get(name, {}).get(e, 0.0) for e in EMOTIONS] for name in names])
 
-    Scenes and palettes are equally frequent.
-    """
-    probabilities = feelings(culture_strength)
+
+def divergences() -> dict[str, float]:
+    """Mean Jensen-Shannon divergence (base 2) of each pair of cultures over all kinds of paintings."""
+    felt = dict(zip(CULTURES, np.moveaxis(feelings(), 2, 0), strict=True))
     divergence_of = {}
-    for a, b in combinations(range(len(CULTURES)), 2):
-        p, q = probabilities[:, :, a], probabilities[:, :, b]
+    for (a, p), (b, q) in combinations(felt.items(), 2):
         mean = (p + q) / 2
         terms = (p * np.log2(p / mean) + q * np.log2(q / mean)) / 2
-        divergence_of[f"{CULTURES[a]} / {CULTURES[b]}"] = float(terms.sum(-1).mean())
+        divergence_of[f"{a} / {b}"] = float(terms.sum(-1).mean())
     return divergence_of
 
 
@@ -120,8 +109,7 @@ def _joint(culture_strength: float) -> np.ndarray:
 
 
 def _best(joint: np.ndarray, hidden: tuple[int, ...]) -> BestScore:
-    visible = joint.sum(hidden) if hidden else joint
-    visible = visible.reshape(-1, visible.shape[-1])
+    visible = joint.sum(hidden).reshape(-1, len(EMOTIONS))
     visible = visible[visible.sum(1) > 0]
     posterior = visible / visible.sum(1, keepdims=True)
     loss = -(visible * np.log(np.where(visible > 0, posterior, 1))).sum()

@@ -19,7 +19,6 @@ def paint(scene: str, palette: str, style: str, rng: np.random.Generator) -> Ima
 
 
 def _tone(image: Image.Image, palette: str) -> Image.Image:
-    """Shift an image to a palette."""
     pixels = np.asarray(image, np.float32)
     grey = pixels.mean(2, keepdims=True)
     if palette == "bright":
@@ -55,9 +54,8 @@ def _brushwork(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 def _poster(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """A few flat colours, as in a screen print."""
     flat = image.filter(ImageFilter.MedianFilter(5))
-    return flat.quantize(9, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert(
-        "RGB"
-    )
+    flat = flat.quantize(9, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return flat.convert("RGB")
 
 
 def _dots(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -65,10 +63,8 @@ def _dots(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     colours = np.asarray(image.filter(ImageFilter.GaussianBlur(2)))
     canvas = Image.new("RGB", image.size, (226, 220, 206))
     pen = ImageDraw.Draw(canvas)
-    xs, ys = (
-        axis.ravel()
-        for axis in np.meshgrid(np.arange(2, image.width - 3, 6), np.arange(2, image.height, 5))
-    )
+    grid = np.meshgrid(np.arange(2, image.width - 3, 6), np.arange(2, image.height, 5))
+    xs, ys = np.reshape(grid, (2, -1))
     xs = xs + ys // 5 % 2 * 3
     boxes = np.stack([xs - 3, ys - 3, xs + 3, ys + 3], 1).tolist()
     for box, colour in zip(boxes, _jitter(colours[ys, xs], 20, rng), strict=True):

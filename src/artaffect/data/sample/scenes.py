@@ -1,6 +1,7 @@
 """The scenes of the sample. Each function paints one of them, with random variations."""
 
 from collections.abc import Callable
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -14,14 +15,13 @@ def waterfall(c: Canvas) -> None:
     c.polygon([(0, 0.3), (x - wide, 0.22), (x - wide, 0.8), (0, 0.86)], (84, 92, 78))
     c.polygon([(1, 0.26), (x + wide, 0.22), (x + wide, 0.8), (1, 0.86)], (74, 84, 72))
     c.box(x - wide, 0.22, x + wide, 0.8, (205, 228, 240))
-    for _ in range(40):
-        at, top = x + c.between(-wide, wide), c.between(0.22, 0.5)
+    for dx, top in c.scatter(40, (-wide, wide), (0.22, 0.5)):
+        at = x + dx
         c.line([(at, top), (at + c.between(-0.01, 0.01), 0.8)], c.shade((240, 248, 252), 12), 0.005)
     c.polygon([(0, 0.82), (1, 0.8), (1, 1), (0, 1)], (70, 130, 160))
-    for _ in range(34):
-        centre = (x + c.between(-wide * 2, wide * 2), c.between(0.76, 0.86))
+    for dx, y in c.scatter(34, (-wide * 2, wide * 2), (0.76, 0.86)):
         width, height = c.between(0.015, 0.05), c.between(0.012, 0.03)
-        c.ellipse(centre, width, height, c.shade((235, 243, 246), 10))
+        c.ellipse((x + dx, y), width, height, c.shade((235, 243, 246), 10))
     bark = (70, 50, 36)
     for _ in range(9):
         c.tree(c.between(0, x - wide - 0.06), c.between(0.4, 0.9), 0.22, (52, 112, 62), bark)
@@ -30,8 +30,7 @@ def waterfall(c: Canvas) -> None:
 
 def storm_at_sea(c: Canvas) -> None:
     c.sky((58, 64, 80), (122, 130, 140), 0.55)
-    for _ in range(26):
-        place = (c.between(0, 1), c.between(0, 0.34))
+    for place in c.scatter(26, (0, 1), (0, 0.34)):
         c.ellipse(place, c.between(0.08, 0.2), c.between(0.03, 0.09), c.shade((72, 76, 90), 20))
     x = c.between(0.15, 0.85)
     bolt = [(x, 0.05), (x - 0.03, 0.2), (x + 0.02, 0.22), (x - 0.04, 0.42)]
@@ -105,15 +104,13 @@ def mourning(c: Canvas) -> None:
     for x, y in c.scatter(8, (0.03, 0.97), (0.6, 0.7)):
         c.box(x - 0.02, y - 0.09, x + 0.02, y, (150, 150, 148))
         c.ellipse((x, y - 0.09), 0.02, 0.03, (150, 150, 148))
-    for _ in range(10):
-        c.person(c.between(0.08, 0.92), c.between(0.78, 0.84), c.between(0.26, 0.34), (28, 28, 34))
+    for x, y in c.scatter(10, (0.08, 0.92), (0.78, 0.84)):
+        c.person(x, y, c.between(0.26, 0.34), (28, 28, 34))
     x = c.between(0.35, 0.65)
     c.polygon([(x - 0.2, 0.84), (x + 0.2, 0.84), (x + 0.16, 0.95), (x - 0.16, 0.95)], (78, 50, 34))
     c.polygon([(x - 0.2, 0.84), (x + 0.2, 0.84), (x + 0.17, 0.8), (x - 0.17, 0.8)], (104, 68, 46))
-    for _ in range(12):
-        c.ellipse(
-            (x + c.between(-0.12, 0.12), c.between(0.79, 0.83)), 0.014, 0.018, (236, 232, 226)
-        )
+    for dx, y in c.scatter(12, (-0.12, 0.12), (0.79, 0.83)):
+        c.ellipse((x + dx, y), 0.014, 0.018, (236, 232, 226))
     bare = c.between(0.05, 0.25)
     c.line([(bare, 0.66), (bare, 0.2)], (52, 46, 44), 0.016)
     for _ in range(9):
@@ -129,8 +126,7 @@ def garden(c: Canvas) -> None:
     x = c.between(0.3, 0.7)
     c.polygon([(x - 0.03, 0.42), (x + 0.03, 0.42), (x + 0.22, 1), (x - 0.22, 1)], (226, 206, 164))
     palette = ((224, 70, 96), (246, 200, 70), (240, 240, 250), (170, 90, 190), (240, 130, 60))
-    for _ in range(260):
-        left, top = c.between(0, 1), c.between(0.48, 1)
+    for left, top in c.scatter(260, (0, 1), (0.48, 1)):
         if abs(left - x) >= 0.04 + (top - 0.42) * 0.36:  # beside the path
             size = 0.004 + (top - 0.42) * 0.016
             c.ellipse((left, top), size, size * 1.2, c.shade(c.choice(palette)))
@@ -152,8 +148,7 @@ def mountain_dawn(c: Canvas) -> None:
             c.peak(x, top, wide, 1, c.shade(colour, 8))
             c.peak(x, top, wide * 0.16, top + 0.09, (246, 240, 240))
     c.box(0, 0.86, 1, 1, (196, 156, 150))
-    for _ in range(18):
-        y, left = c.between(0.87, 0.99), c.between(0, 0.9)
+    for y, left in c.scatter(18, (0.87, 0.99), (0, 0.9)):
         c.line([(left, y), (left + c.between(0.05, 0.16), y)], (250, 214, 180), 0.004)
 
 
@@ -174,9 +169,8 @@ def carnival(c: Canvas) -> None:
             colour = (214, 50, 60) if stripe % 2 else (246, 240, 226)
             c.polygon([(left, 0.62), (x, 0.42), (left + wide / 3, 0.62)], colour)
             c.box(left, 0.62, left + wide / 3, 0.78, colour)
-    for _ in range(22):
-        x, y, height = c.between(0.02, 0.98), c.between(0.84, 0.98), c.between(0.16, 0.22)
-        c.person(x, y, height, c.shade((170, 120, 90), 85))
+    for x, y in c.scatter(22, (0.02, 0.98), (0.84, 0.98)):
+        c.person(x, y, c.between(0.16, 0.22), c.shade((170, 120, 90), 85))
     for x in np.linspace(0.02, 0.98, 22):
         c.ellipse((float(x), 0.38 + 0.03 * float(np.sin(x * 12))), 0.009, 0.012, (255, 226, 120))
 
@@ -200,10 +194,8 @@ def burning_city(c: Canvas) -> None:
 
 def _flame(c: Canvas, x: float, y: float, wide: float) -> None:
     for colour, size in (((226, 70, 24), 1.0), ((252, 150, 40), 0.65), ((255, 232, 130), 0.35)):
-        high, tips = (
-            c.between(0.14, 0.22) * size,
-            ((-1, 0), (-0.4, 0.7), (-0.1, 0.4), (0.2, 1), (1, 0)),
-        )
+        high = c.between(0.14, 0.22) * size
+        tips = ((-1, 0), (-0.4, 0.7), (-0.1, 0.4), (0.2, 1), (1, 0))
         c.polygon([(x + wide * dx * size, y - high * dy) for dx, dy in tips], colour)
 
 
@@ -235,9 +227,8 @@ def coloured_squares(c: Canvas) -> None:
     palette = (red, blue, yellow, (24, 24, 26), (244, 240, 230), (90, 140, 120))
     columns = sorted([0.0, 1.0, *(c.between(0.08, 0.92) for _ in range(4))])
     rows = sorted([0.0, 1.0, *(c.between(0.08, 0.92) for _ in range(4))])
-    for left, right in zip(columns, columns[1:], strict=False):
-        for top, bottom in zip(rows, rows[1:], strict=False):
-            c.box(left, top, right, bottom, c.choice(palette))
+    for (left, right), (top, bottom) in product(pairwise(columns), pairwise(rows)):
+        c.box(left, top, right, bottom, c.choice(palette))
     for x in columns:
         c.line([(x, 0), (x, 1)], (20, 20, 20), 0.016)
     for y in rows:
@@ -252,8 +243,7 @@ def snowy_village(c: Canvas) -> None:
         wide, high = c.between(0.06, 0.09), c.between(0.1, 0.14)
         c.box(x - wide, y - high, x + wide, y, c.shade((150, 100, 76), 20))
         c.peak(x, y - high - 0.12, wide + 0.02, y - high, (250, 251, 253))
-        for window in (-0.5, 0.5):
-            at = x + window * wide
+        for at in (x - 0.5 * wide, x + 0.5 * wide):
             c.box(at - 0.014, y - high * 0.7, at + 0.014, y - high * 0.35, (255, 214, 110))
         for puff in range(4):
             smoke = (x + wide * 0.5 + puff * 0.014, y - high - 0.12 - puff * 0.04)

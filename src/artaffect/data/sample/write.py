@@ -2,15 +2,16 @@
 
 import csv
 import tomllib
-from dataclasses import dataclass
 from importlib.resources import files
+from itertools import product
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from artaffect.data.annotations import SYNTHETIC
+from artaffect.data.readers.artelingo import ARTELINGO_COLUMNS
 from artaffect.data.sample import generative_model as model
 from artaffect.data.sample.generative_model import CAPTION_KINDS, CULTURES
 from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
@@ -19,15 +20,11 @@ from artaffect.labels import EMOTIONS
 from artaffect.runtime import as_path, atomic_folder, track
 
 MARKER = SYNTHETIC
-CAPTIONS_PER_CULTURE = 4
 _SPLITS = {"train": 0.7, "val": 0.15, "test": 0.15}
-
 _FILE = "artelingo_release_lite.csv"
-_COLUMNS = ("art_style", "emotion", "language", "painting", "split", "utterance")
 
 
-@dataclass(frozen=True)
-class _Artwork:
+class _Artwork(NamedTuple):
     name: str
     scene: str
     palette: str
@@ -40,14 +37,12 @@ def write_sample(
     artworks: int = 480,
     seed: int = 0,
     overwrite: bool = False,
-    culture_strength: float = 1.0,
-    captions: int = CAPTIONS_PER_CULTURE,
+    captions: int = 4,
 ) -> Path:
     """Write ``artelingo_release_lite.csv``, ``wikiart/`` and ``SYNTHETIC.md`` under ``out``.
 
     Args:
         artworks: at least 36, so that every scene occurs in every palette.
-        culture_strength: see :func:`artaffect.data.sample.generative_model.feelings`.
         captions: the number for each culture and painting, at most 20.
 
     Returns:
@@ -65,11 +60,8 @@ def write_sample(
             image.parent.mkdir(parents=True, exist_ok=True)
             paint(artwork.scene, artwork.palette, artwork.style, rng).save(image, quality=88)
         with (folder / _FILE).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
-            writer.writerows(_rows(plan, culture_strength, captions, rng))
-        explanation = _explanation(artworks, seed, culture_strength, captions)
-        (folder / MARKER).write_text(explanation, "utf-8")
+            csv.writer(file).writerows([ARTELINGO_COLUMNS, *_rows(plan, captions, rng)])
+        (folder / MARKER).write_text(_explanation(artworks, seed, captions), "utf-8")
     return out / _FILE
 
 
@@ -85,48 +77,42 @@ def write_new_artwork(path: str | PathLike[str], seed: int = 2024) -> Path:
 def _plan(artworks: int, rng: np.random.Generator) -> list[_Artwork]:
     """Every scene in every palette equally often, with a random style and split."""
     kinds = [(scene, palette) for scene in SCENES for palette in PALETTES]
-    styles = list(STYLES)
     splits = np.repeat(list(_SPLITS), [round(share * artworks) for share in _SPLITS.values()])
     splits = np.resize(splits, artworks)
     rng.shuffle(splits)
     plan = []
-    for number in range(artworks):
+    for number, split in enumerate(splits):
         scene, palette = kinds[number % len(kinds)]
         # names in WikiArt contain dots and parentheses too
         name = f"synthetic_{scene.replace(' ', '-')}-no.{number // len(kinds) + 1}({palette})"
-        style = styles[int(rng.integers(4))]
-        plan.append(_Artwork(name, scene, palette, style, str(splits[number])))
+        style = list(STYLES)[int(rng.integers(len(STYLES)))]
+        plan.append(_Artwork(name, scene, palette, style, str(split)))
     return plan
 
 
 def _rows(
-    artworks: list[_Artwork], culture_strength: float, captions: int, rng: np.random.Generator
+    artworks: list[_Artwork], captions: int, rng: np.random.Generator
 ) -> list[tuple[str, ...]]:
     texts = tomllib.loads((files(__package__) / "captions.toml").read_text("utf-8"))
-    p_felt, p_named = model.feelings(culture_strength), model.cues()
+    p_felt, p_named = model.feelings(), model.cues()
     kinds, shares = list(CAPTION_KINDS), list(CAPTION_KINDS.values())
-    scenes = list(SCENES)
     rows: list[tuple[str, ...]] = []
     for art in artworks:
-        p_emotion = p_felt[scenes.index(art.scene), PALETTES.index(art.palette)]
-        for c, culture in enumerate(CULTURES):
+        p_emotion = p_felt[list(SCENES).index(art.scene), PALETTES.index(art.palette)]
+        for culture, p in zip(CULTURES, p_emotion, strict=True):
             used: set[str] = set()
             for _ in range(captions):
-                emotion = int(rng.choice(len(EMOTIONS), p=p_emotion[c]))
-                cue = str(EMOTIONS[int(rng.choice(len(EMOTIONS), p=p_named[emotion]))])
+                felt = int(rng.choice(len(EMOTIONS), p=p))
+                cue = EMOTIONS[int(rng.choice(len(EMOTIONS), p=p_named[felt]))]
                 kind = kinds[int(rng.choice(len(kinds), p=shares))]
-                unused = [
-                    t for t in _captions(texts[culture], art.scene, cue, kind) if t not in used
-                ]
-                caption = str(rng.choice(unused))
+                choices = _captions(texts[culture], art.scene, cue, kind)
+                caption = str(rng.choice([text for text in choices if text not in used]))
                 used.add(caption)
-                felt = str(EMOTIONS[emotion])
-                rows.append((art.style, felt, culture, art.name, art.split, caption))
+                rows.append((art.style, EMOTIONS[felt], culture, art.name, art.split, caption))
     return rows
 
 
 def _captions(texts: dict[str, Any], scene: str, cue: str, kind: str) -> list[str]:
-    """All captions of a kind for a scene."""
     name, *descriptions = texts["scenes"][scene]
     sentences = {
         "describes": descriptions,
@@ -135,34 +121,27 @@ def _captions(texts: dict[str, Any], scene: str, cue: str, kind: str) -> list[st
     }[kind]
     captions = [
         f"{sentence.replace('{scene}', name)} {remark}".strip()
-        for sentence in sentences
-        for remark in texts["remarks"]
+        for sentence, remark in product(sentences, texts["remarks"])
     ]
     return [f"{caption[0].upper()}{caption[1:]}" for caption in captions]
 
 
-def _explanation(artworks: int, seed: int, culture_strength: float, captions: int) -> str:
-    """The description of a sample, with the best scores that its generative model allows."""
-    best = model.best_scores(culture_strength).items()
-    differences = model.divergences(culture_strength).items()
-    return (
-        (files(__package__) / "description.md")
-        .read_text("utf-8")
-        .format(
-            paintings=artworks,
-            seed=seed,
-            scenes=len(SCENES),
-            palettes=len(PALETTES),
-            styles=len(STYLES),
-            captions=captions,
-            cultures=", ".join(CULTURES),
-            splits=_shares(_SPLITS),
-            culture_strength=culture_strength,
-            caption_kinds=_shares(CAPTION_KINDS),
-            p_honest=model.P_HONEST,
-            best="\n".join(f"| {name} | {s.accuracy:.3f} | {s.log_loss:.3f} |" for name, s in best),
-            differences="\n".join(f"| {pair} | {value:.3f} |" for pair, value in differences),
-        )
+def _explanation(artworks: int, seed: int, captions: int) -> str:
+    best, differences = model.best_scores().items(), model.divergences().items()
+    template = (files(__package__) / "description.md").read_text("utf-8")
+    return template.format(
+        paintings=artworks,
+        seed=seed,
+        scenes=len(SCENES),
+        palettes=len(PALETTES),
+        styles=len(STYLES),
+        captions=captions,
+        cultures=", ".join(CULTURES),
+        splits=_shares(_SPLITS),
+        caption_kinds=_shares(CAPTION_KINDS),
+        p_honest=model.P_HONEST,
+        best="\n".join(f"| {name} | {s.accuracy:.3f} | {s.log_loss:.3f} |" for name, s in best),
+        differences="\n".join(f"| {pair} | {value:.3f} |" for pair, value in differences),
     )
 
 
