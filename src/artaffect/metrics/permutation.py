@@ -62,7 +62,7 @@ def mean_pairwise_divergence(counts: np.ndarray) -> np.ndarray:
     """
     sizes = counts.sum(-1)
     shares = counts / np.maximum(sizes, 1)[..., None]
-    total, pairs = np.zeros(counts.shape[:-2]), np.zeros(counts.shape[:-2])
+    total, pairs = np.zeros((2, *counts.shape[:-2]))
     for a, b in combinations(range(counts.shape[-2]), 2):
         both = (sizes[..., a] > 0) & (sizes[..., b] > 0)
         if both.any():

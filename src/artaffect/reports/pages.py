@@ -152,7 +152,7 @@ def _culture_context(report: CultureReport, links: Mapping[str, str]) -> dict[st
         "divergence_tables": divergence_tables(divergence) if divergence else [],
         "agreement_tables": agreement_tables(agreement) if agreement else [],
         "comparison_figures": [
-            scores_figure(result, f"{kind}: scores") for kind, result in report.comparison.items()
+            scores_figure(f"{kind}: scores", result) for kind, result in report.comparison.items()
         ],
         "comparison_tables": comparison_tables(report),
         "runs": [
