@@ -77,7 +77,17 @@ class ModelScores(Displayed, ByGroup[GroupScores]):
     overall: GroupScores
     by_culture: Mapping[str, GroupScores]
 
-    def __getattr__(self, name: str) -> Any:
+    @property
+    def support(self) -> int:
+        """Number of rows."""
+        return self.overall.support
+
+    @property
+    def artworks(self) -> int:
+        """Number of artworks."""
+        return self.overall.artworks
+
+    def __getattr__(self, name: str) -> Estimate:
         if name.startswith("_") or "overall" not in vars(self):
             raise AttributeError(name)
         return getattr(self.overall, name)
@@ -212,7 +222,6 @@ class EvaluationResult(Displayed):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EvaluationResult":
-        """Read what :meth:`to_json` wrote."""
         return TypeAdapter(cls).validate_python(data)
 
 
@@ -244,14 +253,13 @@ def evaluate(
     Raises:
         ValueError: there are no rows, or arrays of different lengths.
     """
-    arrays = [labels, cultures, artworks, *predictions.values()]
-    lengths = set(map(len, arrays if baseline is None else [*arrays, baseline]))
+    names = list(predictions)
+    stacked = [*predictions.values(), *([] if baseline is None else [baseline])]
+    lengths = set(map(len, [labels, cultures, artworks, *stacked]))
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(f"expected arrays of one length, at least 1; got {sorted(lengths)}")
     if not predictions:
         raise ValueError("expected the predictions of at least one model")
-    names = list(predictions)
-    stacked = [*predictions.values(), *([] if baseline is None else [baseline])]
     groups = for_each_group(
         cultures,
         lambda mask: _resample(

@@ -122,7 +122,6 @@ def _curves(figure: Any, training_log: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def _grid(figure: Any, lines: int, columns: int, count: int) -> list[Any]:
-    """So many axes in a grid; the rest of the grid stays empty."""
     axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
     for axis in axes[count:]:
         axis.set_visible(False)

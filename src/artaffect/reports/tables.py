@@ -144,23 +144,17 @@ def comparison_table(comparison: Comparison, prefix: str = "") -> TextTable:
 
 
 def _hamming_table(hamming: Mapping[str, float]) -> TextTable:
-    return TextTable(
-        "The metric of the MVIP 2024 paper: share of correct bits of 9, over "
-        f"{hamming['artworks']:,} paintings",
-        ["model", "Hamming accuracy"],
-        [
-            ["constant baseline", f"{hamming['constant_baseline']:.4f}"],
-            ["image", f"{hamming['image']:.4f}"],
-        ],
-    )
+    names = {"constant baseline": "constant_baseline", "image": "image"}
+    rows = [[name, f"{hamming[key]:.4f}"] for name, key in names.items()]
+    title = "The metric of the MVIP 2024 paper: share of correct bits of 9, over "
+    title += f"{hamming['artworks']:,} paintings"
+    return TextTable(title, ["model", "Hamming accuracy"], rows)
 
 
 def _size_table(sizes: Mapping[str, Mapping[str, float]]) -> TextTable:
-    return TextTable(
-        "Size, and time on this machine, measured in turns",
-        ["model", "million weights", "milliseconds per caption"],
-        [
-            [label(name), f"{s['million_weights']:.1f}", f"{s['milliseconds_per_caption']:.1f}"]
-            for name, s in sizes.items()
-        ],
-    )
+    rows = [
+        [label(name), f"{s['million_weights']:.1f}", f"{s['milliseconds_per_caption']:.1f}"]
+        for name, s in sizes.items()
+    ]
+    header = ["model", "million weights", "milliseconds per caption"]
+    return TextTable("Size, and time on this machine, measured in turns", header, rows)
