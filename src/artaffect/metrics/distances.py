@@ -81,11 +81,9 @@ def distribution_scores(
     A histogram holds the votes of one culture on one artwork. A model's prediction for it is the mean
     of its predictions for those rows; a model that sees the image alone predicts the same for all.
 
+    The first four arguments are those of :func:`artaffect.metrics.evaluation.evaluate`.
+
     Args:
-        predictions: for each model, distributions [n, k].
-        labels: true labels as indices [n].
-        cultures: each row's culture name [n].
-        artworks: any value that identifies the row's artwork [n].
         min_votes: histograms with fewer votes are left out.
 
     Returns:
