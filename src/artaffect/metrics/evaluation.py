@@ -222,6 +222,7 @@ class EvaluationResult(Displayed):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EvaluationResult":
+        """Read what :meth:`to_json` wrote."""
         return TypeAdapter(cls).validate_python(data)
 
 
