@@ -199,5 +199,5 @@ def test_a_report_that_cannot_be_made_names_the_reason(
     code, _, err = artaffect("report", tiny_run, tiny_run, "--data", table, "--out", tmp_path / "x")
     assert code == 1 and "a run is given twice" in err
     code, _, err = artaffect("report", tmp_path, "--data", table, "--out", tmp_path / "x")
-    assert code == 1 and "is no model folder" in err
+    assert code == 1 and "is not a model folder" in err
     assert not (tmp_path / "x").exists()

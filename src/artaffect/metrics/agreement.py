@@ -22,10 +22,10 @@ RELIABILITY_SCORES = ("accuracy", *DISTANCES)
 
 @dataclass(frozen=True)
 class NoiseCeiling:
-    """What a predictor can reach that knows the culture and the artwork, but no caption.
+    """The bounds of what a predictor can reach that knows the culture and the artwork, but no caption.
 
-    The truth lies between the bounds. The lower bound predicts each vote from the artwork's other votes,
-    which are fewer than all annotators; for the upper bound each vote also predicts itself.
+    The lower bound predicts each vote from the artwork's other votes, which are fewer than all
+    annotators; for the upper bound each vote also predicts itself.
     """
 
     lower_bound: Mapping[str, Estimate]
@@ -42,7 +42,6 @@ class Agreement:
     min_votes: int
     n_splits: int
     ceilings: Mapping[str, NoiseCeiling]
-    """Culture → ceiling."""
     split_half_reliability: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
     """Predicting culture → predicted culture → score. Half of a culture's own votes predict its
     other half; another culture predicts that half with as many of its votes."""
@@ -78,21 +77,20 @@ def agreement(
         for c, name in enumerate(votes.cultures)
         if judged[:, c].any()
     }
-    reliability = split_half_reliability(votes, min_votes, n_splits, seed)
-    return Agreement(min_votes, n_splits, ceilings, reliability)
+    return Agreement(
+        min_votes, n_splits, ceilings, _split_half_reliability(votes, min_votes, n_splits, seed)
+    )
 
 
 def _ceiling(counts: np.ndarray) -> NoiseCeiling:
     """The ceiling of one culture's votes [p, k]."""
-    sizes = counts.sum(1)
-    upper_loss = -(counts * np.log(np.where(counts > 0, counts / sizes[:, None], 1))).sum(1)
+    sizes = counts.sum(1, keepdims=True)
+    upper_loss = -(counts * np.log(np.where(counts > 0, counts / sizes, 1))).sum(1)
     sums = (_correct_left_out(counts), _loss_left_out(counts), counts.max(1), upper_loss)
-    estimates = ratio_estimates(
-        np.stack(sums, 1), np.repeat(sizes[:, None], len(sums), 1).astype(float)
-    )
+    low_accuracy, high_loss, high_accuracy, low_loss = ratio_estimates(np.stack(sums, 1), sizes)
     return NoiseCeiling(
-        lower_bound=dict(zip(("accuracy", "log_loss"), estimates[:2], strict=True)),
-        upper_bound=dict(zip(("accuracy", "log_loss"), estimates[2:], strict=True)),
+        lower_bound={"accuracy": low_accuracy, "log_loss": high_loss},
+        upper_bound={"accuracy": high_accuracy, "log_loss": low_loss},
         votes=int(sizes.sum()),
         artworks=len(counts),
     )
@@ -124,7 +122,7 @@ def _loss_left_out(counts: np.ndarray) -> np.ndarray:
     return min(losses, key=lambda loss: float(loss.sum()))
 
 
-def split_half_reliability(
+def _split_half_reliability(
     votes: Votes, min_votes: int, n_splits: int, seed: int
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Predicting culture → predicted culture → score: see :class:`Agreement`."""
@@ -143,19 +141,14 @@ def split_half_reliability(
             own_half = sample_votes(votes.counts[rows, target], half, rng)
             other_half = votes.counts[rows, target] - own_half
             for source in range(len(names)):
-                usable = has_votes[source]
-                predictors = own_half
+                usable, predictors = has_votes[source], own_half
                 if source != target:
-                    size = np.where(usable, half, 0)
-                    predictors = sample_votes(votes.counts[rows, source], size, rng)
+                    predictors = sample_votes(votes.counts[rows, source], half * usable, rng)
                 scores = _scores(predictors, other_half, priors[source])
                 totals[source] += scores * usable[:, None] / n_splits
         for source, name in enumerate(names):
             if has_votes[source].any():
-                counts = np.repeat(
-                    has_votes[source][:, None].astype(float), len(RELIABILITY_SCORES), 1
-                )
-                estimates = ratio_estimates(totals[source], counts)
+                estimates = ratio_estimates(totals[source], has_votes[source][:, None])
                 result[name][names[target]] = dict(zip(RELIABILITY_SCORES, estimates, strict=True))
     return {name: row for name, row in result.items() if row}
 

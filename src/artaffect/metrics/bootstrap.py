@@ -27,7 +27,6 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The lower and the upper end of the interval."""
         return self.low, self.high
 
     @classmethod
@@ -67,18 +66,16 @@ def bootstrap_sums(sums: np.ndarray, n_resamples: int, seed: int = SEED) -> Iter
         yield weights.reshape(size, artworks).astype(float) @ sums
 
 
-def ratio_estimates(
-    totals: np.ndarray, counts: np.ndarray, n_resamples: int = 1000
-) -> list[Estimate]:
+def ratio_estimates(totals: np.ndarray, counts: np.ndarray) -> list[Estimate]:
     """Estimate the mean of each column over all artworks.
 
     Args:
         totals: the sum of each artwork's values [artworks, columns].
-        counts: how many values each sum holds [artworks, columns].
+        counts: how many values each sum holds [artworks, columns or 1].
     """
     width = totals.shape[1]
-    sums = np.concatenate([totals, counts], 1)
-    resampled = np.concatenate(list(bootstrap_sums(sums, n_resamples)))
+    sums = np.concatenate([totals, np.broadcast_to(counts, totals.shape)], 1, dtype=float)
+    resampled = np.concatenate(list(bootstrap_sums(sums, 1000)))
     means = resampled[:, :width] / np.maximum(resampled[:, width:], TINY)
     exact = sums.sum(0)
     values = exact[:width] / np.maximum(exact[width:], TINY)
@@ -87,5 +84,4 @@ def ratio_estimates(
 
 def mean_estimate(values: np.ndarray) -> Estimate:
     """Estimate the mean of one value per artwork [artworks]."""
-    column = values[:, None].astype(float)
-    return ratio_estimates(column, np.ones_like(column))[0]
+    return ratio_estimates(values[:, None], np.ones((1, 1)))[0]

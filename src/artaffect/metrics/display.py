@@ -1,6 +1,6 @@
 """Small tables of results for the terminal, for notebooks and for pandas."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -17,21 +17,17 @@ class Displayed:
     def __repr__(self) -> str:
         caption, header, rows = self._table()
         lines = [header, *rows]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        text = [
-            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-            for row in lines
-        ]
+        first, *others = (max(map(len, column)) for column in zip(*lines, strict=True))
+        text = ["  ".join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in lines]
         return "\n".join([caption, *text])
 
     def _repr_html_(self) -> str:
         caption, header, rows = self._table()
         head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
         body = "".join(
-            f'<tr><th scope="row">{escape(row[0])}</th>'
-            + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-            + "</tr>"
-            for row in rows
+            f'<tr><th scope="row">{escape(first)}</th>'
+            f"{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+            for first, *cells in rows
         )
         return (
             f"<table><caption>{escape(caption)}</caption>"
@@ -39,8 +35,8 @@ class Displayed:
         )
 
 
-def data_frame(records: Iterable[Sequence[Any]], columns: Sequence[str]) -> Any:
-    """A pandas ``DataFrame``.
+def data_frame(records: Sequence[Any], columns: Sequence[str]) -> Any:
+    """A pandas ``DataFrame`` of rows: sequences of one value for each column, or mappings.
 
     Raises:
         ImportError: pandas is not installed.
@@ -49,4 +45,4 @@ def data_frame(records: Iterable[Sequence[Any]], columns: Sequence[str]) -> Any:
         import pandas
     except ImportError as error:
         raise ImportError("to_frame() needs pandas: pip install pandas") from error
-    return pandas.DataFrame.from_records(list(records), columns=list(columns))
+    return pandas.DataFrame(records, columns=list(columns))

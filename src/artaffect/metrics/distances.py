@@ -7,7 +7,7 @@ import numpy as np
 
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.bootstrap import TINY, Estimate, ratio_estimates
-from artaffect.metrics.evaluation import ByGroup
+from artaffect.metrics.evaluation import ByGroup, for_each_group
 
 VALENCE = np.array([emotion.valence for emotion in EMOTIONS])
 """-1, 0 or 1 for each emotion: negative, something else, positive."""
@@ -19,10 +19,7 @@ def entropy(p: np.ndarray) -> np.ndarray:
 
 
 def jensen_shannon_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Divergence to base 2 (Lin 1991) [...]: 0 for equal distributions, 1 for disjoint ones.
-
-    Its square root is the Jensen-Shannon distance: see :func:`jensen_shannon_distance`.
-    """
+    """Divergence to base 2 (Lin 1991) [...]: 0 for equal distributions, 1 for disjoint ones."""
     return (entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2).clip(0, 1)
 
 
@@ -84,11 +81,9 @@ def distribution_scores(
     A histogram holds the votes of one culture on one artwork. A model's prediction for it is the mean
     of its predictions for those rows; a model that sees the image alone predicts the same for all.
 
+    The first four arguments are those of :func:`artaffect.metrics.evaluation.evaluate`.
+
     Args:
-        predictions: for each model, distributions [n, k].
-        labels: true labels as indices [n].
-        cultures: each row's culture name [n].
-        artworks: any value that identifies the row's artwork [n].
         min_votes: histograms with fewer votes are left out.
 
     Returns:
@@ -105,24 +100,22 @@ def distribution_scores(
     if not len(keep):
         return {}
     truth = votes[keep] / counts[keep, None]
-    masks = {str(name): keep % len(names) == c for c, name in enumerate(names)}
-    scores = {}
-    for model, probabilities in predictions.items():
-        sums = np.stack([np.bincount(cell, probabilities[:, e], size) for e in range(classes)], 1)
+    artwork, culture = np.divmod(keep, len(names))
+
+    def score(probabilities: np.ndarray) -> ByGroup[Mapping[str, Estimate]]:
+        sums = np.stack([np.bincount(cell, column, size) for column in probabilities.T], 1)
         mean = sums[keep] / counts[keep, None]
         values = np.stack([distance(truth, mean) for distance in DISTANCES.values()], 1)
-        by_culture = {
-            name: _mean_distances(values[mask], keep[mask] // len(names))
-            for name, mask in masks.items()
-            if mask.any()
-        }
-        scores[model] = ByGroup(_mean_distances(values, keep // len(names)), by_culture)
-    return scores
+        return for_each_group(
+            names[culture], lambda mask: _mean_distances(values[mask], artwork[mask])
+        )
+
+    return {model: score(probabilities) for model, probabilities in predictions.items()}
 
 
 def _mean_distances(values: np.ndarray, artworks: np.ndarray) -> Mapping[str, Estimate]:
     """Of distances [histograms, d] and each histogram's artwork [histograms]."""
     unique, code = np.unique(artworks, return_inverse=True)
     totals = np.stack([np.bincount(code, column, len(unique)) for column in values.T], 1)
-    counts = np.repeat(np.bincount(code)[:, None], len(DISTANCES), 1).astype(float)
+    counts = np.bincount(code)[:, None]
     return dict(zip(DISTANCES, ratio_estimates(totals, counts), strict=True))

@@ -4,10 +4,10 @@ This module finds the pairs of cultures, art styles, emotions and artworks that 
 :mod:`artaffect.metrics.permutation` tells culture from chance.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import combinations
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -94,40 +94,23 @@ class CultureComparison(Displayed):
         Raises:
             ImportError: pandas is not installed.
         """
-        columns = ("first", "second", "artworks", "votes", "observed", "by_chance")
-        tests = ("distance", "p_value")
-        return data_frame(
-            (
-                [
-                    *attrgetter(*columns)(pair),
-                    *vars(pair.beyond_chance).values(),
-                    *attrgetter(*tests)(pair),
-                ]
-                for pair in self.pairs
-            ),
-            (*columns, "beyond_chance", "low", "high", *tests),
-        )
+        columns = ("first", "second", "artworks", "votes", "observed", "by_chance", "beyond_chance")
+        records = [
+            vars(pair) | vars(pair.beyond_chance) | {"beyond_chance": pair.beyond_chance.value}
+            for pair in self.pairs
+        ]
+        return data_frame(records, (*columns, "low", "high", "distance", "p_value"))
 
     def _table(self) -> Table:
         caption = (
             f"CultureComparison: {self.artworks:,} artworks with {self.min_votes} votes or more of each "
             f"of two cultures, {self.n_permutations:,} permutations"
         )
-        header = ["first", "second", "artworks", "divergence beyond chance", "p"]
-        return (
-            caption,
-            header,
-            [
-                [
-                    p.first,
-                    p.second,
-                    f"{p.artworks:,}",
-                    f"{p.beyond_chance:+.3f}",
-                    f"{p.p_value:.3f}",
-                ]
-                for p in self.pairs
-            ],
-        )
+        rows = [
+            [p.first, p.second, f"{p.artworks:,}", f"{p.beyond_chance:+.3f}", f"{p.p_value:.3f}"]
+            for p in self.pairs
+        ]
+        return caption, ["first", "second", "artworks", "divergence beyond chance", "p"], rows
 
 
 def compare_cultures(
@@ -168,8 +151,8 @@ def compare_cultures(
         overall=everyone.summary(),
         pairs=pairs,
         styles=_styles(votes, everyone),
-        emotions=emotion_gaps(votes, min_votes),
-        entropies=entropies(votes, min_votes),
+        emotions=_emotion_gaps(votes, min_votes),
+        entropies=_entropies(votes, min_votes),
         divisive=divisive,
         expected_false=DIVISIVE * divisive,
         divisive_artworks=[
@@ -192,10 +175,8 @@ def compare_cultures(
 
 
 def _too_few(votes: Votes, min_votes: int) -> str:
-    second = np.sort(votes.sizes, 1)[
-        :, -2:-1
-    ]  # of the two cultures with most votes on each artwork
-    largest = int(second.max(initial=0))
+    # on each artwork, the votes of the culture that has the second most
+    largest = int(np.sort(votes.sizes, 1)[:, -2:-1].max(initial=0))
     reason = "the table has one culture only"
     if largest > 1:
         reason = f"the largest number is {largest}; lower min_votes"
@@ -213,30 +194,31 @@ def _pairs(
     Chance is estimated from the pair's own votes: those of a third culture would blur the two.
     """
     pairs = []
-    total, count = np.zeros(len(votes.artworks)), np.zeros(len(votes.artworks))
-    indices = list(combinations(range(len(votes.cultures)), 2))
-    for a, b in indices:
+    total, count = np.zeros((2, len(votes.artworks)))
+    for a, b in combinations(range(len(votes.cultures)), 2):
         both = (votes.sizes[:, [a, b]] >= min_votes).all(1)
         if both.any():
             divergences = null.divergences(votes.counts[both][:, [a, b]])
-            first, second = votes.cultures[a], votes.cultures[b]
             summary = vars(divergences.summary())
-            pairs.append(CultureDivergence(**summary, first=first, second=second))
+            pairs.append(
+                CultureDivergence(**summary, first=votes.cultures[a], second=votes.cultures[b])
+            )
             total[both] += divergences.by_chance
             count += both
     return pairs, total / count
 
 
 def _styles(votes: Votes, everyone: ArtworkDivergences) -> list[StyleDivergence]:
-    styles = []
-    for style in sorted(set(votes.styles)):
-        mask = votes.styles == style
-        if mask.sum() >= MIN_ARTWORKS_OF_STYLE:
-            styles.append(StyleDivergence(**vars(everyone.summary(mask)), style=style))
+    masks = {style: votes.styles == style for style in sorted(set(votes.styles))}
+    styles = [
+        StyleDivergence(**vars(everyone.summary(mask)), style=style)
+        for style, mask in masks.items()
+        if mask.sum() >= MIN_ARTWORKS_OF_STYLE
+    ]
     return sorted(styles, key=lambda s: -s.beyond_chance.value)
 
 
-def emotion_gaps(votes: Votes, min_votes: int) -> list[EmotionGap]:
+def _emotion_gaps(votes: Votes, min_votes: int) -> list[EmotionGap]:
     """Each emotion's share in each culture, and how far it differs from artwork to artwork.
 
     With ``a`` and ``b`` the shares in two cultures of ``n`` and ``m`` votes, ``(a - b)^2 -
@@ -252,38 +234,37 @@ def emotion_gaps(votes: Votes, min_votes: int) -> list[EmotionGap]:
         pairs += both
         gap = np.square(shares[:, a] - shares[:, b]) - noise[:, a] - noise[:, b]
         squares += both[:, None] * gap
-    differences = ratio_estimates(squares, np.repeat(pairs[:, None], len(EMOTIONS), 1))
-    by_culture = [
-        ratio_estimates(judged[:, [c]] * shares[:, c], np.repeat(judged[:, [c]], len(EMOTIONS), 1))
-        for c in range(len(votes.cultures))
-    ]
+    differences = ratio_estimates(squares, pairs[:, None])
+    by_culture = {
+        name: ratio_estimates(judged[:, [c]] * shares[:, c], judged[:, [c]])
+        for c, name in enumerate(votes.cultures)
+    }
     gaps = [
         EmotionGap(
             emotion=str(emotion),
-            shares={name: by_culture[c][e] for c, name in enumerate(votes.cultures)},
-            difference=_root(differences[e]),
+            shares={name: estimates[e] for name, estimates in by_culture.items()},
+            difference=Estimate(*(math.sqrt(max(v, 0.0)) for v in astuple(differences[e]))),
         )
         for e, emotion in enumerate(EMOTIONS)
     ]
     return sorted(gaps, key=lambda gap: -gap.difference.value)
 
 
-def _root(estimate: Estimate) -> Estimate:
-    return Estimate(*(float(np.sqrt(max(v, 0.0))) for v in (estimate.value, *estimate.interval)))
-
-
-def entropies(votes: Votes, min_votes: int) -> dict[str, Estimate]:
+def _entropies(votes: Votes, min_votes: int) -> dict[str, Estimate]:
     """Mean entropy in bits of ``min_votes`` of a culture's votes on an artwork.
 
     More votes show more emotions, so cultures are compared at one number of votes: the exact mean
     over all ways to pick ``min_votes`` votes without replacement (rarefaction, Hurlbert 1971).
     """
-    estimates = {}
-    for c, name in enumerate(votes.cultures):
-        counts = votes.counts[votes.sizes[:, c] >= min_votes, c]
-        if len(counts):
-            estimates[name] = mean_estimate(rarefied_entropy(counts, min_votes))
-    return estimates
+    by_culture = {
+        name: votes.counts[votes.sizes[:, c] >= min_votes, c]
+        for c, name in enumerate(votes.cultures)
+    }
+    return {
+        name: mean_estimate(rarefied_entropy(counts, min_votes))
+        for name, counts in by_culture.items()
+        if len(counts)
+    }
 
 
 def rarefied_entropy(counts: np.ndarray, size: int) -> np.ndarray:
@@ -291,18 +272,14 @@ def rarefied_entropy(counts: np.ndarray, size: int) -> np.ndarray:
     total = counts.sum(1, keepdims=True)
     log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, total.max() + 1)))])
 
-    def log_choose(n: np.ndarray, k: np.ndarray) -> np.ndarray:
-        possible = (k >= 0) & (k <= n)
-        k = np.where(possible, k, 0)
-        ways = log_factorial[n] - log_factorial[k] - log_factorial[n - k]
-        return np.where(possible, ways, -np.inf)
+    def log_choose(n: np.ndarray, k: int) -> np.ndarray:
+        rest = np.maximum(n - k, 0)
+        return np.where(n < k, -np.inf, log_factorial[n] - log_factorial[k] - log_factorial[rest])
 
     result = np.zeros(len(counts))
     for taken in range(1, size):
         share = taken / size
-        size_left = np.full_like(total, size - taken)
-        ways = log_choose(counts, np.full_like(counts, taken))
-        ways = ways + log_choose(total - counts, size_left)
-        chance = np.exp(ways - log_choose(total, np.full_like(total, size)))
+        ways = log_choose(counts, taken) + log_choose(total - counts, size - taken)
+        chance = np.exp(ways - log_choose(total, size))
         result += chance.sum(1) * -(share * np.log2(share))
     return result

@@ -1,7 +1,7 @@
 """Score several models on the same rows: overall and for each culture, with intervals and differences."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -23,9 +23,6 @@ T = TypeVar("T")
 
 PAIRS = (("both", "caption"), ("both", "image"))
 """Models that are compared unless others are named."""
-
-COLUMNS = ("model", "culture", "metric", "value", "low", "high", "support")
-"""Columns of :meth:`EvaluationResult.to_frame`."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +94,8 @@ class ModelScores(Displayed, ByGroup[GroupScores]):
 
     def _table(self) -> Table:
         rows = [
-            [
-                culture or "overall",
-                f"{scores.support:,}",
-                *map("{:.3f}".format, scores.metrics.values()),
-            ]
-            for culture, scores in self.groups()
+            [culture or "overall", f"{s.support:,}", *map("{:.3f}".format, s.metrics.values())]
+            for culture, s in self.groups()
         ]
         header = ["culture", "rows", *(METRICS[name].heading for name in self.overall.metrics)]
         return "ModelScores", header, rows
@@ -156,12 +149,10 @@ class EvaluationResult(Displayed):
     """What only this kind of run has, for example the fusion weights: plain JSON."""
 
     def __getitem__(self, model: str) -> ModelScores:
-        if model in self.models:
-            return self.models[model]
-        if model == "baseline" and self.baseline is not None:
-            return self.baseline
-        known = ", ".join(repr(name) for name, _ in self.scores())
-        raise KeyError(f"no model {model!r}; known models: {known}")
+        scores = dict(self.scores())
+        if model not in scores:
+            raise KeyError(f"no model {model!r}; known models: {', '.join(map(repr, scores))}")
+        return scores[model]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.models)
@@ -185,11 +176,13 @@ class EvaluationResult(Displayed):
         Raises:
             KeyError: the two were not compared.
         """
-        for comparison in self.comparisons:
-            if (comparison.first, comparison.second) == (first, second):
-                return comparison
-        known = ", ".join(f"({c.first!r}, {c.second!r})" for c in self.comparisons) or "none"
-        raise KeyError(f"{first!r} was not compared with {second!r}; known comparisons: {known}")
+        comparisons = {(c.first, c.second): c for c in self.comparisons}
+        if (first, second) not in comparisons:
+            known = ", ".join(map(str, comparisons)) or "none"
+            raise KeyError(
+                f"{first!r} was not compared with {second!r}; known comparisons: {known}"
+            )
+        return comparisons[first, second]
 
     def to_frame(self) -> Any:
         """One row for each model, culture and metric, as a pandas ``DataFrame``.
@@ -203,11 +196,13 @@ class EvaluationResult(Displayed):
         records = []
         for model, scores in self.scores():
             whole = "overall (all rows)" if "overall" in scores.by_culture else "overall"
-            for culture, group in scores.groups():
-                name = whole if culture is None else culture
-                for metric, e in group.metrics.items():
-                    records.append((model, name, metric, e.value, e.low, e.high, group.support))
-        return data_frame(records, COLUMNS)
+            records += [
+                (model, whole if culture is None else culture, metric, *astuple(e), group.support)
+                for culture, group in scores.groups()
+                for metric, e in group.metrics.items()
+            ]
+        columns = ("model", "culture", "metric", "value", "low", "high", "support")
+        return data_frame(records, columns)
 
     def _table(self) -> Table:
         split = f"split {self.protocol['split']}, " if "split" in self.protocol else ""
@@ -217,7 +212,7 @@ class EvaluationResult(Displayed):
             f"EvaluationResult: {split}{rows:,} rows of {artworks:,} artworks",
             ["model", *(METRICS[name].heading for name in metrics)],
             [
-                [model, *(f"{scores.overall.metrics[name]:.3f}" for name in metrics)]
+                [model, *map("{:.3f}".format, scores.overall.metrics.values())]
                 for model, scores in self.scores()
             ],
         )
@@ -259,14 +254,13 @@ def evaluate(
     Raises:
         ValueError: there are no rows, or arrays of different lengths.
     """
-    arrays = [labels, cultures, artworks, *predictions.values()]
-    lengths = set(map(len, arrays if baseline is None else [*arrays, baseline]))
+    names = list(predictions)
+    stacked = [*predictions.values(), *([] if baseline is None else [baseline])]
+    lengths = set(map(len, [labels, cultures, artworks, *stacked]))
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(f"expected arrays of one length, at least 1; got {sorted(lengths)}")
     if not predictions:
         raise ValueError("expected the predictions of at least one model")
-    names = list(predictions)
-    stacked = [*predictions.values(), *([] if baseline is None else [baseline])]
     groups = for_each_group(
         cultures,
         lambda mask: _resample(

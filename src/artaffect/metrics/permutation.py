@@ -1,10 +1,9 @@
 """The divergence between cultures, compared with what equal cultures would show with so few votes.
 
-Two samples of a few votes differ even if both come from the same distribution. The divergence between
-the histograms of an artwork is therefore compared with its permutation null: the artwork's votes are
-dealt anew among the cultures, each getting as many as it had. If the cultures are equal, every deal is
-as likely as the observed one, so the test is exact for any number of votes. The observed divergence
-minus the mean of the null is the divergence beyond chance.
+Two samples of a few votes differ even if both come from the same distribution. The permutation null of
+an artwork deals its votes anew among the cultures, each getting as many as it had. If the cultures are
+equal, every deal is as likely as the observed one, so the test is exact for any number of votes. The
+observed divergence minus the mean of the null is the divergence beyond chance.
 """
 
 from dataclasses import dataclass
@@ -62,7 +61,7 @@ def mean_pairwise_divergence(counts: np.ndarray) -> np.ndarray:
     """
     sizes = counts.sum(-1)
     shares = counts / np.maximum(sizes, 1)[..., None]
-    total, pairs = np.zeros(counts.shape[:-2]), np.zeros(counts.shape[:-2])
+    total, pairs = np.zeros((2, *counts.shape[:-2]))
     for a, b in combinations(range(counts.shape[-2]), 2):
         both = (sizes[..., a] > 0) & (sizes[..., b] > 0)
         if both.any():
@@ -177,9 +176,6 @@ class ArtworkDivergences:
 
 def false_discovery(p_values: np.ndarray) -> np.ndarray:
     """q-values of Benjamini and Hochberg (1995): the false share if all up to this one are accepted."""
-    order = np.argsort(p_values)
-    count = len(p_values)
+    order, count = np.argsort(p_values), len(p_values)
     scaled = p_values[order] * count / np.arange(1, count + 1)
-    q_values = np.empty(count)
-    q_values[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(0, 1)
-    return q_values
+    return np.minimum.accumulate(scaled[::-1])[::-1].clip(0, 1)[np.argsort(order)]

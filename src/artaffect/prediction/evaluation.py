@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,13 @@ _logger = logging.getLogger(__name__)
 _CHUNK = 8192
 
 
+@dataclass(frozen=True)
 class TrainingPriors:
     """The label distributions of the training split, which constant predictions need."""
 
-    def __init__(self, baseline: PriorBaseline, chosen_share: np.ndarray) -> None:
-        self.baseline = baseline
-        self.chosen_share = chosen_share
-        """Share of artworks for which at least one annotator chose each emotion [k]."""
+    baseline: PriorBaseline
+    chosen_share: np.ndarray
+    """Share of artworks for which at least one annotator chose each emotion [k]."""
 
     @classmethod
     def from_rows(cls, rows: AnnotationArrays) -> "TrainingPriors":
@@ -51,7 +51,6 @@ class TrainingPriors:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TrainingPriors":
-        """Read what :meth:`to_json` wrote."""
         baseline = PriorBaseline()
         baseline.prior_ = np.array(data["prior"])
         baseline.priors_ = {name: np.array(prior) for name, prior in data["priors"].items()}
@@ -76,9 +75,8 @@ def evaluate_run(
     priors = TrainingPriors.from_json(read_config(run)["training_priors"])
     rows = extract_arrays(table.of_split(split), *model.encoders, model.cultures, cache)
     result = evaluate_rows(model, rows, priors, split, n_resamples)
-    if table.provenance.get("synthetic"):
-        result = replace(result, protocol={**result.protocol, "synthetic": True})
-    return result
+    synthetic = {"synthetic": True} if table.provenance.get("synthetic") else {}
+    return replace(result, protocol={**result.protocol, **synthetic})
 
 
 def evaluate_rows(

@@ -132,20 +132,8 @@ def culture_report(
     ceilings = _or_note(
         lambda: agreement(votes, options.min_votes, seed=options.seed, cultures=common), notes
     )
-    comparison = _compare(loaded, options)
-    scores = [_score(run, options, table) for run in loaded]
     if options.explanations and find_spec("captum") is None:
         notes.append("Explanations are not tested: install artaffect[explain] to test them.")
-    elif options.explanations:
-        scores = [
-            replace(
-                run_scores,
-                deletion_tests=deletion_tests(
-                    TorchPredictor(run.model), part, options.explanations, options.seed
-                ),
-            )
-            for run_scores, run in zip(scores, loaded, strict=True)
-        ]
     divisive = divergence.divisive_artworks if divergence else ()
     return CultureReport(
         table=name,
@@ -157,8 +145,8 @@ def culture_report(
         divergence=divergence,
         agreement=ceilings,
         notes=notes,
-        comparison=comparison,
-        runs=scores,
+        comparison=_compare(loaded, options),
+        runs=[_score(run, options, table, part) for run in loaded],
         divisive_artworks=[_summary(artwork, table, loaded[0].model) for artwork in divisive],
     )
 
@@ -173,19 +161,17 @@ def votes_of(table: AnnotationTable) -> Votes:
     )
 
 
-def deletion_tests(
-    predictor: TorchPredictor, table: AnnotationTable, count: int, seed: int = 0
+def _deletion_tests(
+    predictor: TorchPredictor, table: AnnotationTable, options: ReportOptions
 ) -> dict[str, DeletionTest]:
-    """Explain the predictions for one caption of each of ``count`` artworks, and test the explanations.
-
-    Returns:
-        By ``image`` and ``caption``, for what the model uses; intervals by bootstrap over artworks.
-    """
+    """Explain the predictions for one caption of each of some artworks, and test the explanations."""
+    if not options.explanations or find_spec("captum") is None:
+        return {}
     from artaffect.explain.explainer import Explainer
 
     explainer = Explainer(predictor)
     checks: dict[str, list[Check]] = {}
-    inputs = _one_input_per_artwork(predictor, table, count, seed)
+    inputs = _one_input_per_artwork(predictor, table, options)
     for item in track(inputs, "testing explanations", len(inputs)):
         try:
             explanation = explainer.explain(item, check=True)
@@ -198,18 +184,18 @@ def deletion_tests(
 
 
 def _one_input_per_artwork(
-    predictor: TorchPredictor, table: AnnotationTable, count: int, seed: int
+    predictor: TorchPredictor, table: AnnotationTable, options: ReportOptions
 ) -> list[PredictionInput]:
     root = table.images if "image" in predictor.description.modalities else None
     images, artworks = table.strings("image"), table.strings("artwork_id")
     captions, cultures = table.strings("caption"), table.strings("culture")
     rows: dict[str, int] = {}
-    for row in np.random.default_rng(seed).permutation(len(table)).tolist():
+    for row in np.random.default_rng(options.seed).permutation(len(table)).tolist():
         if root is None or images[row] is not None:
             rows.setdefault(artworks[row], row)
     return [
         PredictionInput(root / images[row] if root else None, captions[row], None, [cultures[row]])
-        for row in list(rows.values())[:count]
+        for row in list(rows.values())[: options.explanations]
     ]
 
 
@@ -227,18 +213,16 @@ def _deletion_test(checks: "Sequence[Check]") -> DeletionTest:
 def _load(
     runs: Sequence[Path], part: AnnotationTable, cache: Path | None
 ) -> tuple[list[_Run], int]:
-    """Models with the features of the rows on which all of them can be scored."""
-    loaded = []
+    """Models with the rows on which all of them can be scored, and how many rows are left out."""
+    loaded, keep = [], torch.ones(len(part), dtype=torch.bool)
     for name, path in zip(_names(runs), runs, strict=True):
         model = load_model(path)
         rows = extract_arrays(part, *model.encoders, model.cultures, cache)
         for fault in rows.unreadable:
             _logger.info(f"left out because the image cannot be read: {fault}")
         loaded.append(_Run(name, read_config(path), model, rows))
-    keep = torch.ones(len(part), dtype=torch.bool)
-    for run in loaded:
-        if run.model.image is not None:
-            keep &= run.rows.has_image
+        if model.image is not None:
+            keep &= rows.has_image
     if not keep.any():
         raise InputError("no row of the split has an image that the runs can use")
     return [replace(run, rows=run.rows.select(keep)) for run in loaded], int((~keep).sum())
@@ -256,7 +240,6 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 
 def _compare(loaded: Sequence[_Run], options: ReportOptions) -> dict[str, EvaluationResult]:
-    """The runs side by side, for every kind of input that all of them take."""
     first, *others = loaded
     baseline = first.priors.baseline.predict_proba(first.rows.culture_names)
     return {
@@ -272,7 +255,9 @@ def _compare(loaded: Sequence[_Run], options: ReportOptions) -> dict[str, Evalua
     }
 
 
-def _score(run: _Run, options: ReportOptions, table: AnnotationTable) -> RunScores:
+def _score(
+    run: _Run, options: ReportOptions, table: AnnotationTable, part: AnnotationTable
+) -> RunScores:
     _logger.info(f"scoring {run.name}")
     model, rows, data = run.model, run.rows, run.config["data"]
     same_table = data.get("sha256") == table.provenance.get("sha256")
@@ -293,7 +278,7 @@ def _score(run: _Run, options: ReportOptions, table: AnnotationTable) -> RunScor
         },
         cross_culture=_cross_culture(model, rows, options),
         ablation=modality_ablation(model, rows, options.n_resamples, options.seed),
-        deletion_tests={},
+        deletion_tests=_deletion_tests(TorchPredictor(model), part, options),
     )
 
 
@@ -312,21 +297,20 @@ def _calibration(
             rows.culture_names, lambda mask: reliability(labels[mask], probabilities[mask])
         )
 
-    temperatures = model.temperature[("image", "caption", "both").index(kind)].tolist()
+    overall, *others = model.temperature[("image", "caption", "both").index(kind)].tolist()
     return Calibration(
         result["uncalibrated"],
         result["calibrated"],
         result.comparison("calibrated", "uncalibrated"),
         bins(raw),
         bins(calibrated),
-        ByGroup(temperatures[0], dict(zip(model.cultures, temperatures[1:], strict=True))),
+        ByGroup(overall, dict(zip(model.cultures, others, strict=True))),
     )
 
 
 def _cross_culture(
     model: EmotionModel, rows: AnnotationArrays, options: ReportOptions
 ) -> ByGroup[ModelScores] | None:
-    """Predictions for each culture, scored on the labels of all cultures."""
     if len(model.cultures) < 2:
         return None
     predictions = {
@@ -339,7 +323,6 @@ def _cross_culture(
 
 
 def _or_note(compute: Callable[[], T], notes: list[str]) -> T | None:
-    """Compute something, or note why that is impossible."""
     try:
         return compute()
     except InputError as error:

@@ -1,6 +1,7 @@
 """Draw a culture report as SVG. Nothing is computed here."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from artaffect.reports.figures import (
     COLOURS,
     INK,
     Figure,
-    draw,
+    drawn,
     intervals,
     legend_below,
+    name_cells,
     name_rows,
     reliability_lines,
     spread,
@@ -35,14 +37,14 @@ def divergence_figures(result: CultureComparison) -> list[Figure]:
     """Pairs, styles and emotions; a map of all pairs if there are more than three cultures."""
     pairs = sorted(result.pairs, key=lambda pair: -pair.beyond_chance.value)
     named = {pair_label(pair.first, pair.second): pair for pair in pairs[:_MAX_ROWS]}
-    figures = [draw("How far apart two cultures are on one painting", _divergences, named)]
+    figures = [_divergences("How far apart two cultures are on one painting", named)]
     if len(result.cultures) > 3:
-        figures.append(draw("Divergence beyond chance of every pair of cultures", _map, result))
+        figures.append(_map("Divergence beyond chance of every pair of cultures", result))
     if len(result.styles) > 1:
         styles = {style.style: style for style in result.styles[:_MAX_ROWS]}
-        figures.append(draw("Which styles divide cultures", _divergences, styles))
+        figures.append(_divergences("Which styles divide cultures", styles))
     if len(result.cultures) <= 6:
-        figures.append(draw("What each culture feels", _emotions, result))
+        figures.append(_emotions("What each culture feels", result))
     return figures
 
 
@@ -51,20 +53,16 @@ def run_figures(run: RunScores) -> list[Figure]:
     figures = []
     if run.ablation is not None:
         title = "What the image adds to the caption (log-loss; left of zero is better)"
-        figures.append(draw(title, _ablation, run.ablation))
+        figures.append(_ablation(title, run.ablation))
     title = "Is confidence justified? Before and after calibration"
-    figures.append(draw(title, _calibration, run.calibration[run.best_input], run.best_input))
+    figures.append(_calibration(title, run.calibration[run.best_input], run.best_input))
     if run.cross_culture is not None:
         title = "Accuracy of predictions for one culture on the labels of another"
-        figures.append(draw(title, _cross_culture, run.cross_culture))
+        figures.append(_cross_culture(title, run.cross_culture))
     return figures
 
 
-def emotion_bars(title: str, columns: Mapping[str, Sequence[float]], unit: str) -> Figure:
-    """Bars of each emotion for each culture."""
-    return draw(title, _bars, columns, unit)
-
-
+@drawn
 def _divergences(figure: Any, named: Mapping[str, Divergence]) -> None:
     figure.set_size_inches(8, 1.4 + 0.42 * len(named))
     axis = figure.subplots()
@@ -74,11 +72,10 @@ def _divergences(figure: Any, named: Mapping[str, Divergence]) -> None:
     intervals(axis, [d.beyond_chance for d in values], rows, 2, "beyond chance")
     axis.axvline(0, color=INK, linewidth=0.8)
     name_rows(axis, [f"{name} ({d.artworks:,})" for name, d in named.items()])
-    axis.set_xlabel("mean Jensen-Shannon divergence, base 2 (paintings in brackets)")
-    axis.grid(axis="x")
-    legend_below(figure, axis)
+    _label(figure, axis, "mean Jensen-Shannon divergence, base 2 (paintings in brackets)")
 
 
+@drawn
 def _map(figure: Any, result: CultureComparison) -> None:
     names = list(result.cultures)
     values = np.full((len(names), len(names)), np.nan)
@@ -88,6 +85,7 @@ def _map(figure: Any, result: CultureComparison) -> None:
     _matrix(figure, values, names, names, (0.0, float(np.nanmax(values))))
 
 
+@drawn
 def _emotions(figure: Any, result: CultureComparison) -> None:
     figure.set_size_inches(8, 5)
     axis = figure.subplots()
@@ -96,11 +94,10 @@ def _emotions(figure: Any, result: CultureComparison) -> None:
         positions = spread(len(gaps), c, len(result.cultures), 0.7)
         intervals(axis, [gap.shares[culture] for gap in gaps], positions, c + 1, culture)
     name_rows(axis, [gap.emotion for gap in gaps])
-    axis.set_xlabel("share of the votes; the most divisive emotion is at the top")
-    axis.grid(axis="x")
-    legend_below(figure, axis)
+    _label(figure, axis, "share of the votes; the most divisive emotion is at the top")
 
 
+@drawn
 def _ablation(figure: Any, result: EvaluationResult) -> None:
     differences = {
         label(c.first): shown_groups(c.by_group)
@@ -115,23 +112,27 @@ def _ablation(figure: Any, result: EvaluationResult) -> None:
         intervals(axis, [by_group[group]["log_loss"] for group in groups], positions, i + 1, name)
     axis.axvline(0, color=INK, linewidth=0.8)
     name_rows(axis, groups)
-    axis.set_xlabel("difference from the caption alone")
+    _label(figure, axis, "difference from the caption alone", 2)
+
+
+def _label(figure: Any, axis: Any, text: str, columns: int = 3) -> None:
+    axis.set_xlabel(text)
     axis.grid(axis="x")
-    legend_below(figure, axis, 2)
+    legend_below(figure, axis, columns)
 
 
+@drawn
 def _calibration(figure: Any, calibration: Calibration, model: str) -> None:
     figure.set_size_inches(9.5, 4.6)
     axes = figure.subplots(1, 2, sharey=True)
-    before, after = calibration.uncalibrated_reliability, calibration.calibrated_reliability
-    for axis, title, bins in zip(
-        axes, ("uncalibrated", "calibrated"), (before, after), strict=True
-    ):
-        reliability_lines(axis, dict(list(shown_groups(bins).items())[:6]), model)
-        axis.set_title(title, fontsize=10)
+    for axis, how in zip(axes, ("uncalibrated", "calibrated"), strict=True):
+        groups = shown_groups(getattr(calibration, f"{how}_reliability"))
+        reliability_lines(axis, dict(islice(groups.items(), 6)), model)
+        axis.set_title(how, fontsize=10)
     legend_below(figure, axes[0], 4)
 
 
+@drawn
 def _cross_culture(figure: Any, scores: ByGroup[ModelScores]) -> None:
     rows = cross_culture_rows(scores)
     groups = shown_groups(scores.overall)
@@ -139,8 +140,8 @@ def _cross_culture(figure: Any, scores: ByGroup[ModelScores]) -> None:
         [[g.accuracy.value for g in shown_groups(row).values()] for row in rows.values()]
     )
     reach = (float(values.min()), float(values.max()))
-    names = [f"for {name}" for name in rows]
-    _matrix(figure, values, names, [f"labels of {g}" for g in groups], reach)
+    columns = [f"labels of {group}" for group in groups]
+    _matrix(figure, values, [f"for {name}" for name in rows], columns, reach)
 
 
 def _matrix(
@@ -157,23 +158,18 @@ def _matrix(
             colour = "white" if values[row, column] < middle else "black"
             text = f"{values[row, column]:.3f}"
             axis.text(column, row, text, ha="center", va="center", color=colour, size=8)
-    axis.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
-    axis.set_yticks(range(len(rows)), rows, fontsize=8)
+    name_cells(axis, rows, columns)
 
 
-def _bars(figure: Any, columns: Mapping[str, Sequence[float]], unit: str) -> None:
+@drawn
+def emotion_bars(figure: Any, columns: Mapping[str, Sequence[float]], unit: str) -> None:
+    """Bars of each emotion for each culture."""
     figure.set_size_inches(8, 4.6)
     axis = figure.subplots()
     for i, (name, values) in enumerate(columns.items()):
-        axis.barh(
-            spread(len(EMOTIONS), i, len(columns)),
-            values,
-            0.8 / len(columns),
-            color=COLOURS[(i + 1) % len(COLOURS)],
-            hatch=_HATCHES[i % len(_HATCHES)],
-            edgecolor="white",
-            label=name,
-        )
+        look = {"color": COLOURS[(i + 1) % len(COLOURS)], "hatch": _HATCHES[i % len(_HATCHES)]}
+        positions, height = spread(len(EMOTIONS), i, len(columns)), 0.8 / len(columns)
+        axis.barh(positions, values, height, edgecolor="white", label=name, **look)
     name_rows(axis, [str(emotion) for emotion in EMOTIONS])
     axis.set_xlabel(unit)
     legend_below(figure, axis, 4)

@@ -17,8 +17,7 @@ from artaffect.reports.tables import (
     heading,
     headlines,
     label,
-    metric_cells,
-    metric_headings,
+    metric_table,
     pair_label,
     shown_groups,
     signed,
@@ -35,11 +34,8 @@ def divergence_tables(result: CultureComparison) -> list[TextTable]:
     """Pairs of cultures, styles, emotions, entropies, artworks."""
     pairs = sorted(result.pairs, key=lambda pair: -pair.beyond_chance.value)[:MAX_ROWS]
     named = [(pair_label(pair.first, pair.second), pair) for pair in pairs]
-    tables = [
-        _divergence_table(
-            "Pairs of cultures, farthest apart first", [("all pairs", result.overall), *named]
-        )
-    ]
+    rows = [("all pairs", result.overall), *named]
+    tables = [_divergence_table("Pairs of cultures, farthest apart first", rows)]
     if result.styles:
         styles = [(style.style, style) for style in result.styles[:MAX_ROWS]]
         tables.append(_divergence_table("Art styles, most divided first", styles, "style"))
@@ -66,19 +62,16 @@ def _emotions(result: CultureComparison) -> TextTable:
         "painting (root mean square, chance removed)",
         ["emotion", "difference", *result.cultures],
         [
-            [gap.emotion, f"{gap.difference:.3f}"]
-            + [f"{gap.shares[culture]:.3f}" for culture in result.cultures]
+            [gap.emotion, *(f"{e:.3f}" for e in (gap.difference, *gap.shares.values()))]
             for gap in result.emotions
         ],
     )
 
 
 def _entropies(result: CultureComparison) -> TextTable:
-    return TextTable(
-        f"Entropy of {result.min_votes} votes of one culture on one painting, in bits",
-        ["culture", "entropy"],
-        [[name, f"{estimate:.3f}"] for name, estimate in result.entropies.items()],
-    )
+    title = f"Entropy of {result.min_votes} votes of one culture on one painting, in bits"
+    rows = [[name, f"{estimate:.3f}"] for name, estimate in result.entropies.items()]
+    return TextTable(title, ["culture", "entropy"], rows)
 
 
 def _divisive(result: CultureComparison) -> TextTable:
@@ -109,11 +102,8 @@ def agreement_tables(result: Agreement) -> list[TextTable]:
         ["culture", "votes", *bounds],
         [
             [name, f"{c.votes:,} on {c.artworks:,} paintings"]
-            + [
-                f"{bound[metric]:.3f}"
-                for metric in ("accuracy", "log_loss")
-                for bound in (c.lower_bound, c.upper_bound)
-            ]
+            + [f"{bound['accuracy']:.3f}" for bound in (c.lower_bound, c.upper_bound)]
+            + [f"{bound['log_loss']:.3f}" for bound in (c.lower_bound, c.upper_bound)]
             for name, c in result.ceilings.items()
         ],
     )
@@ -179,7 +169,8 @@ def _gaps(run: RunScores) -> TextTable:
         [
             [label(model), metric.heading, gap.best, gap.worst, signed(gap.difference)]
             for model, gaps in run.gaps.items()
-            for metric, gap in ((metric, gaps[metric.name]) for metric in headlines(gaps))
+            for metric in headlines(gaps)
+            for gap in [gaps[metric.name]]
         ],
     )
 
@@ -207,10 +198,9 @@ def _calibration(run: RunScores) -> TextTable:
         temperatures = calibration.temperatures
         for how in ("uncalibrated", "calibrated"):
             scores: ModelScores = getattr(calibration, how)
-            by_culture = dict(scores.by_culture)
             for group, group_scores in shown_groups(scores).items():
                 temperature = ""
-                if how == "calibrated" and by_culture.get(group) is group_scores:
+                if how == "calibrated" and scores.by_culture.get(group) is group_scores:
                     temperature = f"{temperatures.by_culture.get(group, temperatures.overall):.2f}"
                 cells = [f"{group_scores.metrics[metric.name]:.3f}" for metric in metrics]
                 rows.append([f"{kind}, {how}, {group}", temperature, *cells])
@@ -219,32 +209,24 @@ def _calibration(run: RunScores) -> TextTable:
 
 
 def _ablation(result: EvaluationResult) -> list[TextTable]:
-    rows = [
-        [f"{label(model)}, {group}", *metric_cells(scores.metrics)]
+    rows = {
+        f"{label(model)}, {group}": scores.metrics
         for model, groups in result.models.items()
         for group, scores in shown_groups(groups).items()
-    ]
-    header = ["input", *metric_headings(result.models["both"].overall.metrics)]
-    table = TextTable("With the image, without it, and with a wrong one", header, rows)
+    }
+    table = metric_table("With the image, without it, and with a wrong one", "input", rows)
     return [table, *map(comparison_table, result.comparisons)]
 
 
 def _deletion_tests(run: RunScores) -> TextTable:
+    rows = []
+    for name, test in run.deletion_tests.items():
+        r = test.occlusion_correlation
+        numbers = [f"{test.artworks}", signed(test.deletion_auc_gap), f"{test.faster_share:.0%}"]
+        rows.append([name, *numbers, "–" if r is None else f"{r:+.2f}"])
     header = ["explanations of the", "paintings", "faster fall than at random", "of paintings"]
-    return TextTable(
-        "Deletion test: what matters most is deleted first; in log-probability",
-        [*header, "correlation with occlusion"],
-        [
-            [
-                name,
-                f"{test.artworks}",
-                signed(test.deletion_auc_gap),
-                f"{test.faster_share:.0%}",
-                "–" if test.occlusion_correlation is None else f"{test.occlusion_correlation:+.2f}",
-            ]
-            for name, test in run.deletion_tests.items()
-        ],
-    )
+    title = "Deletion test: what matters most is deleted first; in log-probability"
+    return TextTable(title, [*header, "correlation with occlusion"], rows)
 
 
 def _distances(scores: Mapping[str, Estimate]) -> list[str]:

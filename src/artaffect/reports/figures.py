@@ -5,18 +5,22 @@ Lines and text are drawn in ``currentColor``, so that a page can show them on a 
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import wraps
+from itertools import islice
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.classification import METRICS
-from artaffect.metrics.evaluation import EvaluationResult, Reliability
+from artaffect.metrics.evaluation import ByGroup, EvaluationResult, Reliability
 from artaffect.reports.tables import MAX_GROUPS, headlines, label, shown_groups
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Okabe and Ito's colours, which colour-blind readers tell apart; markers differ as well
 COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00")
@@ -33,59 +37,54 @@ class Figure:
     svg: str
 
 
-def draw(title: str, function: Callable[..., None], *arguments: Any) -> Figure:
-    """Let ``function(figure, *arguments)`` draw on a new figure; its text can be searched and copied."""
-    from matplotlib.figure import Figure as Canvas
+_STYLE = {
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
+    ),
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": "#888888",
+    "grid.alpha": 0.3,
+}
 
-    with _style(title):
-        canvas = Canvas(layout="constrained")
-        function(canvas, *arguments)
+
+def drawn(function: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate[str, P], Figure]:
+    """Turn a function that draws on a matplotlib figure into one that returns an SVG of some title."""
+
+    @wraps(function)
+    def draw(title: str, /, *args: P.args, **kwargs: P.kwargs) -> Figure:
+        import matplotlib.figure
+
         buffer = io.StringIO()
-        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        canvas.savefig(buffer, format="svg", metadata=metadata, transparent=True)
-    text = buffer.getvalue()
-    svg = text[text.index("<svg") :].replace(INK, "currentColor")
-    # only what is referred to needs an id, and ids must be unique within a page
-    used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg))
-    svg = re.sub(r' id="([^"]*)"', lambda m: m.group() if m[1] in used else "", svg)
-    return Figure(title, svg)
+        with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
+            canvas = matplotlib.figure.Figure(layout="constrained")
+            function(canvas, *args, **kwargs)
+            metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            canvas.savefig(buffer, format="svg", metadata=metadata, transparent=True)
+        text = buffer.getvalue()
+        svg = text[text.index("<svg") :].replace(INK, "currentColor")
+        # only what is referred to needs an id, and ids must be unique within a page
+        used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg))
+        svg = re.sub(r' id="([^"]*)"', lambda m: m.group() if m[1] in used else "", svg)
+        return Figure(title, svg)
 
-
-@contextmanager
-def _style(salt: str) -> Iterator[None]:
-    import matplotlib
-
-    ink = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-    style: dict[str, Any] = dict.fromkeys(ink, INK) | {
-        "svg.fonttype": "none",
-        "text.parse_math": False,
-        "svg.hashsalt": salt,
-        "font.family": "sans-serif",
-        "font.size": 10,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": "#888888",
-        "grid.alpha": 0.3,
-    }
-    with matplotlib.rc_context(style):
-        yield
+    return draw
 
 
 def evaluation_figures(result: EvaluationResult) -> list[Figure]:
     """Scores, confusion, reliability, and the weights of a fusion."""
     figures = [
-        scores_figure(result),
-        draw("Which emotion is taken for which? (share of each label)", _confusion, result),
-        draw("Are confident predictions correct? (reliability)", _reliability, result),
+        scores_figure("Scores with 95 % intervals", result),
+        _confusion("Which emotion is taken for which? (share of each label)", result),
+        _reliability("Are confident predictions correct? (reliability)", result),
     ]
     if "fusion" in result.extra:
-        figures.append(draw("Weights in the combination", _weights, result.extra["fusion"]))
+        figures.append(_weights("Weights in the combination", result.extra["fusion"]))
     return figures
-
-
-def scores_figure(result: EvaluationResult, title: str = "Scores with 95 % intervals") -> Figure:
-    """Every model's scores with their intervals, group by group."""
-    return draw(title, _scores, result)
 
 
 def training_curves(training_log: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
@@ -94,9 +93,10 @@ def training_curves(training_log: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
     Args:
         training_log: for each training, one entry per epoch with its ``loss`` and scores.
     """
-    return draw("Training curves", _curves, training_log)
+    return _curves("Training curves", training_log)
 
 
+@drawn
 def _curves(figure: Any, training_log: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     titles = {"loss": "training loss"}
     titles |= {name: f"{metric.heading}, validation" for name, metric in METRICS.items()}
@@ -122,7 +122,6 @@ def _curves(figure: Any, training_log: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def _grid(figure: Any, lines: int, columns: int, count: int) -> list[Any]:
-    """So many axes in a grid; the rest of the grid stays empty."""
     axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
     for axis in axes[count:]:
         axis.set_visible(False)
@@ -133,7 +132,9 @@ def _look(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
 
 
-def _scores(figure: Any, result: EvaluationResult) -> None:
+@drawn
+def scores_figure(figure: Any, result: EvaluationResult) -> None:
+    """Every model's scores with their intervals, group by group."""
     models = {label(name): shown_groups(scores) for name, scores in result.scores()}
     groups = list(next(iter(models.values())))
     metrics = headlines(result.models[result.detailed].overall.metrics)
@@ -161,6 +162,12 @@ def name_rows(axis: Any, names: Sequence[str]) -> None:
     axis.set_ylim(len(names) - 0.5, -0.5)
 
 
+def name_cells(axis: Any, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Write names beside the rows and below the columns of a matrix."""
+    axis.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
+    axis.set_yticks(range(len(rows)), rows, fontsize=8)
+
+
 def legend_below(figure: Any, axis: Any, columns: int = 3) -> None:
     """One legend for the whole figure."""
     handles, labels = axis.get_legend_handles_labels()
@@ -171,28 +178,21 @@ def intervals(
     axis: Any, estimates: Sequence[Estimate], positions: np.ndarray, number: int, name: str
 ) -> None:
     """Draw estimates with their intervals, one below the other, in the colour of ``number``."""
+    values, low, high = np.array([astuple(e) for e in estimates]).T
     # the bootstrap interval of a biased score may not contain its value
-    reach = [
-        [max(0.0, e.value - e.low) for e in estimates],
-        [max(0.0, e.high - e.value) for e in estimates],
-    ]
-    values = [e.value for e in estimates]
-    look = _look(number)
-    axis.errorbar(
-        values,
-        positions,
-        xerr=reach,
-        fmt=look["marker"],
-        color=look["color"],
-        markersize=5,
-        label=name,
-    )
+    reach = np.maximum([values - low, high - values], 0)
+    look = {**_look(number), "linestyle": "none", "markersize": 5, "label": name}
+    axis.errorbar(values, positions, xerr=reach, **look)
 
 
+def _drawn_groups(groups: ByGroup[T]) -> dict[str, T]:
+    shown = shown_groups(groups)
+    return dict(islice(shown.items(), 1 if len(shown) > MAX_GROUPS else None))
+
+
+@drawn
 def _confusion(figure: Any, result: EvaluationResult) -> None:
-    groups = shown_groups(result.confusion)
-    if len(groups) > MAX_GROUPS:
-        groups = dict(list(groups.items())[:1])
+    groups = _drawn_groups(result.confusion)
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     figure.set_size_inches(4.9 * columns, 4.3 * lines)
@@ -205,21 +205,16 @@ def _confusion(figure: Any, result: EvaluationResult) -> None:
             share = shares[row, column]
             colour = "white" if share < 0.5 else "black"
             axis.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour, size=7)
-        ticks = range(len(EMOTIONS))
-        axis.set_xticks(ticks, EMOTIONS, rotation=45, ha="right", fontsize=8)
-        axis.set_yticks(ticks, EMOTIONS, fontsize=8)
+        name_cells(axis, EMOTIONS, EMOTIONS)
         axis.set_title(f"{group} ({int(counts.sum()):,} captions)", fontsize=10)
-        axis.set_xlabel(f"prediction of {label(result.detailed)}")
-        axis.set_ylabel("label")
+        axis.set(xlabel=f"prediction of {label(result.detailed)}", ylabel="label")
 
 
+@drawn
 def _reliability(figure: Any, result: EvaluationResult) -> None:
     figure.set_size_inches(5.5, 4.5)
     axis = figure.subplots()
-    groups = shown_groups(result.reliability)
-    if len(groups) > MAX_GROUPS:
-        groups = dict(list(groups.items())[:1])
-    reliability_lines(axis, groups, label(result.detailed))
+    reliability_lines(axis, _drawn_groups(result.reliability), label(result.detailed))
     axis.legend(frameon=False)
 
 
@@ -227,21 +222,15 @@ def reliability_lines(axis: Any, groups: Mapping[str, Reliability], model: str) 
     """Confidence and accuracy, one line for each group."""
     axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":", label="perfect")
     for i, (group, bins) in enumerate(groups.items()):
-        axis.plot(
-            bins.confidence,
-            bins.accuracy,
-            color=COLOURS[(i + 2) % len(COLOURS)],
-            marker=MARKERS[i % len(MARKERS)],
-            linewidth=1.5,
-            label=f"{group} ({sum(bins.support):,})",
-        )
+        look = {"color": COLOURS[(i + 2) % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        name = f"{group} ({sum(bins.support):,})"
+        axis.plot(bins.confidence, bins.accuracy, linewidth=1.5, label=name, **look)
+    axis.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of correct predictions")
     axis.set_xlabel(f"confidence of {model}")
-    axis.set_ylabel("share of correct predictions")
-    axis.set_xlim(0, 1)
-    axis.set_ylim(0, 1)
     axis.grid()
 
 
+@drawn
 def _weights(figure: Any, fusion: Mapping[str, Any]) -> None:
     weights = fusion["weights"]
     sources = list(next(iter(weights.values())))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from artaffect.metrics.agreement import Agreement
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import EvaluationResult
@@ -40,12 +41,11 @@ def findings(report: CultureReport) -> list[str]:
     if report.divergence is not None:
         sentences.append(_cultures(report.divergence))
     if report.agreement is not None:
-        sentences.append(_ceilings(report))
-    for run in report.runs:
-        sentences.append(_scores(run))
-        if len(report.runs) == 1:
-            sentences += run_findings(run, every_group=False)
-    return sentences + list(_run_differences(report))
+        sentences.append(_ceilings(report.agreement))
+    sentences += map(_scores, report.runs)
+    if len(report.runs) == 1:
+        sentences += run_findings(report.runs[0], every_group=False)
+    return [*sentences, *_run_differences(report)]
 
 
 def run_findings(run: RunScores, every_group: bool = True) -> list[str]:
@@ -58,7 +58,9 @@ def run_findings(run: RunScores, every_group: bool = True) -> list[str]:
     if run.ablation is not None:
         groups: list[str | None] = [None, *(run.ablation["both"] if every_group else ())]
         sentences += [_image(run.ablation, culture) for culture in groups]
-    sentences += [*_fairness(run), _calibration(run)]
+    if run.gaps:
+        sentences.append(_fairness(run))
+    sentences.append(_calibration(run))
     sentences += [_explanations(name, test) for name, test in run.deletion_tests.items()]
     return [f"{text[:1].upper()}{text[1:]}" for text in sentences]
 
@@ -79,11 +81,10 @@ def _cultures(result: CultureComparison) -> str:
     return text
 
 
-def _ceilings(report: CultureReport) -> str:
-    assert report.agreement is not None
+def _ceilings(agreement: Agreement) -> str:
     parts = [
         f"{name} {c.lower_bound['accuracy'].value:.3f} to {c.upper_bound['accuracy'].value:.3f}"
-        for name, c in report.agreement.ceilings.items()
+        for name, c in agreement.ceilings.items()
     ]
     return (
         "Noise ceiling: from the painting and the culture alone, the emotion of at most this share of "
@@ -104,13 +105,9 @@ def _scores(run: RunScores) -> str:
 
 
 def _image(result: EvaluationResult, culture: str | None) -> str:
-    """What the image adds to the caption, for one culture or overall."""
     gain, swap = (
-        groups.overall if culture is None else groups[culture]
-        for groups in (
-            result.comparison("both", "caption").by_group,
-            result.comparison("both", "both_image_shuffled").by_group,
-        )
+        dict(result.comparison("both", other).by_group.groups())[culture]
+        for other in ("caption", "both_image_shuffled")
     )
     numbers = f"log-loss {signed(gain['log_loss'])}, accuracy {signed(gain['accuracy'])}"
     head = {
@@ -128,20 +125,17 @@ def _image(result: EvaluationResult, culture: str | None) -> str:
     return f"{audience}, {head}; {tail}."
 
 
-def _fairness(run: RunScores) -> Iterator[str]:
-    if not run.gaps:
-        return
+def _fairness(run: RunScores) -> str:
     model = next(name for name in ("both", "caption", "image") if name in run.gaps)
     gap = run.gaps[model]["accuracy"]
     doubt = "" if gap.difference.high < 0 else ", which may be chance"
-    yield (
+    return (
         f"{model} serves {gap.best} annotators best and {gap.worst} annotators worst, accuracy "
         f"{signed(gap.difference)}{doubt}."
     )
 
 
 def _calibration(run: RunScores) -> str:
-    """How far confidence is from accuracy, before and after temperature scaling."""
     calibration = run.calibration[run.best_input]
     temperatures = [value for _, value in calibration.temperatures.groups()]
     text = (
@@ -156,16 +150,14 @@ def _calibration(run: RunScores) -> str:
 
 
 def _explanations(name: str, test: DeletionTest) -> str:
-    basis = f"{signed(test.deletion_auc_gap)} in log-probability over {test.artworks} paintings"
+    verdict = "are not shown to hold: compared with random deletion"
     if test.deletion_auc_gap.low > 0:
-        return f"explanations of the {name} hold: probability falls faster than at random, {basis}."
-    return (
-        f"explanations of the {name} are not shown to hold: compared with random deletion {basis}."
-    )
+        verdict = "hold: probability falls faster than at random,"
+    basis = f"{signed(test.deletion_auc_gap)} in log-probability over {test.artworks} paintings"
+    return f"explanations of the {name} {verdict} {basis}."
 
 
 def _run_differences(report: CultureReport) -> Iterator[str]:
-    """Each run compared with the first one."""
     words = {
         "better": "predicts better than",
         "worse": "predicts worse than",

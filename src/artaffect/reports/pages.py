@@ -4,7 +4,8 @@ import json
 import os
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ from artaffect.reports.culture_tables import (
     emotion_table,
     run_tables,
 )
-from artaffect.reports.figures import evaluation_figures, scores_figure
+from artaffect.reports.figures import Figure, evaluation_figures, scores_figure
 from artaffect.reports.findings import findings, protocol_line, run_findings
 from artaffect.reports.results import CultureReport
 from artaffect.reports.tables import TextTable, evaluation_tables
@@ -43,7 +44,6 @@ _LANGUAGE_TAGS = {"english": "en", "arabic": "ar", "chinese": "zh", "spanish": "
 _STRONG = re.compile(r"([\u0590-\u08ff])|[A-Za-z\u00c0-\u02af\u0370-\u1fff\u2e80-\uffdc]")
 """The first strong letter of a text; a group if it is written from right to left."""
 _TERMS = {
-    "habit": "what this culture feels anyway",
     "prior": "what this culture feels anyway",
     "image": "image",
     "caption": "caption",
@@ -92,16 +92,13 @@ def image_addresses(report: CultureReport, folder: Path, embed: bool = False) ->
     Raises:
         ImageError: an image that is to be embedded cannot be read.
     """
-    addresses = {}
-    for artwork in report.divisive_artworks:
-        if artwork.image is None:
-            continue
+
+    def address(image: str) -> str:
         if embed:
-            address = _data_address(thumbnail_jpeg(Path(artwork.image)))
-        else:
-            address = quote(Path(os.path.relpath(artwork.image, folder.resolve())).as_posix())
-        addresses[artwork.artwork] = address
-    return addresses
+            return _data_address(thumbnail_jpeg(Path(image)))
+        return quote(Path(os.path.relpath(image, folder.resolve())).as_posix())
+
+    return {a.artwork: address(a.image) for a in report.divisive_artworks if a.image is not None}
 
 
 def save_culture_report(report: CultureReport, folder: Path, embed_images: bool = False) -> None:
@@ -118,19 +115,14 @@ def save_culture_report(report: CultureReport, folder: Path, embed_images: bool 
     for number, artwork in enumerate(report.divisive_artworks, start=1):
         stem = re.sub(r"[^\w.-]+", "_", artwork.artwork.rpartition("/")[2])[:80]
         name = f"{ARTWORKS}/{number:02d}-{stem}.html"
-        votes, predictions = artwork.votes, artwork.predictions
         page = render(
             "artwork.html.j2",
             title=artwork.artwork,
             report=report,
             artwork=artwork,
             image=images.get(artwork.artwork),
-            votes=(emotion_bars("Votes", votes, "votes"), emotion_table("Votes", votes, "d")),
-            predictions=predictions
-            and (
-                emotion_bars("Probabilities", predictions, "probability"),
-                emotion_table("Probabilities", predictions, ".3f"),
-            ),
+            votes=_emotions("Votes", artwork.votes, "votes", "d"),
+            predictions=_emotions("Probabilities", artwork.predictions, "probability", ".3f"),
         )
         write(folder / name, page)
         links[artwork.artwork] = quote(name)
@@ -140,8 +132,15 @@ def save_culture_report(report: CultureReport, folder: Path, embed_images: bool 
     write(folder / JSON, json.dumps(report.to_json(), indent=2, ensure_ascii=False))
 
 
+def _emotions(
+    title: str, columns: Mapping[str, Sequence[float]], unit: str, spec: str
+) -> tuple[Figure, TextTable] | None:
+    if not columns:
+        return None
+    return emotion_bars(title, columns, unit), emotion_table(title, columns, spec)
+
+
 def _culture_context(report: CultureReport, links: Mapping[str, str]) -> dict[str, Any]:
-    """Everything that the two templates of a culture report show."""
     divergence, agreement = report.divergence, report.agreement
     return {
         "title": f"Whose emotion? {report.table}, split {report.split}",
@@ -152,7 +151,7 @@ def _culture_context(report: CultureReport, links: Mapping[str, str]) -> dict[st
         "divergence_tables": divergence_tables(divergence) if divergence else [],
         "agreement_tables": agreement_tables(agreement) if agreement else [],
         "comparison_figures": [
-            scores_figure(result, f"{kind}: scores") for kind, result in report.comparison.items()
+            scores_figure(f"{kind}: scores", result) for kind, result in report.comparison.items()
         ],
         "comparison_tables": comparison_tables(report),
         "runs": [
@@ -198,7 +197,6 @@ def save_explanation(
 def _explained(
     culture: "CultureExplanation", item: PredictionInput, preprocessing: ImagePreprocessing | None
 ) -> dict[str, Any]:
-    """One culture's explanation, as the template shows it."""
     image = None
     if culture.heatmap is not None and preprocessing is not None and item.image is not None:
         size = open_image(item.image).size
@@ -231,14 +229,9 @@ def _check_tables(culture: "CultureExplanation") -> list[TextTable]:
     tables = []
     for name, check in culture.checks.items():
         test = check.deletion
-        verdict = (
-            "falls faster than at random"
-            if test.deletion_auc_gap > 0
-            else "no better than at random"
-        )
-        title = (
-            f"Deletion test, {name}: {verdict} ({test.deletion_auc_gap:+.2f} in log-probability)"
-        )
+        gap = test.deletion_auc_gap
+        verdict = "falls faster than at random" if gap > 0 else "no better than at random"
+        title = f"Deletion test, {name}: {verdict} ({gap:+.2f} in log-probability)"
         if check.occlusion is not None:
             title += f"; correlation with occlusion {check.occlusion:+.2f}"
         curves = zip(test.removed, test.by_weight, test.at_random, strict=True)
@@ -252,11 +245,9 @@ def _check_tables(culture: "CultureExplanation") -> list[TextTable]:
 def _neighbours(explanation: "Explanation") -> list[dict[str, Any]]:
     neighbours = []
     for neighbour in explanation.neighbours:
-        try:
+        with suppress(ImageError):
             image = _data_address(thumbnail_jpeg(neighbour.image, _NEIGHBOUR_SIDE))
-        except ImageError:
-            continue
-        neighbours.append({"image": image, "neighbour": neighbour})
+            neighbours.append({"image": image, "neighbour": neighbour})
     return neighbours
 
 

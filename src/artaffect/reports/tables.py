@@ -54,11 +54,6 @@ def label(key: str) -> str:
     return _LABELS.get(key, key)
 
 
-def difference_label(comparison: Comparison) -> str:
-    """What people read in place of the two models that are compared."""
-    return f"{label(comparison.first)} − {label(comparison.second)}"
-
-
 def pair_label(first: str, second: str) -> str:
     """What people read in place of two cultures."""
     return f"{first} / {second}"
@@ -91,14 +86,13 @@ def signed(estimate: Estimate) -> str:
     return f"{estimate:+.3f}"
 
 
-def metric_cells(scores: Mapping[str, Estimate], sign: str = "") -> list[str]:
-    """One cell for each headline metric."""
-    return [f"{scores[metric.name]:{sign}.3f}" for metric in headlines(scores)]
-
-
-def metric_headings(scores: Mapping[str, Estimate]) -> list[str]:
-    """One heading for each headline metric."""
-    return [heading(metric) for metric in headlines(scores)]
+def metric_table(
+    title: str, what: str, rows: Mapping[str, Mapping[str, Estimate]], sign: str = ""
+) -> TextTable:
+    """A row for each entry, a column for each headline metric."""
+    metrics = headlines(next(iter(rows.values())))
+    cells = [[name, *(f"{row[m.name]:{sign}.3f}" for m in metrics)] for name, row in rows.items()]
+    return TextTable(title, [what, *map(heading, metrics)], cells)
 
 
 def evaluation_tables(result: EvaluationResult) -> list[TextTable]:
@@ -109,7 +103,7 @@ def evaluation_tables(result: EvaluationResult) -> list[TextTable]:
         tables = [_group_table(models, groups[0]), *_metric_tables(models, groups[1:])]
     else:
         tables = [_group_table(models, group) for group in groups]
-    tables += [comparison_table(comparison) for comparison in result.comparisons]
+    tables += map(comparison_table, result.comparisons)
     if "hamming" in result.extra:
         tables.append(_hamming_table(result.extra["hamming"]))
     if "size_and_speed" in result.extra:
@@ -119,30 +113,24 @@ def evaluation_tables(result: EvaluationResult) -> list[TextTable]:
 
 def _group_table(models: Mapping[str, Mapping[str, Any]], group: str) -> TextTable:
     first = next(iter(models.values()))[group]
-    return TextTable(
-        f"{group}: {first.support:,} captions of {first.artworks:,} paintings",
-        ["model", *metric_headings(first.metrics)],
-        [[model, *metric_cells(groups[group].metrics)] for model, groups in models.items()],
-    )
+    title = f"{group}: {first.support:,} captions of {first.artworks:,} paintings"
+    return metric_table(title, "model", {m: groups[group].metrics for m, groups in models.items()})
 
 
 def _metric_tables(
     models: Mapping[str, Mapping[str, Any]], cultures: Sequence[str]
 ) -> list[TextTable]:
-    """One table for each metric, if one for each culture would be too many."""
     first = next(iter(models.values()))
+
+    def row(culture: str, metric: str) -> list[str]:
+        cells = [f"{groups[culture].metrics[metric]:.3f}" for groups in models.values()]
+        return [culture, f"{first[culture].support:,}", *cells]
+
     return [
         TextTable(
             f"{heading(metric)}, by culture",
             ["culture", "captions", *models],
-            [
-                [
-                    culture,
-                    f"{first[culture].support:,}",
-                    *(f"{groups[culture].metrics[metric.name]:.3f}" for groups in models.values()),
-                ]
-                for culture in cultures
-            ],
+            [row(culture, metric.name) for culture in cultures],
         )
         for metric in headlines(first[cultures[0]].metrics)
     ]
@@ -150,31 +138,23 @@ def _metric_tables(
 
 def comparison_table(comparison: Comparison, prefix: str = "") -> TextTable:
     """The difference between two models, group by group."""
-    return TextTable(
-        f"{prefix}{difference_label(comparison)}, paired over the same paintings",
-        ["group", *metric_headings(comparison.by_group.overall)],
-        [[g, *metric_cells(s, "+")] for g, s in shown_groups(comparison.by_group).items()],
-    )
+    pair = f"{label(comparison.first)} − {label(comparison.second)}"
+    title = f"{prefix}{pair}, paired over the same paintings"
+    return metric_table(title, "group", shown_groups(comparison.by_group), "+")
 
 
 def _hamming_table(hamming: Mapping[str, float]) -> TextTable:
-    return TextTable(
-        "The metric of the MVIP 2024 paper: share of correct bits of 9, over "
-        f"{hamming['artworks']:,} paintings",
-        ["model", "Hamming accuracy"],
-        [
-            ["constant baseline", f"{hamming['constant_baseline']:.4f}"],
-            ["image", f"{hamming['image']:.4f}"],
-        ],
-    )
+    names = {"constant baseline": "constant_baseline", "image": "image"}
+    rows = [[name, f"{hamming[key]:.4f}"] for name, key in names.items()]
+    title = "The metric of the MVIP 2024 paper: share of correct bits of 9, over "
+    title += f"{hamming['artworks']:,} paintings"
+    return TextTable(title, ["model", "Hamming accuracy"], rows)
 
 
 def _size_table(sizes: Mapping[str, Mapping[str, float]]) -> TextTable:
-    return TextTable(
-        "Size, and time on this machine, measured in turns",
-        ["model", "million weights", "milliseconds per caption"],
-        [
-            [label(name), f"{s['million_weights']:.1f}", f"{s['milliseconds_per_caption']:.1f}"]
-            for name, s in sizes.items()
-        ],
-    )
+    rows = [
+        [label(name), f"{s['million_weights']:.1f}", f"{s['milliseconds_per_caption']:.1f}"]
+        for name, s in sizes.items()
+    ]
+    header = ["model", "million weights", "milliseconds per caption"]
+    return TextTable("Size, and time on this machine, measured in turns", header, rows)
