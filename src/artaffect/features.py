@@ -101,10 +101,10 @@ def extract_features(
     """
     store = FeatureCache(cache or cache_folder() / "features", encoder)
     keys, broken = _keys(encoder, inputs)
-    unique = list(dict.fromkeys(key for key in keys if key is not None))
+    unique = [key for key in dict.fromkeys(keys) if key is not None]
     values, stored = store.load(unique)
-    row_of = {key: row for row, key in enumerate(unique)}
-    sample = {row_of[key]: item for key, item in zip(keys, inputs, strict=True) if key is not None}
+    row_of: dict[bytes | None, int] = {key: row for row, key in enumerate(unique)}
+    sample = dict(zip(keys, inputs, strict=True))
     missing = np.flatnonzero(~stored).tolist()
     unreadable: dict[int, str] = {}
     rows: list[int] = []
@@ -112,7 +112,7 @@ def extract_features(
     what = "images" if isinstance(encoder, ImageEncoder) else "captions"
     with progress_bar() as bar:
         task = bar.add_task(f"encoding {what}", total=len(missing), visible=bool(missing))
-        items = [sample[row] for row in missing]
+        items = [sample[unique[row]] for row in missing]
         for positions, vectors, faults in encode(encoder, items) if missing else ():
             done = [missing[position] for position in positions]
             values[done] = vectors
@@ -124,7 +124,7 @@ def extract_features(
                 rows, written = [], monotonic()
         if rows:
             store.add([unique[row] for row in rows], values[rows])
-    order = np.array([-1 if key is None else row_of[key] for key in keys], np.int64)
+    order = np.array([row_of.get(key, -1) for key in keys], np.int64)
     broken |= {i: unreadable[row] for i, row in enumerate(order) if row in unreadable}
     result = np.zeros((len(inputs), encoder.feature_dim), np.float32)
     result[order >= 0] = values[order[order >= 0]]
@@ -315,6 +315,8 @@ def extract_arrays(
     if text_encoder is not None:
         caption = extract_features(text_encoder, table.strings("caption"), cache).values
     names, codes = table.codes("culture")
+    index_of = {name: i for i, name in enumerate(cultures, start=1)}
+    culture = np.array([index_of.get(str(name), 0) for name in names], np.int64)[codes]
     return AnnotationArrays(
         artwork_ids=ids,
         image=torch.from_numpy(image),
@@ -322,19 +324,12 @@ def extract_arrays(
         artwork=torch.from_numpy(artwork.astype(np.int64)),
         caption=torch.from_numpy(caption),
         emotion=torch.from_numpy(table.emotion_codes()),
-        culture=torch.from_numpy(culture_indices(table, cultures)),
+        culture=torch.from_numpy(culture),
         culture_names=names[codes],
         unreadable=unreadable,
         caption_texts=table.rows["caption"],
         image_paths=np.array(files, object),
     )
-
-
-def culture_indices(table: AnnotationTable, cultures: Sequence[str]) -> np.ndarray:
-    """Each row's culture by the model's numbering, 0 for one it does not know: int64 [n]."""
-    names, codes = table.codes("culture")
-    index = {name: i for i, name in enumerate(cultures, start=1)}
-    return np.array([index.get(str(name), 0) for name in names], np.int64)[codes]
 
 
 def image_files(table: AnnotationTable, artwork: np.ndarray, count: int) -> list[Path | None]:

@@ -50,9 +50,8 @@ class EmotionModel(nn.Module):
     @property
     def encoders(self) -> tuple[ImageEncoder | None, TextEncoder | None]:
         """The encoders of image and caption; None for a source that the model does not read."""
-        image = None if self.image is None else self.image.encoder
-        caption = None if self.caption is None else self.caption.encoder
-        return image, caption
+        image, caption = self.image, self.caption
+        return image.encoder if image else None, caption.encoder if caption else None
 
     @property
     def blind(self) -> bool:
@@ -129,6 +128,8 @@ class EmotionModel(nn.Module):
             both = present.all(1, keepdim=True)
             shares = self.fusion.shares(inputs, present, culture).where(both, shares)
         return log_probabilities(logits).exp(), shares
+
+    forward = distribution  # the part of the model that is exported behind the encoders
 
     def _readable(self, present: Tensor) -> Tensor:
         """Which of image and caption the model reads: bool [2]."""

@@ -2,8 +2,7 @@
 
 The paper (MVIP 2024) combines two latent vectors as ``x1 * image + x2 * text + b``. Here any number
 of named sources are combined, in one of several forms. To add a form, subclass :class:`LinearFusion`
-or one of its forms and decorate the class with :func:`register_fusion`; recipes, training, saved
-models, reports and explanations use it by its name.
+or one of its forms and decorate the class with :func:`register_fusion`; it is used by its name.
 """
 
 from abc import ABC, abstractmethod
@@ -246,10 +245,9 @@ class FeatureFusion(LinearFusion):
 
         Args:
             widths: width of the features of each source.
-            cultures: number of cultures that its head distinguishes; 0 makes it blind to culture.
+            cultures: number of cultures that its head distinguishes; 0 makes it blind.
             per_culture: number of cultures with weights of their own; 0: one set for all.
             latent: the size that the features are projected to.
-            dropout: dropout of the latents during training.
             hidden: widths of the layers after the sum.
         """
         super().__init__()
@@ -285,8 +283,7 @@ class FeatureFusion(LinearFusion):
             scaler.load_state_dict(scalers[name].state_dict())
 
     def inputs(self, outputs: SourceOutputs) -> list[Tensor]:
-        pairs = (outputs.features[name] for name in self.sources)
-        return [values[index] for values, index in pairs]
+        return [values[i] for values, i in (outputs.features[name] for name in self.sources)]
 
     def plan_training(self, outputs: SourceOutputs, config: FusionConfig) -> FusionTraining:
         columns = {"culture": outputs.culture, "emotion": outputs.emotion}

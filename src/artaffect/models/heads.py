@@ -60,12 +60,11 @@ class EmotionHead(nn.Module):
         """Create an untrained head.
 
         Args:
-            feature_dim: width of the features.
             cultures: number of cultures it distinguishes; 0 makes it blind to culture.
             hidden: widths of the hidden layers; without any, the head is linear.
             dropout: dropout after each hidden layer; half of it is applied before them.
-            culture_input: ``head`` as above, or ``embedding``: a vector for each culture is added
-                to the features.
+            culture_input: ``head`` as above, or ``embedding``: each culture's vector is added to the
+                features.
             multi_label: predict for each emotion separately whether anyone chose it.
         """
         super().__init__()
@@ -114,8 +113,7 @@ class EmotionHead(nn.Module):
     def forward(self, features: Tensor, culture: Tensor) -> Tensor:
         """Logits [n, 9] of features [n, feature_dim] for culture indices [n].
 
-        They are the logits of one distribution over the emotions, or with ``multi_label`` of nine
-        separate probabilities.
+        They belong to one distribution, or with ``multi_label`` to nine separate probabilities.
         """
         x = self.scaler(features)
         if self.embedding is not None:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 HUB_PREFIX = "hf:"
 
-_PATTERNS = ("*.json", "*.jsonl", "README.md", CHECKSUMS, WEIGHTS, *GRAPHS.values())
+_PATTERNS = ["*.json", "*.jsonl", "README.md", CHECKSUMS, WEIGHTS, *GRAPHS.values()]
 """The files of a run folder that are copied, uploaded and downloaded."""
 
 
@@ -25,7 +25,7 @@ def resolve_run(name: str | os.PathLike[str], revision: str | None = None) -> Pa
 
     Args:
         name: a folder, or ``hf:OWNER/MODEL``, or ``hf:OWNER/MODEL@REVISION``.
-        revision: a branch, a tag or a commit on the hub; it takes precedence over the one in ``name``.
+        revision: a branch, a tag or a commit on the hub; it overrides the one in ``name``.
 
     Raises:
         InputError: ``name`` is neither a string nor a path.
@@ -57,12 +57,11 @@ def _download_run(repository: str, revision: str | None) -> Path:
             f"{HUB_PREFIX}{repository}: a model on the hub is written {HUB_PREFIX}OWNER/MODEL"
         )
     try:
-        folder = snapshot_download(repository, revision=revision, allow_patterns=list(_PATTERNS))
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=_PATTERNS))
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise ModelFolderError(
             f"{HUB_PREFIX}{repository} cannot be downloaded: {_first_line(error)}"
         ) from None
-    return Path(folder)
 
 
 def copy_folder(folder: Path, target: Path) -> None:
@@ -98,7 +97,7 @@ def push_folder(folder: Path, repository: str, private: bool = False) -> str:
         commit = api.upload_folder(
             repo_id=repository,
             folder_path=folder,
-            allow_patterns=list(_PATTERNS),
+            allow_patterns=_PATTERNS,
             commit_message="artaffect model",
         )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
@@ -139,17 +138,6 @@ def load_encoder_files(name: str, load: Callable[[], T], bundled: str) -> T:
     finally:
         logging.set_verbosity(verbosity)
         logging.enable_progress_bar()
-
-
-def model_file(name: str, file: str) -> Path:
-    """The path of one file of an encoder.
-
-    Raises:
-        OSError: the file is missing, or the hub cannot be reached.
-    """
-    from transformers.utils import cached_file
-
-    return Path(cached_file(name, file))
 
 
 def read_json(name: str, file: str) -> Any:

@@ -23,8 +23,7 @@ _CPU_BATCH = 4
 class ImageEncoder(nn.Module):
     """A network with the preprocessing that its weights were trained with.
 
-    A family builds its network from ``architecture``, so a saved model needs neither a package nor the
-    hub; the class method ``pretrained`` also loads weights.
+    A family builds its network from ``architecture``, so a saved model needs neither package nor hub.
     """
 
     network: nn.Module
@@ -47,20 +46,15 @@ class ImageEncoder(nn.Module):
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
-        """As ``forward``, without gradients.
-
-        On a CPU the batches are small: the feature maps of 32 images are so large that the allocator
-        returns them to the system after each layer, and clearing new pages costs more than the arithmetic.
-        """
+        """As ``forward``, without gradients."""
+        # On a CPU, the feature maps of 32 images are so large that the allocator returns them to the
+        # system after each layer, and clearing new pages costs more than the arithmetic.
         if pixels.device.type != "cpu":
             return self(pixels)
         return torch.cat([self(batch) for batch in torch.split(pixels, _CPU_BATCH)])
 
     def target_layers(self) -> list[nn.Module]:
-        """The layers whose feature maps the features are computed from.
-
-        Empty if the family does not name any: the last layer with a spatial output is used then.
-        """
+        """The layers whose feature maps the features are computed from; none: the last spatial one."""
         return []
 
     def train(self, mode: bool = True) -> Self:
@@ -90,16 +84,15 @@ class EfficientNetLite0Encoder(ImageEncoder):
     def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         super().__init__(architecture, preprocessing)
         self.network = EfficientNetLite0()
-        self.feature_dim = 1536 if architecture["features"] == "stages" else 1280
+        self.stages = architecture["features"] == "stages"
+        self.feature_dim = 1536 if self.stages else 1280
 
     def forward(self, pixels: Tensor) -> Tensor:
-        if self.architecture["features"] == "stages":
-            return self.network.stage_statistics(pixels)
-        return self.network.pooled(pixels)
+        return self.network.stage_statistics(pixels) if self.stages else self.network.pooled(pixels)
 
     def target_layers(self) -> list[nn.Module]:
         layers = self.network.stage_layers()
-        return layers if self.architecture["features"] == "stages" else layers[-1:]
+        return layers if self.stages else layers[-1:]
 
     @classmethod
     def pretrained(cls, name: str) -> Self:
@@ -134,15 +127,16 @@ class Vgg16Encoder(ImageEncoder):
     @classmethod
     def pretrained(cls, name: str) -> Self:
         from safetensors.torch import load_file
+        from transformers.utils import cached_file
 
-        path = _load_files(name, lambda: hub.model_file(name, "model.safetensors"))
+        path = _load_files(name, lambda: cached_file(name, "model.safetensors"))
         weights = from_published(load_file(path))
         architecture: dict[str, Any] = {"family": "vgg16"}
         if "fc2.bias" in weights and len(weights["fc2.bias"]) < 4096:  # a narrower variant
             architecture["divisor"] = 4096 // len(weights["fc2.bias"])
         preprocessing = _read_preprocessing(name, ImagePreprocessing(interpolation="bilinear"))
         encoder = cls(architecture, preprocessing)
-        load_weights(encoder.network, weights, str(path))
+        load_weights(encoder.network, weights, path)
         return encoder.eval()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Tokenizer
@@ -152,22 +152,18 @@ def create_text_encoder(
         if not hub.is_folder_or_hub_name(name):
             raise UnknownNameError("text encoder", name, TEXT_ENCODERS)
         spec = TextEncoderSpec(0, name)
-    if spec.hub_name is None:
-        return _load_bundled(pooling or spec.pooling, spec.prefix if prefix is None else prefix)
-    return _load_transformers(spec, pooling, prefix)
+    if not spec.offline:
+        return _load_transformers(spec, pooling, prefix)
+    network, tokenizer = load_e5_small()
+    architecture = {"config": network.config.to_dict(), "pooling": pooling or spec.pooling}
+    preprocessing = TextPreprocessing(spec.prefix if prefix is None else prefix)
+    return TextEncoder(architecture, preprocessing, tokenizer, network).eval()
 
 
 def build_text_encoder(settings: Mapping[str, Any], tokenizer: Tokenizer) -> TextEncoder:
     """The encoder of a saved model, without weights."""
     preprocessing = TextPreprocessing(**settings["preprocessing"])
     return TextEncoder(settings["architecture"], preprocessing, tokenizer)
-
-
-def _load_bundled(pooling: str, prefix: str) -> TextEncoder:
-    network, tokenizer = load_e5_small()
-    config: Any = network.config
-    architecture = {"config": config.to_dict(), "pooling": pooling}
-    return TextEncoder(architecture, TextPreprocessing(prefix), tokenizer, network).eval()
 
 
 def _load_transformers(
@@ -200,8 +196,7 @@ def _load_transformers(
     return TextEncoder(architecture, preprocessing, tokenizer.backend_tokenizer, network).eval()
 
 
-@dataclass(frozen=True)
-class _SentenceFiles:
+class _SentenceFiles(NamedTuple):
     """What the files of a sentence-transformers model define; None where they define nothing."""
 
     pooling: str | None

@@ -7,12 +7,8 @@ from torch import Tensor, nn
 _WIDTHS = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M")
 
 # The names of the fully connected layers in torchvision's state dict and in timm's
-_FULLY_CONNECTED = {
-    "classifier.0": "fc1",
-    "classifier.3": "fc2",
-    "pre_logits.fc1": "fc1",
-    "pre_logits.fc2": "fc2",
-}
+_FULLY_CONNECTED = {"classifier.0": "fc1", "classifier.3": "fc2"}
+_FULLY_CONNECTED |= {f"pre_logits.{name}": name for name in ("fc1", "fc2")}
 
 
 class Vgg16(nn.Module):
@@ -51,7 +47,6 @@ def from_published(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if stem.startswith("features."):
             renamed[name] = value
         elif stem in _FULLY_CONNECTED:
-            renamed[f"{_FULLY_CONNECTED[stem]}.{leaf}"] = (
-                value.flatten(1) if value.dim() > 1 else value
-            )
+            matrix = value.flatten(1) if leaf == "weight" else value  # timm's is a convolution
+            renamed[f"{_FULLY_CONNECTED[stem]}.{leaf}"] = matrix
     return renamed

@@ -114,11 +114,9 @@ def compare(first: ModelPredictor, second: ModelPredictor) -> Difference:
     """
     inputs = list(_test_inputs(first))
     expected = _probabilities(first.predict_batch(inputs))
-    predicted = (
-        _probabilities(second.predict_batch(inputs)),
-        _probabilities([second.predict_batch([item])[0] for item in inputs]),
-    )
-    differences = np.abs([expected - probabilities for probabilities in predicted])
+    together = _probabilities(second.predict_batch(inputs))
+    alone = _probabilities([second.predict_batch([item])[0] for item in inputs])
+    differences = np.abs([expected - together, expected - alone])
     return Difference(float(differences.max()), float(differences.sum(-1).mean() / 2))
 
 
@@ -133,25 +131,9 @@ def _test_inputs(predictor: ModelPredictor) -> Iterator[PredictionInput]:
     modalities = predictor.description.modalities
     captions = _CAPTIONS if "caption" in modalities else ()
     images = [Image.fromarray(pixels) for pixels in noise] if "image" in modalities else []
-    for caption in captions:
-        yield PredictionInput(caption=caption, cultures=cultures)
-    for image in images:
-        yield PredictionInput(image=image, cultures=cultures)
-    for image, caption in zip(images, captions, strict=False):
+    alone = [*((None, caption) for caption in captions), *((image, None) for image in images)]
+    for image, caption in (*alone, *zip(images, captions, strict=False)):
         yield PredictionInput(image, caption, cultures=cultures)
-
-
-class _Answer(nn.Module):
-    """The heads, the fusion and the calibration."""
-
-    def __init__(self, model: EmotionModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return self.model.distribution(image, caption, present, culture)
 
 
 def _write_graphs(model: EmotionModel, folder: Path, int8: bool) -> None:
@@ -172,7 +154,7 @@ def _write_graphs(model: EmotionModel, folder: Path, int8: bool) -> None:
         "culture": torch.zeros(rows, dtype=torch.int64),
     }
     with _without_encoders(model):
-        _write(_Answer(model), features, ["probabilities", "shares"], folder / GRAPHS["answer"])
+        _write(model, features, ["probabilities", "shares"], folder / GRAPHS["answer"])
 
 
 def _write_text_graph(encoder: TextEncoder, path: Path, int8: bool) -> None:
@@ -189,7 +171,10 @@ def _write_text_graph(encoder: TextEncoder, path: Path, int8: bool) -> None:
         network.set_attn_implementation(attention)
     if int8:
         _logger.info("quantizing the text encoder")
-        _quantize(path)
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        with _quiet():
+            quantize_dynamic(path, path, weight_type=QuantType.QInt8, per_channel=True)
     else:
         _halve_tables(path)
 
@@ -212,14 +197,6 @@ def _write(
             external_data=False,
             verbose=False,
         )
-
-
-def _quantize(path: Path) -> None:
-    """Quantize the weights to eight bits (dynamic quantization)."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with _quiet():
-        quantize_dynamic(path, path, weight_type=QuantType.QInt8, per_channel=True)
 
 
 def _halve_tables(path: Path) -> None:
@@ -267,11 +244,11 @@ def _write_texts(folder: Path, config: Mapping[str, Any], run: Path, int8: bool)
 @contextmanager
 def _without_encoders(model: EmotionModel) -> Iterator[None]:
     """Remove the encoders, so that the graph behind them does not contain their weights."""
-    branches = [branch for branch in (model.image, model.caption) if branch is not None]
-    encoders: list[Any] = [branch.encoder for branch in branches]
+    branches: list[Any] = [branch for branch in (model.image, model.caption) if branch]
+    encoders = [branch.encoder for branch in branches]
     try:
         for branch in branches:
-            branch.encoder = nn.Identity()  # type: ignore[assignment]
+            branch.encoder = nn.Identity()
         yield
     finally:
         for branch, encoder in zip(branches, encoders, strict=True):

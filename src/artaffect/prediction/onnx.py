@@ -21,33 +21,26 @@ class OnnxPredictor(ModelPredictor):
 
     engine = "onnx"
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], threads: int = 0) -> None:
-        """Open a folder with its configuration.
-
-        Args:
-            threads: the number of threads that compute; 0 for one per core.
-        """
-        self.graphs, self.threads = folder, threads
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        self.graphs = folder
+        self.threads = 0  # one per core
         super().__init__(self._describe(config), folder)
 
     @classmethod
-    def load(cls, path: Path, threads: int = 0) -> Self:
+    def load(cls, path: Path) -> Self:
         check_folder(path)
-        return cls(path, read_config(path), threads)
+        return cls(path, read_config(path))
 
     @cached_property
     def image_graph(self) -> Any:
-        """``pixels`` → ``features``."""
         return self._open(GRAPHS["image"])
 
     @cached_property
     def caption_graph(self) -> Any:
-        """``ids``, ``mask`` → ``features``."""
         return self._open(GRAPHS["caption"])
 
     @cached_property
     def answer_graph(self) -> Any:
-        """``image``, ``caption``, ``present``, ``culture`` → ``probabilities``, ``shares``."""
         return self._open(GRAPHS["answer"])
 
     def limit_threads(self, count: int) -> None:
@@ -60,31 +53,25 @@ class OnnxPredictor(ModelPredictor):
             _ = self.description.captions.tokenizer
         _ = self.answer_graph
 
+    @property
+    def feature_dims(self) -> Mapping[str, int]:
+        # the graph has no inputs for a modality that the model does not use
+        widths = {node.name: node.shape[-1] for node in self.answer_graph.get_inputs()}
+        return {name: widths.get(name, 0) for name in ("image", "caption")}
+
     def image_features(self, pixels: np.ndarray) -> np.ndarray:
-        if not len(pixels):
-            return self._no_features("image")
         return self.image_graph.run(None, {"pixels": pixels})[0]
 
     def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        if not len(ids):
-            return self._no_features("caption")
         return self.caption_graph.run(None, {"ids": ids, "mask": mask})[0]
 
     def answer_features(
         self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         arguments = {"image": image, "caption": caption, "present": present, "culture": culture}
-        inputs = {name: arguments[name] for name in self._widths}
+        inputs = {node.name: arguments[node.name] for node in self.answer_graph.get_inputs()}
         probabilities, shares = self.answer_graph.run(None, inputs)
         return probabilities, shares
-
-    @cached_property
-    def _widths(self) -> Mapping[str, int]:
-        """The inputs of the last graph with their widths, 0 for a vector."""
-        return {node.name: (node.shape + [0])[1] for node in self.answer_graph.get_inputs()}
-
-    def _no_features(self, modality: str) -> np.ndarray:
-        return np.zeros((0, self._widths.get(modality, 0)), np.float32)
 
     def _open(self, name: str) -> Any:
         try:

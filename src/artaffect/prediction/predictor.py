@@ -3,10 +3,10 @@
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from artaffect.prediction.types import (
     PredictionInput,
     PreparedInput,
     aligned_lists,
-    try_input,
+    attempt,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ __all__ = [
     "CulturePrediction", "ModelDescription", "ModelPredictor", "Prediction", "PredictionInput",
     "PreparedInput", "load_predictor",
 ]  # fmt: skip
+
+T = TypeVar("T")
 
 BATCH = 32
 """Artworks that are encoded together."""
@@ -67,11 +69,7 @@ class ModelPredictor(ABC):
     @classmethod
     @abstractmethod
     def load(cls, path: Path) -> Self:
-        """Load a model folder.
-
-        Raises:
-            ModelFolderError: the folder is missing, incomplete or altered.
-        """
+        """As :meth:`from_pretrained`, for a folder only."""
 
     @classmethod
     def from_pretrained(cls, run: str | os.PathLike[str], revision: str | None = None) -> Self:
@@ -205,7 +203,9 @@ class ModelPredictor(ABC):
         probabilities = np.zeros((len(columns[0]), len(EMOTIONS)))
         for start in range(0, len(probabilities), BATCH):
             batch = (column[start : start + BATCH] for column in columns)
-            inputs = [try_input(*pair, None, name) for pair in zip(*batch, strict=True)]
+            inputs = [
+                attempt(PredictionInput, *pair, None, name) for pair in zip(*batch, strict=True)
+            ]
             prepared = _raise_first(self.prepare_each(inputs), start)
             probabilities[start : start + BATCH], _ = self._compute(prepared)
         return probabilities
@@ -223,12 +223,13 @@ class ModelPredictor(ABC):
     def prepare_each(
         self, inputs: Sequence[PredictionInput | ArtAffectError]
     ) -> list[PreparedInput | ArtAffectError]:
-        """As :meth:`prepare`, but return the error in place of an input that cannot be used.
-
-        Errors among the inputs are passed through.
-        """
+        """As :meth:`prepare`, but return errors, and pass errors among the inputs through."""
         pixels: dict[object, np.ndarray] = {}
-        return [self.description.try_prepare(item, pixels) for item in inputs]
+        prepare = self.description.prepare
+        return [
+            item if isinstance(item, ArtAffectError) else attempt(prepare, item, pixels)
+            for item in inputs
+        ]
 
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
         """Predict for prepared inputs, which are all encoded together."""
@@ -249,10 +250,7 @@ class ModelPredictor(ABC):
         return [next(predictions) if isinstance(item, PreparedInput) else item for item in inputs]
 
     def _compute(self, inputs: Sequence[PreparedInput]) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities [n, labels] and shares [n, 2], one row for each input and culture.
-
-        Inputs that share their array of pixels, or their tokens, are encoded once.
-        """
+        """Probabilities [n, labels] and shares [n, 2], one row for each input and culture."""
         if not inputs:
             return np.zeros((0, len(EMOTIONS))), np.zeros((0, 2))
         image, image_row = self._encode_images([item.pixels for item in inputs])
@@ -283,13 +281,18 @@ class ModelPredictor(ABC):
     def warm(self) -> None:  # noqa: B027
         """Load everything now; call it before several threads use the predictor."""
 
+    @property
+    @abstractmethod
+    def feature_dims(self) -> Mapping[str, int]:
+        """The widths of the features of ``image`` and ``caption``; 0 if the model has none."""
+
     @abstractmethod
     def image_features(self, pixels: np.ndarray) -> np.ndarray:
-        """Features float32 [n, d] of pixels float32 [n, 3, size, size]; ``n`` may be 0."""
+        """Features float32 [n, d] of pixels float32 [n, 3, size, size]."""
 
     @abstractmethod
     def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Features float32 [n, e] of token ids and mask int64 [n, length]; ``n`` may be 0."""
+        """Features float32 [n, e] of token ids and mask int64 [n, length]."""
 
     @abstractmethod
     def answer_features(
@@ -309,23 +312,19 @@ class ModelPredictor(ABC):
 
     def _encode_images(self, images: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
         """Features of the distinct images, and the row of each input in them: -1 without an image."""
-        positions, index = _distinct([None if x is None else id(x) for x in images])
-        size = self.description.image.size if self.description.image else 0
-        pixels = np.zeros((len(positions), 3, size, size), np.float32)
-        for row, position in enumerate(positions):
-            pixels[row] = images[position]
-        return self.image_features(pixels), index
+        distinct, index = _distinct(images, id)
+        if not distinct:
+            return np.zeros((0, self.feature_dims["image"]), np.float32), index
+        return self.image_features(np.stack(distinct)), index
 
     def _encode_captions(
         self, tokens: Sequence[Sequence[int] | None]
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`_encode_images`, for captions."""
-        positions, index = _distinct([None if ids is None else tuple(ids) for ids in tokens])
+        distinct, index = _distinct(tokens, tuple)
         captions = self.description.captions
-        if captions is None or not positions:
-            empty = np.zeros((0, 1), np.int64)
-            return self.caption_features(empty, empty), index
-        distinct = [tokens[position] or () for position in positions]
+        if captions is None or not distinct:
+            return np.zeros((0, self.feature_dims["caption"]), np.float32), index
         # captions of similar length share a batch, because padding costs as much as words
         order = sorted(range(len(distinct)), key=lambda i: len(distinct[i]))
         batches = [order[i : i + _CAPTION_BATCH] for i in range(0, len(order), _CAPTION_BATCH)]
@@ -357,14 +356,14 @@ def _raise_first(
     return prepared
 
 
-def _distinct(keys: Sequence[object]) -> tuple[list[int], np.ndarray]:
-    """The first position of each distinct key, and each key's index among them: -1 for None."""
-    first: dict[object, int] = {}
-    for position, key in enumerate(keys):
-        if key is not None:
-            first.setdefault(key, position)
-    index_of = {key: index for index, key in enumerate(first)}
-    return list(first.values()), np.array([index_of.get(key, -1) for key in keys], np.int64)
+def _distinct(
+    items: Sequence[T | None], key: Callable[[T], Hashable]
+) -> tuple[list[T], np.ndarray]:
+    """The items with distinct keys, and each item's index among them: -1 for None."""
+    distinct = {key(item): item for item in items if item is not None}
+    row_of = {name: row for row, name in enumerate(distinct)}
+    rows = [-1 if item is None else row_of[key(item)] for item in items]
+    return list(distinct.values()), np.array(rows, np.int64)
 
 
 def _gather(features: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -1,13 +1,14 @@
 """Predictions with torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 
 from artaffect.models.checkpoint import load_model
-from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.emotion_model import SOURCES, EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.prediction.predictor import ModelDescription, ModelPredictor
 
@@ -39,18 +40,19 @@ class TorchPredictor(ModelPredictor):
     def limit_threads(self, count: int) -> None:
         torch.set_num_threads(count)
 
+    @property
+    def feature_dims(self) -> Mapping[str, int]:
+        encoders = zip(SOURCES, self.model.encoders, strict=True)
+        return {name: encoder.feature_dim if encoder else 0 for name, encoder in encoders}
+
     @torch.inference_mode()
     def image_features(self, pixels: np.ndarray) -> np.ndarray:
-        encoder, _ = self.model.encoders
-        if encoder is None or not len(pixels):
-            return np.zeros((0, encoder.feature_dim if encoder else 0), np.float32)
+        encoder: Any = self.model.encoders[0]
         return encoder.encode(self._tensor(pixels)).cpu().numpy()
 
     @torch.inference_mode()
     def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        _, encoder = self.model.encoders
-        if encoder is None or not len(ids):
-            return np.zeros((0, encoder.feature_dim if encoder else 0), np.float32)
+        encoder: Any = self.model.encoders[1]
         return encoder(self._tensor(ids), self._tensor(mask)).cpu().numpy()
 
     def answer_features(

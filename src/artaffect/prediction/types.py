@@ -1,9 +1,9 @@
 """The inputs and results of a prediction, and what a predictor knows of its model."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -12,6 +12,8 @@ from artaffect.data.preprocessing import ImagePreprocessing, ImageSource
 from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import ArtAffectError, ImageError, InputError
 from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution
+
+T = TypeVar("T")
 
 _HTML = """\
 <table><caption>Probability of each emotion, by culture</caption>
@@ -70,11 +72,11 @@ class PredictionInput:
             raise InputError("nothing to predict from: pass an image, a caption, or both")
 
 
-def try_input(*arguments: Any) -> PredictionInput | InputError:
-    """Create a :class:`PredictionInput`, or return the error in its place."""
+def attempt(function: Callable[..., T], *arguments: Any) -> T | ArtAffectError:
+    """Call a function, and return the error of an unusable input in place of its result."""
     try:
-        return PredictionInput(*arguments)
-    except InputError as error:
+        return function(*arguments)
+    except (ImageError, InputError) as error:
         return error
 
 
@@ -155,17 +157,6 @@ class ModelDescription:
             )
         cultures = self.cultures if item.cultures is None else item.cultures
         return PreparedInput(decoded, tokens, tuple(cultures), item.language)
-
-    def try_prepare(
-        self, item: PredictionInput | ArtAffectError, pixels: dict[object, np.ndarray]
-    ) -> PreparedInput | ArtAffectError:
-        """As :meth:`prepare`, but return errors, and pass an error through."""
-        if isinstance(item, ArtAffectError):
-            return item
-        try:
-            return self.prepare(item, pixels)
-        except (ImageError, InputError) as error:
-            return error
 
     def note(self, culture: str, language: str | None) -> str | None:
         """The caveat of a prediction, if it has one."""

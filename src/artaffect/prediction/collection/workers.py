@@ -14,14 +14,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 
 from artaffect.errors import ArtAffectError, ResourceError
 from artaffect.labels import EMOTIONS
 from artaffect.prediction.collection.plan import PREDICTIONS, Plan, Skipped
 from artaffect.prediction.predictor import BATCH, ModelPredictor, load_predictor
-from artaffect.prediction.types import Prediction, PreparedInput, try_input
+from artaffect.prediction.types import Prediction, PredictionInput, PreparedInput, attempt
 from artaffect.runtime import keep_freed_memory
 
 Row = dict[str, Any]
@@ -39,7 +38,7 @@ class ShardWorker:
         self.plan, self.cultures, self.threads = plan, tuple(cultures), threads
 
     def __call__(self, row: Row) -> Row:
-        """Predict the shard ``row["shard"]``, and return its number of items."""
+        """Predict the shard ``row["shard"]``, and return its number of ``items``."""
         shard = int(row["shard"])
         items = self.plan.items(shard).to_pylist()
         tables: list[pa.Table] = [PREDICTIONS.empty_table()]
@@ -53,7 +52,7 @@ class ShardWorker:
                     skipped.append((item["id"], item["image"] or "", str(result)))
             tables.append(_as_table(predicted))
         self.plan.save(shard, pa.concat_tables(tables), skipped)
-        return {"shard": shard, "items": len(items)}
+        return {"items": len(items)}
 
     def _prepare_ahead(self, items: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Prepared]]:
         """Batches with their prepared inputs; threads prepare the next batches meanwhile."""
@@ -68,28 +67,28 @@ class ShardWorker:
                 yield batch, prepared.result()
 
     def _prepare(self, batch: Sequence[Row]) -> Prepared:
-        inputs = [
-            try_input(item["image"], item["caption"], item["language"], self.cultures)
-            for item in batch
-        ]
+        columns = ("image", "caption", "language")
+        rows = [(*(item[name] for name in columns), self.cultures) for item in batch]
+        inputs = [attempt(PredictionInput, *row) for row in rows]
         return self.predictor.prepare_each(inputs)
 
 
 def _as_table(predicted: Sequence[tuple[str, Prediction]]) -> pa.Table:
-    rows = [(name, item) for name, prediction in predicted for item in prediction]
-    probabilities = np.array([item.distribution.values for _, item in rows], np.float32)
-    columns = [
-        [name for name, _ in rows],
-        [item.culture for _, item in rows],
-        [str(item.top) for _, item in rows],
-        *probabilities.reshape(len(rows), len(EMOTIONS)).T,
-        [item.entropy for _, item in rows],
-        [item.modality_shares["image"] for _, item in rows],
-        [item.modality_shares["caption"] for _, item in rows],
-        [item.note for _, item in rows],
+    rows = [
+        {
+            "id": name,
+            "culture": item.culture,
+            "top": str(item.top),
+            **dict(zip(map(str, EMOTIONS), item.distribution.values, strict=True)),
+            "entropy_bits": item.entropy,
+            "image_share": item.modality_shares["image"],
+            "caption_share": item.modality_shares["caption"],
+            "note": item.note,
+        }
+        for name, prediction in predicted
+        for item in prediction
     ]
-    arrays = [pa.array(c, f.type) for c, f in zip(columns, PREDICTIONS, strict=True)]
-    return pa.table(arrays, schema=PREDICTIONS)
+    return pa.Table.from_pylist(rows, PREDICTIONS)
 
 
 class _LocalProcess:
