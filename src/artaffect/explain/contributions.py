@@ -46,8 +46,8 @@ def log_odds_contributions(
         return float(logs[emotion] - logs.mean())
 
     overall = probability(present, torch.zeros_like(index))[emotion]
-    of_culture = float((probability(present, index)[emotion] / overall).log())
-    of_culture = of_culture if model.cultures else 0.0
+    ratio = probability(present, index)[emotion] / overall
+    of_culture = float(ratio.log()) if model.cultures else 0.0
     if model.fusion is not None:
         inputs = model.fusion_inputs(image, caption, index)
         additive = model.fusion.additive_terms(inputs, present, index)

@@ -124,10 +124,7 @@ class Explainer:
     """Explains the predictions of a torch model. An exported model has no gradients."""
 
     def __init__(self, predictor: ModelPredictor, artworks: NearestArtworks | None = None) -> None:
-        """Create an explainer.
-
-        Args:
-            artworks: where to look for the most similar training artworks.
+        """Create an explainer, which looks for the most similar training artworks in ``artworks``.
 
         Raises:
             InputError: the model was exported to ONNX.
@@ -136,8 +133,7 @@ class Explainer:
             raise InputError(
                 "an exported model cannot explain its predictions: use the original model folder"
             )
-        self.predictor = predictor
-        self.artworks = artworks
+        self.predictor, self.artworks = predictor, artworks
         self.model = predictor.model.requires_grad_(False)
 
     def explain(
@@ -317,11 +313,9 @@ def _delete_words(words: Sequence[Word], score: _LogProbability) -> DeletionCurv
     positions = [i for i, word in enumerate(words) if word.is_word]
 
     def without(parts: Sequence[Sequence[int]]) -> Tensor:
-        captions = []
-        for part in parts:
-            deleted = {positions[i] for i in part}
-            captions.append("".join(w.text for i, w in enumerate(words) if i not in deleted))
-        return score.of_texts(captions)
+        deleted = ({positions[i] for i in part} for part in parts)
+        texts = [[w.text for i, w in enumerate(words) if i not in gone] for gone in deleted]
+        return score.of_texts(["".join(text) for text in texts])
 
     return delete_parts(np.array([words[i].weight for i in positions]), without)
 

@@ -20,11 +20,7 @@ class ConcurrencyLimiter:
     """Limits how many artworks are in the service at once; more are refused."""
 
     def __init__(self, limit: int, on_change: Callable[[int], object] = lambda _: None) -> None:
-        """Create a limiter.
-
-        Args:
-            on_change: called with the new count whenever it changes.
-        """
+        """Create a limiter that passes every new count to ``on_change``."""
         self.limit, self.active, self._on_change = limit, 0, on_change
 
     @contextlib.contextmanager
@@ -35,11 +31,8 @@ class ConcurrencyLimiter:
             ProblemError: fewer slots are free.
         """
         if self.active + count > self.limit:
-            raise ProblemError(
-                "busy",
-                f"{self.active} of {self.limit} slots are in use; try again in a second",
-                {"Retry-After": "1"},
-            )
+            detail = f"{self.active} of {self.limit} slots are in use; try again in a second"
+            raise ProblemError("busy", detail, {"Retry-After": "1"})
         self._change(count)
         try:
             yield

@@ -41,10 +41,7 @@ _BY_STATUS = {kind.status: name for name, kind in PROBLEMS.items()} | {422: "inv
 
 
 class ProblemError(HTTPException):
-    """Ends a request with a problem.
-
-    It is an HTTPException so that FastAPI lets it through while it reads a request body.
-    """
+    """Ends a request. It is an HTTPException so that FastAPI lets it through while it reads a body."""
 
     def __init__(
         self,
@@ -54,8 +51,7 @@ class ProblemError(HTTPException):
         errors: Sequence[Mapping[str, str]] = (),
     ) -> None:
         super().__init__(PROBLEMS[name].status, detail, dict(headers or {}))
-        self.name = name
-        self.errors = errors
+        self.name, self.errors = name, errors
 
     def to_json(self, request_id: str | None = None) -> dict[str, Any]:
         """The members of RFC 9457; ``instance`` is the request id, which is also in the log."""
@@ -87,12 +83,13 @@ def problem_from_exception(error: Exception) -> ProblemError:
         name = _BY_STATUS.get(error.status_code, "internal")
         phrase = HTTPStatus(error.status_code).phrase
         return ProblemError(name, str(error.detail or phrase), error.headers)
-    if isinstance(error, ImageError):
-        return ProblemError("image", str(error))
-    if isinstance(error, InputError):
-        return ProblemError("invalid", str(error))
-    if isinstance(error, ArtAffectError):
-        return ProblemError("internal", str(error))
+    for kind, name in (
+        (ImageError, "image"),
+        (InputError, "invalid"),
+        (ArtAffectError, "internal"),
+    ):
+        if isinstance(error, kind):
+            return ProblemError(name, str(error))
     return ProblemError("internal", "see the log of the service for this instance")
 
 
@@ -106,14 +103,18 @@ def add_problem_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, respond)
 
 
-def problem_responses(*names: str, detail: str = "details") -> dict[int | str, dict[str, Any]]:
+def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     """The responses of an OpenAPI operation that are problems, each with an example."""
-    return {PROBLEMS[name].status: _response(ProblemError(name, detail)) for name in names}
-
-
-def _response(problem: ProblemError) -> dict[str, Any]:
-    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem.to_json()}
-    return {"description": PROBLEMS[problem.name].title, "content": {MEDIA_TYPE: content}}
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        PROBLEMS[name].status: {
+            "description": PROBLEMS[name].title,
+            "content": {
+                MEDIA_TYPE: {"schema": schema, "example": ProblemError(name, "details").to_json()}
+            },
+        }
+        for name in names
+    }
 
 
 def _invalid_request(error: RequestValidationError) -> ProblemError:

@@ -16,18 +16,8 @@ from fastapi.responses import Response
 from artaffect.data.sample.painting_styles import paint
 from artaffect.errors import ImageError, InputError
 from artaffect.prediction.predictor import PredictionInput
+from artaffect.server import schemas
 from artaffect.server.problems import ProblemError, problem_from_exception, problem_responses
-from artaffect.server.schemas import (
-    Artwork,
-    BatchRequest,
-    BatchResponse,
-    BatchResult,
-    Example,
-    ModelInfo,
-    Prediction,
-    Problem,
-    Status,
-)
 from artaffect.server.service import InputReader, Service
 
 _PROBLEMS = problem_responses(
@@ -69,7 +59,7 @@ async def predict(
     explain: Annotated[
         bool, Form(description="Also explain the most likely emotion of each culture.")
     ] = False,
-) -> Prediction:
+) -> schemas.Prediction:
     """Predict which emotions an artwork evokes in each culture.
 
     Send an image, a caption, or both.
@@ -90,34 +80,34 @@ async def predict(
 
 
 @v1.post("/predict/batch", response_model_exclude_unset=True, responses=_PROBLEMS)
-async def predict_batch(service: TheService, batch: BatchRequest) -> BatchResponse:
+async def predict_batch(service: TheService, batch: schemas.BatchRequest) -> schemas.BatchResponse:
     """Predict for several artworks. An artwork that fails does not affect the others."""
     count, limit = len(batch.items), service.limits.batch_items
     if count > limit:
         raise ProblemError("invalid", f"got {count} artworks; at most {limit} are allowed")
     with service.queue.acquire(count - 1):  # the request itself holds one slot
         results = await service.predict_each([_reader(item) for item in batch.items])
-    return BatchResponse(results=[_batch_result(result) for result in results])
+    return schemas.BatchResponse(results=[_batch_result(result) for result in results])
 
 
 @v1.get("/model")
-async def model(service: TheService) -> ModelInfo:
+async def model(service: TheService) -> schemas.ModelInfo:
     """Describe the model: engine, modalities, cultures, emotions and limits."""
     return service.describe()
 
 
 @unversioned.get("/healthz")
-async def healthz() -> Status:
+async def healthz() -> schemas.Status:
     """Report whether the process is alive."""
-    return Status(status="ok")
+    return schemas.Status(status="ok")
 
 
 @unversioned.get("/readyz", responses=problem_responses("busy"))
-async def readyz(service: TheService) -> Status:
+async def readyz(service: TheService) -> schemas.Status:
     """Report whether the service accepts requests: after the model has loaded, until it shuts down."""
-    if not service.ready:
+    if not service.batcher.alive:
         raise ProblemError("busy", "the model is not ready", {"Retry-After": "1"})
-    return Status(status="ready")
+    return schemas.Status(status="ready")
 
 
 @unversioned.get("/metrics", response_class=Response)
@@ -127,10 +117,10 @@ async def metrics(service: TheService) -> Response:
 
 
 @unversioned.get("/examples")
-async def examples() -> list[Example]:
+async def examples() -> list[schemas.Example]:
     """List synthetic artworks to try out."""
     return [
-        Example(
+        schemas.Example(
             title=artwork.scene,
             image=f"/examples/{number}.jpg",
             caption=artwork.caption,
@@ -152,7 +142,7 @@ def example_image(name: str) -> Response:
     return Response(EXAMPLES[int(number)].jpeg, media_type="image/jpeg", headers=headers)
 
 
-def _reader(artwork: Artwork) -> InputReader:
+def _reader(artwork: schemas.Artwork) -> InputReader:
     def read() -> PredictionInput:
         try:
             image = base64.b64decode(artwork.image, validate=True) if artwork.image else None
@@ -163,11 +153,11 @@ def _reader(artwork: Artwork) -> InputReader:
     return read
 
 
-def _batch_result(result: Prediction | Exception) -> BatchResult:
+def _batch_result(result: schemas.Prediction | Exception) -> schemas.BatchResult:
     if isinstance(result, Exception):
-        problem = Problem.model_validate(problem_from_exception(result).to_json())
-        return BatchResult(prediction=None, problem=problem)
-    return BatchResult(prediction=result, problem=None)
+        problem = schemas.Problem.model_validate(problem_from_exception(result).to_json())
+        return schemas.BatchResult(prediction=None, problem=problem)
+    return schemas.BatchResult(prediction=result, problem=None)
 
 
 @dataclass(frozen=True)
@@ -186,9 +176,7 @@ class SyntheticArtwork:
         resource = files("artaffect.data.sample") / "captions.toml"
         texts = tomllib.loads(resource.read_text("utf-8"))[self.language]
         separator = "" if self.language == "chinese" else " "
-        return separator.join(
-            (texts["scenes"][self.scene][1], texts["feel_plain"][self.emotion][0])
-        )
+        return f"{texts['scenes'][self.scene][1]}{separator}{texts['feel_plain'][self.emotion][0]}"
 
     @cached_property
     def jpeg(self) -> bytes:

@@ -48,11 +48,6 @@ class Service:
             self.explainer = Explainer(predictor)
         self._threads = ThreadPoolExecutor(os.cpu_count(), "prepare")
 
-    @property
-    def ready(self) -> bool:
-        """Whether it accepts requests."""
-        return self.batcher.alive
-
     def warm_up(self) -> None:
         """Predict once, so that the first request does not wait for anything that loads lazily."""
         self.predictor.warm()
@@ -173,18 +168,12 @@ class Service:
             size = open_image(item.image, smallest_side=256).size  # only its proportions matter
         predictions = []
         for culture in explained:
-            details = culture.to_json()
-            heatmap = None
+            details, heatmap = culture.to_json(), None
             if culture.heatmap is not None and preprocessing is not None and size is not None:
                 png = b64encode(overlay_png(culture.heatmap, size, preprocessing))
                 heatmap = "data:image/png;base64," + png.decode("ascii")
-            explanation = {
-                "emotion": details["explained_emotion"],
-                "contributions": details["contributions"],
-                "words": details["words"],
-                "caption_truncated": details["caption_truncated"],
-                "heatmap": heatmap,
-            }
+            explanation = {k: details[k] for k in ("contributions", "words", "caption_truncated")}
+            explanation |= {"emotion": details["explained_emotion"], "heatmap": heatmap}
             predictions.append({**culture.prediction.to_json(), "explanation": explanation})
         return Prediction.model_validate({"predictions": predictions})
 

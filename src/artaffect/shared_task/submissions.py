@@ -112,8 +112,8 @@ def score_submission(
     if items.labels is None:
         raise InputError(f"{items_file} has no answers: no column {rules.label_column}")
     for label in items.labels:
-        if label not in rules.label_names:
-            allowed = ", ".join(rules.label_names)
+        if label not in rules.label_emotions:
+            allowed = ", ".join(rules.label_emotions)
             raise InputError(f"{items_file}: unknown answer {label!r}; allowed: {allowed}")
     return {
         file: score_emotions(items.labels, labels, items.languages, rules)
@@ -141,8 +141,8 @@ def _parse_labels(text: str, items: EmotionItems, rules: SharedTaskRules, name: 
     rows = parse_csv(io.StringIO(text), header, name, SubmissionError, exact=True)
     labels = [digits.get(row[rules.label_column], row[rules.label_column]) for row in rows]
     for row, label in zip(rows, labels, strict=True):
-        if label not in rules.label_names:
-            allowed = ", ".join(rules.label_names)
+        if label not in rules.label_emotions:
+            allowed = ", ".join(rules.label_emotions)
             raise SubmissionError(f"{row.where}: unknown label {label!r}; allowed: {allowed}")
     return _in_order([row[rules.id_column] for row in rows], labels, items.ids, "id", name)
 
@@ -171,9 +171,8 @@ def _in_order(
         if examples
     ]
     if messages:
-        raise SubmissionError(
-            f"{name}: {', '.join(messages)}; each {what} must appear exactly once"
-        )
+        fault = f"{', '.join(messages)}; each {what} must appear exactly once"
+        raise SubmissionError(f"{name}: {fault}")
     by_key = dict(zip(keys, values, strict=True))
     return [by_key[key] for key in expected]
 
@@ -198,9 +197,7 @@ def _read_zip(path: Path, files: Sequence[str]) -> dict[str, str]:
 
 
 def _write_zip(path: Path, files: Mapping[str, str]) -> None:
-    with (
-        atomic_file(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
+    compression = zipfile.ZIP_DEFLATED
+    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", compression) as archive:
         for name, text in files.items():
             archive.writestr(name, text)
