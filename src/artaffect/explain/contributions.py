@@ -61,6 +61,6 @@ def log_odds_contributions(
     if not present.all():
         name = SOURCES[0] if present[0, 0] else SOURCES[1]
         return LogOddsContributions({name: complete}, of_culture, True)
-    without = {name: torch.arange(2, device=present.device) != i for i, name in enumerate(SOURCES)}
-    terms = {name: complete - log_odds(mask.unsqueeze(0)) for name, mask in without.items()}
+    without = ~torch.eye(2, dtype=torch.bool, device=present.device)
+    terms = {name: complete - log_odds(without[i, None]) for i, name in enumerate(SOURCES)}
     return LogOddsContributions(terms, of_culture, False)

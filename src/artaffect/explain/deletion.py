@@ -81,7 +81,7 @@ def delete_parts(
     generator = np.random.default_rng(0)
     orders = [np.argsort(-weights, kind="stable")]
     orders += [generator.permutation(count) for _ in range(_RANDOM_ORDERS)]
-    curves = [score([order[:k].tolist() for k in steps]).double().numpy() for order in orders]
+    curves = [score([order[:k].tolist() for k in steps]).double().cpu().numpy() for order in orders]
     return DeletionCurves(
         removed=[k / count for k in steps],
         by_weight=np.exp(curves[0]).tolist(),

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Security
@@ -46,13 +45,10 @@ def create_app(
     )
     app.state.service = service
     add_problem_handlers(app)
-    protection: dict[str, Any] = {}
-    if key is not None:  # the middleware checks the key; this documents it
-        protection = {
-            "dependencies": [Security(HTTPBearer(auto_error=False))],
-            "responses": problem_responses("key"),
-        }
-    app.include_router(v1, **protection)
+    # the middleware checks the key; this documents it
+    security = [] if key is None else [Security(HTTPBearer(auto_error=False))]
+    responses = {} if key is None else problem_responses("key")
+    app.include_router(v1, dependencies=security, responses=responses)
     app.include_router(unversioned)
     app.add_api_route("/", lambda: FileResponse(_PAGE / "index.html"), include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE))

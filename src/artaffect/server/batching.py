@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from artaffect.prediction.predictor import Prediction, PreparedInput
 from artaffect.server.problems import ProblemError
@@ -61,7 +61,6 @@ class DynamicBatcher:
         """Create a batcher; it processes its queue inside :meth:`running`.
 
         Args:
-            predict_batch: called in the model's thread.
             on_batch: called after each batch with its size and its duration in seconds.
         """
         self.predict_batch, self.on_batch = predict_batch, on_batch
@@ -106,9 +105,9 @@ class DynamicBatcher:
         self._changed.set()
         return list(await asyncio.gather(*(future for _, future in queued)))
 
-    async def run_exclusively(self, work: Callable[[], T]) -> T:
-        """Run a function in the model's thread, between two batches."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def run_exclusively(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call a function in the model's thread, between two batches."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def _process_queue(self) -> None:
         while True:
@@ -116,9 +115,7 @@ class DynamicBatcher:
             inputs = [item for item, _ in batch]
             started = perf_counter()
             try:
-                predictions = await self.run_exclusively(
-                    lambda inputs=inputs: self.predict_batch(inputs)  # type: ignore[misc]
-                )
+                predictions = await self.run_exclusively(self.predict_batch, inputs)
             except Exception as error:  # noqa: BLE001 - these requests fail, the next ones do not
                 for _, future in batch:
                     if not future.done():

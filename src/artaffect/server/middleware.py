@@ -87,13 +87,8 @@ class RequestMiddleware:
         metrics = self.service.metrics
         metrics.requests.labels(path, str(status or "disconnected")).inc()
         metrics.request_duration.labels(path).observe(seconds)
-        fields = {
-            "id": scope["request_id"],
-            "method": scope["method"],
-            "path": path,
-            "status": status,
-            "milliseconds": round(1000 * seconds, 1),
-        }
+        fields = {"id": scope["request_id"], "method": scope["method"], "path": path}
+        fields |= {"status": status, "milliseconds": round(1000 * seconds, 1)}
         LOGGER.info("request", extra={"fields": fields})
 
 
@@ -167,7 +162,5 @@ class _Exchange:
             raise ProblemError("malformed", "the form ends before its final boundary")
 
     def _refuse(self, size: int) -> None:
-        raise ProblemError(
-            "too-large",
-            f"the request has at least {size:,} bytes; at most {self.limit:,} are allowed",
-        )
+        detail = f"the request has at least {size:,} bytes; at most {self.limit:,} are allowed"
+        raise ProblemError("too-large", detail)

@@ -37,6 +37,7 @@ PROBLEMS: Mapping[str, ProblemKind] = {
 }
 """By the last part of a problem's ``type``."""
 
+_BY_ERROR = {ImageError: "image", InputError: "invalid", ArtAffectError: "internal"}
 _BY_STATUS = {kind.status: name for name, kind in PROBLEMS.items()} | {422: "invalid"}
 
 
@@ -67,10 +68,9 @@ class ProblemError(HTTPException):
             members["errors"] = list(self.errors)
         return members
 
-    def response(self, request_id: str | None = None) -> JSONResponse:
-        return JSONResponse(
-            self.to_json(request_id), self.status_code, self.headers, media_type=MEDIA_TYPE
-        )
+    def response(self, request_id: str) -> JSONResponse:
+        members = self.to_json(request_id)
+        return JSONResponse(members, self.status_code, self.headers, media_type=MEDIA_TYPE)
 
 
 def problem_from_exception(error: Exception) -> ProblemError:
@@ -83,11 +83,7 @@ def problem_from_exception(error: Exception) -> ProblemError:
         name = _BY_STATUS.get(error.status_code, "internal")
         phrase = HTTPStatus(error.status_code).phrase
         return ProblemError(name, str(error.detail or phrase), error.headers)
-    for kind, name in (
-        (ImageError, "image"),
-        (InputError, "invalid"),
-        (ArtAffectError, "internal"),
-    ):
+    for kind, name in _BY_ERROR.items():
         if isinstance(error, kind):
             return ProblemError(name, str(error))
     return ProblemError("internal", "see the log of the service for this instance")
@@ -105,31 +101,22 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     """The responses of an OpenAPI operation that are problems, each with an example."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        PROBLEMS[name].status: {
-            "description": PROBLEMS[name].title,
-            "content": {
-                MEDIA_TYPE: {"schema": schema, "example": ProblemError(name, "details").to_json()}
-            },
-        }
-        for name in names
-    }
+    responses: dict[int | str, dict[str, Any]] = {}
+    for name in names:
+        example = ProblemError(name, "details").to_json()
+        content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+        kind = PROBLEMS[name]
+        responses[kind.status] = {"description": kind.title, "content": {MEDIA_TYPE: content}}
+    return responses
 
 
 def _invalid_request(error: RequestValidationError) -> ProblemError:
-    faults = error.errors()
-    errors = [
-        {"field": ".".join(str(part) for part in fault["loc"][1:]), "detail": _detail(fault["msg"])}
-        for fault in faults
-    ]
+    faults, errors = error.errors(), []
+    for fault in faults:
+        detail = fault["msg"]
+        if "UploadFile" in detail:  # the most common mistake gets a more helpful message
+            detail = "send it as a file with a file name; with curl: -F image=@FILE"
+        errors.append({"field": ".".join(map(str, fault["loc"][1:])), "detail": detail})
     summary = "; ".join(f"{fault['field'] or 'body'}: {fault['detail']}" for fault in errors)
     malformed = any(fault["type"] == "json_invalid" for fault in faults)
     return ProblemError("malformed" if malformed else "invalid", summary, errors=errors)
-
-
-def _detail(message: str) -> str:
-    """FastAPI's message; the most common mistake gets a more helpful one."""
-    if "UploadFile" in message:
-        return "send it as a file with a file name; with curl: -F image=@FILE"
-    return message

@@ -30,10 +30,8 @@ def predict_emotions(
 
     Args:
         run: A model folder or ``hf:OWNER/MODEL``.
-        images: The folder that the items' images are relative to.
         text_run: Another model for the predictions without the image, such as a fine-tuned text
             model. By default ``run`` makes them from the caption alone.
-        cache: The folder for features; by default the user's cache folder.
 
     Returns:
         Labels predicted without the image, and labels predicted with it.

@@ -128,16 +128,15 @@ def predict_shares(
 
     Args:
         table: The training split gives the priors.
-        run: A model folder or ``hf:OWNER/MODEL`` whose predictions from the image join the regression.
-        images: With ``run``, the folder of images.
-        cache: The folder for features; by default the user's cache folder.
+        run: A model folder or ``hf:OWNER/MODEL`` whose predictions from ``images`` join the regression.
 
     Returns:
         Positive shares [n], and the fitted coefficients.
 
     Raises:
         UnknownNameError: There is no model of this name.
-        InputError: A language has no votes; or ``run`` lacks ``images`` or joins another model.
+        InputError: A language has no votes, no artwork has an image, the run does not use images, or
+            ``run`` lacks ``images`` or joins another model.
     """
     if model not in get_args(ShareModelName):
         raise UnknownNameError("model", model, get_args(ShareModelName))
@@ -149,8 +148,8 @@ def predict_shares(
     training_items = fit_on.to_items(rules)
     image_shares = None
     if run is not None and images is not None:
-        files = find_images(images, {*items.artworks, *training_items.artworks})
-        image_shares = predict_image_shares(run, files, votes.languages, rules, cache)
+        files = _find_images(images, {*items.artworks, *training_items.artworks})
+        image_shares = _predict_image_shares(run, files, votes.languages, rules, cache)
     fitted = ShareModel(model, votes, image_shares).fit(training_items)  # type: ignore[arg-type]
     return fitted.predict(items), fitted.coefficients
 
@@ -169,12 +168,8 @@ def score_share_baselines(
     return scores
 
 
-def find_images(folder: Path, artworks: Set[str]) -> dict[str, Path]:
-    """Find each artwork's file in any subfolder; artworks without one are left out.
-
-    Raises:
-        InputError: No artwork has a file.
-    """
+def _find_images(folder: Path, artworks: Set[str]) -> dict[str, Path]:
+    """Find each artwork's file in any subfolder; artworks without one are left out."""
     files = {
         file.stem: file
         for file in sorted(folder.rglob("*"))
@@ -185,22 +180,14 @@ def find_images(folder: Path, artworks: Set[str]) -> dict[str, Path]:
     return files
 
 
-def predict_image_shares(
+def _predict_image_shares(
     run: str | Path,
     files: Mapping[str, Path],
     languages: Sequence[str],
     rules: SharedTaskRules,
-    cache: Path | None = None,
+    cache: Path | None,
 ) -> ImageShares:
-    """Predict the positive share of every artwork and language from the image alone.
-
-    Args:
-        run: A model folder or ``hf:OWNER/MODEL``.
-        files: Artwork → its image; unreadable images are left out of the result.
-
-    Raises:
-        InputError: The model does not use images.
-    """
+    """Predict the positive share of every artwork and language from the image, if it is readable."""
     model = load_model(resolve_run(run))
     image_encoder, text_encoder = model.encoders
     if image_encoder is None:
@@ -211,7 +198,7 @@ def predict_image_shares(
     captions = torch.zeros(len(artworks), text_encoder.feature_dim if text_encoder else 0)
     present = torch.tensor([[True, False]]).expand(len(artworks), 2)
     shares: dict[tuple[str, str], float] = {}
-    for language in {name.strip().lower() for name in languages}:
+    for language in languages:
         culture = torch.full((len(artworks),), culture_index(model, language))
         probabilities = model.answer(features, captions, present, culture)[0].numpy()
         positive = probabilities[:, emotion_indices(rules.positive)].sum(1)
