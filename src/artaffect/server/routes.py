@@ -4,8 +4,7 @@ import base64
 import binascii
 import io
 import tomllib
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from importlib.resources import files
 from typing import Annotated
 
@@ -117,17 +116,9 @@ async def metrics(service: TheService) -> Response:
 
 
 @unversioned.get("/examples")
-async def examples() -> list[schemas.Example]:
+def examples() -> list[schemas.Example]:
     """List synthetic artworks to try out."""
-    return [
-        schemas.Example(
-            title=artwork.scene,
-            image=f"/examples/{number}.jpg",
-            caption=artwork.caption,
-            language=artwork.language,
-        )
-        for number, artwork in enumerate(EXAMPLES)
-    ]
+    return [example for example, _ in _draw_examples()]
 
 
 @unversioned.get(
@@ -136,10 +127,10 @@ async def examples() -> list[schemas.Example]:
 def example_image(name: str) -> Response:
     """Return the image of an example, as JPEG."""
     number = name.removesuffix(".jpg")
-    if not (number.isdecimal() and number.isascii() and int(number) < len(EXAMPLES)):
+    if not (number.isdecimal() and number.isascii() and int(number) < len(_EXAMPLES)):
         raise ProblemError("not-found", f"there is no example {name!r}")
     headers = {"Cache-Control": "max-age=86400"}
-    return Response(EXAMPLES[int(number)].jpeg, media_type="image/jpeg", headers=headers)
+    return Response(_draw_examples()[int(number)][1], media_type="image/jpeg", headers=headers)
 
 
 def _reader(artwork: schemas.Artwork) -> InputReader:
@@ -160,38 +151,27 @@ def _batch_result(result: schemas.Prediction | Exception) -> schemas.BatchResult
     return schemas.BatchResult(prediction=result, problem=None)
 
 
-@dataclass(frozen=True)
-class SyntheticArtwork:
-    """An artwork drawn by the program, with a caption."""
-
-    scene: str
-    palette: str
-    style: str
-    language: str
-    emotion: str
-
-    @cached_property
-    def caption(self) -> str:
-        """What the artwork shows, and how it feels."""
-        resource = files("artaffect.data.sample") / "captions.toml"
-        texts = tomllib.loads(resource.read_text("utf-8"))[self.language]
-        separator = "" if self.language == "chinese" else " "
-        return f"{texts['scenes'][self.scene][1]}{separator}{texts['feel_plain'][self.emotion][0]}"
-
-    @cached_property
-    def jpeg(self) -> bytes:
-        """The image file."""
-        rng = np.random.default_rng(sum(map(ord, self.scene)))
-        buffer = io.BytesIO()
-        paint(self.scene, self.palette, self.style, rng).save(buffer, "JPEG", quality=88)
-        return buffer.getvalue()
-
-
-EXAMPLES = (
-    SyntheticArtwork("storm at sea", "dark", "Synthetic_Brushwork", "english", "fear"),
-    SyntheticArtwork("garden", "bright", "Synthetic_Dots", "arabic", "contentment"),
-    SyntheticArtwork("carnival", "bright", "Synthetic_Poster", "chinese", "excitement"),
-    SyntheticArtwork("mourning", "muted", "Synthetic_Glazes", "english", "sadness"),
-    SyntheticArtwork("mountain dawn", "bright", "Synthetic_Glazes", "chinese", "awe"),
-    SyntheticArtwork("night forest", "dark", "Synthetic_Glazes", "arabic", "fear"),
+_EXAMPLES = (
+    ("storm at sea", "dark", "Synthetic_Brushwork", "english", "fear"),
+    ("garden", "bright", "Synthetic_Dots", "arabic", "contentment"),
+    ("carnival", "bright", "Synthetic_Poster", "chinese", "excitement"),
+    ("mourning", "muted", "Synthetic_Glazes", "english", "sadness"),
+    ("mountain dawn", "bright", "Synthetic_Glazes", "chinese", "awe"),
+    ("night forest", "dark", "Synthetic_Glazes", "arabic", "fear"),
 )
+
+
+@cache
+def _draw_examples() -> list[tuple[schemas.Example, bytes]]:
+    """The examples, whose captions say what an artwork shows and how it feels, and their JPEG files."""
+    captions = tomllib.loads((files("artaffect.data.sample") / "captions.toml").read_text("utf-8"))
+    drawn = []
+    for number, (scene, palette, style, language, emotion) in enumerate(_EXAMPLES):
+        texts, separator = captions[language], "" if language == "chinese" else " "
+        caption = separator.join((texts["scenes"][scene][1], texts["feel_plain"][emotion][0]))
+        address, buffer = f"/examples/{number}.jpg", io.BytesIO()
+        rng = np.random.default_rng(sum(map(ord, scene)))
+        paint(scene, palette, style, rng).save(buffer, "JPEG", quality=88)
+        example = schemas.Example(title=scene, image=address, caption=caption, language=language)
+        drawn.append((example, buffer.getvalue()))
+    return drawn
