@@ -159,7 +159,7 @@ def test_rules_can_be_changed_by_a_file_and_by_overrides(tmp_path: Path) -> None
     changed = tmp_path / "rules.toml"
     changed.write_text('labels = "sentiment"\nshare_file = "st2.csv"\n')
     rules = load_rules(changed, ["min_annotators=7"])
-    assert (rules.label_names, rules.share_file) == (("positive", "negative"), "st2.csv")
+    assert (list(rules.label_emotions), rules.share_file) == (["positive", "negative"], "st2.csv")
     assert rules.min_annotators == 7
     with pytest.raises(ConfigError, match=r"unknown key shares_file \(did you mean share_file\?\)"):
         load_rules(None, ["shares_file=x"])

@@ -1,6 +1,7 @@
 """Attribution of a prediction to image regions and tokens, with the methods of captum."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -14,8 +15,7 @@ Score = Callable[[Tensor], Tensor]
 """From features [n, d] to the scalar that is explained [n]."""
 
 _INTEGRATION_STEPS = 24
-_OCCLUSION_PATCHES = 7
-"""Patches per side that occlusion covers one by one."""
+_OCCLUSION_PATCHES = 7  # per side
 
 
 def gradient_heatmap(encoder: ImageEncoder, pixels: Tensor, score: Score) -> np.ndarray:
@@ -120,18 +120,11 @@ def _last_spatial_layer(encoder: ImageEncoder, pixels: Tensor) -> tuple[nn.Modul
         if isinstance(first, Tensor):
             outputs.append((module, first.shape))
 
-    hooks = [module.register_forward_hook(record) for module in encoder.modules()]
-    try:
+    with ExitStack() as hooks:
+        for module in encoder.modules():
+            hooks.enter_context(module.register_forward_hook(record))
         encoder(pixels)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    blocks = {
-        block
-        for modules in encoder.modules()
-        if isinstance(modules, nn.ModuleList)
-        for block in modules
-    }
+    blocks = {block for m in encoder.modules() if isinstance(m, nn.ModuleList) for block in m}
     sequences = [m for m, shape in outputs if m in blocks and len(shape) == 3 and shape[1] > 4]
     if sequences:
         inside = set(sequences[-1].modules())

@@ -46,8 +46,8 @@ def log_odds_contributions(
         return float(logs[emotion] - logs.mean())
 
     overall = probability(present, torch.zeros_like(index))[emotion]
-    of_culture = float((probability(present, index)[emotion] / overall).log())
-    of_culture = of_culture if model.cultures else 0.0
+    ratio = probability(present, index)[emotion] / overall
+    of_culture = float(ratio.log()) if model.cultures else 0.0
     if model.fusion is not None:
         inputs = model.fusion_inputs(image, caption, index)
         additive = model.fusion.additive_terms(inputs, present, index)
@@ -61,6 +61,6 @@ def log_odds_contributions(
     if not present.all():
         name = SOURCES[0] if present[0, 0] else SOURCES[1]
         return LogOddsContributions({name: complete}, of_culture, True)
-    without = {name: torch.arange(2, device=present.device) != i for i, name in enumerate(SOURCES)}
-    terms = {name: complete - log_odds(mask.unsqueeze(0)) for name, mask in without.items()}
+    without = ~torch.eye(2, dtype=torch.bool, device=present.device)
+    terms = {name: complete - log_odds(without[i, None]) for i, name in enumerate(SOURCES)}
     return LogOddsContributions(terms, of_culture, False)

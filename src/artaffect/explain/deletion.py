@@ -6,6 +6,7 @@ parts are deleted in random order.
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -48,20 +49,15 @@ def delete_patches(
         patches: per side.
     """
     size = pixels.shape[-1]
-    edges = np.linspace(0, size, patches + 1).astype(int)
-    boxes = [
-        (top, bottom, left, right)
-        for top, bottom in zip(edges, edges[1:], strict=False)
-        for left, right in zip(edges, edges[1:], strict=False)
-    ]
-    weights = np.array([heatmap[a:b, c:d].mean() for a, b, c, d in boxes])
+    edges = np.linspace(0, size, patches + 1).astype(int).tolist()
+    boxes = list(product([slice(a, b) for a, b in pairwise(edges)], repeat=2))
+    weights = np.array([heatmap[box].mean() for box in boxes])
     mean = pixels.mean((2, 3))[0][:, None, None]
 
     def without(deleted: Sequence[int]) -> Tensor:
         covered = pixels[0].clone()
         for i in deleted:
-            top, bottom, left, right = boxes[i]
-            covered[:, top:bottom, left:right] = mean
+            covered[:, *boxes[i]] = mean
         return covered
 
     return delete_parts(
@@ -85,7 +81,7 @@ def delete_parts(
     generator = np.random.default_rng(0)
     orders = [np.argsort(-weights, kind="stable")]
     orders += [generator.permutation(count) for _ in range(_RANDOM_ORDERS)]
-    curves = [score([order[:k].tolist() for k in steps]).double().numpy() for order in orders]
+    curves = [score([order[:k].tolist() for k in steps]).double().cpu().numpy() for order in orders]
     return DeletionCurves(
         removed=[k / count for k in steps],
         by_weight=np.exp(curves[0]).tolist(),

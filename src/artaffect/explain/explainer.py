@@ -16,6 +16,8 @@ from artaffect.explain.deletion import DeletionCurves, delete_parts, delete_patc
 from artaffect.explain.neighbours import NearestArtworks, Neighbour
 from artaffect.explain.words import Word, weigh_words
 from artaffect.labels import EMOTIONS, Emotion, parse_emotion
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.text_encoders import TextEncoder
 from artaffect.prediction.predictor import (
     CulturePrediction,
     ModelPredictor,
@@ -44,6 +46,10 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         return {"deletion": self.deletion.to_json(), "occlusion": self.occlusion}
+
+
+_Checks = dict[str, Check] | None
+"""By ``image`` and ``caption``; None unless checks are requested."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,11 +99,11 @@ class Explanation:
     """The most similar training artworks."""
 
     def __getitem__(self, culture: str) -> CultureExplanation:
-        for explanation in self.by_culture:
-            if explanation.prediction.culture == culture:
-                return explanation
-        known = ", ".join(explanation.prediction.culture for explanation in self.by_culture)
-        raise KeyError(f"no explanation for {culture!r}; this one has {known}")
+        explanations = {item.prediction.culture: item for item in self}
+        if culture not in explanations:
+            known = ", ".join(explanations)
+            raise KeyError(f"no explanation for {culture!r}; this one has {known}")
+        return explanations[culture]
 
     def __iter__(self) -> Iterator[CultureExplanation]:
         return iter(self.by_culture)
@@ -124,10 +130,7 @@ class Explainer:
     """Explains the predictions of a torch model. An exported model has no gradients."""
 
     def __init__(self, predictor: ModelPredictor, artworks: NearestArtworks | None = None) -> None:
-        """Create an explainer.
-
-        Args:
-            artworks: where to look for the most similar training artworks.
+        """Create an explainer, which looks for the most similar training artworks in ``artworks``.
 
         Raises:
             InputError: the model was exported to ONNX.
@@ -136,8 +139,7 @@ class Explainer:
             raise InputError(
                 "an exported model cannot explain its predictions: use the original model folder"
             )
-        self.predictor = predictor
-        self.artworks = artworks
+        self.predictor, self.artworks = predictor, artworks
         self.model = predictor.model.requires_grad_(False)
 
     def explain(
@@ -178,41 +180,37 @@ class Explainer:
         emotion = emotion or prediction.top
         index = EMOTIONS.index(emotion)
         culture = self.predictor.description.culture_index(prediction.culture)
-        score = _LogProbability(self.predictor, features, culture, index)
-        checks: dict[str, Check] = {}
+        score = _LogProbability(self.model, features, culture, index)
+        checks: _Checks = {} if check else None
         heatmap, words, truncated = None, None, False
         if prepared.pixels is not None:
-            heatmap = self._heatmap(prepared.pixels, score, checks if check else None)
+            heatmap = self._heatmap(prepared.pixels, score, checks)
         if prepared.tokens is not None:
             caption = " ".join(str(input.caption).split())
-            words, truncated = self._words(caption, prepared.tokens, score)
+            words, truncated = self._words(caption, list(prepared.tokens), score, checks)
             if not words:
                 note = "; ".join(filter(None, (prediction.note, _NO_WORDS)))
                 prediction = replace(prediction, note=note)
-            elif check:
-                checks["caption"] = Check(_delete_words(words, score))
         contributions = log_odds_contributions(
             self.model, features.image, features.caption, features.present, culture, index
         )
         return CultureExplanation(
-            prediction, emotion, contributions, heatmap, words, truncated, checks
+            prediction, emotion, contributions, heatmap, words, truncated, checks or {}
         )
 
-    def _heatmap(
-        self, image: np.ndarray, score: "_LogProbability", checks: dict[str, Check] | None
-    ) -> np.ndarray:
+    def _heatmap(self, image: np.ndarray, score: "_LogProbability", checks: _Checks) -> np.ndarray:
         encoder, _ = self.model.encoders
         assert encoder is not None
         pixels = torch.from_numpy(image)[None].to(self.predictor.device)
         heatmap = gradient_heatmap(encoder, pixels, score.of_image)
         if checks is not None:
             occlusion = occlusion_heatmap(encoder, pixels, score.of_image)
-            curves = delete_patches(pixels, heatmap, score.of_pixels)
-            checks["image"] = Check(curves, _rank_correlation(heatmap, occlusion))
+            deletion = delete_patches(pixels, heatmap, lambda x: score.of_image(encoder.encode(x)))
+            checks["image"] = Check(deletion, _rank_correlation(heatmap, occlusion))
         return heatmap
 
     def _words(
-        self, caption: str, ids: Sequence[int], score: "_LogProbability"
+        self, caption: str, ids: list[int], score: "_LogProbability", checks: _Checks
     ) -> tuple[list[Word], bool]:
         """The words of a caption, none if it has no letters or digits; and whether it is truncated."""
         _, encoder = self.model.encoders
@@ -223,8 +221,11 @@ class Explainer:
             return [], truncated
         prefix = len(encoder.tokens.preprocessing(caption)) - len(caption)
         spans = [(max(0, a - prefix), max(0, b - prefix)) for a, b in encoding.offsets]
-        weights, _ = token_weights(encoder, list(ids), score.of_caption)
-        return weigh_words(caption, spans, weights), truncated
+        weights, _ = token_weights(encoder, ids, score.of_caption)
+        words = weigh_words(caption, spans, weights)
+        if checks is not None:
+            checks["caption"] = Check(_delete_words(words, encoder, score))
+        return words, truncated
 
 
 class ExplainingPredictor(TorchPredictor):
@@ -278,7 +279,7 @@ class _Features:
 class _LogProbability:
     """The log-probability of an emotion for a culture, as a function of one input; the other is fixed."""
 
-    predictor: TorchPredictor
+    model: EmotionModel
     features: _Features
     culture: int
     emotion: int
@@ -291,37 +292,24 @@ class _LogProbability:
         """For caption features [n, e]: [n]."""
         return self._evaluate(self.features.image.expand(len(features), -1), features)
 
-    def of_pixels(self, pixels: Tensor) -> Tensor:
-        """For images [n, 3, size, size]: [n]."""
-        encoder, _ = self.predictor.model.encoders
-        assert encoder is not None
-        return self.of_image(encoder.encode(pixels)).cpu()
-
-    def of_texts(self, captions: Sequence[str]) -> Tensor:
-        """For n captions: [n]."""
-        _, encoder = self.predictor.model.encoders
-        assert encoder is not None
-        ids, mask = encoder.collate(encoder.tokenize(captions))
-        device = self.predictor.device
-        return self.of_caption(encoder(ids.to(device), mask.to(device))).cpu()
-
     def _evaluate(self, image: Tensor, caption: Tensor) -> Tensor:
-        count = max(len(image), len(caption))
-        present = self.features.present.expand(count, 2)
-        culture = torch.full((count,), self.culture, device=present.device)
-        probabilities, _ = self.predictor.model.distribution(image, caption, present, culture)
+        present = self.features.present.expand(len(image), 2)
+        culture = torch.full((len(image),), self.culture, device=present.device)
+        probabilities, _ = self.model.distribution(image, caption, present, culture)
         return probabilities.log()[:, self.emotion]
 
 
-def _delete_words(words: Sequence[Word], score: _LogProbability) -> DeletionCurves:
+def _delete_words(
+    words: Sequence[Word], encoder: TextEncoder, score: _LogProbability
+) -> DeletionCurves:
     positions = [i for i, word in enumerate(words) if word.is_word]
 
     def without(parts: Sequence[Sequence[int]]) -> Tensor:
-        captions = []
-        for part in parts:
-            deleted = {positions[i] for i in part}
-            captions.append("".join(w.text for i, w in enumerate(words) if i not in deleted))
-        return score.of_texts(captions)
+        deleted = ({positions[i] for i in part} for part in parts)
+        texts = [[w.text for i, w in enumerate(words) if i not in gone] for gone in deleted]
+        ids, mask = encoder.collate(encoder.tokenize(["".join(text) for text in texts]))
+        device = score.features.present.device
+        return score.of_caption(encoder(ids.to(device), mask.to(device)))
 
     return delete_parts(np.array([words[i].weight for i in positions]), without)
 

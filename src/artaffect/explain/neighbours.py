@@ -1,6 +1,7 @@
 """The training artworks that are most similar to an image, with their votes."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,38 +53,31 @@ class NearestArtworks:
         self._head = head
         usable = np.flatnonzero(has_image)
         self._directions = self._direction(features[usable])
-        self._files = [files[i] for i in usable]
-        self._names = [str(names[artworks[i]]) for i in usable]
+        self._files = [Path(files[i] or "") for i in usable]
         self._codes = artworks[usable]
+        self._names = [str(name) for name in names[self._codes]]
 
     def nearest(self, features: np.ndarray, count: int = 5) -> list[Neighbour]:
         """The artworks nearest to the features of one image [1, d], the nearest first."""
         similarity = self._directions @ self._direction(features)[0]
         order = np.argsort(-similarity)[:count]
         return [
-            Neighbour(
-                self._names[i],
-                Path(self._files[i] or ""),
-                float(similarity[i]),
-                self._votes(int(self._codes[i])),
-            )
-            for i in order
+            Neighbour(self._names[i], self._files[i], float(similarity[i]), self._votes(i))
+            for i in order.tolist()
         ]
 
-    def _votes(self, artwork: int) -> dict[str, dict[str, int]]:
+    def _votes(self, i: int) -> dict[str, dict[str, int]]:
         _, codes = self.table.codes("artwork_id")
-        rows = self.table.select(np.flatnonzero(codes == artwork))
+        rows = self.table.select(np.flatnonzero(codes == self._codes[i]))
         emotions, cultures = rows.emotion_codes(), np.array(rows.strings("culture"))
         votes = {}
         for culture in sorted(set(cultures.tolist())):
-            counts = np.bincount(emotions[cultures == culture], minlength=len(EMOTIONS))
-            order: Sequence[int] = [int(e) for e in np.argsort(-counts, kind="stable") if counts[e]]
-            votes[culture] = {str(EMOTIONS[e]): int(counts[e]) for e in order}
+            codes = np.sort(emotions[cultures == culture])  # ties keep the order of EMOTIONS
+            votes[culture] = dict(Counter(EMOTIONS[e].value for e in codes).most_common())
         return votes
 
     def _direction(self, features: np.ndarray) -> np.ndarray:
         """Standardised features of length 1."""
-        mean = self._head.scaler.mean.cpu().numpy()
-        scale = self._head.scaler.scale.cpu().numpy()
-        centred = (features - mean) / scale
+        scaler = self._head.scaler
+        centred = (features - scaler.mean.cpu().numpy()) / scaler.scale.cpu().numpy()
         return centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(1e-9)

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 import numpy as np
 
@@ -37,18 +38,13 @@ def split_words(text: str, tokens: Sequence[Span] = ()) -> list[Span]:
     """
     breaks = {end for span in tokens for end in span}
     words: list[Span] = []
-    start: int | None = None
-    for i, c in enumerate(text):
-        inside = _in_word(text, i)
-        split = start is not None and inside and i in breaks and _unspaced(text[i - 1])
-        split |= start is not None and inside and _unspaced(c) != _unspaced(text[i - 1])
-        if start is not None and (not inside or split):
-            words.append((start, i))
-            start = None
-        if inside and start is None:
-            start = i
-    if start is not None:
-        words.append((start, len(text)))
+    for i in (i for i in range(len(text)) if _in_word(text, i)):
+        unspaced = _unspaced(text[i])
+        follows = bool(words) and words[-1][1] == i and _unspaced(text[i - 1]) == unspaced
+        if follows and not (unspaced and i in breaks):
+            words[-1] = (words[-1][0], i + 1)
+        else:
+            words.append((i, i + 1))
     return words
 
 
@@ -65,16 +61,9 @@ def weigh_words(text: str, tokens: Sequence[Span], weights: np.ndarray) -> list[
         overlap = np.array([max(0, min(end, b) - max(start, a)) for a, b in spans], float)
         if overlap.sum() > 0:
             totals += weight * overlap / overlap.sum()
-    words: list[Word] = []
-    position = 0
-    for (start, end), total in zip(spans, totals, strict=True):
-        if start > position:
-            words.append(Word(text[position:start], 0.0))
-        words.append(Word(text[start:end], float(total)))
-        position = end
-    if position < len(text):
-        words.append(Word(text[position:], 0.0))
-    return words
+    weight_of = dict(zip(spans, totals.tolist(), strict=True))
+    edges = sorted({0, len(text), *chain.from_iterable(spans)})
+    return [Word(text[a:b], weight_of.get((a, b), 0.0)) for a, b in pairwise(edges)]
 
 
 def _in_word(text: str, i: int) -> bool:

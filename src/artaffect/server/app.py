@@ -4,11 +4,10 @@ import contextlib
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Security
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse
 from fastapi.security import HTTPBearer
 from starlette.staticfiles import StaticFiles
 
@@ -27,11 +26,7 @@ _PAGE = Path(str(files("artaffect.server") / "page"))
 def create_app(
     predictor: ModelPredictor, limits: ServiceLimits | None = None, key: str | None = None
 ) -> FastAPI:
-    """Create the service for one model.
-
-    Args:
-        key: what clients of ``/v1`` must send as ``Authorization: Bearer KEY``; None for no key.
-    """
+    """Create the service; with a ``key``, ``/v1`` requires ``Authorization: Bearer KEY``."""
     service = Service(predictor, limits or ServiceLimits(), key)
 
     @contextlib.asynccontextmanager
@@ -50,15 +45,12 @@ def create_app(
     )
     app.state.service = service
     add_problem_handlers(app)
-    protection: dict[str, Any] = {}
-    if key is not None:  # the middleware checks the key; this documents it
-        protection = {
-            "dependencies": [Security(HTTPBearer(auto_error=False))],
-            "responses": problem_responses("key"),
-        }
-    app.include_router(v1, **protection)
+    # the middleware checks the key; this documents it
+    security = [] if key is None else [Security(HTTPBearer(auto_error=False))]
+    responses = {} if key is None else problem_responses("key")
+    app.include_router(v1, dependencies=security, responses=responses)
     app.include_router(unversioned)
-    app.add_api_route("/", _page, include_in_schema=False)
+    app.add_api_route("/", lambda: FileResponse(_PAGE / "index.html"), include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE))
     app.add_middleware(
         RequestMiddleware, service=service, paths=frozenset([*app.openapi()["paths"], "/"])
@@ -66,19 +58,10 @@ def create_app(
     return app
 
 
-async def _page() -> Response:
-    return FileResponse(_PAGE / "index.html", media_type="text/html")
-
-
-def serve(app: FastAPI, host: str, port: int, shutdown_seconds: int = 10) -> None:
-    """Serve until the process is told to stop; requests in progress are completed first.
-
-    Args:
-        shutdown_seconds: how long to wait for them.
-    """
+def serve(app: FastAPI, host: str, port: int) -> None:
+    """Serve until the process is told to stop, then wait for the requests in progress."""
     log_to_stderr()
-    service: Service = app.state.service
-    service.warm_up()
+    app.state.service.warm_up()
     LOGGER.info("serving", extra={"fields": {"address": f"http://{host}:{port}/"}})
     uvicorn.run(
         app,
@@ -87,5 +70,5 @@ def serve(app: FastAPI, host: str, port: int, shutdown_seconds: int = 10) -> Non
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=shutdown_seconds,
+        timeout_graceful_shutdown=10,  # seconds
     )

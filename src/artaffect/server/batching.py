@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from artaffect.prediction.predictor import Prediction, PreparedInput
 from artaffect.server.problems import ProblemError
@@ -20,11 +20,7 @@ class ConcurrencyLimiter:
     """Limits how many artworks are in the service at once; more are refused."""
 
     def __init__(self, limit: int, on_change: Callable[[int], object] = lambda _: None) -> None:
-        """Create a limiter.
-
-        Args:
-            on_change: called with the new count whenever it changes.
-        """
+        """Create a limiter that passes every new count to ``on_change``."""
         self.limit, self.active, self._on_change = limit, 0, on_change
 
     @contextlib.contextmanager
@@ -35,11 +31,8 @@ class ConcurrencyLimiter:
             ProblemError: fewer slots are free.
         """
         if self.active + count > self.limit:
-            raise ProblemError(
-                "busy",
-                f"{self.active} of {self.limit} slots are in use; try again in a second",
-                {"Retry-After": "1"},
-            )
+            detail = f"{self.active} of {self.limit} slots are in use; try again in a second"
+            raise ProblemError("busy", detail, {"Retry-After": "1"})
         self._change(count)
         try:
             yield
@@ -68,7 +61,6 @@ class DynamicBatcher:
         """Create a batcher; it processes its queue inside :meth:`running`.
 
         Args:
-            predict_batch: called in the model's thread.
             on_batch: called after each batch with its size and its duration in seconds.
         """
         self.predict_batch, self.on_batch = predict_batch, on_batch
@@ -113,9 +105,9 @@ class DynamicBatcher:
         self._changed.set()
         return list(await asyncio.gather(*(future for _, future in queued)))
 
-    async def run_exclusively(self, work: Callable[[], T]) -> T:
-        """Run a function in the model's thread, between two batches."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+    async def run_exclusively(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call a function in the model's thread, between two batches."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def _process_queue(self) -> None:
         while True:
@@ -123,9 +115,7 @@ class DynamicBatcher:
             inputs = [item for item, _ in batch]
             started = perf_counter()
             try:
-                predictions = await self.run_exclusively(
-                    lambda inputs=inputs: self.predict_batch(inputs)  # type: ignore[misc]
-                )
+                predictions = await self.run_exclusively(self.predict_batch, inputs)
             except Exception as error:  # noqa: BLE001 - these requests fail, the next ones do not
                 for _, future in batch:
                     if not future.done():

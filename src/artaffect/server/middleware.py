@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hmac
-from collections.abc import Iterator
 from time import perf_counter
 from uuid import uuid4
 
@@ -16,7 +15,6 @@ from artaffect.server.telemetry import LOGGER
 
 LINGER_SECONDS = 5.0
 """How long the rest of a refused upload is read and discarded, so that the client can read the problem."""
-
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -28,14 +26,12 @@ SECURITY_HEADERS = (
 
 
 class RequestMiddleware:
-    """ASGI middleware around the whole app. It refuses a request without reading its body."""
+    """ASGI middleware around the whole app. It refuses a request without reading its body.
+
+    ``paths`` are logged and counted by name, all others as ``other``.
+    """
 
     def __init__(self, app: ASGIApp, service: Service, paths: frozenset[str]) -> None:
-        """Wrap an app.
-
-        Args:
-            paths: logged and counted by name; all other paths are counted as ``other``.
-        """
         self.app, self.service, self.paths = app, service, paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +59,9 @@ class RequestMiddleware:
     async def _run_app(self, scope: Scope, exchange: "_Exchange") -> None:
         self._check_key(scope)
         exchange.check_length()
-        with self._queue_slot(scope):
+        predicts = scope["method"] == "POST" and scope["path"].startswith("/v1/predict")
+        # the slot is taken before the body is read, because waiting bodies take memory
+        with self.service.queue.acquire(1) if predicts else contextlib.nullcontext():
             try:
                 async with asyncio.timeout(self.service.limits.timeout_seconds) as timer:
                     exchange.timer = timer
@@ -84,27 +82,13 @@ class RequestMiddleware:
             detail = "send the header `Authorization: Bearer KEY` with the API key of this service"
             raise ProblemError("key", detail, {"WWW-Authenticate": "Bearer"})
 
-    @contextlib.contextmanager
-    def _queue_slot(self, scope: Scope) -> Iterator[None]:
-        """Occupy a slot of the queue before the body is read, because waiting bodies take memory."""
-        if scope["method"] == "POST" and scope["path"].startswith("/v1/predict"):
-            with self.service.queue.acquire(1):
-                yield
-        else:
-            yield
-
     def _record(self, scope: Scope, status: int | None, seconds: float) -> None:
         path = scope["path"] if scope["path"] in self.paths else "other"
         metrics = self.service.metrics
         metrics.requests.labels(path, str(status or "disconnected")).inc()
         metrics.request_duration.labels(path).observe(seconds)
-        fields = {
-            "id": scope["request_id"],
-            "method": scope["method"],
-            "path": path,
-            "status": status,
-            "milliseconds": round(1000 * seconds, 1),
-        }
+        fields = {"id": scope["request_id"], "method": scope["method"], "path": path}
+        fields |= {"status": status, "milliseconds": round(1000 * seconds, 1)}
         LOGGER.info("request", extra={"fields": fields})
 
 
@@ -178,7 +162,5 @@ class _Exchange:
             raise ProblemError("malformed", "the form ends before its final boundary")
 
     def _refuse(self, size: int) -> None:
-        raise ProblemError(
-            "too-large",
-            f"the request has at least {size:,} bytes; at most {self.limit:,} are allowed",
-        )
+        detail = f"the request has at least {size:,} bytes; at most {self.limit:,} are allowed"
+        raise ProblemError("too-large", detail)

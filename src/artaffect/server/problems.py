@@ -37,14 +37,12 @@ PROBLEMS: Mapping[str, ProblemKind] = {
 }
 """By the last part of a problem's ``type``."""
 
+_BY_ERROR = {ImageError: "image", InputError: "invalid", ArtAffectError: "internal"}
 _BY_STATUS = {kind.status: name for name, kind in PROBLEMS.items()} | {422: "invalid"}
 
 
 class ProblemError(HTTPException):
-    """Ends a request with a problem.
-
-    It is an HTTPException so that FastAPI lets it through while it reads a request body.
-    """
+    """Ends a request. It is an HTTPException so that FastAPI lets it through while it reads a body."""
 
     def __init__(
         self,
@@ -54,8 +52,7 @@ class ProblemError(HTTPException):
         errors: Sequence[Mapping[str, str]] = (),
     ) -> None:
         super().__init__(PROBLEMS[name].status, detail, dict(headers or {}))
-        self.name = name
-        self.errors = errors
+        self.name, self.errors = name, errors
 
     def to_json(self, request_id: str | None = None) -> dict[str, Any]:
         """The members of RFC 9457; ``instance`` is the request id, which is also in the log."""
@@ -71,10 +68,9 @@ class ProblemError(HTTPException):
             members["errors"] = list(self.errors)
         return members
 
-    def response(self, request_id: str | None = None) -> JSONResponse:
-        return JSONResponse(
-            self.to_json(request_id), self.status_code, self.headers, media_type=MEDIA_TYPE
-        )
+    def response(self, request_id: str) -> JSONResponse:
+        members = self.to_json(request_id)
+        return JSONResponse(members, self.status_code, self.headers, media_type=MEDIA_TYPE)
 
 
 def problem_from_exception(error: Exception) -> ProblemError:
@@ -87,12 +83,9 @@ def problem_from_exception(error: Exception) -> ProblemError:
         name = _BY_STATUS.get(error.status_code, "internal")
         phrase = HTTPStatus(error.status_code).phrase
         return ProblemError(name, str(error.detail or phrase), error.headers)
-    if isinstance(error, ImageError):
-        return ProblemError("image", str(error))
-    if isinstance(error, InputError):
-        return ProblemError("invalid", str(error))
-    if isinstance(error, ArtAffectError):
-        return ProblemError("internal", str(error))
+    for kind, name in _BY_ERROR.items():
+        if isinstance(error, kind):
+            return ProblemError(name, str(error))
     return ProblemError("internal", "see the log of the service for this instance")
 
 
@@ -106,29 +99,24 @@ def add_problem_handlers(app: FastAPI) -> None:
         app.add_exception_handler(kind, respond)
 
 
-def problem_responses(*names: str, detail: str = "details") -> dict[int | str, dict[str, Any]]:
+def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     """The responses of an OpenAPI operation that are problems, each with an example."""
-    return {PROBLEMS[name].status: _response(ProblemError(name, detail)) for name in names}
-
-
-def _response(problem: ProblemError) -> dict[str, Any]:
-    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": problem.to_json()}
-    return {"description": PROBLEMS[problem.name].title, "content": {MEDIA_TYPE: content}}
+    responses: dict[int | str, dict[str, Any]] = {}
+    for name in names:
+        example = ProblemError(name, "details").to_json()
+        content = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
+        kind = PROBLEMS[name]
+        responses[kind.status] = {"description": kind.title, "content": {MEDIA_TYPE: content}}
+    return responses
 
 
 def _invalid_request(error: RequestValidationError) -> ProblemError:
-    faults = error.errors()
-    errors = [
-        {"field": ".".join(str(part) for part in fault["loc"][1:]), "detail": _detail(fault["msg"])}
-        for fault in faults
-    ]
+    faults, errors = error.errors(), []
+    for fault in faults:
+        detail = fault["msg"]
+        if "UploadFile" in detail:  # the most common mistake gets a more helpful message
+            detail = "send it as a file with a file name; with curl: -F image=@FILE"
+        errors.append({"field": ".".join(map(str, fault["loc"][1:])), "detail": detail})
     summary = "; ".join(f"{fault['field'] or 'body'}: {fault['detail']}" for fault in errors)
     malformed = any(fault["type"] == "json_invalid" for fault in faults)
     return ProblemError("malformed" if malformed else "invalid", summary, errors=errors)
-
-
-def _detail(message: str) -> str:
-    """FastAPI's message; the most common mistake gets a more helpful one."""
-    if "UploadFile" in message:
-        return "send it as a file with a file name; with curl: -F image=@FILE"
-    return message

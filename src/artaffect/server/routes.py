@@ -4,8 +4,7 @@ import base64
 import binascii
 import io
 import tomllib
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from importlib.resources import files
 from typing import Annotated
 
@@ -16,18 +15,8 @@ from fastapi.responses import Response
 from artaffect.data.sample.painting_styles import paint
 from artaffect.errors import ImageError, InputError
 from artaffect.prediction.predictor import PredictionInput
+from artaffect.server import schemas
 from artaffect.server.problems import ProblemError, problem_from_exception, problem_responses
-from artaffect.server.schemas import (
-    Artwork,
-    BatchRequest,
-    BatchResponse,
-    BatchResult,
-    Example,
-    ModelInfo,
-    Prediction,
-    Problem,
-    Status,
-)
 from artaffect.server.service import InputReader, Service
 
 _PROBLEMS = problem_responses(
@@ -69,7 +58,7 @@ async def predict(
     explain: Annotated[
         bool, Form(description="Also explain the most likely emotion of each culture.")
     ] = False,
-) -> Prediction:
+) -> schemas.Prediction:
     """Predict which emotions an artwork evokes in each culture.
 
     Send an image, a caption, or both.
@@ -90,34 +79,34 @@ async def predict(
 
 
 @v1.post("/predict/batch", response_model_exclude_unset=True, responses=_PROBLEMS)
-async def predict_batch(service: TheService, batch: BatchRequest) -> BatchResponse:
+async def predict_batch(service: TheService, batch: schemas.BatchRequest) -> schemas.BatchResponse:
     """Predict for several artworks. An artwork that fails does not affect the others."""
     count, limit = len(batch.items), service.limits.batch_items
     if count > limit:
         raise ProblemError("invalid", f"got {count} artworks; at most {limit} are allowed")
     with service.queue.acquire(count - 1):  # the request itself holds one slot
         results = await service.predict_each([_reader(item) for item in batch.items])
-    return BatchResponse(results=[_batch_result(result) for result in results])
+    return schemas.BatchResponse(results=[_batch_result(result) for result in results])
 
 
 @v1.get("/model")
-async def model(service: TheService) -> ModelInfo:
+async def model(service: TheService) -> schemas.ModelInfo:
     """Describe the model: engine, modalities, cultures, emotions and limits."""
     return service.describe()
 
 
 @unversioned.get("/healthz")
-async def healthz() -> Status:
+async def healthz() -> schemas.Status:
     """Report whether the process is alive."""
-    return Status(status="ok")
+    return schemas.Status(status="ok")
 
 
 @unversioned.get("/readyz", responses=problem_responses("busy"))
-async def readyz(service: TheService) -> Status:
+async def readyz(service: TheService) -> schemas.Status:
     """Report whether the service accepts requests: after the model has loaded, until it shuts down."""
-    if not service.ready:
+    if not service.batcher.alive:
         raise ProblemError("busy", "the model is not ready", {"Retry-After": "1"})
-    return Status(status="ready")
+    return schemas.Status(status="ready")
 
 
 @unversioned.get("/metrics", response_class=Response)
@@ -127,17 +116,9 @@ async def metrics(service: TheService) -> Response:
 
 
 @unversioned.get("/examples")
-async def examples() -> list[Example]:
+def examples() -> list[schemas.Example]:
     """List synthetic artworks to try out."""
-    return [
-        Example(
-            title=artwork.scene,
-            image=f"/examples/{number}.jpg",
-            caption=artwork.caption,
-            language=artwork.language,
-        )
-        for number, artwork in enumerate(EXAMPLES)
-    ]
+    return [example for example, _ in _draw_examples()]
 
 
 @unversioned.get(
@@ -146,13 +127,13 @@ async def examples() -> list[Example]:
 def example_image(name: str) -> Response:
     """Return the image of an example, as JPEG."""
     number = name.removesuffix(".jpg")
-    if not (number.isdecimal() and number.isascii() and int(number) < len(EXAMPLES)):
+    if not (number.isdecimal() and number.isascii() and int(number) < len(_EXAMPLES)):
         raise ProblemError("not-found", f"there is no example {name!r}")
     headers = {"Cache-Control": "max-age=86400"}
-    return Response(EXAMPLES[int(number)].jpeg, media_type="image/jpeg", headers=headers)
+    return Response(_draw_examples()[int(number)][1], media_type="image/jpeg", headers=headers)
 
 
-def _reader(artwork: Artwork) -> InputReader:
+def _reader(artwork: schemas.Artwork) -> InputReader:
     def read() -> PredictionInput:
         try:
             image = base64.b64decode(artwork.image, validate=True) if artwork.image else None
@@ -163,47 +144,34 @@ def _reader(artwork: Artwork) -> InputReader:
     return read
 
 
-def _batch_result(result: Prediction | Exception) -> BatchResult:
+def _batch_result(result: schemas.Prediction | Exception) -> schemas.BatchResult:
     if isinstance(result, Exception):
-        problem = Problem.model_validate(problem_from_exception(result).to_json())
-        return BatchResult(prediction=None, problem=problem)
-    return BatchResult(prediction=result, problem=None)
+        problem = schemas.Problem.model_validate(problem_from_exception(result).to_json())
+        return schemas.BatchResult(prediction=None, problem=problem)
+    return schemas.BatchResult(prediction=result, problem=None)
 
 
-@dataclass(frozen=True)
-class SyntheticArtwork:
-    """An artwork drawn by the program, with a caption."""
-
-    scene: str
-    palette: str
-    style: str
-    language: str
-    emotion: str
-
-    @cached_property
-    def caption(self) -> str:
-        """What the artwork shows, and how it feels."""
-        resource = files("artaffect.data.sample") / "captions.toml"
-        texts = tomllib.loads(resource.read_text("utf-8"))[self.language]
-        separator = "" if self.language == "chinese" else " "
-        return separator.join(
-            (texts["scenes"][self.scene][1], texts["feel_plain"][self.emotion][0])
-        )
-
-    @cached_property
-    def jpeg(self) -> bytes:
-        """The image file."""
-        rng = np.random.default_rng(sum(map(ord, self.scene)))
-        buffer = io.BytesIO()
-        paint(self.scene, self.palette, self.style, rng).save(buffer, "JPEG", quality=88)
-        return buffer.getvalue()
-
-
-EXAMPLES = (
-    SyntheticArtwork("storm at sea", "dark", "Synthetic_Brushwork", "english", "fear"),
-    SyntheticArtwork("garden", "bright", "Synthetic_Dots", "arabic", "contentment"),
-    SyntheticArtwork("carnival", "bright", "Synthetic_Poster", "chinese", "excitement"),
-    SyntheticArtwork("mourning", "muted", "Synthetic_Glazes", "english", "sadness"),
-    SyntheticArtwork("mountain dawn", "bright", "Synthetic_Glazes", "chinese", "awe"),
-    SyntheticArtwork("night forest", "dark", "Synthetic_Glazes", "arabic", "fear"),
+_EXAMPLES = (
+    ("storm at sea", "dark", "Synthetic_Brushwork", "english", "fear"),
+    ("garden", "bright", "Synthetic_Dots", "arabic", "contentment"),
+    ("carnival", "bright", "Synthetic_Poster", "chinese", "excitement"),
+    ("mourning", "muted", "Synthetic_Glazes", "english", "sadness"),
+    ("mountain dawn", "bright", "Synthetic_Glazes", "chinese", "awe"),
+    ("night forest", "dark", "Synthetic_Glazes", "arabic", "fear"),
 )
+
+
+@cache
+def _draw_examples() -> list[tuple[schemas.Example, bytes]]:
+    """The examples, whose captions say what an artwork shows and how it feels, and their JPEG files."""
+    captions = tomllib.loads((files("artaffect.data.sample") / "captions.toml").read_text("utf-8"))
+    drawn = []
+    for number, (scene, palette, style, language, emotion) in enumerate(_EXAMPLES):
+        texts, separator = captions[language], "" if language == "chinese" else " "
+        caption = separator.join((texts["scenes"][scene][1], texts["feel_plain"][emotion][0]))
+        address, buffer = f"/examples/{number}.jpg", io.BytesIO()
+        rng = np.random.default_rng(sum(map(ord, scene)))
+        paint(scene, palette, style, rng).save(buffer, "JPEG", quality=88)
+        example = schemas.Example(title=scene, image=address, caption=caption, language=language)
+        drawn.append((example, buffer.getvalue()))
+    return drawn

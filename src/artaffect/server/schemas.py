@@ -11,7 +11,7 @@ from artaffect.server.limits import ServiceLimits
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-_UNIFORM = math.log2(len(EMOTIONS))
+_MAX_ENTROPY = math.ceil(100 * math.log2(len(EMOTIONS))) / 100
 _EXAMPLE = {str(emotion): round(1 / len(EMOTIONS), 6) for emotion in EMOTIONS}
 
 
@@ -74,7 +74,7 @@ class CulturePrediction(_Schema):
     top: Emotion
     probabilities: Annotated[dict[Emotion, Probability], Field(examples=[_EXAMPLE])]
     """The probability of each emotion; they sum to 1."""
-    entropy_bits: Annotated[float, Field(ge=0, le=math.ceil(_UNIFORM * 100) / 100)]
+    entropy_bits: Annotated[float, Field(ge=0, le=_MAX_ENTROPY)]
     """Shannon entropy in bits: 0 when certain, log2 of the number of emotions when uniform."""
     modality_shares: Annotated[
         dict[str, Probability], Field(examples=[{"image": 0.4, "caption": 0.6}])

@@ -48,11 +48,6 @@ class Service:
             self.explainer = Explainer(predictor)
         self._threads = ThreadPoolExecutor(os.cpu_count(), "prepare")
 
-    @property
-    def ready(self) -> bool:
-        """Whether it accepts requests."""
-        return self.batcher.alive
-
     def warm_up(self) -> None:
         """Predict once, so that the first request does not wait for anything that loads lazily."""
         self.predictor.warm()
@@ -62,14 +57,14 @@ class Service:
     async def predict(self, read: InputReader) -> Prediction:
         """Predict for one artwork."""
         with self.batcher.expecting(1):
-            prepared = await self._in_thread(lambda: self._prepare(read))
+            prepared = await self._in_thread(self._prepare, read)
         (prediction,) = await self.batcher.predict([prepared])
         return Prediction.model_validate(prediction.to_json())
 
     async def predict_each(self, readers: Sequence[InputReader]) -> list[Prediction | Exception]:
         """Predict for several artworks; an artwork that fails does not affect the others."""
         with self.batcher.expecting(1):
-            tasks = (self._in_thread(lambda read=read: self._prepare(read)) for read in readers)  # type: ignore[misc]
+            tasks = (self._in_thread(self._prepare, read) for read in readers)
             prepared = await asyncio.gather(*tasks, return_exceptions=True)
         usable = [item for item in prepared if isinstance(item, PreparedInput)]
         predictions = iter(await self.batcher.predict(usable))
@@ -96,7 +91,7 @@ class Service:
                 "`explain`: serve the original model folder, or send the request without explain",
             )
         with self.explanation_queue.acquire(1):
-            item = await self._in_thread(lambda: self._read(read))
+            item = await self._in_thread(self._read, read)
             cultures = self.predictor.cultures if item.cultures is None else item.cultures
             if len(cultures) > self.limits.explained_cultures:
                 raise ProblemError(
@@ -108,12 +103,10 @@ class Service:
             async with self._explanation_lock:
                 for culture in cultures:  # one at a time, so that predictions can run in between
                     single = replace(item, cultures=[culture])
-                    explanation = await self.batcher.run_exclusively(
-                        lambda single=single: self.explainer.explain(single)  # type: ignore[misc]
-                    )
+                    explanation = await self.batcher.run_exclusively(self.explainer.explain, single)
                     explained += explanation.by_culture
             self.metrics.explanations.inc(len(explained))
-            return await self._in_thread(lambda: self._explained_response(explained, item))
+            return await self._in_thread(self._explained_response, explained, item)
 
     def describe(self) -> ModelInfo:
         """What a client needs to know to send requests."""
@@ -152,16 +145,15 @@ class Service:
                     f"the image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are "
                     "allowed"
                 )
-        if item.caption is not None and len(item.caption) > limits.caption_characters:
+        length, limit = len(item.caption or ""), limits.caption_characters
+        if length > limit:
             raise InputError(
-                f"the caption has {len(item.caption):,} characters; at most "
-                f"{limits.caption_characters:,} are allowed"
+                f"the caption has {length:,} characters; at most {limit:,} are allowed"
             )
-        if item.cultures is not None and len(item.cultures) > limits.cultures:
-            raise InputError(
-                f"the request names {len(item.cultures)} cultures; at most {limits.cultures} "
-                "cultures are allowed"
-            )
+        count, limit = len(item.cultures or ()), limits.cultures
+        if count > limit:
+            fault = f"the request names {count} cultures; at most {limit} cultures are allowed"
+            raise InputError(fault)
         return item
 
     def _explained_response(self, explained: Sequence[Any], item: PredictionInput) -> Prediction:
@@ -173,23 +165,17 @@ class Service:
             size = open_image(item.image, smallest_side=256).size  # only its proportions matter
         predictions = []
         for culture in explained:
-            details = culture.to_json()
-            heatmap = None
+            details, heatmap = culture.to_json(), None
             if culture.heatmap is not None and preprocessing is not None and size is not None:
                 png = b64encode(overlay_png(culture.heatmap, size, preprocessing))
                 heatmap = "data:image/png;base64," + png.decode("ascii")
-            explanation = {
-                "emotion": details["explained_emotion"],
-                "contributions": details["contributions"],
-                "words": details["words"],
-                "caption_truncated": details["caption_truncated"],
-                "heatmap": heatmap,
-            }
+            explanation = {k: details[k] for k in ("contributions", "words", "caption_truncated")}
+            explanation |= {"emotion": details["explained_emotion"], "heatmap": heatmap}
             predictions.append({**culture.prediction.to_json(), "explanation": explanation})
         return Prediction.model_validate({"predictions": predictions})
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     def _record_batch(self, size: int, seconds: float) -> None:
         self.metrics.batch_size.observe(size)

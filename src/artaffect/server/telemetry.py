@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import partial
 
 from prometheus_client import (
     CollectorRegistry,
@@ -51,34 +52,29 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.requests = Counter(
-            "artaffect_requests",
-            "HTTP requests, by path and status.",
-            ["path", "status"],
-            registry=registry,
+        counter, histogram = (
+            partial(Counter, registry=registry),
+            partial(Histogram, registry=registry),
         )
-        self.request_duration = Histogram(
+        self.requests = counter(
+            "artaffect_requests", "HTTP requests, by path and status.", ["path", "status"]
+        )
+        self.request_duration = histogram(
             "artaffect_request_duration_seconds",
             "Time from the request headers to the end of the response, in seconds.",
             ["path"],
             buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
-            registry=registry,
         )
-        self.batch_size = Histogram(
+        self.batch_size = histogram(
             "artaffect_batch_size",
             "Artworks in one batch of the model.",
             buckets=(1, 2, 4, 8, 16, 32, 64),
-            registry=registry,
         )
-        self.inference_duration = Histogram(
-            "artaffect_inference_duration_seconds",
-            "Inference time of one batch, in seconds.",
-            registry=registry,
+        self.inference_duration = histogram(
+            "artaffect_inference_duration_seconds", "Inference time of one batch, in seconds."
         )
-        self.explanations = Counter(
-            "artaffect_explanations",
-            "Explanations computed, one per artwork and culture.",
-            registry=registry,
+        self.explanations = counter(
+            "artaffect_explanations", "Explanations computed, one per artwork and culture."
         )
         self.queue_depth = Gauge(
             "artaffect_queue_depth",

@@ -6,12 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from artaffect.shared_task.rules import SharedTaskRules
+from artaffect.runtime import say
+from artaffect.shared_task.rules import load_rules
 
 semeval_app = typer.Typer(
     help="ArtEmotion-28 at SemEval-2027: rehearse both subtasks, write and check submissions.",
@@ -46,8 +46,7 @@ def register(
     """Add the shared task to the command line.
 
     Args:
-        import_app: The group ``import``.
-        save_import: Saves what a reader returns, as every command of that group does.
+        save_import: Saves the table that a command of ``import_app`` has read.
         layouts: The layouts of ``artaffect sample`` by name.
     """
     app.add_typer(semeval_app, name="semeval", rich_help_panel="Shared task")
@@ -82,7 +81,6 @@ def sample_artemotion28(
     out: Path, artworks: int | None, rows: int, seed: int, overwrite: bool
 ) -> None:
     """Write the layout ``artemotion28`` of ``artaffect sample``."""
-    from artaffect.runtime import say
     from artaffect.shared_task.sample import N_ARTWORKS, write_artemotion28
 
     file = write_artemotion28(out, artworks or N_ARTWORKS, rows, seed, overwrite)
@@ -104,16 +102,15 @@ def items_(
     can use them.
     """
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.runtime import say
     from artaffect.shared_task.items import write_task_files
 
     table = AnnotationTable.load(data).of_split(split)
-    captions, triples = write_task_files(table, out, _load_rules(rules, set_))
+    captions, triples = write_task_files(table, out, load_rules(rules, set_))
     say(f"{len(captions):,} captions: {out / 'st1_items.csv'}")
     say(f"{len(triples):,} triples: {out / 'st2_items.csv'}")
 
 
-@semeval_app.command("emotions")
+@semeval_app.command()
 def emotions(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A model folder, or hf:OWNER/MODEL.")],
     items: Items,
@@ -131,12 +128,11 @@ def emotions(
 
     If the items have answers, both sets of labels are scored.
     """
-    from artaffect.runtime import say
     from artaffect.shared_task.emotions import predict_emotions
     from artaffect.shared_task.items import read_emotion_items
     from artaffect.shared_task.submissions import write_emotions
 
-    settings = _load_rules(rules, set_)
+    settings = load_rules(rules, set_)
     captions = read_emotion_items(items, settings)
     text, multimodal = predict_emotions(run, captions, images, settings, text_run, cache)
     write_emotions(out, captions, text, multimodal, settings)
@@ -144,10 +140,10 @@ def emotions(
     changed = f"{n_changed / max(len(captions), 1):.1%}"
     say(f"{len(captions):,} captions; the image changes {changed} of the labels: {out}")
     if captions.labels is not None:
-        _score(out, items, settings, as_json)
+        score(out, items, rules, set_, as_json)
 
 
-@semeval_app.command("shares")
+@semeval_app.command()
 def shares(
     data: Data,
     items: Items,
@@ -171,12 +167,11 @@ def shares(
     the predictions are scored.
     """
     from artaffect.data.annotations import AnnotationTable
-    from artaffect.runtime import say
     from artaffect.shared_task.items import read_share_items
     from artaffect.shared_task.shares import predict_shares
     from artaffect.shared_task.submissions import write_shares
 
-    settings = _load_rules(rules, set_)
+    settings = load_rules(rules, set_)
     triples = read_share_items(items, settings)
     table = AnnotationTable.load(data)
     predictions, coefficients = predict_shares(table, triples, settings, model, run, images, cache)
@@ -185,10 +180,10 @@ def shares(
         say(f"  {name}: {value:.3f}")
     say(f"{len(triples):,} triples: {out}")
     if triples.target_shares is not None:
-        _score(out, items, settings, as_json)
+        score(out, items, rules, set_, as_json)
 
 
-@semeval_app.command("baselines")
+@semeval_app.command()
 def baselines(
     data: Data,
     split: Annotated[
@@ -206,7 +201,7 @@ def baselines(
     from artaffect.shared_task.emotions import score_majority_baseline
     from artaffect.shared_task.shares import score_share_baselines
 
-    settings, table = _load_rules(rules, set_), AnnotationTable.load(data)
+    settings, table = load_rules(rules, set_), AnnotationTable.load(data)
     divergences = score_share_baselines(table, split, settings)
     macro_f1 = score_majority_baseline(table, split, settings).mean.macro_f1
     rows = [["subtask 1, macro-F1 ↑", "majority", f"{macro_f1:.4f}"]]
@@ -215,14 +210,13 @@ def baselines(
     _show(f"Baselines on {split}", ["score", "model", "value"], rows, result, as_json)
 
 
-@semeval_app.command("check")
+@semeval_app.command()
 def check(zip_: Zip, items: Items, rules: RulesFile = None, set_: Set = None) -> None:
     """Check a submission as the organisers would; the task file tells which subtask it is."""
-    from artaffect.runtime import say
     from artaffect.shared_task.items import is_share_file, read_emotion_items, read_share_items
     from artaffect.shared_task.submissions import check_emotions, check_shares
 
-    settings = _load_rules(rules, set_)
+    settings = load_rules(rules, set_)
     if is_share_file(items, settings):
         check_shares(zip_, read_share_items(items, settings), settings)
     else:
@@ -230,40 +224,30 @@ def check(zip_: Zip, items: Items, rules: RulesFile = None, set_: Set = None) ->
     say(f"{zip_}: complete and well formed")
 
 
-@semeval_app.command("score")
+@semeval_app.command()
 def score(
     zip_: Zip, items: Items, rules: RulesFile = None, set_: Set = None, as_json: AsJson = False
 ) -> None:
     """Score a submission against a task file with answers."""
-    _score(zip_, items, _load_rules(rules, set_), as_json)
-
-
-def _load_rules(path: Path | None, overrides: list[str] | None) -> SharedTaskRules:
-    from artaffect.shared_task.rules import load_rules
-
-    return load_rules(path, overrides or ())
-
-
-def _score(zip_: Path, items: Path, rules: SharedTaskRules, as_json: bool) -> None:
     from artaffect.shared_task.scorer import ShareScores
     from artaffect.shared_task.submissions import score_submission
 
-    scores = score_submission(zip_, items, rules)
+    settings = load_rules(rules, set_)
+    scores = score_submission(zip_, items, settings)
     if isinstance(scores, ShareScores):
-        rows = [[name, f"{value:.4f}"] for name, value in scores.targets.items()]
-        rows.append(["mean over targets", f"{scores.divergence:.4f}"])
-        rows.append(["Pearson correlation of the shift", f"{scores.pearson:.4f}"])
+        overall = ("mean over targets", scores.divergence)
+        shift = ("Pearson correlation of the shift", scores.pearson)
+        rows = [[name, f"{v:.4f}"] for name, v in (*scores.targets.items(), overall, shift)]
         title = f"Subtask 2: {scores.items:,} triples of {scores.pairs:,} pairs"
         _show(title, ["target", "divergence ↓"], rows, asdict(scores), as_json)
         return
-    text, multimodal = scores[rules.text_file], scores[rules.multimodal_file]
+    columns = (
+        (*scores[file].languages.items(), ("mean", scores[file].mean))
+        for file in (settings.text_file, settings.multimodal_file)
+    )
     rows = [
-        [name, str(both.items), f"{without.macro_f1:.4f}", f"{both.macro_f1:.4f}"]
-        for (name, without), both in zip(
-            [*text.languages.items(), ("mean", text.mean)],
-            [*multimodal.languages.values(), multimodal.mean],
-            strict=True,
-        )
+        [name, str(both.items), f"{text.macro_f1:.4f}", f"{both.macro_f1:.4f}"]
+        for (name, text), (_, both) in zip(*columns, strict=True)
     ]
     header = ["language", "captions", "text: macro-F1", "multimodal: macro-F1"]
     _show("Subtask 1", header, rows, {k: asdict(v) for k, v in scores.items()}, as_json)

@@ -1,7 +1,6 @@
 """Subtask 1: predict the emotion behind each caption, without the image and with it."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +30,8 @@ def predict_emotions(
 
     Args:
         run: A model folder or ``hf:OWNER/MODEL``.
-        images: The folder that the items' images are relative to.
         text_run: Another model for the predictions without the image, such as a fine-tuned text
             model. By default ``run`` makes them from the caption alone.
-        cache: The folder for features; by default the user's cache folder.
 
     Returns:
         Labels predicted without the image, and labels predicted with it.
@@ -43,7 +40,7 @@ def predict_emotions(
         InputError: ``run`` does not take both an image and a caption, or ``text_run`` no caption.
         TableError: An image is missing or broken; every item needs a prediction that uses it.
     """
-    model = open_run(run)
+    model = load_model(resolve_run(run))
     if set(model.modalities) != {"image", "caption"}:
         raise InputError(
             f"{run} uses the {' and '.join(model.modalities)} only; the predictions with the image need "
@@ -52,13 +49,13 @@ def predict_emotions(
     arrays = _extract_items(model, items, images, cache)
     if not bool(arrays.has_image.all()):
         first = items.images[int(torch.nonzero(~arrays.has_image)[0])]
-        reasons = [reason for reason in arrays.unreadable if first in reason]
-        reason = reasons[0] if reasons else f"{images / first}: no such file"
+        absent = f"{images / first}: no such file"
+        reason = next((reason for reason in arrays.unreadable if first in reason), absent)
         n_missing = int((~arrays.artwork_has_image).sum())
         raise TableError(f"images that cannot be used: {n_missing:,} (first: {reason})")
     multimodal = _to_labels(predict_proba(model, arrays), rules)
     if text_run is not None:
-        model = open_run(text_run)
+        model = load_model(resolve_run(text_run))
         if "caption" not in model.modalities:
             raise InputError(
                 f"{text_run} does not use captions; the predictions without the image need them"
@@ -81,18 +78,10 @@ def score_majority_baseline(
     return score_emotions(items.labels or (), predictions, items.languages, rules)
 
 
-def open_run(run: str | Path) -> EmotionModel:
-    """Load the model in a folder, or the hub's model ``hf:OWNER/MODEL``."""
-    return load_model(resolve_run(run))
-
-
-def culture_indices(model: EmotionModel, languages: Sequence[str]) -> list[int]:
-    """Map each language to the model's culture of that name, else its region, else any culture."""
-    index = {}
-    for language in set(languages):
-        own = model.culture_index(language.strip().lower())
-        index[language] = own or model.culture_index(region_of(language))
-    return [index[language] for language in languages]
+def culture_index(model: EmotionModel, language: str) -> int:
+    """The index of the model's culture of that name, else of its region, else 0: any culture."""
+    own = model.culture_index(language.strip().lower())
+    return own or model.culture_index(region_of(language))
 
 
 def _extract_items(
@@ -101,10 +90,8 @@ def _extract_items(
     """The items' features, without images if no folder is given."""
     image_encoder, text_encoder = model.encoders
     assert text_encoder is not None
-    names, artwork = np.unique(np.array(items.images, object).astype(str), return_inverse=True)
-    files: list[Path | None] = [None] * len(names)
-    if images is not None:
-        files = [images / name if (images / name).is_file() else None for name in names]
+    names, artwork = np.unique(np.array(items.images, str), return_inverse=True)
+    files = [images / n if images and (images / n).is_file() else None for n in names]
     image, has_image, unreadable = encode_images(files, image_encoder, cache)
     caption = extract_features(text_encoder, list(items.captions), cache).values
     return AnnotationArrays(
@@ -114,7 +101,7 @@ def _extract_items(
         artwork=torch.from_numpy(artwork.astype(np.int64)),
         caption=torch.from_numpy(caption),
         emotion=torch.zeros(len(items), dtype=torch.int64),
-        culture=torch.tensor(culture_indices(model, items.languages)),
+        culture=torch.tensor([culture_index(model, name) for name in items.languages]),
         culture_names=np.array(items.languages, object),
         unreadable=unreadable,
     )
@@ -122,8 +109,7 @@ def _extract_items(
 
 def _to_labels(probabilities: np.ndarray, rules: SharedTaskRules) -> list[str]:
     """The most likely of the task's labels for each row of ``probabilities`` [n, 9]."""
-    groups: Sequence[Sequence[str]] = [(name,) for name in rules.label_names]
-    if rules.labels == "sentiment":
-        groups = (rules.positive, rules.negative)
-    scores = np.stack([probabilities[:, emotion_indices(group)].sum(1) for group in groups], 1)
-    return [rules.label_names[i] for i in scores.argmax(1)]
+    scores = [
+        probabilities[:, emotion_indices(group)].sum(1) for group in rules.label_emotions.values()
+    ]
+    return [list(rules.label_emotions)[i] for i in np.argmax(scores, 0)]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from artaffect.errors import ArtAffectError, InputError, TableError
 from artaffect.metrics.votes import Votes
 from artaffect.runtime import atomic_file
 from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
+
+ErrorType = type[ArtAffectError]
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,7 @@ class ShareItems:
     @property
     def keys(self) -> list[str]:
         """Each item as "artwork, source, target"."""
-        columns = (self.artworks, self.sources, self.targets)
-        return [", ".join(triple) for triple in zip(*columns, strict=True)]
+        return list(map(", ".join, zip(self.artworks, self.sources, self.targets, strict=True)))
 
 
 def read_emotion_items(path: Path, rules: SharedTaskRules) -> EmotionItems:
@@ -87,9 +89,8 @@ def read_share_items(path: Path, rules: SharedTaskRules) -> ShareItems:
     rows = _read_csv(path, (*triple, rules.source_share_column))
     artworks, sources, targets = (np.array([row[c] for row in rows], object) for c in triple)
     source_shares = np.array([row.share(rules.source_share_column) for row in rows])
-    target_shares = None
-    if rows and answer in rows[0]:
-        target_shares = np.array([row.share(answer) for row in rows])
+    answered = rows and answer in rows[0]
+    target_shares = np.array([row.share(answer) for row in rows]) if answered else None
     items = ShareItems(artworks, sources, source_shares, targets, target_shares)
     _check_unique(rows, ", ".join(triple), items.keys)
     return items
@@ -101,15 +102,11 @@ def is_share_file(path: Path, rules: SharedTaskRules) -> bool:
 
 
 class CsvRow(dict[str, str]):
-    """The cells of a row of CSV by column."""
+    """The cells of a row of CSV by column; ``where`` is its file and line, for messages."""
 
-    def __init__(
-        self, cells: Iterable[tuple[str, str]], where: str, error: type[ArtAffectError]
-    ) -> None:
+    def __init__(self, cells: Iterable[tuple[str, str]], where: str, error: ErrorType) -> None:
         super().__init__(cells)
-        self.where = where
-        """The file and line, for messages."""
-        self.error = error
+        self.where, self.error = where, error
 
     def share(self, column: str) -> float:
         """Parse a number from 0 to 1."""
@@ -124,11 +121,7 @@ class CsvRow(dict[str, str]):
 
 
 def parse_csv(
-    text: Iterable[str],
-    required: Sequence[str],
-    name: str,
-    error: type[ArtAffectError],
-    exact: bool = False,
+    text: Iterable[str], required: Sequence[str], name: str, error: ErrorType, exact: bool = False
 ) -> list[CsvRow]:
     """Parse CSV into rows; a fault raises ``error``.
 
@@ -169,17 +162,14 @@ def format_csv(columns: Mapping[str, Iterable[object]]) -> str:
 
 def make_emotion_items(table: AnnotationTable, rules: SharedTaskRules) -> EmotionItems:
     """The items of subtask 1 for a table: every row whose emotion the rules include."""
-    included = {*rules.positive, *rules.negative}
-    rows = [row for row in table if str(row.emotion) in included]
-    labels = [str(row.emotion) for row in rows]
-    if rules.labels == "sentiment":
-        labels = ["positive" if label in rules.positive else "negative" for label in labels]
+    label_of = {name: label for label, group in rules.label_emotions.items() for name in group}
+    rows = [row for row in table if row.emotion in label_of]
     return EmotionItems(
         ids=[rules.id_format.format(number) for number in range(len(rows))],
         images=[row.image or f"{row.artwork_id}.jpg" for row in rows],
         languages=[row.language for row in rows],
         captions=[row.caption for row in rows],
-        labels=labels,
+        labels=[label_of[row.emotion] for row in rows],
     )
 
 
@@ -220,8 +210,7 @@ class PositiveVotes:
         """
         enough = self.total >= rules.min_annotators
         share = self.positive / np.maximum(self.total, 1)
-        pairs = enough[:, :, None] & enough[:, None, :]
-        pairs[:, np.arange(len(self.languages)), np.arange(len(self.languages))] = False
+        pairs = enough[:, :, None] & enough[:, None, :] & ~np.eye(len(self.languages), dtype=bool)
         artwork, source, target = np.nonzero(pairs)
         if not len(artwork):
             raise InputError(
@@ -243,24 +232,23 @@ def write_task_files(
 ) -> tuple[EmotionItems, ShareItems]:
     """Write ``st1_items.csv`` and ``st2_items.csv``; the last column of each holds the answers."""
     captions = make_emotion_items(table, rules)
-    columns: dict[str, Iterable[object]] = {
+    columns: dict[str, Any] = {
         rules.id_column: captions.ids,
         rules.image_column: captions.images,
         rules.language_column: captions.languages,
         rules.caption_column: captions.captions,
-        rules.label_column: captions.labels or (),
+        rules.label_column: captions.labels,
     }
-    _write_text(out / "st1_items.csv", format_csv(columns))
+    _write_csv(out / "st1_items.csv", columns)
     triples = PositiveVotes.from_table(table, rules).to_items(rules)
-    assert triples.target_shares is not None
     columns = {
-        rules.artwork_column: triples.artworks.tolist(),
-        rules.source_column: triples.sources.tolist(),
-        rules.source_share_column: triples.source_shares.tolist(),
-        rules.target_column: triples.targets.tolist(),
-        rules.target_share_column: triples.target_shares.tolist(),
+        rules.artwork_column: triples.artworks,
+        rules.source_column: triples.sources,
+        rules.source_share_column: triples.source_shares,
+        rules.target_column: triples.targets,
+        rules.target_share_column: triples.target_shares,
     }
-    _write_text(out / "st2_items.csv", format_csv(columns))
+    _write_csv(out / "st2_items.csv", columns)
     return captions, triples
 
 
@@ -280,6 +268,6 @@ def _check_unique(rows: Sequence[CsvRow], what: str, keys: Sequence[str]) -> Non
             raise TableError(f"{row.where}: {what} {key!r} repeats line {line}")
 
 
-def _write_text(path: Path, text: str) -> None:
+def _write_csv(path: Path, columns: Mapping[str, Iterable[object]]) -> None:
     with atomic_file(path) as temporary:
-        temporary.write_text(text, "utf-8")
+        temporary.write_text(format_csv(columns), "utf-8")

@@ -91,18 +91,18 @@ class SharedTaskRules:
         return (self.artwork_column, self.source_column, self.target_column)
 
     @property
-    def label_names(self) -> tuple[str, ...]:
-        """The labels that subtask 1 allows."""
+    def label_emotions(self) -> dict[str, tuple[str, ...]]:
+        """The labels that subtask 1 allows, and the emotions that each stands for."""
         if self.labels == "sentiment":
-            return ("positive", "negative")
-        return (*self.positive, *self.negative)
+            return {"positive": self.positive, "negative": self.negative}
+        return {name: (name,) for name in (*self.positive, *self.negative)}
 
 
-def load_rules(path: Path | None, overrides: Sequence[str] = ()) -> SharedTaskRules:
+def load_rules(path: Path | None, overrides: Sequence[str] | None = None) -> SharedTaskRules:
     """The published rules, changed by a TOML file and then by ``key=value`` overrides.
 
     Raises:
         ConfigError: a key is unknown or a value does not fit.
     """
     name = "rules" if path is None else str(path)
-    return parse_config(read_toml(path, name, overrides), SharedTaskRules, name)
+    return parse_config(read_toml(path, name, overrides or ()), SharedTaskRules, name)

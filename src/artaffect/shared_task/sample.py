@@ -30,10 +30,8 @@ N_ARTWORKS = 1658
 N_ROWS = 173_745
 
 _RARE_LANGUAGES = ("isindebele", "isixhosa", "kazakh", "emakhuwa", "urdu")
-_P_OTHER = 0.006
-"""Share of the tenth label."""
-_P_VAL = 0.05
-"""Share of the validation split."""
+_P_OTHER = 0.006  # the tenth label
+_P_VAL = 0.05  # the validation split
 _VARIANTS = 4
 """Images drawn for each scene, palette and style; any further artwork is a copy."""
 
@@ -76,9 +74,9 @@ def write_artemotion28(
             key = (int(kind[number]), styles[number], number // len(kinds) % _VARIANTS)
             if key in drawn:
                 shutil.copyfile(drawn[key], image)
-                continue
-            drawn[key] = image
-            paint(*kinds[key[0]], styles[number], rng).save(image, quality=88)
+            else:
+                drawn[key] = image
+                paint(*kinds[key[0]], styles[number], rng).save(image, quality=88)
         (folder / CSV_FILE).parent.mkdir()
         with (folder / CSV_FILE).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
@@ -98,9 +96,8 @@ def emotion_probabilities(seed: int = 0) -> np.ndarray:
     """P(emotion | scene, palette, language): [12, 3, 28, 9]; the sample's, tilted for each language."""
     rng = np.random.default_rng([seed, 28])
     followed = feelings()[:, :, np.arange(len(LANGUAGES)) % len(CULTURES)]
-    valence = np.array([emotion.valence for emotion in EMOTIONS])
     tilt = rng.normal(0, 0.5, len(LANGUAGES))
-    weights = followed * np.exp(tilt[:, None] * valence)
+    weights = followed * np.exp(np.outer(tilt, [emotion.valence for emotion in EMOTIONS]))
     return weights / weights.sum(-1, keepdims=True)
 
 
@@ -134,9 +131,8 @@ def _draw_annotations(
 
 def _title(language: str) -> str:
     """The language's name as the release spells it."""
-    if language.startswith("isi"):
-        return f"Isi{language[3:].capitalize()}"
-    return language.capitalize()
+    prefix = "Isi" if language.startswith("isi") else ""
+    return prefix + language.removeprefix(prefix.lower()).capitalize()
 
 
 def _draw(probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -149,9 +145,8 @@ def _invent_phrases(language: str, rng: np.random.Generator) -> dict[str, list[s
     letters = list(_LETTERS.get(language, _LETTERS["latin"]))
 
     def phrase(words: int) -> str:
-        return " ".join(
-            "".join(rng.choice(letters, size=int(rng.integers(3, 7)))) for _ in range(words)
-        )
+        lengths = (int(rng.integers(3, 7)) for _ in range(words))
+        return " ".join("".join(rng.choice(letters, size=n)) for n in lengths)
 
     return {
         "remark": [phrase(3) for _ in range(5)],

@@ -1,5 +1,6 @@
 """The scores of ArtEmotion-28, as the organisers describe them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ def score_shares(items: ShareItems, predictions: np.ndarray, rules: SharedTaskRu
     targets = {}
     for name in sorted(set(items.targets)):
         mask = items.targets == name
-        targets[str(name)] = float((weights * distance)[mask].sum() / weights[mask].sum())
+        targets[str(name)] = float(np.average(distance[mask], weights=weights[mask]))
     true_shift = items.target_shares - items.source_shares
     predicted_shift = predictions - items.source_shares
     pearson = float("nan")
@@ -108,28 +109,21 @@ def hierarchical_weights(items: ShareItems) -> np.ndarray:
 
     All targets weigh the same, as do all sources of a target and all items of a pair.
     """
-    pairs, pair = np.unique(
-        np.array([f"{s}\0{t}" for s, t in zip(items.sources, items.targets, strict=True)]),
-        return_inverse=True,
-    )
-    target_of_pair = np.array([name.partition("\0")[2] for name in pairs])
-    targets, target = np.unique(target_of_pair, return_inverse=True)
-    n_sources = np.bincount(target)
-    n_items = np.bincount(pair)
-    return 1 / (n_items[pair] * n_sources[target[pair]] * len(targets))
+    pairs = list(zip(items.sources, items.targets, strict=True))
+    n_items, n_sources = Counter(pairs), Counter(target for _, target in set(pairs))
+    return np.array([1 / (n_items[p] * n_sources[p[1]] * len(n_sources)) for p in pairs])
 
 
 def _score_labels(truth: np.ndarray, predicted: np.ndarray, rules: SharedTaskRules) -> LabelScores:
-    f1, support, counted = [], [], []
-    for name in rules.label_names:
-        true_positives = float(((truth == name) & (predicted == name)).sum())
-        occurrences = float((truth == name).sum() + (predicted == name).sum())
-        f1.append(2 * true_positives / occurrences if occurrences else 0.0)
-        support.append(float((truth == name).sum()))
-        counted.append(occurrences > 0 or rules.absent_labels == "zero")
+    labels = np.array(list(rules.label_emotions), object)[:, None]
+    support = (truth == labels).sum(1)
+    occurrences = support + (predicted == labels).sum(1)
+    true_positives = ((truth == labels) & (predicted == labels)).sum(1)
+    f1 = 2 * true_positives / np.maximum(occurrences, 1)
+    counted = (occurrences > 0) | (rules.absent_labels == "zero")
     return LabelScores(
-        macro_f1=float(np.array(f1)[np.array(counted)].mean()),
-        weighted_f1=float(np.dot(f1, support) / max(sum(support), 1)),
+        macro_f1=float(f1[counted].mean()),
+        weighted_f1=float(f1 @ support / max(support.sum(), 1)),
         accuracy=float((truth == predicted).mean()),
         items=len(truth),
     )

@@ -1,7 +1,8 @@
 """Subtask 2: predict an artwork's positive share in one language from its share in another."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,7 +14,9 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.data.images import SUFFIXES
 from artaffect.errors import InputError, NotFittedError, UnknownNameError
 from artaffect.features import encode_images
-from artaffect.shared_task.emotions import culture_indices, open_run
+from artaffect.models.checkpoint import load_model
+from artaffect.models.hub import resolve_run
+from artaffect.shared_task.emotions import culture_index
 from artaffect.shared_task.items import PositiveVotes, ShareItems
 from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
 from artaffect.shared_task.scorer import hierarchical_weights, score_shares
@@ -55,9 +58,7 @@ class ShareModel:
             if self.name == "regression":  # half the source's share, half the target's prior
                 initial = torch.zeros(features.shape[1] + 1)
                 initial[1:3] = 0.5
-            self.weights_ = _minimize_divergence(
-                lambda weights: self._combine(features, weights), initial.double(), items
-            )
+            self.weights_ = _minimize_divergence(partial(self._combine, features), initial, items)
         return self
 
     def predict(self, items: ShareItems) -> np.ndarray:
@@ -67,17 +68,15 @@ class ShareModel:
             InputError: A source or target language has no votes in training.
             NotFittedError: The model has not been fitted.
         """
-        features = torch.from_numpy(self._features(items))
-        if self.name == "copy":
-            return features[:, 0].numpy()
-        if self.name == "prior":
-            return features[:, 1].numpy()
+        features = self._features(items)
+        if self.name in ("copy", "prior"):
+            return features[:, 0 if self.name == "copy" else 1]
         if self.name == "majority":
             share = self.votes.positive.sum() / self.votes.total.sum()
             return np.full(len(items), float(share >= 0.5))
         if not hasattr(self, "weights_"):
             raise NotFittedError(f"the {self.name} model is not fitted: call fit first")
-        return self._combine(features, self.weights_).numpy()
+        return self._combine(torch.from_numpy(features), self.weights_).numpy()
 
     @property
     def coefficients(self) -> dict[str, float]:
@@ -100,26 +99,20 @@ class ShareModel:
     def _features(self, items: ShareItems) -> np.ndarray:
         """The source's share, the priors of target and source, and their image shares: [n, 3 or 5]."""
         priors = self.votes.priors
-        for name in dict.fromkeys([*items.targets, *items.sources]):
+        for name in (*items.targets, *items.sources):
             if name.strip().lower() not in priors:
                 known = ", ".join(sorted(priors))
                 raise InputError(f"the training table has no votes in {name!r}; it has {known}")
-        targets, sources = (
-            [str(name).strip().lower() for name in names]
-            for names in (items.targets, items.sources)
-        )
-        columns = [
-            np.asarray(items.source_shares, float),
-            np.array([priors[name] for name in targets]),
-            np.array([priors[name] for name in sources]),
+        languages = [
+            [name.strip().lower() for name in names] for names in (items.targets, items.sources)
         ]
+        columns = [items.source_shares, *([priors[name] for name in names] for names in languages)]
         if self.image_shares is not None:
-            for names, prior in ((targets, columns[1]), (sources, columns[2])):
-                keys = zip(map(str, items.artworks), names, strict=True)
-                shares = np.array([self.image_shares.get(key, np.nan) for key in keys])
+            for names in languages:
+                keys = zip(items.artworks, names, strict=True)
                 # the language's prior stands in for an image that is missing
-                columns.append(np.where(np.isnan(shares), prior, shares))
-        return np.stack(columns, 1)
+                columns.append([self.image_shares.get(key, priors[key[1]]) for key in keys])
+        return np.array(columns, float).T
 
 
 def predict_shares(
@@ -135,16 +128,15 @@ def predict_shares(
 
     Args:
         table: The training split gives the priors.
-        run: A model folder or ``hf:OWNER/MODEL`` whose predictions from the image join the regression.
-        images: With ``run``, the folder of images.
-        cache: The folder for features; by default the user's cache folder.
+        run: A model folder or ``hf:OWNER/MODEL`` whose predictions from ``images`` join the regression.
 
     Returns:
         Positive shares [n], and the fitted coefficients.
 
     Raises:
         UnknownNameError: There is no model of this name.
-        InputError: A language has no votes; or ``run`` lacks ``images`` or joins another model.
+        InputError: A language has no votes, no artwork has an image, the run does not use images, or
+            ``run`` lacks ``images`` or joins another model.
     """
     if model not in get_args(ShareModelName):
         raise UnknownNameError("model", model, get_args(ShareModelName))
@@ -156,9 +148,8 @@ def predict_shares(
     training_items = fit_on.to_items(rules)
     image_shares = None
     if run is not None and images is not None:
-        names = [str(name) for name in {*items.artworks, *training_items.artworks}]
-        files = find_images(images, names)
-        image_shares = predict_image_shares(run, files, votes.languages, rules, cache)
+        files = _find_images(images, {*items.artworks, *training_items.artworks})
+        image_shares = _predict_image_shares(run, files, votes.languages, rules, cache)
     fitted = ShareModel(model, votes, image_shares).fit(training_items)  # type: ignore[arg-type]
     return fitted.predict(items), fitted.coefficients
 
@@ -177,40 +168,27 @@ def score_share_baselines(
     return scores
 
 
-def find_images(folder: Path, artworks: Sequence[str]) -> dict[str, Path]:
-    """Find each artwork's file in any subfolder; artworks without one are left out.
-
-    Raises:
-        InputError: No artwork has a file.
-    """
-    names = set(artworks)
+def _find_images(folder: Path, artworks: Set[str]) -> dict[str, Path]:
+    """Find each artwork's file in any subfolder; artworks without one are left out."""
     files = {
         file.stem: file
         for file in sorted(folder.rglob("*"))
-        if file.stem in names and file.suffix.lower() in SUFFIXES
+        if file.stem in artworks and file.suffix.lower() in SUFFIXES
     }
     if not files:
-        raise InputError(f"{folder} has no image of any of the {len(names):,} artworks")
+        raise InputError(f"{folder} has no image of any of the {len(artworks):,} artworks")
     return files
 
 
-def predict_image_shares(
+def _predict_image_shares(
     run: str | Path,
     files: Mapping[str, Path],
     languages: Sequence[str],
     rules: SharedTaskRules,
-    cache: Path | None = None,
+    cache: Path | None,
 ) -> ImageShares:
-    """Predict the positive share of every artwork and language from the image alone.
-
-    Args:
-        run: A model folder or ``hf:OWNER/MODEL``.
-        files: Artwork → its image; unreadable images are left out of the result.
-
-    Raises:
-        InputError: The model does not use images.
-    """
-    model = open_run(run)
+    """Predict the positive share of every artwork and language from the image, if it is readable."""
+    model = load_model(resolve_run(run))
     image_encoder, text_encoder = model.encoders
     if image_encoder is None:
         raise InputError(f"{run} does not use images")
@@ -220,8 +198,8 @@ def predict_image_shares(
     captions = torch.zeros(len(artworks), text_encoder.feature_dim if text_encoder else 0)
     present = torch.tensor([[True, False]]).expand(len(artworks), 2)
     shares: dict[tuple[str, str], float] = {}
-    for language in dict.fromkeys(name.strip().lower() for name in languages):
-        culture = torch.full((len(artworks),), culture_indices(model, [language])[0])
+    for language in languages:
+        culture = torch.full((len(artworks),), culture_index(model, language))
         probabilities = model.answer(features, captions, present, culture)[0].numpy()
         positive = probabilities[:, emotion_indices(rules.positive)].sum(1)
         negative = probabilities[:, emotion_indices(rules.negative)].sum(1)
@@ -238,7 +216,7 @@ def _minimize_divergence(
         raise ValueError("the items have no true shares to learn from")
     truth = torch.from_numpy(items.target_shares)
     item_weights = torch.from_numpy(hierarchical_weights(items))
-    weights = initial.clone().requires_grad_()
+    weights = initial.double().requires_grad_()
     optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:

@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ import numpy as np
 from artaffect.errors import InputError, SubmissionError
 from artaffect.runtime import atomic_file
 from artaffect.shared_task.items import (
+    CsvRow,
     EmotionItems,
     ShareItems,
     format_csv,
@@ -35,11 +36,7 @@ def write_emotions(
     multimodal: Sequence[str],
     rules: SharedTaskRules,
 ) -> None:
-    """Write the zip of subtask 1 from the labels predicted without and with the image.
-
-    Raises:
-        SubmissionError: :func:`check_emotions` would reject it; nothing is written then.
-    """
+    """Write the zip of subtask 1, unless :func:`check_emotions` rejects it."""
     files = {
         file: format_csv({rules.id_column: items.ids, rules.label_column: labels})
         for file, labels in ((rules.text_file, text), (rules.multimodal_file, multimodal))
@@ -51,11 +48,7 @@ def write_emotions(
 def write_shares(
     path: Path, items: ShareItems, predictions: np.ndarray, rules: SharedTaskRules
 ) -> None:
-    """Write the zip of subtask 2 from the predicted positive shares [n].
-
-    Raises:
-        SubmissionError: :func:`check_shares` would reject it; nothing is written then.
-    """
+    """Write the zip of subtask 2 from positive shares [n], unless :func:`check_shares` rejects it."""
     header = (*rules.triple_columns, rules.target_share_column)
     shares = [f"{value:.6f}" for value in predictions]
     columns = (items.artworks, items.sources, items.targets, shares)
@@ -65,10 +58,7 @@ def write_shares(
 
 
 def check_emotions(path: Path, items: EmotionItems, rules: SharedTaskRules) -> dict[str, list[str]]:
-    """Read a zip of subtask 1 as the organisers would.
-
-    Returns:
-        File → labels in the order of the items.
+    """Read a zip of subtask 1 as the organisers would: file → labels in the order of the items.
 
     Raises:
         SubmissionError: A file, header, id or label is wrong; or both files have the same labels,
@@ -79,10 +69,7 @@ def check_emotions(path: Path, items: EmotionItems, rules: SharedTaskRules) -> d
 
 
 def check_shares(path: Path, items: ShareItems, rules: SharedTaskRules) -> np.ndarray:
-    """Read a zip of subtask 2 as the organisers would.
-
-    Returns:
-        Positive shares in the order of the items [n].
+    """Read a zip of subtask 2 as the organisers would: positive shares in the items' order [n].
 
     Raises:
         SubmissionError: The file, its header, a triple or a share is wrong.
@@ -94,10 +81,7 @@ def check_shares(path: Path, items: ShareItems, rules: SharedTaskRules) -> np.nd
 def score_submission(
     path: Path, items_file: Path, rules: SharedTaskRules
 ) -> dict[str, EmotionScores] | ShareScores:
-    """Score a zip against a task file with answers, which also tells the subtask.
-
-    Returns:
-        For subtask 1, the scores of each file.
+    """Score a zip, or for subtask 1 each of its files, against a task file with answers.
 
     Raises:
         InputError: The task file has no answers, or one that the rules do not allow.
@@ -112,8 +96,8 @@ def score_submission(
     if items.labels is None:
         raise InputError(f"{items_file} has no answers: no column {rules.label_column}")
     for label in items.labels:
-        if label not in rules.label_names:
-            allowed = ", ".join(rules.label_names)
+        if label not in rules.label_emotions:
+            allowed = ", ".join(rules.label_emotions)
             raise InputError(f"{items_file}: unknown answer {label!r}; allowed: {allowed}")
     return {
         file: score_emotions(items.labels, labels, items.languages, rules)
@@ -136,29 +120,42 @@ def _parse_emotions(
 
 
 def _parse_labels(text: str, items: EmotionItems, rules: SharedTaskRules, name: str) -> list[str]:
-    header = (rules.id_column, rules.label_column)
     digits = {"1": "positive", "0": "negative"} if rules.labels == "sentiment" else {}
-    rows = parse_csv(io.StringIO(text), header, name, SubmissionError, exact=True)
-    labels = [digits.get(row[rules.label_column], row[rules.label_column]) for row in rows]
-    for row, label in zip(rows, labels, strict=True):
-        if label not in rules.label_names:
-            allowed = ", ".join(rules.label_names)
+
+    def label_of(row: CsvRow) -> str:
+        label = digits.get(row[rules.label_column], row[rules.label_column])
+        if label not in rules.label_emotions:
+            allowed = ", ".join(rules.label_emotions)
             raise SubmissionError(f"{row.where}: unknown label {label!r}; allowed: {allowed}")
-    return _in_order([row[rules.id_column] for row in rows], labels, items.ids, "id", name)
+        return label
+
+    return _parse_values(
+        text, (rules.id_column, rules.label_column), label_of, items.ids, "id", name
+    )
 
 
 def _parse_shares(text: str, items: ShareItems, rules: SharedTaskRules, name: str) -> np.ndarray:
-    name, header = f"{name}: {rules.share_file}", (*rules.triple_columns, rules.target_share_column)
-    rows = parse_csv(io.StringIO(text), header, name, SubmissionError, exact=True)
-    shares = [row.share(rules.target_share_column) for row in rows]
-    keys = [", ".join(row[column] for column in rules.triple_columns) for row in rows]
-    return np.array(_in_order(keys, shares, items.keys, "triple", name))
+    header = (*rules.triple_columns, rules.target_share_column)
+
+    def share_of(row: CsvRow) -> float:
+        return row.share(rules.target_share_column)
+
+    name = f"{name}: {rules.share_file}"
+    return np.array(_parse_values(text, header, share_of, items.keys, "triple", name))
 
 
-def _in_order(
-    keys: Sequence[str], values: Sequence[T], expected: Sequence[str], what: str, name: str
+def _parse_values(
+    text: str,
+    header: Sequence[str],
+    value_of: Callable[[CsvRow], T],
+    expected: Sequence[str],
+    what: str,
+    name: str,
 ) -> list[T]:
     """The values in the order of the expected keys, each of which must appear exactly once."""
+    rows = parse_csv(io.StringIO(text), header, name, SubmissionError, exact=True)
+    values = [value_of(row) for row in rows]
+    keys = [", ".join(row[column] for column in header[:-1]) for row in rows]
     counts = Counter(keys)
     faults = {
         "missing": [key for key in expected if key not in counts],
@@ -171,9 +168,8 @@ def _in_order(
         if examples
     ]
     if messages:
-        raise SubmissionError(
-            f"{name}: {', '.join(messages)}; each {what} must appear exactly once"
-        )
+        fault = f"{', '.join(messages)}; each {what} must appear exactly once"
+        raise SubmissionError(f"{name}: {fault}")
     by_key = dict(zip(keys, values, strict=True))
     return [by_key[key] for key in expected]
 
@@ -198,9 +194,7 @@ def _read_zip(path: Path, files: Sequence[str]) -> dict[str, str]:
 
 
 def _write_zip(path: Path, files: Mapping[str, str]) -> None:
-    with (
-        atomic_file(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
+    compression = zipfile.ZIP_DEFLATED
+    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", compression) as archive:
         for name, text in files.items():
             archive.writestr(name, text)
