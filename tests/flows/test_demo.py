@@ -12,7 +12,7 @@ from artaffect.data.sample.generative_model import best_scores
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
-    run_demo(folder, paintings=180, cache=None)
+    run_demo(folder, artworks=180, cache=None)
     return folder
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from artaffect import api
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError
 from artaffect.models.checkpoint import load_model
@@ -103,10 +104,9 @@ def test_finished_runs_are_taken_as_they_are(
 
 
 def test_without_a_table_only_quick_can_go_on(tmp_path: Path) -> None:
-    from artaffect.cli.reproduce import run_reproduction
 
-    with pytest.raises(InputError, match="needs --data TABLE"):
-        run_reproduction(None, tmp_path, quick=False, cache=None, as_json=False)
+    with pytest.raises(InputError, match="reproduce needs a table"):
+        api.reproduce(None, tmp_path)
 
 
 def test_the_training_log_of_a_run_is_read_from_its_lines(tmp_path: Path) -> None:

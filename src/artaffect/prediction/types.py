@@ -69,7 +69,7 @@ class PredictionInput:
         if self.caption is not None and not self.caption.strip():
             raise InputError("the caption is empty: write one, or leave it out")
         if self.image is None and self.caption is None:
-            raise InputError("nothing to predict from: pass an image, a caption, or both")
+            raise InputError("nothing to predict from: give an image, a caption, or both")
 
 
 def attempt(function: Callable[..., T], *arguments: Any) -> T | ArtAffectError:
