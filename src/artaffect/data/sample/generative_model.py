@@ -46,9 +46,9 @@ def _terms(logits: dict[str, dict[str, float]], names: Iterable[str]) -> np.ndar
     return np.array([[logits.get(name, {}).get(e, 0.0) for e in EMOTIONS] for name in names])
 
 
-def divergences() -> dict[str, float]:
+def divergences(culture_strength: float = 1.0) -> dict[str, float]:
     """Mean Jensen-Shannon divergence (base 2) of each pair of cultures over all kinds of paintings."""
-    felt = dict(zip(CULTURES, np.moveaxis(feelings(), 2, 0), strict=True))
+    felt = dict(zip(CULTURES, np.moveaxis(feelings(culture_strength), 2, 0), strict=True))
     divergence_of = {}
     for (a, p), (b, q) in combinations(felt.items(), 2):
         mean = (p + q) / 2
