@@ -308,7 +308,8 @@ def export_onnx(
     Args:
         int8: quantise the text encoder to eight bits: smaller and faster, slightly inexact.
 
-    Returns the predictor of the new folder.
+    Returns:
+        The predictor of the new folder.
 
     Raises:
         ExportError: the exported model does not predict as the original does.

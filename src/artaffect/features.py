@@ -280,7 +280,7 @@ class AnnotationArrays:
         return replace(self, **columns)
 
     def with_images(self) -> "AnnotationArrays":
-        """The rows and artworks that have an image; the artworks are numbered anew."""
+        """The rows and artworks that have an image; the artworks are renumbered."""
         keep, rows = self.artwork_has_image, self.select(self.has_image)
         return replace(
             rows,

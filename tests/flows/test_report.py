@@ -84,7 +84,7 @@ def test_a_report_says_what_its_json_says(
     scores = next(rows for t, rows in page.tables.items() if t.startswith("overall: 132 captions"))
     run = report["runs"][0]
     models = {"baseline": run["evaluation"]["baseline"], **run["evaluation"]["models"]}
-    labels = {"both_without_culture": "both, culture not told"}
+    labels = {"both_without_culture": "both without culture"}
     for model, groups in models.items():
         row = next(row for row in scores if row[0] == labels.get(model, model))
         assert row[1].startswith(f"{groups['overall']['metrics']['accuracy']['value']:.3f} [")

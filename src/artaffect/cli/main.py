@@ -83,7 +83,7 @@ def main() -> None:
             raise
         sys.exit(f"error: this command needs {error.name}: pip install 'artaffect[{extra}]'")
     except KeyboardInterrupt:
-        sys.exit("stopped; what was finished is kept, the same command goes on from there")
+        sys.exit("interrupted: finished work is kept; run the same command again to resume")
 
 
 if __name__ == "__main__":

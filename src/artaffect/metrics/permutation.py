@@ -1,9 +1,9 @@
 """The divergence between cultures, compared with what equal cultures would show with so few votes.
 
 Two samples of a few votes differ even if both come from the same distribution. The permutation null of
-an artwork deals its votes anew among the cultures, each getting as many as it had. If the cultures are
-equal, every deal is as likely as the observed one, so the test is exact for any number of votes. The
-observed divergence minus the mean of the null is the divergence beyond chance.
+an artwork reassigns its votes to the cultures at random, each culture keeping its number of votes. If
+the cultures are equal, every assignment is as likely as the observed one, so the test is exact for any
+number of votes. The observed divergence minus the mean of the null is the divergence beyond chance.
 """
 
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ def mean_pairwise_divergence(counts: np.ndarray) -> np.ndarray:
 
 
 class PermutationNull:
-    """Divergences of artworks whose votes are dealt anew among the cultures.
+    """Divergences of artworks whose votes are reassigned to the cultures at random.
 
     A divergence depends neither on which emotion is which nor on the order of cultures. Artworks with
     the same sorted totals and the same sorted numbers of votes therefore share one null: ten votes, five

@@ -124,7 +124,7 @@ class EmotionModel(nn.Module):
             logits = logits / self.temperature[modality_index, culture].unsqueeze(1)
         shares = present.to(logits.dtype)
         if self.fusion is not None:
-            # a vector that stands in for a missing source has no share in the prediction
+            # the learned vector of a missing source is not a share of the prediction
             both = present.all(1, keepdim=True)
             shares = self.fusion.shares(inputs, present, culture).where(both, shares)
         return log_probabilities(logits).exp(), shares

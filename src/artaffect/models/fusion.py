@@ -226,7 +226,7 @@ def _several(present: Tensor) -> Tensor:
 class FeatureFusion(LinearFusion):
     """The paper's form: features projected to one size, weighed, added, classified.
 
-    A learned vector, trained with modality dropout, stands in for a missing source.
+    A learned vector, trained with modality dropout, replaces the features of a missing source.
     """
 
     form = "features"

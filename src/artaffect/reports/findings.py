@@ -36,7 +36,7 @@ def findings(report: CultureReport) -> list[str]:
     if report.artworks < _FEW_ARTWORKS:
         sentences.append(
             f"The split has {report.artworks} paintings with {report.rows} captions: too few to conclude "
-            "anything. The figures below show that the evaluation runs, no more."
+            "anything. The figures below only show that the evaluation runs."
         )
     if report.divergence is not None:
         sentences.append(_cultures(report.divergence))

@@ -44,7 +44,7 @@ _LANGUAGE_TAGS = {"english": "en", "arabic": "ar", "chinese": "zh", "spanish": "
 _STRONG = re.compile(r"([\u0590-\u08ff])|[A-Za-z\u00c0-\u02af\u0370-\u1fff\u2e80-\uffdc]")
 """The first strong letter of a text; a group if it is written from right to left."""
 _TERMS = {
-    "prior": "what this culture feels anyway",
+    "prior": "typical for this culture",
     "image": "image",
     "caption": "caption",
 }

@@ -14,7 +14,7 @@ MAX_GROUPS = 9
 """With more groups than this, tables list cultures in rows and figures show the whole only."""
 
 _LABELS = {
-    "both_without_culture": "both, culture not told",
+    "both_without_culture": "both without culture",
     "both_image_shuffled": "both, image shuffled",
     "both_image_left_out": "both, image left out",
     "both_caption_left_out": "both, caption left out",

@@ -110,7 +110,7 @@ class ShareModel:
         if self.image_shares is not None:
             for names in languages:
                 keys = zip(items.artworks, names, strict=True)
-                # the language's prior stands in for an image that is missing
+                # a missing image is imputed with the language's prior
                 columns.append([self.image_shares.get(key, priors[key[1]]) for key in keys])
         return np.array(columns, float).T
 

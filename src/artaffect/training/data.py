@@ -45,7 +45,7 @@ class TrainingData:
     cache: Path | None = None
     """See :func:`extract_features`."""
     work: Path | None = None
-    """Folder for the checkpoints of trainings under way."""
+    """Folder for the checkpoints of unfinished training runs."""
 
     @classmethod
     def from_table(

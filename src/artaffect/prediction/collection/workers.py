@@ -31,7 +31,7 @@ class ShardWorker:
     """Predicts shards of a plan, one after the other."""
 
     def __init__(self, run: Path, plan: Plan, cultures: Sequence[str], threads: int) -> None:
-        """Load the model, which computes with so many ``threads``."""
+        """Load the model; it computes with the given number of threads."""
         keep_freed_memory()
         self.predictor: ModelPredictor = load_predictor(run)
         self.predictor.limit_threads(threads)
