@@ -205,17 +205,14 @@ def load_predictor(run: PathLike, revision: str | None = None) -> "ModelPredicto
     Raises:
         ModelFolderError: the folder is missing, incomplete or altered.
     """
-    from artaffect.models.folder import holds_graphs
-    from artaffect.models.hub import resolve_run
+    from artaffect.prediction import predictor
 
-    folder = resolve_run(run, revision)
-    if holds_graphs(folder):
-        from artaffect.prediction.onnx import OnnxPredictor
+    def load_torch(folder: Path) -> "ModelPredictor":
+        from artaffect.explain.explainer import ExplainingPredictor
 
-        return OnnxPredictor.load(folder)
-    from artaffect.explain.explainer import ExplainingPredictor
+        return ExplainingPredictor.load(folder)
 
-    return ExplainingPredictor.load(folder)
+    return predictor.load_predictor(run, revision, load_torch)
 
 
 def explain_prediction(

@@ -373,12 +373,17 @@ def _gather(features: np.ndarray, index: np.ndarray) -> np.ndarray:
     return rows
 
 
-def load_predictor(run: str | os.PathLike[str], revision: str | None = None) -> ModelPredictor:
+def load_predictor(
+    run: str | os.PathLike[str],
+    revision: str | None = None,
+    load_torch: Callable[[Path], ModelPredictor] | None = None,
+) -> ModelPredictor:
     """Load a model: with ONNX Runtime if it was exported to ONNX, otherwise with torch.
 
     Args:
         run: a model folder, or ``hf:OWNER/MODEL`` for a model on the Hugging Face hub.
         revision: a branch, a tag or a commit of the model on the hub.
+        load_torch: loads a folder with weights; ``TorchPredictor.load`` by default.
 
     Raises:
         ModelFolderError: the model cannot be found, or it is incomplete or altered.
@@ -388,6 +393,8 @@ def load_predictor(run: str | os.PathLike[str], revision: str | None = None) -> 
         from artaffect.prediction.onnx import OnnxPredictor
 
         return OnnxPredictor.load(folder)
+    if load_torch is not None:
+        return load_torch(folder)
     from artaffect.prediction.torch import TorchPredictor
 
     return TorchPredictor.load(folder)
