@@ -80,7 +80,7 @@ def test_the_python_guide_runs_line_by_line_from_the_wheel(site: Path, tmp_path:
 CONTRACT = """
 import numpy as np
 
-assert set(table.report.dropped.values()) <= set(range(1, 10**9)) and len(frame) > 0
+assert all(1 <= rows < 10**9 for rows in table.report.dropped.values()) and len(frame) > 0
 assert 0 <= model.evaluation["both"]["arabic"].macro_f1.value <= 1
 low, high = result["both"].accuracy.interval
 assert low <= high
@@ -95,7 +95,7 @@ assert predictor.predict(caption="A storm.", cultures="arabic")["arabic"].cultur
 assert len(aa.compare_cultures(table).to_frame())
 assert summary.answered == 1 and pathlib.Path("answers.parquet").is_file()
 assert "english" in repr(exported.predict(caption="A storm.")) and "<table" in prediction._repr_html_()
-assert aa.evaluate("runs/first-onnx" if False else "runs/first", table)["both"].accuracy.value >= 0
+assert aa.evaluate("runs/first", table)["both"].accuracy.value >= 0
 for broken, message in (
     (lambda: predictor.predict(caption="A storm.", cultures=[]), "cultures"),
     (lambda: predictor.predict(caption=3), "caption"),
