@@ -70,7 +70,8 @@ def cache_folder() -> Path:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path, which is renamed to ``path`` when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    # the temporary name is short, because the final one may be as long as the file system allows
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -89,9 +90,10 @@ def atomic_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[
     """
     check_free(path, marker, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{path.name}.*.partial"):  # left by a killed run
+    prefix = f".{hashlib.blake2b(os.fsencode(path.name), digest_size=6).hexdigest()}."
+    for stale in path.parent.glob(f"{prefix}*.partial"):  # left by a killed run
         shutil.rmtree(stale, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".partial", dir=path.parent))
     try:
         yield temporary
         for entry in (temporary, *temporary.iterdir()):

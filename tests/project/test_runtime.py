@@ -62,14 +62,27 @@ def test_a_folder_keeps_its_content_until_the_new_one_is_complete(tmp_path: Path
         pytest.raises(RuntimeError, match="halfway"),
         atomic_folder(target, "MARK", overwrite=True) as folder,
     ):
+        left_by_a_killed_run = folder
         (folder / "MARK").write_text("2")
         raise RuntimeError("halfway")
     assert (target / "MARK").read_text() == "1"
-    (tmp_path / ".folder.left.partial").mkdir()  # left by a killed run
+    left_by_a_killed_run.mkdir()
+    of_another_folder = tmp_path / ".folder.left.partial"
+    of_another_folder.mkdir()
     with atomic_folder(target, "MARK", overwrite=True) as folder:
         (folder / "MARK").write_text("3")
     assert (target / "MARK").read_text() == "3"
-    assert list(tmp_path.iterdir()) == [target]
+    assert sorted(tmp_path.iterdir()) == [of_another_folder, target]
+
+
+def test_every_name_that_the_file_system_allows_can_be_written(tmp_path: Path) -> None:
+    longest = "ä" * 125 + ".csv"  # 254 bytes; the limit is 255
+    with atomic_file(tmp_path / longest) as temporary:
+        temporary.write_text("whole")
+    with atomic_folder(tmp_path / ("f" * 255), "MARK") as folder:
+        (folder / "MARK").write_text("1")
+    assert (tmp_path / longest).read_text() == "whole"
+    assert (tmp_path / ("f" * 255) / "MARK").is_file()
 
 
 def test_only_a_folder_with_the_marker_is_replaced(tmp_path: Path) -> None:

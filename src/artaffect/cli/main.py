@@ -76,6 +76,10 @@ def main() -> None:
         app()
     except ArtAffectError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:  # no permission, a full disk, a name that is too long
+        names = " -> ".join(str(n) for n in (error.filename, error.filename2) if n is not None)
+        reason = error.strerror or str(error)
+        sys.exit(f"error: {names}: {reason}" if names else f"error: {reason}")
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         extra = next((name for name, packages in _EXTRAS.items() if package in packages), None)
