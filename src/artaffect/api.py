@@ -225,15 +225,17 @@ def explain_prediction(
     emotion: "str | Emotion | None" = None,
     table: "Table | None" = None,
     out: PathLike | None = None,
+    check: bool = True,
     cache: PathLike | None = None,
 ) -> "Explanation":
-    """Explain a prediction by image regions, words and similar artworks; run the deletion test.
+    """Explain a prediction by image regions, words and similar artworks.
 
     Args:
         run: a model folder, ``hf:OWNER/MODEL``, or an open predictor.
         emotion: the emotion to explain; the most likely one of each culture by default.
         table: the table the model was trained on, to show the most similar training artworks.
         out: write the explanation to this HTML page.
+        check: put the explanation to the deletion test, which takes most of the time.
 
     Raises:
         InputError: the model was exported to ONNX, or nothing was given that it uses.
@@ -250,7 +252,7 @@ def explain_prediction(
     if table is not None and image is not None and source is not None:
         artworks = NearestArtworks(_table(table), source.encoder, source.head, _cache(cache))
         explainer.artworks = artworks
-    explanation = explainer.explain(item, emotion, check=True)
+    explanation = explainer.explain(item, emotion, check=check)
     if out is not None:
         save_explanation(explanation, item, as_path(out, "out"), predictor.description.image)
     return explanation
@@ -285,16 +287,8 @@ def predict_collection(
     """
     from artaffect.prediction.collection import run as collection
 
-    return collection.predict_collection(
-        run,
-        items,
-        out,
-        cultures,
-        root=root,
-        workers=workers,
-        engine=engine,
-        overwrite=overwrite,
-    )
+    options: dict[str, Any] = {"workers": workers, "engine": engine, "overwrite": overwrite}
+    return collection.predict_collection(run, items, out, cultures, root=root, **options)
 
 
 def export_onnx(
@@ -317,11 +311,16 @@ def export_onnx(
     return load_predictor(out)
 
 
-def push_to_hub(run: PathLike, repository: str, private: bool = False) -> str:
-    """Upload a model folder to the Hugging Face hub as ``OWNER/MODEL``; returns its address."""
+def push_to_hub(
+    run: PathLike, repository: str, private: bool = False, synthetic: bool = False
+) -> str:
+    """Upload a model folder to the Hugging Face hub as ``OWNER/MODEL``; returns its address.
+
+    A model that learned from synthetic data is refused unless ``synthetic`` is true.
+    """
     from artaffect.models.hub import push_folder, resolve_run
 
-    return push_folder(resolve_run(run), repository, private)
+    return push_folder(resolve_run(run), repository, private, synthetic)
 
 
 def write_sample(

@@ -38,7 +38,11 @@ class InputTypeError(InputError, TypeError):
     """An argument has the wrong type."""
 
 
-class OutputExistsError(ArtAffectError):
+class OutputError(ArtAffectError):
+    """An output cannot be written where it was asked for."""
+
+
+class OutputExistsError(OutputError):
     """The output path already exists."""
 
 

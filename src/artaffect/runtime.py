@@ -1,24 +1,91 @@
 """What depends on the machine: paths, progress bars, atomic writes, the cache folder."""
 
+import codecs
 import contextlib
 import ctypes
 import hashlib
+import io
+import json
+import math
 import os
+import re
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich import progress
 from rich.console import Console
+from rich.text import Text
 
-from artaffect.errors import InputTypeError, OutputExistsError
+from artaffect.errors import InputTypeError, OutputError, OutputExistsError
 
 T = TypeVar("T")
 
-console = Console(stderr=True, highlight=False)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_LOOKALIKES = {"◀": "<", "↑": "^", "↓": "v", "→": "->", "–": "-", "—": "-", "×": "x", "…": "..."}
+
+
+def printable(text: str) -> str:
+    """One line for a log or a terminal: line breaks and control characters are escaped."""
+    return _escape(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _escape(text: str) -> str:
+    """Escape the control characters that are neither a line break nor a tab."""
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+class Terminal(Console):
+    """A console that shows text as it is: a name in brackets is neither markup nor an emoji."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As rich does, without control characters, which could move the cursor."""
+        return super().render_str(_escape(text), **options)
+
+
+console = Terminal(stderr=True)
 """Progress and notes go to standard error, so that standard output stays readable for scripts."""
+
+
+def show_any_character() -> None:
+    """Let standard output and standard error replace what their encoding cannot hold."""
+    codecs.register_error("artaffect", _replace)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="artaffect")
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    unknown = error.object[error.start : error.end]
+    return "".join(_LOOKALIKES.get(c) or ascii(c)[1:-1] for c in unknown), error.end
+
+
+def to_json_text(value: Any, indent: int | None = 2, ascii_only: bool = False) -> str:
+    """JSON as every reader accepts it: a number that is not finite becomes null."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+
+
+def print_json(value: Any) -> None:
+    """Print JSON on standard output, in ASCII where its encoding does not hold every character."""
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    text = to_json_text(value, ascii_only=not encoding.lower().startswith("utf"))
+    sys.stdout.write(text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_path(value: object, name: str) -> Path:
@@ -33,7 +100,7 @@ def as_path(value: object, name: str) -> Path:
 def progress_bar(transient: bool = False) -> progress.Progress:
     """A bar with counts and times on a terminal; with ``transient``, it disappears at the end."""
     return progress.Progress(
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TimeElapsedColumn(),
@@ -47,12 +114,12 @@ def progress_bar(transient: bool = False) -> progress.Progress:
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
     """Iterate with a progress bar."""
     with progress_bar() as bar:
-        yield from bar.track(items, total=total, description=description)
+        yield from bar.track(items, total=total, description=printable(description))
 
 
 def say(message: str) -> None:
     """Print a message on standard error, for the person who runs the command."""
-    console.print(message, markup=False, soft_wrap=True)
+    console.print(message, soft_wrap=True)
 
 
 def is_main_process() -> bool:
@@ -112,21 +179,65 @@ def _mode(mode: int) -> int:
     return mode & ~umask
 
 
-def check_free(path: Path, marker: str, overwrite: bool) -> None:
+def check_free(
+    path: Path, marker: str, overwrite: bool, inputs: Collection[str | os.PathLike[str]] = ()
+) -> None:
     """Check that a folder can be written, before the work that fills it begins.
 
     Args:
         marker: a file that every folder of this kind contains; no other folder is replaced.
+        inputs: what the work reads; neither in the folder, nor around it.
 
     Raises:
         OutputExistsError: ``path`` exists and is not an older result that ``overwrite`` allows.
+        OutputError: ``path`` cannot be written.
     """
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    check_output(path, inputs, folder=True)
+    target = path.resolve()
+    for source in inputs:
+        origin = Path(source).resolve()
+        if target in origin.parents or (origin.is_dir() and origin in target.parents):
+            raise OutputError(f"{path} and {source}, which is read, are in one another: {_OTHER}")
+    if not path.exists() or not any(path.iterdir()):
         return
     if not (path / marker).is_file():
-        raise OutputExistsError(f"{path} exists and holds no {marker}: choose another name")
+        raise OutputExistsError(f"{path} exists and holds no {marker}: {_OTHER}")
     if not overwrite:
-        raise OutputExistsError(f"{path} exists: choose another name, or add --overwrite")
+        raise OutputExistsError(f"{path} exists: {_OTHER}, or add --overwrite")
+
+
+_OTHER = "choose another name"
+
+
+def check_output(
+    path: Path, inputs: Iterable[str | os.PathLike[str]] = (), folder: bool = False
+) -> None:
+    """Check that a file or a folder can be written, before the work that fills it begins.
+
+    Args:
+        inputs: what the work reads, and must not replace.
+        folder: whether ``path`` is a folder.
+
+    Raises:
+        OutputError: it is something that is read, or of the other kind, or cannot be written.
+    """
+    for source in inputs:
+        if path.resolve() == Path(source).resolve():
+            raise OutputError(f"{path} is both read and written: {_OTHER}")
+    try:
+        if path.exists() and path.is_dir() != folder:
+            is_, expected = ("file", "folder") if folder else ("folder", "file")
+            raise OutputError(f"{path} is a {is_}: expected the name of a {expected}")
+        place = next(p for p in (path if folder else path.parent, *path.parents) if p.exists())
+        if not place.is_dir():
+            raise OutputError(f"{path} cannot be written: {place} is a file")
+        with tempfile.TemporaryFile(dir=place) as probe:
+            probe.write(b"\0")  # raises, at the latest when it is closed, if the disk is full
+        os.stat(path)  # raises for a name that is too long
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def keep_freed_memory() -> None:

@@ -75,7 +75,10 @@ def test_from_a_csv_to_a_report_and_a_prediction(
         for reading in readings:
             assert sum(reading["probabilities"].values()) == pytest.approx(1, abs=1e-4)
             assert sum(reading["modality_shares"].values()) == pytest.approx(1)
-    code, out, _ = artaffect("predict", run, "--caption", "waves", "--culture", "klingon")
+    unknown = ("predict", run, "--caption", "waves", "--culture", "klingon")
+    code, _, err = artaffect(*unknown)
+    assert code == 1 and "unknown culture 'klingon'" in err and "add --new-culture" in err
+    code, out, _ = artaffect(*unknown, "--new-culture")
     assert code == 0 and "the culture 'klingon' was not in training" in out
     code, out, _ = artaffect("predict", run, "--caption", "vagues", "--language", "french")
     assert code == 0 and "no captions in 'french' were in training" in out

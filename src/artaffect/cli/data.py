@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from artaffect.cli.options import Json
 from artaffect.cli.show import print_json, print_statistics, show
-from artaffect.runtime import say
+from artaffect.runtime import check_output, printable, say
 
 if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
@@ -42,6 +42,7 @@ def import_artelingo(
     """Read artelingo_release.csv or artelingo_release_lite.csv."""
     from artaffect.data.readers.artelingo import read_artelingo
 
+    check_import(out, file)
     save_import(read_artelingo(file, images, keep_unpictured), out, as_json)
 
 
@@ -52,6 +53,7 @@ def import_artemis(
     """Read artemis_dataset_release_v0.csv, which has no splits: make them with artaffect split."""
     from artaffect.data.readers.artelingo import read_artemis
 
+    check_import(out, file)
     save_import(read_artemis(file, images, keep_unpictured), out, as_json)
 
 
@@ -66,13 +68,25 @@ def import_parquet(
     """Read the Hugging Face layout of ArtELingo, with embedded images."""
     from artaffect.data.readers.hf_parquet import read_hf_parquet
 
+    check_import(out, file)
+    check_output(images, [file], folder=True)
     save_import(read_hf_parquet(file, images, keep_unpictured), out, as_json)
+
+
+def check_import(out: Path, file: Path) -> None:
+    """Check that an import can be written, before its file is read."""
+    for target in (out, _dropped(out)):
+        check_output(target, [file])
+
+
+def _dropped(out: Path) -> Path:
+    return out.with_suffix(".dropped.csv")
 
 
 def save_import(table: AnnotationTable, out: Path, as_json: bool) -> None:
     """Save a table that was read, and say what was kept and dropped."""
     table.save(out)
-    dropped, report = out.with_suffix(".dropped.csv"), table.report
+    dropped, report = _dropped(out), table.report
     assert report is not None  # every reader reports what it did
     report.save_dropped(dropped)
     say(report.summary())
@@ -94,6 +108,7 @@ def split(
     """Split by painting; with the same seed, a painting has the same split in every table."""
     from artaffect.data.annotations import AnnotationTable
 
+    check_output(out, [table])
     AnnotationTable.load(table).split(train, val, test, seed).save(out)
     stats(out)
 
@@ -120,6 +135,8 @@ def overlap(
     from artaffect.data.annotations import AnnotationTable
     from artaffect.data.splits import shared_artworks
 
+    if out is not None:
+        check_output(out, [table, other])
     annotations = AnnotationTable.load(table)
     shared = shared_artworks(annotations, AnnotationTable.load(other))
     if out is not None:
@@ -128,7 +145,7 @@ def overlap(
         print_json({"artworks": shared.artworks, "splits": shared.splits})
         return
     for artwork in shared.artworks:
-        typer.echo(artwork)
+        typer.echo(printable(artwork))
     rows = int(shared.shared.sum())
     say(f"{len(shared.artworks):,} paintings, {rows:,} rows of {table} are shared")
     for split_name, counts in shared.splits.items():

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from artaffect import api
 from artaffect.cli.show import print_prediction
 from artaffect.data.readers.artelingo import read_artelingo
@@ -11,7 +9,7 @@ from artaffect.data.sample.generative_model import best_scores
 from artaffect.data.sample.write import write_new_artwork
 from artaffect.reports.evaluation import print_result, print_tables
 from artaffect.reports.tables import TextTable
-from artaffect.runtime import say
+from artaffect.runtime import Terminal, say
 
 
 def run_demo(out: Path, artworks: int, cache: Path | None) -> None:
@@ -31,7 +29,7 @@ def run_demo(out: Path, artworks: int, cache: Path | None) -> None:
 
     say("4/5 scoring the test split: artworks that training never saw")
     print_result(api.evaluate(run, table, out=run / "test", cache=cache))
-    print_tables([best_possible()], Console(stderr=True))
+    print_tables([best_possible()], Terminal(stderr=True))
 
     say("\n5/5 predicting for a new artwork with a caption, in each culture")
     image = write_new_artwork(out / "new-painting.jpg")

@@ -6,13 +6,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import typer
 from typer import Argument, Option
 
 from artaffect import api
-from artaffect.cli import options
+from artaffect.cli import checks, options
 from artaffect.cli.show import print_json
 from artaffect.errors import InputError
-from artaffect.runtime import say
+from artaffect.runtime import check_free, check_output, say
 from artaffect.server.limits import ServiceLimits
 
 _LIMITS = ServiceLimits()
@@ -38,19 +39,31 @@ def explain(
     data: Annotated[
         Path | None, Option(help="The training table, to show the most similar training artworks.")
     ] = None,
+    images: options.ImageFolder = None,
+    new_culture: options.NewCulture = False,
+    no_check: Annotated[
+        bool,
+        Option("--no-check", help="Leave out the deletion test, which takes most of the time."),
+    ] = False,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
     """Explain a prediction: image regions, words, and the part of image, caption and culture.
 
-    Every explanation is put to the deletion test: when the most important parts are deleted first, the
-    probability must fall faster than when parts are deleted in random order.
+    Every explanation is put to the deletion test, unless --no-check is given: when the most important
+    parts are deleted first, the probability must fall faster than when parts are deleted in random
+    order.
     """
     if out is None and not as_json:
         raise InputError("choose an output: --out page.html for a page, or --json")
+    if out is not None:
+        check_output(out, [path for path in (image, data) if path is not None])
+    checks.check_cultures(run, culture, new_culture)
+    checks.check_artwork(image, caption, language)
+    table = None if data is None else checks.load_table(data, images)
     inputs = (image, caption, language, culture or None)
     explanation = api.explain_prediction(
-        run, *inputs, emotion=emotion, table=data, out=out, cache=cache
+        run, *inputs, emotion=emotion, table=table, out=out, check=not no_check, cache=cache
     )
     if out is not None:
         say(f"page: {out}")
@@ -79,6 +92,7 @@ def predict_collection(
     engine: Annotated[
         Engine, Option(help="Processes on this machine, or on a Ray cluster (RAY_ADDRESS).")
     ] = Engine.LOCAL,
+    new_culture: options.NewCulture = False,
     overwrite: Annotated[
         bool, Option("--overwrite", help="Replace an older result or other unfinished work.")
     ] = False,
@@ -91,6 +105,7 @@ def predict_collection(
     """
     from artaffect.prediction.collection.plan import skipped_path
 
+    checks.check_cultures(run, culture, new_culture)
     summary = api.predict_collection(
         run,
         images,
@@ -107,6 +122,8 @@ def predict_collection(
     say(f"predicted {summary.answered:,} of {summary.items:,} items for {cultures}: {out}")
     if summary.skipped:
         say(f"skipped {summary.skipped:,} items, listed with the reasons: {skipped_path(out)}")
+    if not summary.answered:
+        raise typer.Exit(1)
 
 
 def export(
@@ -122,6 +139,11 @@ def export(
     Every command that predicts with a RUN takes the new folder. Before it is written, its predictions
     are compared with the original ones, for images and captions of many sizes.
     """
+    from artaffect.models.folder import CHECKSUMS
+    from artaffect.models.hub import resolve_run
+
+    checks.check_run(run)
+    check_free(out, CHECKSUMS, overwrite, [resolve_run(run)])
     api.export_onnx(run, out, int8, overwrite=overwrite)
 
 
@@ -131,13 +153,16 @@ def push(
         str, Argument(metavar="OWNER/MODEL", help="The name of the model on the hub.")
     ],
     private: Annotated[bool, Option("--private", help="Visible only to you.")] = False,
+    synthetic: Annotated[
+        bool, Option("--synthetic", help="Upload a model although its training data are synthetic.")
+    ] = False,
 ) -> None:
     """Upload a model folder to the Hugging Face hub, with its model card and scores.
 
     Log in first, with `hf auth login` or HF_TOKEN. Afterwards you can pass `hf:OWNER/MODEL` wherever a
     command takes a RUN.
     """
-    say(api.push_to_hub(run, repository, private))
+    say(api.push_to_hub(run, repository, private, synthetic))
 
 
 def serve(
@@ -145,7 +170,7 @@ def serve(
     host: Annotated[
         str, Option(help="Address to listen on; 0.0.0.0 for other machines too.")
     ] = "127.0.0.1",
-    port: Annotated[int, Option(help="Port to listen on.")] = 8000,
+    port: Annotated[int, Option(min=0, max=65535, help="Port to listen on.")] = 8000,
     key: Annotated[
         str | None,
         Option(
@@ -175,6 +200,8 @@ def serve(
     Requests that arrive together are processed in one batch. Needs the extra `serve`; a model
     exported to ONNX is served without torch.
     """
+    checks.check_run(run)
+    checks.check_address(host, port)
     from artaffect.server import app
 
     limits = ServiceLimits(

@@ -9,7 +9,7 @@ import typer
 import artaffect
 from artaffect.cli import data, deployment, models
 from artaffect.errors import ArtAffectError
-from artaffect.runtime import say
+from artaffect.runtime import printable, say, show_any_character
 
 app = typer.Typer(
     name="artaffect",
@@ -60,7 +60,7 @@ class _TerminalHandler(logging.Handler):
     """Show the library's messages on standard error, as they are."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(record.getMessage())
+        say(printable(record.getMessage()))
 
 
 _HANDLER = _TerminalHandler()
@@ -68,6 +68,7 @@ _HANDLER = _TerminalHandler()
 
 def main() -> None:
     """Run the command; exit with 1 after one clear line where it cannot go on."""
+    show_any_character()
     logger = logging.getLogger("artaffect")
     logger.addHandler(_HANDLER)
     logger.setLevel(logging.INFO)
@@ -75,11 +76,11 @@ def main() -> None:
     try:
         app()
     except ArtAffectError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(str(error))}")
     except OSError as error:  # no permission, a full disk, a name that is too long
         names = " -> ".join(str(n) for n in (error.filename, error.filename2) if n is not None)
         reason = error.strerror or str(error)
-        sys.exit(f"error: {names}: {reason}" if names else f"error: {reason}")
+        sys.exit(f"error: {printable(f'{names}: {reason}' if names else reason)}")
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         extra = next((name for name, packages in _EXTRAS.items() if package in packages), None)

@@ -9,9 +9,9 @@ import typer
 from typer import Argument, Option
 
 from artaffect import api
-from artaffect.cli import options
+from artaffect.cli import checks, options
 from artaffect.cli.show import print_encoders, print_json, print_prediction, show
-from artaffect.runtime import say
+from artaffect.runtime import check_free, check_output, printable, say
 
 MinVotes = Annotated[
     int, Option("--least", min=2, help="Votes that a culture needs on an artwork to be counted.")
@@ -55,6 +55,7 @@ def train(
     recipe: options.RecipeName = "compact",
     settings: options.Settings = None,
     cache: options.Cache = None,
+    images: options.ImageFolder = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -62,9 +63,15 @@ def train(
 
     An interrupted training resumes: run the same command again.
     """
+    from artaffect.config import Recipe, load_recipe
+    from artaffect.models.folder import CHECKSUMS
+
+    load_recipe(recipe, Recipe, settings or ())
+    check_free(out, CHECKSUMS, overwrite, [data])
+    table = checks.load_table(data, images, "train", "val")
     from artaffect.reports.evaluation import print_result
 
-    predictor = api.train(data, out, recipe, settings, cache=cache, overwrite=overwrite)
+    predictor = api.train(table, out, recipe, settings, cache=cache, overwrite=overwrite)
     show(predictor.evaluation, as_json, print_result)
     say(f"model folder: {out}; report: {out / 'report.html'}")
 
@@ -77,6 +84,7 @@ def reproduce(
     quick: Annotated[
         bool, Option("--quick", help="Small encoders, few epochs; synthetic data without --data.")
     ] = False,
+    images: options.ImageFolder = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
@@ -85,9 +93,11 @@ def reproduce(
     Three image models, the text model, both combined, and the recipe compact. Finished runs in --out
     are kept, and an interrupted one resumes from its checkpoint.
     """
+    check_output(out, [] if data is None else [data], folder=True)
+    table = None if data is None else checks.load_table(data, images, "train", "val", "test")
     from artaffect.reports.evaluation import print_tables
 
-    result = api.reproduce(data, out, quick, cache=cache)
+    result = api.reproduce(table, out, quick, cache=cache)
     show(result, as_json, lambda result: print_tables(result.tables()))
     say(f"tables: {out / 'tables.md'}; training curves: {out / 'report.html'}")
 
@@ -96,18 +106,24 @@ def evaluate(
     run: options.Run,
     data: options.Data,
     split: options.Split = "test",
-    out: Annotated[Path | None, Option(help="The folder for metrics.json and report.html.")] = None,
+    out: Annotated[
+        Path | None,
+        Option(help="The folder for metrics.json and report.html. Default: they are not written."),
+    ] = None,
+    images: options.ImageFolder = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
     """Score a model on one split, overall and per culture, beside the baseline."""
+    checks.check_run(run)
+    table = checks.load_table(data, images, split)
+    if out is not None:
+        check_output(out, [run, data], folder=True)
     from artaffect.reports.evaluation import print_result
 
-    parent = Path(run) if Path(run).is_dir() else Path()
-    folder = out or parent / f"evaluation-{data.stem}-{split}"
-    result = api.evaluate(run, data, split, out=folder, cache=cache)
+    result = api.evaluate(run, table, split, out=out, cache=cache)
     show(result, as_json, print_result)
-    say(f"report: {folder / 'report.html'}")
+    say("--out FOLDER writes the report" if out is None else f"report: {out / 'report.html'}")
 
 
 def report(
@@ -121,6 +137,7 @@ def report(
     artwork_pages: ArtworkPages = 10,
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
+    images: options.ImageFolder = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
@@ -131,11 +148,15 @@ def report(
     are written as one HTML page, Markdown and JSON, with a page for each of the most divisive
     artworks. The other runs are compared with the first.
     """
+    for run in runs:
+        checks.check_run(run)
+    check_output(out, [*runs, data], folder=True)
+    table = checks.load_table(data, images, split)
     from artaffect.reports.findings import findings
 
     result = api.report(
         runs,
-        data,
+        data if images is None else table,  # the path names the table in the report
         out,
         split,
         min_votes=min_votes,
@@ -148,7 +169,7 @@ def report(
         print_json(result)
     else:
         for line in (*result.notes, *findings(result)):
-            typer.echo(f"- {line}")
+            typer.echo(f"- {printable(line)}")
     say(f"report: {out / 'report.html'}")
 
 
@@ -162,6 +183,7 @@ def cultures(
     artwork_pages: ArtworkPages = 10,
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
+    images: options.ImageFolder = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
@@ -170,9 +192,14 @@ def cultures(
     Without culture, with an embedding for each culture, with a head for each, and with fusion weights
     for each. Finished runs in --out are kept.
     """
-    runs = api.train_culture_models(data, out / "runs", recipe, settings, cache=cache)
+    from artaffect.config import Recipe, load_recipe
+
+    load_recipe(recipe, Recipe, settings or ())
+    check_output(out, [data], folder=True)
+    table = checks.load_table(data, images, "train", "val", split)
+    runs = api.train_culture_models(table, out / "runs", recipe, settings, cache=cache)
     pages = (min_votes, artwork_pages, explanations, embed_images)
-    report([str(run) for run in runs], data, out, split, *pages, cache, as_json)
+    report([str(run) for run in runs], data, out, split, *pages, images, cache, as_json)
 
 
 def predict(
@@ -181,9 +208,12 @@ def predict(
     caption: options.Caption = None,
     language: options.Language = None,
     culture: options.Culture = None,
+    new_culture: options.NewCulture = False,
     as_json: options.Json = False,
 ) -> None:
     """Predict which emotion an artwork evokes in each culture, from an image, a caption or both."""
+    checks.check_cultures(run, culture, new_culture)
+    checks.check_artwork(image, caption, language)
     prediction = api.load_predictor(run).predict(image, caption, language, culture or None)
     show(prediction, as_json, print_prediction)
 

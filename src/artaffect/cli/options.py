@@ -10,9 +10,17 @@ Run = Annotated[
     str, Argument(metavar="RUN", help="A model folder, or hf:OWNER/MODEL on the Hugging Face hub.")
 ]
 Data = Annotated[Path, Option(help="A table made by `artaffect import`.")]
+ImageFolder = Annotated[
+    Path | None,
+    Option("--images", help="The folder of the table's images. Default: the one it was made with."),
+]
 Cache = Annotated[Path | None, Option(help="The feature cache. Default: the user's cache folder.")]
 Culture = Annotated[
     list[str] | None, Option(help="A culture to predict for; repeatable. Default: all of them.")
+]
+NewCulture = Annotated[
+    bool,
+    Option("--new-culture", help="Accept a --culture that was not in training, and note it."),
 ]
 Image = Annotated[Path | None, Option(help="An image of the artwork.")]
 Caption = Annotated[str | None, Option(help="A caption of the artwork, in any language.")]

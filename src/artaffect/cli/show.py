@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
+from artaffect import runtime
 from artaffect.labels import EMOTIONS
+from artaffect.runtime import Terminal
 
 if TYPE_CHECKING:
     from artaffect.data.summary import TableStatistics
@@ -29,18 +29,19 @@ def print_json(result: Any) -> None:
         result = result.to_json()
     elif is_dataclass(result) and not isinstance(result, type):
         result = asdict(result)
-    typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    runtime.print_json(result)
 
 
 def print_prediction(prediction: Prediction) -> None:
     """Print a table with emotions in rows and cultures in columns."""
-    console = Console()
+    console = Terminal()
     table = Table("emotion", *(Column(item.culture, justify="right") for item in prediction))
     for emotion in EMOTIONS:
         cells = []
         for item in prediction:
             probability = f"{item.probabilities[emotion]:.1%}"
-            cells.append(f"[bold]{probability} ◀[/bold]" if item.top is emotion else probability)
+            is_top = item.top is emotion
+            cells.append(Text(f"{probability} ◀", style="bold") if is_top else Text(probability))
         table.add_row(emotion, *cells)
     table.add_section()
     for modality in ("image", "caption"):
@@ -57,7 +58,7 @@ def print_encoders(encoders: list[dict[str, Any]]) -> None:
     for encoder in encoders:
         weights = "installed" if encoder["offline"] else "hub, or a folder"
         table.add_row(encoder["name"], encoder["modality"], str(encoder["feature_dim"]), weights)
-    console = Console()
+    console = Terminal()
     console.print(table)
     console.print(
         "Other models of transformers: by hub name (OWNER/MODEL) or folder. Models of timm: timm:NAME."
@@ -83,4 +84,4 @@ def print_statistics(statistics: TableStatistics) -> None:
     for emotion in next(iter(statistics.by_culture.values()), {}):
         row = [f"{emotions[emotion]:.1%}" for emotions in statistics.by_culture.values()]
         shares.add_row(emotion, *row)
-    Console().print(counts, shares)
+    Terminal().print(counts, shares)

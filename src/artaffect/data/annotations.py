@@ -138,8 +138,14 @@ class AnnotationTable:
         _check(self.rows, self.provenance.get("source", "table"))
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> "AnnotationTable":
-        """Read a table that :meth:`save` wrote; raise TableError if the file is not one."""
+    def load(
+        cls, path: str | PathLike[str], images: str | PathLike[str] | None = None
+    ) -> "AnnotationTable":
+        """Read a table that :meth:`save` wrote; raise TableError if the file is not one.
+
+        Args:
+            images: the folder of the table's images; the one it was made with if None.
+        """
         path = as_path(path, "path")
         if not path.is_file():
             raise TableError(f"{path}: no such file")
@@ -157,6 +163,8 @@ class AnnotationTable:
         metadata = rows.schema.metadata or {}
         provenance = json.loads(metadata.get(b"artaffect", b"{}"))
         report = json.loads(metadata.get(b"artaffect.reports", b"null"))
+        if images is not None:
+            provenance["images"] = str(as_path(images, "images"))
         rows = rows.select(SCHEMA.names).cast(SCHEMA).unify_dictionaries()
         return cls(rows, provenance, ImportReport(**report) if report else None)
 

@@ -17,6 +17,15 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _ENDS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 
 
+def is_image_file(path: Path) -> bool:
+    """Whether a file begins as an image does, whatever its name."""
+    try:
+        with open_header(path):
+            return True
+    except ImageError:
+        return False
+
+
 def is_plain_name(name: str) -> bool:
     """Whether a name stays inside the folder to which it is joined."""
     return bool(name) and name not in (".", "..") and not any(c in name for c in "/\\\0")

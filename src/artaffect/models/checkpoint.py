@@ -48,7 +48,7 @@ def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> No
         "fusion": model.fusion and model.fusion.settings(),
         **more,
     }
-    text = json.dumps(config, indent=2, ensure_ascii=False, default=str)
+    text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False, default=str)
     (folder / "config.json").write_text(text, "utf-8")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from artaffect.errors import ModelFolderError
 from artaffect.labels import EMOTIONS
-from artaffect.runtime import file_digest
+from artaffect.runtime import file_digest, to_json_text
 
 FORMAT = 2
 """Raised when older versions can no longer read the folder, or this version older folders."""
@@ -40,7 +40,9 @@ def write_histories(histories: Histories, folder: Path) -> None:
     """Write the training log: one line of JSON per training and epoch."""
     with (folder / TRAINING_LOG).open("w", encoding="utf-8") as file:
         for name, history in histories.items():
-            file.writelines(json.dumps({"training": name, **e}) + "\n" for e in history)
+            file.writelines(
+                to_json_text({"training": name, **e}, indent=None) + "\n" for e in history
+            )
 
 
 def read_histories(folder: Path) -> dict[str, list[dict[str, float]]]:

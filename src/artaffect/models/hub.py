@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from artaffect.errors import EncoderUnavailableError, InputError, ModelFolderError
-from artaffect.models.folder import CHECKSUMS, GRAPHS, WEIGHTS, check_folder
+from artaffect.models.folder import CHECKSUMS, GRAPHS, WEIGHTS, check_folder, read_config
 from artaffect.runtime import atomic_folder
 
 T = TypeVar("T")
@@ -78,19 +78,28 @@ def copy_folder(folder: Path, target: Path) -> None:
                 shutil.copy(file, new / file.name)
 
 
-def push_folder(folder: Path, repository: str, private: bool = False) -> str:
+def push_folder(
+    folder: Path, repository: str, private: bool = False, synthetic: bool = False
+) -> str:
     """Upload a run folder to the Hugging Face hub, and return its address.
 
     Args:
         repository: ``OWNER/MODEL``; it is created if it does not exist.
+        synthetic: allow a model that learned from synthetic data.
 
     Raises:
+        InputError: the model learned from synthetic data, and ``synthetic`` is false.
         ModelFolderError: the folder is incomplete or altered, or the hub refuses it.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     check_folder(folder)
+    if read_config(folder).get("synthetic") and not synthetic:
+        raise InputError(
+            f"{folder} learned from synthetic data and says nothing about real artworks: "
+            "add --synthetic (in Python: synthetic=True) to upload it all the same"
+        )
     api = HfApi()
     try:
         api.create_repo(repository, private=private, exist_ok=True)

@@ -29,7 +29,7 @@ from artaffect.models.text_encoders import TextEncoder
 from artaffect.prediction.onnx import OnnxPredictor
 from artaffect.prediction.predictor import ModelPredictor, Prediction, PredictionInput
 from artaffect.prediction.torch import TorchPredictor
-from artaffect.runtime import atomic_folder, check_free
+from artaffect.runtime import atomic_folder, check_free, to_json_text
 
 _logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def export_onnx(
         ModelFolderError: ``run`` is not a model folder with weights.
     """
     source, target = resolve_run(run), Path(out)
-    check_free(target, CHECKSUMS, overwrite)
+    check_free(target, CHECKSUMS, overwrite, [source])
     original = TorchPredictor.load(source)
     model = original.model.cpu()
     original.device = torch.device("cpu")
@@ -231,7 +231,7 @@ def _halve_tables(path: Path) -> None:
 
 
 def _write_texts(folder: Path, config: Mapping[str, Any], run: Path, int8: bool) -> None:
-    text = json.dumps(config, indent=2, ensure_ascii=False)
+    text = to_json_text(config)
     (folder / "config.json").write_text(text, "utf-8")
     precision = ", text encoder in int8" if int8 else ""
     note = (

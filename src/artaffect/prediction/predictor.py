@@ -89,13 +89,13 @@ class ModelPredictor(ABC):
         """
         copy_folder(self._model_folder(), Path(folder))
 
-    def push_to_hub(self, repository: str, private: bool = False) -> str:
+    def push_to_hub(self, repository: str, private: bool = False, synthetic: bool = False) -> str:
         """Upload the model folder to the Hugging Face hub as ``OWNER/MODEL``, and return its address.
 
         Raises:
             ModelFolderError: the hub refuses it, or this predictor was not loaded from a folder.
         """
-        return push_folder(self._model_folder(), repository, private)
+        return push_folder(self._model_folder(), repository, private, synthetic)
 
     def _model_folder(self) -> Path:
         if self.folder is None:

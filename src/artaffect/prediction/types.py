@@ -41,7 +41,16 @@ def culture_names(cultures: str | Iterable[str] | None) -> tuple[str, ...] | Non
         raise InputError(f"cultures must be a str or a list of str, got {cultures!r}")
     if not names:
         raise InputError("cultures is empty: name a culture, or pass None for all of them")
+    for name in names:
+        _check_unicode("culture", name)
     return tuple(name.strip().lower() for name in names)
+
+
+def _check_unicode(name: str, text: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # bytes on the command line that are not UTF-8, or half a pair
+        raise InputError(f"{name} {text!r} is not valid Unicode text: write it in UTF-8") from None
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ class PredictionInput:
             value = getattr(self, name)
             if not isinstance(value, str | None):
                 raise InputError(f"{name} must be a str, got {type(value).__name__}")
+            _check_unicode(name, value or "")
         object.__setattr__(self, "cultures", culture_names(self.cultures))
         if self.caption is not None and not self.caption.strip():
             raise InputError("the caption is empty: write one, or leave it out")

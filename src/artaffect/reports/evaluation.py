@@ -1,12 +1,10 @@
 """Show an evaluation: on the terminal, as JSON, as one self-contained page, and as a model card."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
-from rich.console import Console
 from rich.table import Table
 
 from artaffect.metrics.evaluation import EvaluationResult
@@ -14,22 +12,23 @@ from artaffect.reports.figures import evaluation_figures, training_curves
 from artaffect.reports.findings import protocol_line
 from artaffect.reports.pages import render, write
 from artaffect.reports.tables import TextTable, evaluation_tables, headlines, overall_label
+from artaffect.runtime import Terminal, to_json_text
 
 _INPUTS = {"both": "image and caption", "image": "image"}
 """What the detailed model uses; a distilled student uses captions."""
 
 
-def print_result(result: EvaluationResult, console: Console | None = None) -> None:
+def print_result(result: EvaluationResult, console: Terminal | None = None) -> None:
     """Print every table."""
     print_tables(evaluation_tables(result), console)
-    (console or Console()).print(protocol_line(result), soft_wrap=True)
+    (console or Terminal()).print(protocol_line(result), soft_wrap=True)
 
 
-def print_tables(tables: Sequence[TextTable], console: Console | None = None) -> None:
+def print_tables(tables: Sequence[TextTable], console: Terminal | None = None) -> None:
     """Print tables in full, however narrow the terminal is."""
-    console = console or Console()
+    console = console or Terminal()
     if console.width < 120:  # a wrapped line is better than a number cut short
-        console = Console(file=console.file, width=120)
+        console = Terminal(file=console.file, width=120)
     for table in tables:
         grid = Table(title=table.title, title_justify="left", title_style="bold")
         for i, heading in enumerate(table.header):
@@ -41,7 +40,7 @@ def print_tables(tables: Sequence[TextTable], console: Console | None = None) ->
 
 def save_metrics(result: EvaluationResult, path: Path) -> None:
     """Write everything as JSON."""
-    write(path, json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+    write(path, to_json_text(result.to_json()))
 
 
 def save_report(

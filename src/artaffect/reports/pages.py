@@ -1,6 +1,5 @@
 """Pages from templates: culture report, artwork, explanation. Names are escaped by the templates."""
 
-import json
 import os
 import re
 from base64 import b64encode
@@ -29,7 +28,7 @@ from artaffect.reports.figures import Figure, evaluation_figures, scores_figure
 from artaffect.reports.findings import findings, protocol_line, run_findings
 from artaffect.reports.results import CultureReport
 from artaffect.reports.tables import TextTable, evaluation_tables
-from artaffect.runtime import atomic_file
+from artaffect.runtime import atomic_file, to_json_text
 
 if TYPE_CHECKING:  # explanations need the extra explain
     from artaffect.explain.explainer import CultureExplanation, Explanation
@@ -129,7 +128,7 @@ def save_culture_report(report: CultureReport, folder: Path, embed_images: bool 
     context = _culture_context(report, links)
     write(folder / PAGE, render("culture.html.j2", **context))
     write(folder / MARKDOWN, render("culture.md.j2", **context))
-    write(folder / JSON, json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    write(folder / JSON, to_json_text(report.to_json()))
 
 
 def _emotions(

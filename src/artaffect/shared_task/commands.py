@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from artaffect.runtime import say
+from artaffect.runtime import print_json, say
 from artaffect.shared_task.rules import load_rules
 
 semeval_app = typer.Typer(
@@ -258,6 +257,6 @@ def _show(title: str, header: list[str], rows: list[list[str]], result: Any, as_
     from artaffect.reports.tables import TextTable
 
     if as_json:
-        typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        print_json(result)
     else:
         print_tables([TextTable(title, header, rows)])

@@ -29,6 +29,7 @@ from artaffect.prediction.evaluation import (
 from artaffect.reports.figures import training_curves
 from artaffect.reports.pages import render, write
 from artaffect.reports.tables import TextTable, evaluation_tables
+from artaffect.runtime import to_json_text
 from artaffect.training.run import overrides_from, trained_run
 
 
@@ -195,4 +196,4 @@ def _save(result: Reproduction, out: Path, notes: Sequence[str], quick: bool) ->
     write(out / "report.html", render("reproduction.html.j2", **context))
     write(out / "tables.md", render("reproduction.md.j2", **context))
     results = {"quick": quick, **asdict(result)}
-    write(out / "results.json", json.dumps(results, indent=2, ensure_ascii=False))
+    write(out / "results.json", to_json_text(results))

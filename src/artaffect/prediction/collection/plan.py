@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from artaffect.errors import IncompleteRunError, OutputExistsError
 from artaffect.labels import EMOTIONS
-from artaffect.runtime import atomic_file
+from artaffect.runtime import atomic_file, to_json_text
 
 _NUMBERS = (*map(str, EMOTIONS), "entropy_bits", "image_share", "caption_share")
 
@@ -113,9 +113,7 @@ class Plan:
         Raises:
             IncompleteRunError: an item is missing, repeated or unknown.
         """
-        schema = PREDICTIONS.with_metadata(
-            {"artaffect": json.dumps(dict(provenance), ensure_ascii=False)}
-        )
+        schema = PREDICTIONS.with_metadata({"artaffect": to_json_text(provenance, indent=None)})
         skipped: list[Skipped] = []
         with (
             atomic_file(out) as temporary,
@@ -130,7 +128,10 @@ class Plan:
                 writer.write_table(predictions.replace_schema_metadata(schema.metadata))
         path = skipped_path(out)
         if skipped:
-            with atomic_file(path) as temporary, temporary.open("w", newline="") as file:
+            with (
+                atomic_file(path) as temporary,
+                temporary.open("w", encoding="utf-8", newline="") as file,
+            ):
                 csv.writer(file).writerows([("id", "image", "reason"), *skipped])
         else:
             path.unlink(missing_ok=True)

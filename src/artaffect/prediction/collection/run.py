@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 import artaffect
-from artaffect.errors import OutputExistsError
+from artaffect.errors import OutputError, OutputExistsError
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
 from artaffect.models.hub import resolve_run
-from artaffect.prediction.collection.items import read_items
+from artaffect.prediction.collection.items import read_items, readable
 from artaffect.prediction.collection.plan import SHARD_ROWS, Plan
 from artaffect.prediction.collection.workers import work_locally, work_on_ray
 from artaffect.prediction.types import culture_names
-from artaffect.runtime import file_digest, progress_bar
+from artaffect.runtime import check_output, file_digest, progress_bar
 
 _logger = logging.getLogger(__name__)
 
@@ -59,13 +59,18 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     Raises:
         TableError: the collection cannot be listed.
         ModelFolderError: the model folder is incomplete or altered.
+        OutputError: ``out`` cannot be written, or is not named as a Parquet file.
         OutputExistsError: ``out`` exists, or contains other unfinished work beside it.
         IncompleteRunError: an item is missing from the predictions, or repeated.
     """
     folder, target = resolve_run(run), Path(out)
     check_folder(folder)
     names = tuple(dict.fromkeys(culture_names(cultures) or read_config(folder)["cultures"]))
+    if target.suffix.lower() != ".parquet":
+        raise OutputError(f"{target}: predictions are written as Parquet: expected NAME.parquet")
+    check_output(target, [source])
     plan = Plan.for_output(target)
+    check_output(plan.folder, folder=True)
     if target.exists() and not overwrite:
         raise OutputExistsError(f"{target} exists: choose another name, or add --overwrite")
     items = read_items(source, root)
@@ -76,7 +81,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         "artaffect": artaffect.__version__,
         "model": folder.resolve().name,
         "model_digest": digest,
-        "source": str(source),
+        "source": readable(source),
         "cultures": names,
     }
     skipped = plan.merge(target, len(names), provenance)

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from artaffect.errors import ArtAffectError, ResourceError
 from artaffect.labels import EMOTIONS
+from artaffect.prediction.collection.items import readable
 from artaffect.prediction.collection.plan import PREDICTIONS, Plan, Skipped
 from artaffect.prediction.predictor import BATCH, ModelPredictor, load_predictor
 from artaffect.prediction.types import Prediction, PredictionInput, PreparedInput, attempt
@@ -49,7 +50,9 @@ class ShardWorker:
                 if isinstance(result, Prediction):
                     predicted.append((item["id"], result))
                 else:
-                    skipped.append((item["id"], item["image"] or "", str(result)))
+                    skipped.append(
+                        (item["id"], readable(item["image"] or b""), readable(str(result)))
+                    )
             tables.append(_as_table(predicted))
         self.plan.save(shard, pa.concat_tables(tables), skipped)
         return {"items": len(items)}
@@ -67,9 +70,16 @@ class ShardWorker:
                 yield batch, prepared.result()
 
     def _prepare(self, batch: Sequence[Row]) -> Prepared:
-        columns = ("image", "caption", "language")
-        rows = [(*(item[name] for name in columns), self.cultures) for item in batch]
-        inputs = [attempt(PredictionInput, *row) for row in rows]
+        inputs = [
+            attempt(
+                PredictionInput,
+                None if item["image"] is None else os.fsdecode(item["image"]),
+                item["caption"],
+                item["language"],
+                self.cultures,
+            )
+            for item in batch
+        ]
         return self.predictor.prepare_each(inputs)
 
 

@@ -1,0 +1,68 @@
+"""Mistakes in a request that are found before torch or a model is loaded."""
+
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from artaffect.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from artaffect.data.annotations import AnnotationTable
+
+
+def check_run(run: str) -> dict[str, Any]:
+    """The configuration of a model folder; its files are compared with their checksums later."""
+    from artaffect.models.folder import CHECKSUMS, check_folder, read_config
+    from artaffect.models.hub import resolve_run
+
+    folder = resolve_run(run)
+    if not all((folder / name).is_file() for name in (CHECKSUMS, "config.json")):
+        check_folder(folder)  # says what is missing
+    return read_config(folder)
+
+
+def check_cultures(run: str, cultures: Sequence[str] | None, new: bool) -> None:
+    """Refuse a culture that was not in training, which may be misspelt, unless it is meant to be new."""
+    from artaffect.prediction.types import culture_names
+
+    known = check_run(run)["cultures"]
+    unknown = [name for name in culture_names(cultures or None) or () if name not in known]
+    if unknown and not new:
+        raise InputError(
+            f"{UnknownNameError('culture', unknown[0], known)} For a culture that was not in "
+            "training, add --new-culture: it gets the prediction for all cultures together."
+        )
+
+
+def check_artwork(image: Path | None, caption: str | None, language: str | None) -> None:
+    """Check that an image or a caption is given, and that the image can be opened."""
+    from artaffect.data.preprocessing import open_header
+    from artaffect.prediction.types import PredictionInput
+
+    PredictionInput(image, caption, language)
+    if image is not None:
+        with open_header(image):
+            pass
+
+
+def load_table(data: Path, images: Path | None, *splits: str) -> "AnnotationTable":
+    """Load a table that must have rows in the given splits."""
+    from artaffect.data.annotations import AnnotationTable
+
+    table = AnnotationTable.load(data, images)
+    for split in splits:
+        table.of_split(split)
+    return table
+
+
+def check_address(host: str, port: int) -> None:
+    """Check that a service can listen at an address."""
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not the name of a host"
+        raise InputError(f"cannot listen on {host}, port {port}: {reason}") from None
