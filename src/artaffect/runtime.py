@@ -233,9 +233,8 @@ def check_output(
             raise OutputError(f"{path} cannot be written: {place} is a file")
         with tempfile.TemporaryFile(dir=place) as probe:
             probe.write(b"\0")  # raises, at the latest when it is closed, if the disk is full
-        os.stat(path)  # raises for a name that is too long
-    except FileNotFoundError:
-        return
+        with contextlib.suppress(FileNotFoundError):
+            os.stat(path)  # raises for a name that is too long
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 

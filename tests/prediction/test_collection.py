@@ -16,7 +16,13 @@ import pytest
 from PIL import Image
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import IncompleteRunError, InputError, OutputExistsError, TableError
+from artaffect.errors import (
+    IncompleteRunError,
+    InputError,
+    OutputError,
+    OutputExistsError,
+    TableError,
+)
 from artaffect.labels import EMOTIONS
 from artaffect.prediction.collection.items import read_items
 from artaffect.prediction.collection.plan import Plan, skipped_path
@@ -67,7 +73,7 @@ def test_a_folder_gets_the_same_predictions_as_single_images(
             values = [row[str(emotion)] for emotion in EMOTIONS]
             np.testing.assert_allclose(values, item.distribution.values, atol=1e-5)  # type: ignore[arg-type]
             assert row["top"] == item.top and row["image_share"] == 1
-    with skipped_path(out).open(newline="") as file:
+    with skipped_path(out).open(encoding="utf-8", newline="") as file:
         listed = list(csv.DictReader(file))
     assert [row["id"] for row in listed] == ["broken.jpg"] and "not a picture" in listed[0][
         "reason"
@@ -104,7 +110,7 @@ def test_a_table_may_hold_pictures_captions_or_both(
         row = rows["9", item.culture]
         assert row["note"] == item.note and row["note"] is not None
         assert row["caption_share"] == pytest.approx(item.modality_shares["caption"], abs=1e-5)
-    with skipped_path(out).open(newline="") as file:
+    with skipped_path(out).open(encoding="utf-8", newline="") as file:
         reasons = {row["id"]: row["reason"] for row in csv.DictReader(file)}
     assert set(reasons) == {"10", "11"}
     assert "nothing to predict from" in reasons["10"] and "no such file" in reasons["11"]
@@ -136,6 +142,110 @@ def test_a_collection_that_cannot_be_listed_is_refused(tmp_path: Path, pictures:
         read_items(tmp_path / "t.parquet")
     pq.write_table(pa.table({"image": ["0.png", "1.png"]}), tmp_path / "t.parquet")
     assert read_items(tmp_path / "t.parquet", pictures)["id"].to_pylist() == ["0.png", "1.png"]
+
+
+def test_everything_in_a_folder_is_an_item_or_counted(
+    tmp_path: Path, pictures: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (pictures / "no suffix").write_bytes((pictures / "0.png").read_bytes())
+    (pictures / ".hidden.png").write_bytes(b"")
+    (pictures / "link.png").symlink_to(pictures / "1.png")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "far.png").write_bytes((pictures / "0.png").read_bytes())
+    (pictures / "deep" / "loop").symlink_to(pictures)
+    (pictures / "twice").symlink_to(pictures / "deep")
+    (pictures / "linked").symlink_to(elsewhere)
+    os.mkfifo(pictures / "pipe.png")
+    with caplog.at_level("INFO", "artaffect"):
+        names = read_items(pictures)["id"].to_pylist()
+    nested = [f"deep/{number}.jpg" for number in (4, 5, 6)]
+    top = [*(f"{number}.png" for number in range(4)), "broken.jpg", "link.png", "no suffix"]
+    assert sorted(names) == sorted([*top, *nested, "linked/far.png"])
+    assert "left out 2 files that are not images, first: notes.txt" in caplog.text
+
+
+def test_a_name_that_is_not_utf8_costs_nothing(
+    tiny_run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    os.rename(pictures / "0.png", os.fsencode(pictures) + b"/caf\xe9.png")
+    os.rename(pictures / "broken.jpg", os.fsencode(pictures) + b"/br\xf6ken.jpg")
+    out = tmp_path / "out.parquet"
+    done = predict_collection(tiny_run, pictures, out, "english", workers=1)
+    assert (done.answered, done.skipped) == (7, 1)
+    assert ("caf\\xe9.png", "english") in rows_of(out)
+    listed = skipped_path(out).read_text("utf-8").splitlines()
+    assert len(listed) == 2 and listed[1].startswith("br\\xf6ken.jpg,")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("image", [{"bytes": b"x", "path": "a"}], "column image holds embedded images .*struct"),
+        ("image", [b"x"], "column image holds embedded images .*binary.*artaffect import parquet"),
+        ("caption", [["a", "b"]], "column caption holds list<.*expected text"),
+        ("id", [b"\xff"], "column id holds binary, expected text"),
+    ],
+)
+def test_a_column_of_another_type_is_named(
+    tmp_path: Path, column: str, values: list[object], message: str
+) -> None:
+    columns = {"id": ["1"], "caption": ["waves"]} | {column: values}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=message):
+        read_items(tmp_path / "t.parquet")
+
+
+def test_a_repeated_column_and_a_row_with_nothing_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,caption,caption\n1,a,b\n")
+    with pytest.raises(TableError, match="column caption occurs 2 times"):
+        read_items(path)
+    path.write_text('image,caption\np.jpg,a\n"",b\n')
+    with pytest.raises(TableError, match="row 2: neither an id nor an image"):
+        read_items(path)
+    pq.write_table(pa.table({"id": [7, 8], "caption": ["a", "b"]}), tmp_path / "t.parquet")
+    assert read_items(tmp_path / "t.parquet")["id"].to_pylist() == ["7", "8"]
+
+
+def test_a_wrong_folder_of_images_is_named(
+    tmp_path: Path, pictures: Path, sample_table: AnnotationTable
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("image\n0.png\n1.png\n")
+    with pytest.raises(TableError, match="none of its images exists, first: .*0.png.*--root"):
+        read_items(path)
+    with pytest.raises(TableError, match="nowhere: no such folder of images.*--root"):
+        read_items(path, tmp_path / "nowhere")
+    assert read_items(path, pictures).num_rows == 2
+    pq.write_table(sample_table.rows.replace_schema_metadata(), tmp_path / "by-others.parquet")
+    with pytest.raises(TableError, match="does not say where its images are.*--root"):
+        read_items(tmp_path / "by-others.parquet")
+
+
+def test_a_collection_without_any_prediction_ends_with_1(
+    artaffect: Command, tiny_run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "ü 好.jpg"):
+        (tmp_path / "in" / name).write_text("no image")
+    out = tmp_path / "out.parquet"
+    options = ("predict-collection", tiny_run, "--images", tmp_path / "in", "--workers", 1)
+    code, _, err = artaffect(*options, "--out", out)
+    assert code == 1 and "skipped 2 items" in err and "first: " in err
+    assert "ü 好.jpg" in skipped_path(out).read_text("utf-8")
+
+
+def test_the_result_is_refused_where_it_cannot_be_written(
+    tiny_run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OutputError, match=r"expected NAME\.parquet"):
+        predict_collection(tiny_run, pictures, tmp_path / "out.csv")
+    (tmp_path / "table.parquet").write_text("")
+    with pytest.raises(OutputError, match="both read and written"):
+        predict_collection(
+            tiny_run, tmp_path / "table.parquet", tmp_path / "table.parquet", overwrite=True
+        )
 
 
 def command(run: Path, source: Path, out: Path, *more: str) -> list[str]:

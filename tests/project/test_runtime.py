@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from artaffect.errors import InputError, OutputExistsError
-from artaffect.runtime import as_path, atomic_file, atomic_folder, cache_folder
+from artaffect.errors import InputError, OutputError, OutputExistsError
+from artaffect.runtime import (
+    as_path,
+    atomic_file,
+    atomic_folder,
+    cache_folder,
+    check_free,
+    check_output,
+)
 
 
 def test_a_path_is_a_string_or_path_like(tmp_path: Path) -> None:
@@ -83,6 +90,37 @@ def test_every_name_that_the_file_system_allows_can_be_written(tmp_path: Path) -
         (folder / "MARK").write_text("1")
     assert (tmp_path / longest).read_text() == "whole"
     assert (tmp_path / ("f" * 255) / "MARK").is_file()
+
+
+def test_an_output_is_refused_before_the_work_where_it_cannot_be_written(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(OutputError, match="is a folder: expected the name of a file"):
+        check_output(tmp_path)
+    with pytest.raises(OutputError, match="is a file: expected the name of a folder"):
+        check_output(file, folder=True)
+    with pytest.raises(OutputError, match="file is a file"):
+        check_output(file / "deep" / "x.parquet")
+    with pytest.raises(OutputError, match="cannot be written: File name too long"):
+        check_output(tmp_path / ("n" * 300))
+    with pytest.raises(OutputError, match="cannot be written"):
+        check_output(Path("/proc/nowhere"))  # no file can be made there, whoever asks
+    check_output(tmp_path / "new" / "deep" / "x.parquet")
+    assert list(tmp_path.iterdir()) == [file], "a check leaves nothing"
+
+
+def test_no_output_is_an_input(tmp_path: Path) -> None:
+    source, link = tmp_path / "run", tmp_path / "link"
+    source.mkdir()
+    (source / "MARK").write_text("trained")
+    link.symlink_to(source)
+    for out in (source, link, tmp_path / "other" / ".." / "run"):
+        with pytest.raises(OutputError, match="both read and written"):
+            check_free(out, "MARK", True, [source])
+    for out in (tmp_path, source / "onnx", link / "onnx"):
+        with pytest.raises(OutputError, match="in one another"):
+            check_free(out, "MARK", True, [source])
+    check_free(tmp_path / "other", "MARK", True, [source])
 
 
 def test_only_a_folder_with_the_marker_is_replaced(tmp_path: Path) -> None:

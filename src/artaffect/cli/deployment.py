@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from typer import Argument, Option
 
 from artaffect import api
@@ -123,7 +123,9 @@ def predict_collection(
     if summary.skipped:
         say(f"skipped {summary.skipped:,} items, listed with the reasons: {skipped_path(out)}")
     if not summary.answered:
-        raise typer.Exit(1)
+        with skipped_path(out).open(encoding="utf-8", newline="") as file:
+            first = next(csv.DictReader(file))["reason"]
+        raise InputError(f"no item of {images} could be predicted, first: {first}")
 
 
 def export(

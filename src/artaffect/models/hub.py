@@ -58,7 +58,7 @@ def _download_run(repository: str, revision: str | None) -> Path:
         )
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=_PATTERNS))
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except (*HfHubHTTPError.__bases__, HFValidationError) as error:  # the client's errors, OSError
         raise ModelFolderError(
             f"{HUB_PREFIX}{repository} cannot be downloaded: {_first_line(error)}"
         ) from None
@@ -109,7 +109,7 @@ def push_folder(
             allow_patterns=_PATTERNS,
             commit_message="artaffect model",
         )
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except (*HfHubHTTPError.__bases__, HFValidationError) as error:  # the client's errors, OSError
         raise ModelFolderError(
             f"{folder} cannot be uploaded to {repository}: {_first_line(error)}"
         ) from None

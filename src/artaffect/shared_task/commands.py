@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from artaffect.runtime import print_json, say
+from artaffect.runtime import check_output, print_json, say
 from artaffect.shared_task.rules import load_rules
 
 semeval_app = typer.Typer(
@@ -103,6 +103,7 @@ def items_(
     from artaffect.data.annotations import AnnotationTable
     from artaffect.shared_task.items import write_task_files
 
+    check_output(out, [data], folder=True)
     table = AnnotationTable.load(data).of_split(split)
     captions, triples = write_task_files(table, out, load_rules(rules, set_))
     say(f"{len(captions):,} captions: {out / 'st1_items.csv'}")
@@ -127,6 +128,7 @@ def emotions(
 
     If the items have answers, both sets of labels are scored.
     """
+    check_output(out, [items])
     from artaffect.shared_task.emotions import predict_emotions
     from artaffect.shared_task.items import read_emotion_items
     from artaffect.shared_task.submissions import write_emotions
@@ -165,6 +167,7 @@ def shares(
     the run has already learned from the artworks of the training split. If the items have answers,
     the predictions are scored.
     """
+    check_output(out, [data, items])
     from artaffect.data.annotations import AnnotationTable
     from artaffect.shared_task.items import read_share_items
     from artaffect.shared_task.shares import predict_shares

@@ -1,0 +1,127 @@
+"""What is wrong with a request is told before torch or a model is loaded, and before anything is written."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from artaffect.data.annotations import AnnotationTable
+from artaffect.labels import EMOTIONS
+from artaffect.models.folder import FORMAT
+from tests.conftest import Command
+
+SCRIPT = """
+import json, sys
+from artaffect.cli.main import main
+for arguments in json.load(sys.stdin):
+    sys.argv = ["artaffect", *arguments]
+    try:
+        main()
+        print(f"no error from {arguments}")
+    except SystemExit as exit:
+        print(exit.code)
+assert "torch" not in sys.modules, "torch was loaded for nothing"
+"""
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A model folder as far as it is read before the model is loaded."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    config = {"format": FORMAT, "emotions": list(map(str, EMOTIONS)), "cultures": ["arabic"]}
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    (folder / "SHA256SUMS").write_text("")
+    return folder
+
+
+def test_mistakes_are_found_without_torch(
+    run_folder: Path, sample_table: AnnotationTable, picture: Path, tmp_path: Path
+) -> None:
+    table, run, new = tmp_path / "table.parquet", str(run_folder), str(tmp_path / "new")
+    sample_table.save(table)
+    under_a_file = str(table / "out")
+    before = sorted(tmp_path.rglob("*"))
+    expected = {
+        ("predict", run, "--image", "nowhere.jpg"): "nowhere.jpg: no such file",
+        ("predict", run): "nothing to predict from",
+        ("predict", new, "--caption", "x"): "no such model folder",
+        ("predict", run, "--caption", "x", "--culture", "arabc"): "Did you mean 'arabic'?",
+        ("predict", run, "--caption", "x", "--culture", "zulu"): "add --new-culture",
+        ("train", "--data", "nowhere", "--out", new): "nowhere: no such file",
+        ("train", "compct", "--data", str(table), "--out", new): "Did you mean 'compact'?",
+        ("train", "--data", str(table), "--out", under_a_file): "table.parquet is a file",
+        ("train", "--data", str(table), "--out", str(tmp_path), "--overwrite"): "in one another",
+        ("evaluate", run, "--data", str(table), "--split", "tset"): "no rows in split 'tset'",
+        ("evaluate", run, "--data", str(table), "--out", run): "both read and written",
+        ("report", run, "--data", str(table), "--out", run): "both read and written",
+        ("cultures", "--data", str(table), "--out", under_a_file): "table.parquet is a file",
+        ("explain", run, "--image", str(picture), "--out", str(tmp_path)): "is a folder",
+        ("explain", run, "--image", str(picture), "--out", str(picture)): "both read and written",
+        ("export", run, "--out", run, "--overwrite"): "both read and written",
+        ("export", run, "--out", f"{run}/onnx"): "in one another",
+        ("serve", new): "no such model folder",
+        ("predict-collection", run, "--images", new, "--out", "o.csv", "--culture", "arabc"): "Did",
+        ("split", str(table), "--out", str(table)): "both read and written",
+        ("split", str(table), "--out", under_a_file): "table.parquet is a file",
+        ("import", "artelingo", str(table), "--out", str(table)): "both read and written",
+        ("import", "artelingo", "nowhere.csv", "--out", new): "nowhere.csv: no such file",
+        ("reproduce", "--data", str(table), "--out", str(table)): "both read and written",
+    }
+    process = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        input=json.dumps(list(expected)),
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
+    for line, message in zip(process.stdout.splitlines(), expected.values(), strict=True):
+        assert line.startswith("error: ") and message in line
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
+
+
+def test_an_address_that_cannot_be_used_is_told_in_one_line(
+    artaffect: Command, run_folder: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, _, err = artaffect("serve", run_folder, "--port", taken.getsockname()[1])
+    assert code == 1 and "Address already in use" in err
+    code, _, err = artaffect("serve", run_folder, "--host", "no.such.host.invalid")
+    assert code == 1 and "cannot listen on no.such.host.invalid" in err
+    code, _, err = artaffect("serve", run_folder, "--port", 99999)
+    assert code == 2 and "65535" in err
+
+
+def test_an_evaluation_without_out_writes_nothing(
+    artaffect: Command, tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    sample_table.save(tmp_path / "t.parquet")
+    before = sorted(tiny_run.rglob("*"))
+    code, out, err = artaffect("evaluate", tiny_run, "--data", tmp_path / "t.parquet")
+    assert code == 0 and "baseline" in out and "--out FOLDER writes the report" in err
+    assert sorted(tiny_run.rglob("*")) == before
+    code, _, err = artaffect(
+        "evaluate", tiny_run, "--data", tmp_path / "t.parquet", "--images", tmp_path / "nowhere"
+    )
+    assert code == 1 and "nowhere" in err
+
+
+def test_a_model_of_synthetic_data_is_not_pushed_by_accident(
+    artaffect: Command, tiny_run: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    from artaffect.models.folder import read_config, write_checksums
+
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    config = {**read_config(folder), "synthetic": True}
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    write_checksums(folder)
+    code, _, err = artaffect("push", folder, "owner/model")
+    assert code == 1 and "learned from synthetic data" in err and "--synthetic" in err
+    code, _, err = artaffect("push", folder, "owner/model", "--synthetic")
+    assert code == 1 and "cannot be uploaded to owner/model" in err, "there is no network"
