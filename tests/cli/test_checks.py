@@ -61,6 +61,8 @@ def test_mistakes_are_found_without_torch(
         ("cultures", "--data", str(table), "--out", under_a_file): "table.parquet is a file",
         ("explain", run, "--image", str(picture), "--out", str(tmp_path)): "is a folder",
         ("explain", run, "--image", str(picture), "--out", str(picture)): "both read and written",
+        ("explain", run, "--caption", "x", "--emotion", "aw", "--json"): "Did you mean 'awe'?",
+        ("evaluate", run, "--data", str(table), "--images", "nowhere"): "nowhere: no such folder",
         ("export", run, "--out", run, "--overwrite"): "both read and written",
         ("export", run, "--out", f"{run}/onnx"): "in one another",
         ("serve", new): "no such model folder",

@@ -138,7 +138,7 @@ def test_a_collection_that_cannot_be_listed_is_refused(tmp_path: Path, pictures:
         (tmp_path / "empty").mkdir()
         read_items(tmp_path / "empty")
     (tmp_path / "t.parquet").write_text("no table")
-    with pytest.raises(TableError, match="neither a CSV nor a Parquet file"):
+    with pytest.raises(TableError, match="cannot be read as Parquet"):
         read_items(tmp_path / "t.parquet")
     pq.write_table(pa.table({"image": ["0.png", "1.png"]}), tmp_path / "t.parquet")
     assert read_items(tmp_path / "t.parquet", pictures)["id"].to_pylist() == ["0.png", "1.png"]
@@ -206,6 +206,17 @@ def test_a_repeated_column_and_a_row_with_nothing_are_named(tmp_path: Path) -> N
         read_items(path)
     pq.write_table(pa.table({"id": [7, 8], "caption": ["a", "b"]}), tmp_path / "t.parquet")
     assert read_items(tmp_path / "t.parquet")["id"].to_pylist() == ["7", "8"]
+
+
+@pytest.mark.parametrize("end", ['b,"open\nc,sea', 'b,"open\nc,sea\nd,"x" y\n'])
+def test_a_stray_quote_swallows_no_row(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f'id,caption\na,"two\nlines, ""quoted"""\n{end}', "utf-8")
+    with pytest.raises(TableError, match="row that begins on line 4 has a quote"):
+        read_items(path)
+    path.write_bytes(b"id,caption\na,caf\xe9\n")
+    with pytest.raises(TableError, match="cannot be read as CSV"):
+        read_items(path)
 
 
 def test_a_wrong_folder_of_images_is_named(

@@ -13,6 +13,7 @@ from artaffect import api
 from artaffect.cli import checks, options
 from artaffect.cli.show import print_json
 from artaffect.errors import InputError
+from artaffect.labels import parse_emotion
 from artaffect.runtime import check_free, check_output, say
 from artaffect.server.limits import ServiceLimits
 
@@ -60,6 +61,8 @@ def explain(
         check_output(out, [path for path in (image, data) if path is not None])
     checks.check_cultures(run, culture, new_culture)
     checks.check_artwork(image, caption, language)
+    if emotion is not None:
+        parse_emotion(emotion)
     table = None if data is None else checks.load_table(data, images)
     inputs = (image, caption, language, culture or None)
     explanation = api.explain_prediction(

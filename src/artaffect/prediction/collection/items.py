@@ -1,5 +1,6 @@
 """List the items of a collection: a folder of images, or a table that names them."""
 
+import csv
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -177,6 +178,7 @@ def _read(path: Path) -> pa.Table:
     with arrow_errors(path, "Parquet" if is_parquet else "CSV"):
         if is_parquet:
             return pq.read_table(path)
+        _check_quotes(path)
         as_text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in ITEMS.names})
         multiline = pa.csv.ParseOptions(newlines_in_values=True)
         return pa.csv.read_csv(path, parse_options=multiline, convert_options=as_text)
@@ -190,6 +192,20 @@ def _check_images(items: pa.Table, source: Path) -> None:
             f"{source}: none of its images exists, first: {readable(paths[0])}; "
             "name their folder with --root"
         )
+
+
+def _check_quotes(path: Path) -> None:
+    """Refuse a CSV file in which a stray quote would swallow the rows after it."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader, line = csv.reader(file, strict=True), 1
+        try:
+            for _ in reader:
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise TableError(
+                f"{path}: the row that begins on line {line} has a quote that is not closed or not "
+                f"doubled ({error})"
+            ) from None
 
 
 def _check_ids(items: pa.Table, source: Path) -> None:
