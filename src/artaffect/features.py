@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import ImageError, TableError
+from artaffect.errors import ImageError
 from artaffect.labels import EMOTIONS
 from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
@@ -340,10 +340,7 @@ def image_files(table: AnnotationTable, artwork: np.ndarray, count: int) -> list
     """
     names, codes = table.codes("image")
     root, known = table.images, codes >= 0
-    if known.any() and (root is None or not root.is_dir()):
-        raise TableError(
-            f"the table's images were in {root}, which does not exist: import the table again"
-        )
+    table.check_images()
     code_of = dict(zip(artwork[known].tolist(), codes[known].tolist(), strict=True))
     paths = {i: Path(root or "") / str(names[code]) for i, code in code_of.items()}
     return [paths.get(i) for i in range(count)]

@@ -1,16 +1,18 @@
 """What is wrong with a request is told before torch or a model is loaded, and before anything is written."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.labels import EMOTIONS
-from artaffect.models.folder import FORMAT
+from artaffect.models.folder import FORMAT, read_config, write_checksums
 from tests.conftest import Command
 
 SCRIPT = """
@@ -43,6 +45,8 @@ def test_mistakes_are_found_without_torch(
 ) -> None:
     table, run, new = tmp_path / "table.parquet", str(run_folder), str(tmp_path / "new")
     sample_table.save(table)
+    foreign = tmp_path / "foreign.parquet"
+    pq.write_table(sample_table.rows.replace_schema_metadata(), foreign)
     under_a_file = str(table / "out")
     before = sorted(tmp_path.rglob("*"))
     expected = {
@@ -62,7 +66,8 @@ def test_mistakes_are_found_without_torch(
         ("explain", run, "--image", str(picture), "--out", str(tmp_path)): "is a folder",
         ("explain", run, "--image", str(picture), "--out", str(picture)): "both read and written",
         ("explain", run, "--caption", "x", "--emotion", "aw", "--json"): "Did you mean 'awe'?",
-        ("evaluate", run, "--data", str(table), "--images", "nowhere"): "nowhere: no such folder",
+        ("evaluate", run, "--data", str(table), "--images", "nowhere"): "in nowhere, which does",
+        ("train", "--data", str(foreign), "--out", new): "does not say where its images are",
         ("export", run, "--out", run, "--overwrite"): "both read and written",
         ("export", run, "--out", f"{run}/onnx"): "in one another",
         ("serve", new): "no such model folder",
@@ -114,10 +119,6 @@ def test_an_evaluation_without_out_writes_nothing(
 def test_a_model_of_synthetic_data_is_not_pushed_by_accident(
     artaffect: Command, tiny_run: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
-    from artaffect.models.folder import read_config, write_checksums
-
     folder = tmp_path / "run"
     shutil.copytree(tiny_run, folder)
     config = {**read_config(folder), "synthetic": True}

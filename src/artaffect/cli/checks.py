@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from artaffect.errors import InputError, TableError, UnknownNameError
+from artaffect.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
@@ -50,9 +50,8 @@ def load_table(data: Path, images: Path | None, *splits: str) -> "AnnotationTabl
     """Load a table that must have rows in the given splits."""
     from artaffect.data.annotations import AnnotationTable
 
-    if images is not None and not images.is_dir():
-        raise TableError(f"{images}: no such folder of images; name the right one with --images")
     table = AnnotationTable.load(data, images)
+    table.check_images()
     for split in splits:
         table.of_split(split)
     return table

@@ -210,6 +210,17 @@ class AnnotationTable:
         """The folder to which the ``image`` column is relative."""
         return Path(self.provenance["images"]) if self.provenance.get("images") else None
 
+    def check_images(self) -> None:
+        """Raise TableError if rows have images, and the folder of images is unknown or missing."""
+        root = self.images
+        if self.rows["image"].null_count == len(self) or (root is not None and root.is_dir()):
+            return
+        where = f"has its images in {root}, which does not exist"
+        if root is None:
+            where = "does not say where its images are, because another program wrote it"
+        remedy = "name their folder with --images (in Python: AnnotationTable.load(path, images))"
+        raise TableError(f"the table {where}: {remedy}")
+
     @property
     def cultures(self) -> tuple[str, ...]:
         """The cultures of the table, ordered by decreasing number of annotations."""
