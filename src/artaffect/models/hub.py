@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from artaffect.errors import EncoderUnavailableError, InputError, ModelFolderError
 from artaffect.models.folder import CHECKSUMS, GRAPHS, WEIGHTS, check_folder, read_config
@@ -50,7 +50,6 @@ def resolve_run(name: str | os.PathLike[str], revision: str | None = None) -> Pa
 
 def _download_run(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     if not _is_hub_name(repository):
         raise ModelFolderError(
@@ -58,10 +57,17 @@ def _download_run(repository: str, revision: str | None) -> Path:
         )
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=_PATTERNS))
-    except (*HfHubHTTPError.__bases__, HFValidationError) as error:  # the client's errors, OSError
+    except _hub_errors() as error:
         raise ModelFolderError(
             f"{HUB_PREFIX}{repository} cannot be downloaded: {_first_line(error)}"
         ) from None
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """The common bases of what the hub's client raises: no connection, a refusal, a wrong name."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    return (*cast(tuple[type[Exception], ...], HfHubHTTPError.__bases__), HFValidationError)
 
 
 def copy_folder(folder: Path, target: Path) -> None:
@@ -92,7 +98,6 @@ def push_folder(
         ModelFolderError: the folder is incomplete or altered, or the hub refuses it.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     check_folder(folder)
     if read_config(folder).get("synthetic") and not synthetic:
@@ -109,7 +114,7 @@ def push_folder(
             allow_patterns=_PATTERNS,
             commit_message="artaffect model",
         )
-    except (*HfHubHTTPError.__bases__, HFValidationError) as error:  # the client's errors, OSError
+    except _hub_errors() as error:
         raise ModelFolderError(
             f"{folder} cannot be uploaded to {repository}: {_first_line(error)}"
         ) from None
