@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -81,3 +82,13 @@ def test_text_that_is_not_unicode_costs_that_input_alone() -> None:
     for arguments in (("caf\udce9",), ("a", "\ud800"), ("a", None, ["\udcff"])):
         with pytest.raises(InputError, match="is not valid Unicode text"):
             PredictionInput(None, *arguments)  # type: ignore[arg-type]
+
+
+def test_a_path_that_is_not_utf8_is_used_or_told_in_one_line(
+    artaffect: Command, sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    sample_table.save(tmp_path / "t.parquet")
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    code, _, err = artaffect("split", tmp_path / "t.parquet", "--out", folder / "s.parquet")
+    assert code == 0 or (code == 1 and "is not UTF-8: give it another name" in err)
+    assert "Traceback" not in err

@@ -81,6 +81,8 @@ def main() -> None:
         names = " -> ".join(str(n) for n in (error.filename, error.filename2) if n is not None)
         reason = error.strerror or str(error)
         sys.exit(f"error: {printable(f'{names}: {reason}' if names else reason)}")
+    except UnicodeEncodeError as error:  # from a library that takes names in UTF-8 only
+        sys.exit(f"error: {printable(error.object)} is not UTF-8: give it another name")
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         extra = next((name for name, packages in _EXTRAS.items() if package in packages), None)
