@@ -178,6 +178,19 @@ def test_a_name_that_is_not_utf8_costs_nothing(
     assert len(listed) == 2 and listed[1].startswith("br\\xf6ken.jpg,")
 
 
+def test_the_locale_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "好.png").write_bytes(b"")
+    (tmp_path / "t.csv").write_text("image\n好.png\n", "utf-8")
+    script = "import sys, os\nfrom artaffect.prediction.collection.items import read_items\n"
+    script += "for source in ('.', 't.csv'):\n    (row,) = read_items(source).to_pylist()\n"
+    script += "    assert os.path.exists(os.fsdecode(row['image']))\n    print(ascii(row['id']))"
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    printed = subprocess.check_output(
+        [sys.executable, "-c", script], cwd=tmp_path, env=os.environ | locale, text=True
+    )
+    assert printed.split() == [ascii("好.png")] * 2
+
+
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [

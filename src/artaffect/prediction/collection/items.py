@@ -61,7 +61,12 @@ def read_items(
 
 def readable(name: str | bytes | os.PathLike[str]) -> str:
     """A path, or a text with a path in it, as Unicode: bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return _encoded(os.fspath(name)).decode("utf-8", "backslashreplace")
+
+
+def _encoded(path: str | bytes) -> bytes:
+    """A path as bytes: in UTF-8 whatever the locale is, and bytes that are not UTF-8 as they are."""
+    return path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
 
 
 def _from_folder(folder: Path) -> pa.Table:
@@ -76,7 +81,7 @@ def _from_folder(folder: Path) -> pa.Table:
     if others:
         first = readable(min(others))
         _logger.info(f"left out {len(others):,} files that are not images, first: {first}")
-    images = [os.fsencode(folder / name) for name in names]
+    images = [_encoded(os.fspath(folder / name)) for name in names]
     nulls = pa.nulls(len(names), pa.string())
     return pa.table([list(map(readable, names)), images, nulls, nulls], schema=ITEMS)
 
@@ -170,7 +175,7 @@ def _paths(table: Path, names: pa.Array, root: Path | None) -> pa.Array:
     if not base.is_dir():
         raise TableError(f"{base}: no such folder of images; name the right one with --root")
     paths = [name if name is None else os.path.join(base, name) for name in names.to_pylist()]
-    return pa.array([path if path is None else os.fsencode(path) for path in paths], pa.binary())
+    return pa.array([path if path is None else _encoded(path) for path in paths], pa.binary())
 
 
 def _read(path: Path) -> pa.Table:
