@@ -70,6 +70,7 @@ def register(
         as_json: AsJson = False,
     ) -> None:
         """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
+        check_output(out, [file])
         from artaffect.shared_task.reader import read_artemotion28
 
         table = read_artemotion28(file, images, keep_unpictured, by_region, merge_other)
