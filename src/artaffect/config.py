@@ -8,7 +8,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args, get_type_hints
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
@@ -40,8 +47,15 @@ def _check_form(form: object) -> object:
     raise PydanticCustomError("fusion_form", "Input should be {names}", {"names": names})
 
 
-Count = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0)]
+def _check_seed(seed: int) -> int:
+    if 0 <= seed < 2**64:  # what torch takes
+        return seed
+    raise PydanticCustomError("seed", "seed must be from 0 to 2**64 - 1")
+
+
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Widths = tuple[Count, ...]
 
@@ -54,13 +68,13 @@ class TrainConfig:
     """Passes over the training rows; the learning rate falls to zero over them."""
     batch_size: Count = 256
     """Rows per batch."""
-    learning_rate: NonNegative = 1e-3
+    learning_rate: Positive = 1e-3
     """Peak learning rate of AdamW, after warm-up."""
     weight_decay: NonNegative = 0.0
     """Decoupled weight decay of AdamW."""
     warmup: Fraction = 0.1
     """Share of the steps over which the learning rate rises."""
-    gradient_clip: float = 1.0
+    gradient_clip: Positive = 1.0
     """Maximum norm of the gradient."""
     patience: Count = 5
     """Stop after this many epochs without a better validation score."""
@@ -180,8 +194,8 @@ class Recipe:
     culture: Literal["head", "embedding", "off"] = "head"
     """How culture enters: `head`, each culture's own deviation from a shared head; `embedding`, a
     vector added to the features; `off`, not at all."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of every random choice."""
+    seed: Annotated[int, AfterValidator(_check_seed)] = 0
+    """Seed of every random choice, from 0 to 2**64 - 1."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -192,7 +206,7 @@ class SeparateConfig(Recipe):
     image: ImageSourceConfig | None = None
     caption: CaptionSourceConfig | None = None
     fusion: FusionConfig = field(default_factory=FusionConfig)
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=2, lt=2**31)] = 5
     """Frozen sources only: the combination is fitted out of fold, on this many folds of artworks."""
     held_out: Fraction = 0.0
     """With a fine-tuned source: share of the training artworks that no source learns from, on which
@@ -233,7 +247,7 @@ class DistillationConfig(Recipe):
     """Its `encoder` may be `teacher`: `depth` of the teacher's own layers, evenly spaced."""
     alone: bool = True
     """Also train the student without the teacher, to measure what the teacher is worth."""
-    temperature: Annotated[float, Field(gt=0)] = 2.0
+    temperature: Positive = 2.0
     """Softens the distributions of teacher and student (Hinton et al. 2015)."""
     hard: NonNegative = 0.5
     """Weight of the cross-entropy with the captions' labels."""

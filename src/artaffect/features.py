@@ -1,9 +1,8 @@
-"""The feature cache, and the struct of arrays that training and evaluation share.
+"""The features of images and captions, and the struct of arrays that training and evaluation share.
 
-Each distinct image and caption is encoded once. A cache belongs to one encoder: its folder is named
-by a digest of the encoder's weights and preprocessing. Its keys are digests of what was encoded, an
-image's bytes or a caption's text, so that changes are noticed and copies are not encoded twice. Shards
-are written atomically during extraction: a run that is killed loses at most one.
+Each distinct image and caption is encoded once. The keys of the cache are digests of what was encoded,
+an image's bytes or a caption's text, so that changes are noticed and copies are not encoded twice.
+Shards are written during extraction: a run that is killed loses at most one.
 """
 
 import hashlib
@@ -22,10 +21,11 @@ from torch import Tensor
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ImageError
 from artaffect.labels import EMOTIONS
+from artaffect.models.feature_cache import FeatureCache
 from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.machine import machine_errors
 from artaffect.models.text_encoders import TextEncoder
-from artaffect.models.weights import fingerprint
-from artaffect.runtime import atomic_file, cache_folder, progress_bar
+from artaffect.runtime import cache_folder, progress_bar
 
 Encoder = ImageEncoder | TextEncoder
 
@@ -43,49 +43,12 @@ class Features:
     values: np.ndarray
     """float32 [n, d]; the rows of broken inputs are zero."""
     broken: dict[int, str] = field(default_factory=dict)
-    """Position → why the image cannot be read."""
+    """Position → why the image cannot be read, or the caption cannot be encoded."""
 
     @property
     def usable(self) -> np.ndarray:
         """bool [n]: which rows hold features."""
         return ~np.isin(np.arange(len(self.values)), list(self.broken))
-
-
-class FeatureCache:
-    """Features of one encoder on disk: Arrow files of keys and vectors."""
-
-    def __init__(self, root: Path, encoder: Encoder) -> None:
-        name = "image" if isinstance(encoder, ImageEncoder) else "text"
-        self.folder = root / f"{name}-{fingerprint(encoder, encoder.settings())[:20]}"
-        self.width = encoder.feature_dim
-
-    def load(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Stored vectors float32 [n, d], and whether each key is stored: bool [n]."""
-        values = np.zeros((len(keys), self.width), np.float32)
-        stored = np.zeros(len(keys), bool)
-        wanted = pa.array(list(keys), pa.binary(16))
-        for shard in sorted(self.folder.glob("*.arrow")):
-            with pa.memory_map(str(shard)) as source:
-                table = pa.ipc.open_file(source).read_all().combine_chunks()
-                rows = pa.compute.index_in(wanted, value_set=table["key"].chunk(0))
-                rows = rows.fill_null(-1).to_numpy(zero_copy_only=False)
-                vectors = table["values"].chunk(0).flatten().to_numpy().reshape(-1, self.width)
-                values[rows >= 0] = vectors[rows[rows >= 0]]
-                stored |= rows >= 0
-        return values, stored
-
-    def add(self, keys: Sequence[bytes], values: np.ndarray) -> None:
-        """Write one shard: keys [n] and their vectors [n, d]."""
-        digest = hashlib.blake2b(b"".join(keys), digest_size=10).hexdigest()
-        vectors = pa.FixedSizeListArray.from_arrays(
-            pa.array(np.ascontiguousarray(values, np.float32).ravel()), self.width
-        )
-        table = pa.table({"key": pa.array(list(keys), pa.binary(16)), "values": vectors})
-        with (
-            atomic_file(self.folder / f"{digest}.arrow") as temporary,
-            pa.ipc.new_file(str(temporary), table.schema) as writer,
-        ):
-            writer.write_table(table)
 
 
 def extract_features(
@@ -139,12 +102,16 @@ def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
     """Encode in batches, on a GPU if there is one, without a cache; every position comes back once."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     home = next(encoder.parameters()).device
-    encoder.eval().to(device)
+    remedy = "use a smaller encoder, or a machine with more memory"
+    if device.type != "cpu":
+        remedy += "; without the GPU (CUDA_VISIBLE_DEVICES=) it works more slowly"
     try:
-        if isinstance(encoder, ImageEncoder):
-            yield from _encode_images(encoder, inputs, device)
-        else:
-            yield from _encode_captions(encoder, list(map(str, inputs)), device)
+        with machine_errors(lambda: f"encoding on {device}", remedy):
+            encoder.eval().to(device)
+            if isinstance(encoder, ImageEncoder):
+                yield from _encode_images(encoder, inputs, device)
+            else:
+                yield from _encode_captions(encoder, list(map(str, inputs)), device)
     finally:
         encoder.to(home)
 
@@ -196,20 +163,27 @@ def _encode_captions(
 def _keys(
     encoder: Encoder, inputs: Sequence[Path | str]
 ) -> tuple[list[bytes | None], dict[int, str]]:
-    if not isinstance(encoder, ImageEncoder):
-        return [_digest(encoder.preprocessing(str(text)).encode()) for text in inputs], {}
+    """A key for each input, None for one that cannot be used; and why, by position."""
 
-    def file_key(file: Path | str) -> bytes | None:
+    def key(item: Path | str) -> bytes | str:
         try:
-            return _digest(Path(file).read_bytes())
-        except OSError:
-            return None
+            if isinstance(encoder, ImageEncoder):
+                return _digest(Path(item).read_bytes())
+            return _digest(encoder.preprocessing(str(item)).encode())
+        except FileNotFoundError:
+            return f"{item}: no such file"
+        except OSError as error:
+            return f"{item}: {error.strerror or error}"
+        except ValueError:  # a lone surrogate in a caption, a zero byte in a path
+            return f"{str(item)!r} contains characters that are not allowed"
 
     distinct = list(dict.fromkeys(inputs))
     with ThreadPoolExecutor(4) as pool:
-        digests = dict(zip(distinct, pool.map(file_key, distinct), strict=True))
+        each = pool.map if isinstance(encoder, ImageEncoder) else map
+        digests = dict(zip(distinct, each(key, distinct), strict=True))
     keys = [digests[item] for item in inputs]
-    return keys, {i: f"{inputs[i]}: no such file" for i, key in enumerate(keys) if key is None}
+    broken = {i: reason for i, reason in enumerate(keys) if isinstance(reason, str)}
+    return [key if isinstance(key, bytes) else None for key in keys], broken
 
 
 def _digest(data: bytes) -> bytes:

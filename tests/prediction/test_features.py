@@ -1,14 +1,18 @@
 """Features are computed once, cached by content, and never guessed."""
 
+import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
 
-from artaffect.features import FeatureCache, encode, extract_features
+from artaffect.features import encode, extract_features
+from artaffect.models.feature_cache import FeatureCache
 from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 
@@ -134,3 +138,99 @@ def test_a_cache_returns_only_what_it_contains(text_encoder: TextEncoder, tmp_pa
 
 def test_no_inputs_give_no_rows(text_encoder: TextEncoder, tmp_path: Path) -> None:
     assert extract_features(text_encoder, [], tmp_path).values.shape == (0, 16)
+
+
+def _flip_last_vector(shard: Path) -> None:
+    data = bytearray(shard.read_bytes())
+    vector = np.full(16, 7, np.float32).tobytes()
+    position = data.index(vector)
+    data[position + 3] ^= 1
+    shard.write_bytes(data)
+
+
+def _write(shard: Path, table: pa.Table) -> None:
+    with pa.ipc.new_file(str(shard), table.schema) as writer:
+        writer.write_table(table)
+
+
+def _older_version(shard: Path) -> None:
+    with pa.memory_map(str(shard)) as source:
+        table = pa.ipc.open_file(source).read_all()
+    _write(shard, table.replace_schema_metadata(None))
+
+
+_DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda shard: shard.write_bytes(b""),
+    "truncated": lambda shard: shard.write_bytes(shard.read_bytes()[:-200]),
+    "half": lambda shard: shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2]),
+    "zeros": lambda shard: shard.write_bytes(bytes(shard.stat().st_size)),
+    "no Arrow": lambda shard: shard.write_text("key,values\n", "utf-8"),
+    "a changed byte": _flip_last_vector,
+    "an older version": _older_version,
+    "other columns": lambda shard: _write(shard, pa.table({"key": ["a"], "value": [1.0]})),
+    "other types": lambda shard: _write(shard, pa.table({"key": ["a"], "values": [1.0]})),
+    "another width": lambda shard: _write(
+        shard,
+        pa.table(
+            {
+                "key": pa.array([bytes(16)], pa.binary(16)),
+                "values": pa.array([[1.0, 2.0]], pa.list_(pa.float32(), 2)),
+            }
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_a_damaged_shard_is_named_and_set_aside_and_the_others_are_used(
+    text_encoder: TextEncoder, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = FeatureCache(tmp_path, text_encoder)
+    keys = [bytes([i]) * 16 for i in range(2)]
+    values = np.stack([np.full(16, 7, np.float32), np.arange(16, dtype=np.float32)])
+    cache.add(keys[:1], values[:1])
+    (shard,) = cache.folder.glob("*.arrow")
+    cache.add(keys[1:], values[1:])
+    _DAMAGES[damage](shard)
+    loaded, stored = cache.load(keys)
+    assert stored.tolist() == [False, True]
+    np.testing.assert_array_equal(loaded, [np.zeros(16), values[1]])
+    assert str(shard) in caplog.text and "computed anew" in caplog.text
+    assert shard.with_suffix(".damaged").exists() and not shard.exists()
+    caplog.clear()
+    cache.add(keys[:1], values[:1])  # the computed features take its place
+    np.testing.assert_array_equal(cache.load(keys)[0], values)
+    assert not caplog.text
+
+
+def test_features_are_right_after_every_shard_was_damaged(
+    text_encoder: TextEncoder, tmp_path: Path
+) -> None:
+    captions = ["a boat", "black sky", "waves"]
+    right = extract_features(text_encoder, captions, tmp_path).values
+    for shard in tmp_path.glob("*/*.arrow"):
+        shard.write_bytes(shard.read_bytes()[:100])
+    counter = Counting(text_encoder)
+    np.testing.assert_array_equal(extract_features(text_encoder, captions, tmp_path).values, right)
+    np.testing.assert_array_equal(extract_features(text_encoder, captions, tmp_path).values, right)
+    assert counter.rows == 3
+
+
+def test_a_cache_that_cannot_be_written_is_one_warning(
+    text_encoder: TextEncoder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for root in (tmp_path / "file" / "cache", tmp_path / ("x" * 300)):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            for captions in (["a boat"], ["black sky"]):
+                features = extract_features(text_encoder, captions, root)
+                assert features.usable.all() and features.values.any()
+        (record,) = caplog.records
+        assert "no features are kept" in record.getMessage() and str(root) in record.getMessage()
+
+
+def test_a_caption_that_is_no_text_is_listed(text_encoder: TextEncoder, tmp_path: Path) -> None:
+    features = extract_features(text_encoder, ["a boat", "\ud800", "sky"], tmp_path)
+    assert features.usable.tolist() == [True, False, True]
+    assert "not allowed" in features.broken[1]

@@ -238,12 +238,17 @@ class AnnotationTable:
         return np.array([EMOTIONS.index(name) for name in names], np.int64)[codes]
 
     def codes(self, column: str) -> tuple[np.ndarray, np.ndarray]:
-        """A label column as distinct values [k] and the index of each row [n]; null is -1."""
+        """The distinct labels of the rows [k] and the index of each row [n]; null is -1."""
         values = self.rows[column].combine_chunks()
         if isinstance(values, pa.ChunkedArray):  # an empty column keeps its chunks
             values = pa.array([], _LABEL)
         codes = np.array(values.indices.fill_null(-1), np.int64)
-        return values.dictionary.to_numpy(zero_copy_only=False), codes
+        names = values.dictionary.to_numpy(zero_copy_only=False)
+        # after a selection, the dictionary still holds the labels of the other rows
+        used = np.flatnonzero(np.bincount(codes + 1, minlength=len(names) + 1)[1:])
+        index = np.full(len(names) + 1, -1, np.int64)  # its last entry is null's
+        index[used] = np.arange(len(used))
+        return names[used], index[codes]
 
     def strings(self, column: str) -> list[Any]:
         """A column as Python strings; null is None."""

@@ -64,7 +64,7 @@ def write_checksums(folder: Path) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a model folder.
+    """The configuration of a model folder; ``synthetic`` says whether it learned from synthetic data.
 
     Raises:
         ModelFolderError: it is missing, not JSON, or of another version.
@@ -81,6 +81,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     if config.get("emotions") != list(map(str, EMOTIONS)):
         raise ModelFolderError(f"{folder} was made for other emotions: {config.get('emotions')}")
+    data = config.get("data")  # folders of older versions say it only there
+    config.setdefault("synthetic", isinstance(data, dict) and bool(data.get("synthetic")))
     return config
 
 

@@ -23,7 +23,14 @@ from torch.export import Dim
 
 from artaffect.errors import ExportError
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.folder import CHECKSUMS, GRAPHS, TOKENIZER, TRAINING_LOG, write_checksums
+from artaffect.models.folder import (
+    CHECKSUMS,
+    GRAPHS,
+    TOKENIZER,
+    TRAINING_LOG,
+    read_config,
+    write_checksums,
+)
 from artaffect.models.hub import resolve_run
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.prediction.onnx import OnnxPredictor
@@ -79,7 +86,7 @@ def export_onnx(
         for name in ("metrics.json", TRAINING_LOG, TOKENIZER):
             if (source / name).is_file():
                 shutil.copy(source / name, folder / name)
-        config = json.loads((source / "config.json").read_text("utf-8"))
+        config = read_config(source)
         difference = compare(original, OnnxPredictor(folder, config))
         if difference.average > SIMILAR or (difference.largest > EXACT and not int8):
             raise ExportError(

@@ -100,8 +100,14 @@ class OnnxPredictor(ModelPredictor):
                 TextPreprocessing(**encoder["preprocessing"]),
                 encoder["architecture"]["config"].get("pad_token_id"),
             )
-        encoders = config.get("encoders", {})
-        return ModelDescription(config["cultures"], config["languages"], image, captions, encoders)
+        return ModelDescription(
+            cultures=config["cultures"],
+            languages=config["languages"],
+            image=image,
+            captions=captions,
+            encoders=config.get("encoders", {}),
+            synthetic=config["synthetic"],
+        )
 
     def _load_tokenizer(self) -> Tokenizer:
         """Load the vocabulary and, at the same time, the graph of the text encoder."""

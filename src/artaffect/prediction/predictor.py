@@ -271,7 +271,7 @@ class ModelPredictor(ABC):
             culture=culture,
             distribution=EmotionDistribution(tuple(probabilities.tolist())),
             modality_shares={"image": float(shares[0]), "caption": float(shares[1])},
-            note=self.description.note(culture, item.language),
+            note=self.description.note(culture, item),
         )
 
     @abstractmethod

@@ -22,13 +22,15 @@ class TorchPredictor(ModelPredictor):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = model.eval().to(self.device)
         image, captions = model.encoders
+        config = read_config(folder) if folder else {}
         super().__init__(
             ModelDescription(
                 cultures=model.cultures,
                 languages=model.languages,
                 image=image.preprocessing if image else None,
                 captions=captions.tokens if captions else None,
-                encoders=read_config(folder).get("encoders", {}) if folder else {},
+                encoders=config.get("encoders", {}),
+                synthetic=config.get("synthetic", False),
             ),
             folder,
         )

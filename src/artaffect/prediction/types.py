@@ -118,6 +118,8 @@ class PreparedInput:
     tokens: Sequence[int] | None
     cultures: Sequence[str]
     language: str | None
+    truncated: bool = False
+    """Whether the caption is longer than the text encoder can read."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,8 @@ class ModelDescription:
     """None if the model does not use captions."""
     encoders: Mapping[str, str] = field(default_factory=dict)
     """The names of the encoders by modality, if known."""
+    synthetic: bool = False
+    """Whether the model learned from synthetic data."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -157,30 +161,38 @@ class ModelDescription:
         if self.image and item.image is not None and key not in pixels:
             pixels[key] = self.image(item.image)
         decoded = None if item.image is None else pixels.get(key)
-        tokens = (
-            self.captions.tokenize([item.caption])[0] if self.captions and item.caption else None
-        )
+        tokens, truncated = None, False
+        if self.captions and item.caption:
+            (encoding,) = self.captions.encodings([item.caption])
+            tokens, truncated = encoding.ids, bool(encoding.overflowing)
         if decoded is None and tokens is None:
             given = "an image" if item.caption is None else "a caption"
             raise InputError(
                 f"this model reads {' and '.join(self.modalities)} only, and the input is {given}"
             )
         cultures = self.cultures if item.cultures is None else item.cultures
-        return PreparedInput(decoded, tokens, tuple(cultures), item.language)
+        return PreparedInput(decoded, tokens, tuple(cultures), item.language, truncated)
 
-    def note(self, culture: str, language: str | None) -> str | None:
-        """The caveat of a prediction, if it has one."""
+    def note(self, culture: str, item: PreparedInput) -> str | None:
+        """The caveats of a prediction for one culture, if it has any."""
         notes = []
         if culture not in self.cultures:
             notes.append(
                 f"the culture {culture!r} was not in training (known: {', '.join(self.cultures)}): "
                 "this is the prediction for all cultures together"
             )
-        if language and language.strip().lower() not in self.languages:
+        if item.language and item.language.strip().lower() not in self.languages:
             notes.append(
-                f"no captions in {language!r} were in training "
+                f"no captions in {item.language!r} were in training "
                 f"(known: {', '.join(self.languages)}): trust the influence of the caption less"
             )
+        if item.truncated and self.captions:
+            notes.append(
+                f"the caption is longer than the {self.captions.preprocessing.max_length} tokens "
+                "that the model reads: its end had no influence"
+            )
+        if self.synthetic:
+            notes.append("the model was trained on synthetic data")
         return "; ".join(notes) or None
 
 

@@ -209,7 +209,6 @@ def _explained(
         "probability": culture.prediction.probabilities[culture.emotion],
         "image": image,
         "words": words and [(word, abs(word.weight) / strongest) for word in words],
-        "caption_cut": culture.caption_truncated,
         "tables": [_contributions(culture), *_check_tables(culture)],
     }
 

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,14 @@ from accelerate import PartialState
 from pydantic_core import to_jsonable_python
 
 from artaffect import __version__
-from artaffect.config import DistillationConfig, JointConfig, Recipe, SeparateConfig, load_recipe
+from artaffect.config import (
+    DistillationConfig,
+    JointConfig,
+    Recipe,
+    SeparateConfig,
+    SourceConfig,
+    load_recipe,
+)
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError, TableError
 from artaffect.metrics.evaluation import EvaluationResult
@@ -65,6 +72,7 @@ def train_run(
         ConfigError: ``<out>.training`` belongs to other settings or another table.
     """
     check_free(out, CHECKSUMS, overwrite)
+    synthetic = is_synthetic(table, config)
     work = out.with_name(f"{out.name}.training")
     _claim(work, recipe_of(config), table_digest(table))
     try:
@@ -73,18 +81,32 @@ def train_run(
         if not _has_checkpoint(work):  # nothing to resume from
             shutil.rmtree(work, ignore_errors=True)
     protocol = {**trained.evaluation.protocol, "chosen_on_this_split": True}
-    if table.provenance.get("synthetic"):
+    if synthetic:
         protocol["synthetic"] = True
     trained = replace(trained, evaluation=replace(trained.evaluation, protocol=protocol))
     if is_main_process():
-        _save(trained, table, config, out, overwrite)
+        _save(trained, table, config, out, overwrite, synthetic)
         shutil.rmtree(work, ignore_errors=True)
     PartialState().wait_for_everyone()  # every process may open the folder afterwards
     return trained.evaluation
 
 
+def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
+    """Whether a model learns from synthetic data: from the table, or through a run that it uses."""
+    sources = (getattr(config, f.name) for f in fields(config))
+    runs = [s.run for s in sources if isinstance(s, SourceConfig) and s.run]
+    return bool(table.provenance.get("synthetic")) or any(
+        read_config(Path(run))["synthetic"] for run in runs
+    )
+
+
 def _save(
-    trained: TrainedModel, table: AnnotationTable, config: Recipe, out: Path, overwrite: bool
+    trained: TrainedModel,
+    table: AnnotationTable,
+    config: Recipe,
+    out: Path,
+    overwrite: bool,
+    synthetic: bool,
 ) -> None:
     model, result = trained.model, trained.evaluation
     description = {
@@ -94,6 +116,7 @@ def _save(
         "encoders": _encoder_names(config),
         "recipe": recipe_of(config),
         "data": dict(table.provenance),
+        "synthetic": synthetic,
         "rows": {name: len(table.of_split(name)) for name in ("train", "val")},
         "training_priors": trained.priors.to_json(),
         "training_log": trained.log,

@@ -1,0 +1,119 @@
+"""The feature cache: Arrow files on disk, each checked before it is used."""
+
+import hashlib
+import logging
+import os
+import zlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from artaffect.data.arrow import arrow_errors
+from artaffect.errors import TableError
+from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.text_encoders import TextEncoder
+from artaffect.models.weights import fingerprint
+from artaffect.runtime import atomic_file
+
+_logger = logging.getLogger(__name__)
+
+
+class FeatureCache:
+    """Features of one encoder on disk: Arrow files of keys and vectors, each with a checksum.
+
+    Its folder is named by a digest of the encoder's weights and preprocessing. Shards are written
+    atomically, under names that follow from their keys, so that several processes may write at once.
+    A cache never stops the work, and never gives wrong features. A file that is damaged, or of another
+    version or width, is renamed to ``*.damaged``; where nothing can be written, nothing is kept.
+    """
+
+    def __init__(self, root: Path, encoder: ImageEncoder | TextEncoder) -> None:
+        name = "image" if isinstance(encoder, ImageEncoder) else "text"
+        self.root = root
+        self.folder = root / f"{name}-{fingerprint(encoder, encoder.settings())[:20]}"
+        self.width = encoder.feature_dim
+
+    def load(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Stored vectors float32 [n, d], and whether each key is stored: bool [n]."""
+        values = np.zeros((len(keys), self.width), np.float32)
+        stored = np.zeros(len(keys), bool)
+        wanted = pa.array(list(keys), pa.binary(16))
+        for shard in self._shards():
+            try:
+                with (
+                    arrow_errors(shard, "a shard of features"),
+                    pa.memory_map(str(shard)) as source,
+                ):
+                    shard_keys, vectors = self._read(shard, pa.ipc.open_file(source).read_all())
+                    rows = pa.compute.index_in(wanted, value_set=shard_keys)
+                    rows = rows.fill_null(-1).to_numpy(zero_copy_only=False)
+                    values[rows >= 0] = vectors[rows[rows >= 0]]
+                    stored |= rows >= 0
+            except TableError as error:
+                _set_aside(shard, error)
+        return values, stored
+
+    def add(self, keys: Sequence[bytes], values: np.ndarray) -> None:
+        """Write one shard: keys [n] and their vectors [n, d]; warn if that is not possible."""
+        digest = hashlib.blake2b(b"".join(keys), digest_size=10).hexdigest()
+        vectors = np.ascontiguousarray(values, np.float32)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), self.width)
+        metadata = {_METADATA: _checksum(b"".join(keys), vectors)}
+        schema = _schema(self.width).with_metadata(metadata)
+        table = pa.table([pa.array(list(keys), pa.binary(16)), column], schema)
+        try:
+            with (
+                atomic_file(self.folder / f"{digest}.arrow") as temporary,
+                pa.ipc.new_file(str(temporary), table.schema) as writer,
+            ):
+                writer.write_table(table)
+        except OSError as error:  # read-only, full, no permission, a path under a file
+            _warn_unwritable(self.root, os.strerror(error.errno) if error.errno else str(error))
+
+    def _shards(self) -> list[Path]:
+        try:
+            return sorted(self.folder.glob("*.arrow"))
+        except OSError:  # no permission; writing will say so
+            return []
+
+    def _read(self, shard: Path, table: pa.Table) -> tuple[pa.Array, np.ndarray]:
+        """Keys [n] and vectors [n, d] of a shard; raise TableError if they are not what was written."""
+        metadata = table.schema.metadata or {}
+        if not table.schema.equals(_schema(self.width)) or _METADATA not in metadata:
+            raise TableError(f"{shard} is of another version or width")
+        keys, vectors = (table[name].combine_chunks() for name in ("key", "values"))
+        values = vectors.flatten().to_numpy().reshape(len(keys), self.width)
+        if metadata[_METADATA] != _checksum(b"".join(keys.to_pylist()), values):
+            raise TableError(f"{shard} is damaged: its checksum differs")
+        return keys, values
+
+
+_METADATA = b"artaffect.features"
+"""Where a shard holds its version and checksum."""
+
+
+def _schema(width: int) -> pa.Schema:
+    return pa.schema({"key": pa.binary(16), "values": pa.list_(pa.float32(), width)})
+
+
+def _checksum(keys: bytes, vectors: np.ndarray) -> bytes:
+    """The version and checksum of a shard: Arrow itself does not notice a changed byte."""
+    return b"2 %08x" % zlib.crc32(vectors.data, zlib.crc32(keys))
+
+
+def _set_aside(shard: Path, error: TableError) -> None:
+    """Rename a shard that cannot be used, so that no later run meets it."""
+    try:
+        shard.rename(shard.with_suffix(".damaged"))
+        done = f"set aside as {shard.stem}.damaged"
+    except OSError:  # another process was faster, or the folder is read-only
+        done = "left out"
+    _logger.warning(f"{error}: {done}, and its features are computed anew")
+
+
+@cache
+def _warn_unwritable(root: Path, reason: str) -> None:
+    _logger.warning(f"no features are kept: the cache {root} cannot be written ({reason})")
