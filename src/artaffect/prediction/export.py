@@ -4,7 +4,6 @@ The image encoder, the text encoder and everything behind them are separate grap
 encoded once for all cultures, and a missing input is not encoded at all.
 """
 
-import json
 import logging
 import os
 import shutil
