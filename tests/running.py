@@ -2,8 +2,8 @@
 
 import contextlib
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -33,30 +33,28 @@ class Running:
         return self.process.wait(60)
 
 
+_ANNOUNCED = re.compile(r'"message": "serving", "address": "(http://[^"]+)"')
+
+
 @contextlib.contextmanager
 def serve(run: Path, folder: Path, *options: str, key: str | None = None) -> Iterator[Running]:
     """Run the command until the block ends; its log is kept in ``folder``."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "artaffect.cli.main", "serve", str(run), "--port", str(port)]
+    command = [sys.executable, "-m", "artaffect.cli.main", "serve", str(run), "--port", "0"]
     environment = os.environ | ({"ARTAFFECT_API_KEY": key} if key else {})
-    log = folder / f"serve-{port}.log"
+    log = folder / "serve.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [*command, *options], stdout=out, stderr=subprocess.STDOUT, env=environment
         )
-    running = Running(process, f"http://127.0.0.1:{port}/", log)
     try:
         deadline = time.monotonic() + 120
-        while True:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(running.address + "readyz").status_code == 200:
-                    break
+        while not (announced := _ANNOUNCED.search(log.read_text("utf-8"))):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the service did not start:\n{log.read_text('utf-8')}")
             time.sleep(0.1)
-        yield running
+        # an announced address answers at once
+        assert httpx.get(announced[1] + "readyz").status_code == 200
+        yield Running(process, announced[1], log)
     finally:
         if process.poll() is None:
             process.kill()

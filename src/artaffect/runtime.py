@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from rich import progress
 from rich.console import Console
 from rich.text import Text
 
-from artaffect.errors import InputTypeError, OutputError, OutputExistsError
+from artaffect.errors import InputError, InputTypeError, OutputError, OutputExistsError
 
 T = TypeVar("T")
 
@@ -256,3 +257,17 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen at an address; port 0 is any free port.
+
+    Raises:
+        InputError: the address cannot be listened on.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not the name of a host"
+        raise InputError(f"cannot listen on {host}, port {port}: {reason}") from None

@@ -1,5 +1,6 @@
 """The page in a real browser, on a desktop and on a phone."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -7,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Error, Page, Route, expect, sync_playwright
 
 from tests.running import Running, serve
 
@@ -69,7 +71,7 @@ def page(browser: Browser, running: Running, request: pytest.FixtureRequest) -> 
 def test_an_image_is_predicted_and_explained(page: Page, picture: Path) -> None:
     page.set_input_files("#image", picture)
     page.get_by_label("What do you see").fill(ARABIC)
-    page.get_by_label("Language", exact=True).select_option("arabic")
+    page.get_by_label("Language", exact=True).fill("arabic")
     page.get_by_role("button", name="Predict emotions").click()
     table = page.get_by_role("table", name="Probability of each emotion")
     expect(table.get_by_role("columnheader")).to_have_text(
@@ -163,6 +165,85 @@ def test_an_image_can_be_dropped(page: Page, picture: Path) -> None:
     )
     expect(page.locator("#image-name")).to_have_text("dropped.jpg")
     expect(page.locator("#preview")).to_be_visible()
+
+
+def test_an_answer_is_never_beside_another_image_than_its_own(
+    page: Page, picture: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.png"
+    Image.new("RGB", (80, 40), "navy").save(other)
+
+    def answer_late(route: Route) -> None:
+        response = route.fetch()
+        page.wait_for_timeout(500)
+        with contextlib.suppress(Error):  # the page has given the request up
+            route.fulfill(response=response)
+
+    page.route("**/v1/predict", answer_late)
+    page.set_input_files("#image", picture)
+    page.get_by_role("button", name="Predict emotions").click()
+    page.set_input_files("#image", other)
+    page.wait_for_timeout(2000)
+    expect(page.locator("#result")).to_be_hidden()
+    expect(page.locator("#status")).to_have_text("")
+    page.unroute("**/v1/predict")
+    page.get_by_role("button", name="Predict emotions").click()
+    expect(page.locator("#explanations article")).to_have_count(3, timeout=PREDICTION_MS)
+    shown, below = page.locator("#preview"), page.locator("#explanations img.artwork").first
+    assert shown.get_attribute("src") == below.get_attribute("src")
+    page.get_by_label("What do you see").fill("waves")
+    for section in ("#result", "#explanation"):
+        expect(page.locator(section)).to_be_hidden()
+
+
+def test_a_format_that_the_browser_does_not_know_is_shown_and_explained(
+    page: Page, tmp_path: Path
+) -> None:
+    tiff = tmp_path / "scan.tif"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    Image.new("RGB", (90, 30), "teal").save(tiff, exif=exif)
+    page.set_input_files("#image", tiff)
+    preview = page.locator("#preview")
+    expect(preview).to_be_visible()
+    size = preview.evaluate("node => [node.naturalWidth, node.naturalHeight]")
+    assert size == [30, 90]
+    page.get_by_role("button", name="Predict emotions").click()
+    heatmap = page.locator("#explanations img.heatmap").first
+    expect(heatmap).to_be_visible(timeout=PREDICTION_MS)
+    box = heatmap.bounding_box()
+    assert box and box == pytest.approx(
+        page.locator("#explanations img.artwork").first.bounding_box(), abs=1
+    )
+    assert box["height"] == pytest.approx(3 * box["width"], rel=0.02), "upright, as the image is"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("text/uri-list", "That is a link"), ("text/plain", "not an image file")]
+)
+def test_what_is_dropped_and_is_no_file_gets_a_sentence(page: Page, kind: str, words: str) -> None:
+    page.evaluate(
+        """kind => {
+            const transfer = new DataTransfer();
+            transfer.setData(kind, "https://museum.example/painting.jpg");
+            document.querySelector("#drop").dispatchEvent(
+                new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
+        }""",
+        kind,
+    )
+    expect(page.get_by_role("alert")).to_contain_text(words)
+
+
+def test_a_language_that_the_model_has_not_seen_is_answered_with_a_note(page: Page) -> None:
+    page.get_by_label("What do you see").fill("un jardin tranquilo")
+    page.get_by_label("Language", exact=True).fill("Spanish")
+    assert page.get_by_label("What do you see").get_attribute("lang") == "es"
+    page.get_by_role("button", name="Predict emotions").click()
+    expect(page.locator("#notes")).to_contain_text("'spanish'", timeout=PREDICTION_MS)
+
+
+def test_a_model_of_synthetic_data_has_a_banner(page: Page) -> None:
+    expect(page.get_by_text("This model learned from synthetic data")).to_be_visible()
 
 
 def test_every_control_has_a_name_and_every_image_a_text(page: Page) -> None:

@@ -1,6 +1,5 @@
 """Mistakes in a request that are found before torch or a model is loaded."""
 
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,15 +54,3 @@ def load_table(data: Path, images: Path | None, *splits: str) -> "AnnotationTabl
     for split in splits:
         table.of_split(split)
     return table
-
-
-def check_address(host: str, port: int) -> None:
-    """Check that a service can listen at an address."""
-    try:
-        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not the name of a host"
-        raise InputError(f"cannot listen on {host}, port {port}: {reason}") from None

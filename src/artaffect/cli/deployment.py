@@ -14,7 +14,7 @@ from artaffect.cli import checks, options
 from artaffect.cli.show import print_json
 from artaffect.errors import InputError
 from artaffect.labels import parse_emotion
-from artaffect.runtime import check_free, check_output, say
+from artaffect.runtime import check_free, check_output, listen, say
 from artaffect.server.limits import ServiceLimits
 
 _LIMITS = ServiceLimits()
@@ -206,7 +206,7 @@ def serve(
     exported to ONNX is served without torch.
     """
     checks.check_run(run)
-    checks.check_address(host, port)
+    listen(host, port).close()  # a port in use is told before the model is loaded
     from artaffect.server import app
 
     limits = ServiceLimits(

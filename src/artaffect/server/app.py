@@ -1,6 +1,8 @@
 """The service as an ASGI app, and the process that runs it."""
 
 import contextlib
+import socket
+import sys
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 
 import artaffect
 from artaffect.prediction.predictor import ModelPredictor
+from artaffect.runtime import listen, say
 from artaffect.server.limits import ServiceLimits
 from artaffect.server.middleware import RequestMiddleware
 from artaffect.server.problems import add_problem_handlers, problem_responses
@@ -58,17 +61,42 @@ def create_app(
     return app
 
 
+class _Server(uvicorn.Server):
+    """Says where it listens once it does: in words on a terminal, otherwise as a line of the log."""
+
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
+        super().__init__(config)
+        self.address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        if sys.stderr.isatty():
+            say(f"serving at {self.address} (Ctrl+C stops the service)")
+        else:
+            LOGGER.info("serving", extra={"fields": {"address": self.address}})
+
+
 def serve(app: FastAPI, host: str, port: int) -> None:
-    """Serve until the process is told to stop, then wait for the requests in progress."""
+    """Serve until the process is told to stop, then wait for the requests in progress.
+
+    Args:
+        port: 0 for any free port.
+
+    Raises:
+        InputError: the address cannot be listened on.
+    """
     log_to_stderr()
     app.state.service.warm_up()
-    LOGGER.info("serving", extra={"fields": {"address": f"http://{host}:{port}/"}})
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=10,  # seconds
     )
+    with listen(host, port) as listener:
+        name = f"[{host}]" if ":" in host else host
+        address = f"http://{name}:{listener.getsockname()[1]}/"
+        _Server(config, address).run([listener])

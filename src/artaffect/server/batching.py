@@ -13,7 +13,19 @@ from artaffect.server.problems import ProblemError
 
 T = TypeVar("T")
 PredictBatch = Callable[[Sequence[PreparedInput]], list[Prediction]]
-QueuedInput = tuple[PreparedInput, "asyncio.Future[Prediction]"]
+QueuedInput = tuple[PreparedInput, "asyncio.Future[Prediction | Exception]"]
+
+
+async def run_in(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
+    """Call a function in a thread of a pool."""
+
+    def call() -> T:
+        try:
+            return work(*arguments)
+        except StopIteration as error:  # a future cannot hold it: who waits would wait for ever
+            raise RuntimeError("StopIteration") from error
+
+    return await asyncio.get_running_loop().run_in_executor(pool, call)
 
 
 class ConcurrencyLimiter:
@@ -97,8 +109,8 @@ class DynamicBatcher:
             self.arriving -= count
             self._changed.set()
 
-    async def predict(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
-        """Queue the inputs and wait for their predictions, in order."""
+    async def predict(self, inputs: Sequence[PreparedInput]) -> list[Prediction | Exception]:
+        """Queue the inputs and wait for their predictions, or what each failed with, in order."""
         loop = asyncio.get_running_loop()
         queued: list[QueuedInput] = [(item, loop.create_future()) for item in inputs]
         self._queue.extend(queued)
@@ -107,24 +119,29 @@ class DynamicBatcher:
 
     async def run_exclusively(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call a function in the model's thread, between two batches."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        return await run_in(self._thread, work, *arguments)
 
     async def _process_queue(self) -> None:
         while True:
             batch = await self._next_batch()
-            inputs = [item for item, _ in batch]
             started = perf_counter()
-            try:
-                predictions = await self.run_exclusively(self.predict_batch, inputs)
-            except Exception as error:  # noqa: BLE001 - these requests fail, the next ones do not
-                for _, future in batch:
-                    if not future.done():
-                        future.set_exception(error)
-                continue
+            results = await self._predict([item for item, _ in batch])
             self.on_batch(len(batch), perf_counter() - started)
-            for (_, future), prediction in zip(batch, predictions, strict=True):
+            for (_, future), result in zip(batch, results, strict=True):
                 if not future.done():
-                    future.set_result(prediction)
+                    future.set_result(result)
+
+    async def _predict(self, inputs: Sequence[PreparedInput]) -> list[Prediction | Exception]:
+        """The predictions for a batch; if it fails, each input is tried alone, so that only one fails."""
+        try:
+            predictions = await self.run_exclusively(self.predict_batch, inputs)
+            if len(predictions) != len(inputs):
+                raise RuntimeError(f"{len(predictions)} predictions for {len(inputs)} inputs")
+        except Exception as error:  # noqa: BLE001 - these requests fail, the next ones do not
+            if len(inputs) == 1:
+                return [error]
+            return [result for item in inputs for result in await self._predict([item])]
+        return list(predictions)
 
     async def _next_batch(self) -> list[QueuedInput]:
         batch: list[QueuedInput] = []

@@ -41,7 +41,11 @@ class RequestMiddleware:
             return
         started = perf_counter()
         scope["request_id"] = str(uuid4())
+        method = scope["method"]
+        if method == "HEAD":  # the answer to GET, without its body (RFC 9110)
+            scope = {**scope, "method": "GET"}
         exchange = _Exchange(scope, receive, send, self.service.limits.upload_bytes)
+        exchange.sends_body = method != "HEAD"
         try:
             await self._run_app(scope, exchange)
         except Exception as error:  # noqa: BLE001 - the client gets a response in any case
@@ -54,7 +58,7 @@ class RequestMiddleware:
                 response = problem.response(scope["request_id"])
                 await response(scope, exchange.receive, exchange.send)
         finally:
-            self._record(scope, exchange.status, perf_counter() - started)
+            self._record({**scope, "method": method}, exchange.status, perf_counter() - started)
 
     async def _run_app(self, scope: Scope, exchange: "_Exchange") -> None:
         self._check_key(scope)
@@ -73,6 +77,8 @@ class RequestMiddleware:
                 name = "slow-answer" if exchange.complete else "slow-request"
                 detail = f"the limit is {self.service.limits.timeout_seconds:g} seconds"
                 raise ProblemError(name, detail) from None
+            finally:
+                exchange.timer = None  # a problem is sent after the clock has stopped
 
     def _check_key(self, scope: Scope) -> None:
         if self.service.key is None or not scope["path"].startswith("/v1/"):
@@ -106,6 +112,7 @@ class _Exchange:
         """Whether to read the rest of a refused body before the response ends."""
         self.timer: asyncio.Timeout | None = None
         """Runs until the response starts."""
+        self.sends_body = True
         self.received = 0
         self._tail = b""
         self.status: int | None = None
@@ -135,6 +142,8 @@ class _Exchange:
                 headers.append((b"connection", b"close"))
             await self._send({**message, "headers": headers})
             return
+        if not self.sends_body:
+            message = {**message, "body": b""}
         if not message.get("more_body", False) and not self.complete and self.discard_rest:
             await self._send({**message, "more_body": True})
             with contextlib.suppress(TimeoutError):

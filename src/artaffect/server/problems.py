@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from artaffect.errors import ArtAffectError, ImageError, InputError
+from artaffect.runtime import printable
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -28,6 +30,7 @@ PROBLEMS: Mapping[str, ProblemKind] = {
     "method": ProblemKind(405, "Method not allowed"),
     "slow-request": ProblemKind(408, "The request did not arrive in time"),
     "too-large": ProblemKind(413, "The request is too large"),
+    "media-type": ProblemKind(415, "The request has the wrong media type"),
     "invalid": ProblemKind(422, "The request is invalid"),
     "image": ProblemKind(422, "The image cannot be used"),
     "no-explanations": ProblemKind(422, "This model does not support explanations"),
@@ -60,12 +63,14 @@ class ProblemError(HTTPException):
             "type": f"urn:artaffect:problem:{self.name}",
             "title": PROBLEMS[self.name].title,
             "status": self.status_code,
-            "detail": self.detail,
+            "detail": printable(self.detail),
         }
         if request_id:
             members["instance"] = f"urn:uuid:{request_id}"
         if self.errors:
-            members["errors"] = list(self.errors)
+            members["errors"] = [
+                {key: printable(text) for key, text in error.items()} for error in self.errors
+            ]
         return members
 
     def response(self, request_id: str) -> JSONResponse:
@@ -77,7 +82,7 @@ def problem_from_exception(error: Exception) -> ProblemError:
     """The problem that an exception stands for; ``internal`` if it was not expected."""
     if isinstance(error, ProblemError):
         return error
-    if isinstance(error, RequestValidationError):
+    if isinstance(error, RequestValidationError | ValidationError):
         return _invalid_request(error)
     if isinstance(error, HTTPException):
         name = _BY_STATUS.get(error.status_code, "internal")
@@ -110,13 +115,15 @@ def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
-def _invalid_request(error: RequestValidationError) -> ProblemError:
+def _invalid_request(error: RequestValidationError | ValidationError) -> ProblemError:
     faults, errors = error.errors(), []
+    # FastAPI's errors begin with the part of the request, such as the body
+    skipped = 1 if isinstance(error, RequestValidationError) else 0
     for fault in faults:
         detail = fault["msg"]
         if "UploadFile" in detail:  # the most common mistake gets a more helpful message
             detail = "send it as a file with a file name; with curl: -F image=@FILE"
-        errors.append({"field": ".".join(map(str, fault["loc"][1:])), "detail": detail})
+        errors.append({"field": ".".join(map(str, fault["loc"][skipped:])), "detail": detail})
     summary = "; ".join(f"{fault['field'] or 'body'}: {fault['detail']}" for fault in errors)
     malformed = any(fault["type"] == "json_invalid" for fault in faults)
     return ProblemError("malformed" if malformed else "invalid", summary, errors=errors)

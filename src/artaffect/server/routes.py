@@ -4,6 +4,8 @@ import base64
 import binascii
 import io
 import tomllib
+from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Annotated
@@ -11,16 +13,18 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import Response
+from pydantic import ValidationError
 
 from artaffect.data.sample.painting_styles import paint
-from artaffect.errors import ImageError, InputError
+from artaffect.errors import ImageError, InputError, UnknownNameError
 from artaffect.prediction.predictor import PredictionInput
 from artaffect.server import schemas
 from artaffect.server.problems import ProblemError, problem_from_exception, problem_responses
 from artaffect.server.service import InputReader, Service
 
 _PROBLEMS = problem_responses(
-    "malformed", "slow-request", "too-large", "invalid", "internal", "busy", "slow-answer"
+    *("malformed", "slow-request", "too-large", "media-type"),
+    *("invalid", "internal", "busy", "slow-answer"),
 )
 
 v1 = APIRouter(prefix="/v1")
@@ -33,12 +37,48 @@ async def _service(request: Request) -> Service:
 
 TheService = Annotated[Service, Depends(_service)]
 
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+_REPEATABLE = "culture"
 
-@v1.post("/predict", response_model_exclude_unset=True, responses=_PROBLEMS)
+
+async def _check_form(request: Request) -> None:
+    """Refuse what would be ignored without a word: another media type, and unknown or doubled fields."""
+    _check_media_type(request, _FORMS, "JSON goes to /v1/predict/batch")
+    fields = (await request.form()).multi_items()
+    known = request.scope["route"].body_field.field_info.annotation.model_fields
+    counts = Counter(name for name, _ in fields)
+    for name, count in counts.items():
+        if name not in known:
+            raise InputError(str(UnknownNameError("field", name, known)))
+        if count > 1 and name != _REPEATABLE:
+            raise InputError(f"the form has {count} fields {name!r}; send one")
+
+
+async def _check_json(request: Request) -> None:
+    _check_media_type(request, ("application/json",), "forms go to /v1/predict")
+
+
+def _check_media_type(request: Request, expected: Sequence[str], hint: str) -> None:
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = request.headers.get("content-length", "0") != "0"
+    if sent in expected or (not sent and not has_body):
+        return
+    body = f"a body of type {sent}" if sent else "a body without a Content-Type"
+    detail = f"got {body}; send {' or '.join(expected)} ({hint})"
+    raise ProblemError("media-type", detail)
+
+
+@v1.post(
+    "/predict",
+    response_model_exclude_unset=True,
+    responses=_PROBLEMS,
+    dependencies=[Depends(_check_form)],
+)
 async def predict(
     service: TheService,
     image: Annotated[
-        UploadFile | None, File(description="An image file: JPEG, PNG, WebP, GIF, TIFF or BMP.")
+        UploadFile | None,
+        File(description="An image file: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or JPEG 2000."),
     ] = None,
     caption: Annotated[
         str | None,
@@ -78,7 +118,12 @@ async def predict(
     return await (service.explain(read) if explain else service.predict(read))
 
 
-@v1.post("/predict/batch", response_model_exclude_unset=True, responses=_PROBLEMS)
+@v1.post(
+    "/predict/batch",
+    response_model_exclude_unset=True,
+    responses=_PROBLEMS,
+    dependencies=[Depends(_check_json)],
+)
 async def predict_batch(service: TheService, batch: schemas.BatchRequest) -> schemas.BatchResponse:
     """Predict for several artworks. An artwork that fails does not affect the others."""
     count, limit = len(batch.items), service.limits.batch_items
@@ -87,6 +132,19 @@ async def predict_batch(service: TheService, batch: schemas.BatchRequest) -> sch
     with service.queue.acquire(count - 1):  # the request itself holds one slot
         results = await service.predict_each([_reader(item) for item in batch.items])
     return schemas.BatchResponse(results=[_batch_result(result) for result in results])
+
+
+@v1.post(
+    "/preview",
+    response_class=Response,
+    responses=_PROBLEMS,
+    dependencies=[Depends(_check_form)],
+)
+async def preview(
+    service: TheService, image: Annotated[UploadFile, File(description="An image file.")]
+) -> Response:
+    """Return an image as JPEG, upright and at most 1,024 pixels wide and high."""
+    return Response(await service.preview(await image.read()), media_type="image/jpeg")
 
 
 @v1.get("/model")
@@ -133,13 +191,17 @@ def example_image(name: str) -> Response:
     return Response(_draw_examples()[int(number)][1], media_type="image/jpeg", headers=headers)
 
 
-def _reader(artwork: schemas.Artwork) -> InputReader:
+def _reader(artwork: schemas.Artwork | ValidationError) -> InputReader:
     def read() -> PredictionInput:
+        if isinstance(artwork, ValidationError):
+            raise problem_from_exception(artwork)
         try:
             image = base64.b64decode(artwork.image, validate=True) if artwork.image else None
         except (binascii.Error, ValueError) as error:
             raise InputError(f"the image is not valid base64 ({error})") from None
-        return PredictionInput(image, artwork.caption or None, artwork.language, artwork.cultures)
+        return PredictionInput(
+            image, artwork.caption or None, artwork.language, artwork.cultures or None
+        )
 
     return read
 

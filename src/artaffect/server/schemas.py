@@ -1,9 +1,16 @@
 """The requests and responses of the service. FastAPI validates, serializes and documents them."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from artaffect.explain.words import Word
 from artaffect.labels import EMOTIONS, Emotion, Sentiment
@@ -34,11 +41,21 @@ class Artwork(_Schema):
     """The cultures to predict for; all cultures of the model by default."""
 
 
+def _or_error(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """An artwork, or what is wrong with it, so that one bad artwork does not end the batch."""
+    try:
+        return validate(value)
+    except ValidationError as error:
+        return error
+
+
 class BatchRequest(_Schema):
     """Several artworks in one request."""
 
-    items: Annotated[list[Artwork], Field(min_length=1)] = Field(
-        examples=[[{"caption": "Dark waves tower over a small boat.", "cultures": ["english"]}]]
+    items: Annotated[list[Annotated[Artwork, WrapValidator(_or_error)]], Field(min_length=1)] = (
+        Field(
+            examples=[[{"caption": "Dark waves tower over a small boat.", "cultures": ["english"]}]]
+        )
     )
 
 
@@ -140,6 +157,8 @@ class ModelInfo(_Schema):
     languages: list[str]
     """The languages of its captions."""
     emotions: list[EmotionInfo]
+    synthetic: bool
+    """Whether the model learned from synthetic data, and so says nothing about real artworks."""
     limits: ServiceLimits
 
 

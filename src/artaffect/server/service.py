@@ -1,6 +1,7 @@
 """What the service does with an artwork once the request has been parsed."""
 
 import asyncio
+import io
 import os
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -15,13 +16,14 @@ from artaffect.data.preprocessing import image_size, open_image
 from artaffect.errors import ImageError, InputError
 from artaffect.labels import EMOTION_NAMES, EMOTIONS
 from artaffect.prediction.predictor import ModelPredictor, PredictionInput, PreparedInput
-from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher
+from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher, run_in
 from artaffect.server.limits import ServiceLimits
 from artaffect.server.problems import ProblemError
 from artaffect.server.schemas import EmotionInfo, ModelInfo, Prediction
 from artaffect.server.telemetry import Metrics
 
 T = TypeVar("T")
+_PREVIEW_SIDE = 1024
 InputReader = Callable[[], PredictionInput]
 """Reads an artwork. It is called in a worker thread, so that few images are in memory at once."""
 
@@ -59,6 +61,8 @@ class Service:
         with self.batcher.expecting(1):
             prepared = await self._in_thread(self._prepare, read)
         (prediction,) = await self.batcher.predict([prepared])
+        if isinstance(prediction, Exception):
+            raise prediction
         return Prediction.model_validate(prediction.to_json())
 
     async def predict_each(self, readers: Sequence[InputReader]) -> list[Prediction | Exception]:
@@ -70,13 +74,27 @@ class Service:
         predictions = iter(await self.batcher.predict(usable))
         results: list[Prediction | Exception] = []
         for item in prepared:
-            if isinstance(item, PreparedInput):
-                results.append(Prediction.model_validate(next(predictions).to_json()))
-            elif isinstance(item, Exception):
-                results.append(item)
+            result = next(predictions) if isinstance(item, PreparedInput) else item
+            if isinstance(result, Exception):
+                results.append(result)
+            elif isinstance(result, BaseException):
+                raise result
             else:
-                raise item
+                results.append(Prediction.model_validate(result.to_json()))
         return results
+
+    async def preview(self, data: bytes) -> bytes:
+        """An image as an upright JPEG that every browser can show."""
+
+        def draw() -> bytes:
+            self._read(lambda: PredictionInput(data))
+            image = open_image(data, smallest_side=_PREVIEW_SIDE // 2)
+            image.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=88)
+            return buffer.getvalue()
+
+        return await self._in_thread(draw)
 
     async def explain(self, read: InputReader) -> Prediction:
         """Predict for one artwork, with an explanation for each culture.
@@ -126,6 +144,7 @@ class Service:
                 )
                 for emotion in EMOTIONS
             ],
+            synthetic=model.synthetic,
             limits=self.limits,
         )
 
@@ -175,7 +194,7 @@ class Service:
         return Prediction.model_validate({"predictions": predictions})
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        return await run_in(self._threads, work, *arguments)
 
     def _record_batch(self, size: int, seconds: float) -> None:
         self.metrics.batch_size.observe(size)

@@ -8,6 +8,7 @@ const TERMS = { prior: "Typical for this culture", image: "Image", caption: "Des
 let model = null;
 let image = null; // File or Blob
 let pending = null; // AbortController of the current request
+let example = 0; // counts the examples that were chosen
 
 /** Create an element. Strings become text nodes, never markup. */
 function element(tag, properties = {}, ...children) {
@@ -47,23 +48,63 @@ function showError(error) {
 
 // ---- input ----
 
-function setImage(file, name) {
-  image = file;
-  const preview = byId("preview");
-  URL.revokeObjectURL(preview.src);
-  preview.hidden = !file;
-  preview.src = file ? URL.createObjectURL(file) : "";
-  preview.alt = file ? `Your image: ${name}` : "";
-  byId("image-name").textContent = file ? name : "No image selected";
-  byId("remove").hidden = !file;
+/** Drop the answer on the page and the request for one: they belong to an earlier input. */
+function forgetAnswer() {
+  pending?.abort();
+  pending = null;
+  byId("result").hidden = true;
+  byId("explanation").hidden = true;
+  byId("status").textContent = "";
+  byId("submit").disabled = false;
   showError(null);
 }
 
-byId("preview").addEventListener("error", () => { byId("preview").hidden = true; });
-byId("image").addEventListener("change", (event) => {
-  const [file] = event.target.files;
-  if (file) setImage(file, file.name);
-});
+function setImage(file, name) {
+  forgetAnswer();
+  image = file;
+  const preview = byId("preview");
+  preview.alt = file ? `Your image: ${name}` : "";
+  setPreview(file);
+  byId("image-name").textContent = file ? name : "No image selected";
+  byId("remove").hidden = !file;
+}
+
+function setPreview(blob) {
+  const preview = byId("preview");
+  URL.revokeObjectURL(preview.src);
+  preview.hidden = !blob;
+  if (blob) preview.src = URL.createObjectURL(blob);
+  else preview.removeAttribute("src");
+  for (const copy of document.querySelectorAll("#explanations img.artwork")) copy.src = preview.src;
+}
+
+/** Show a format that the browser does not know, such as TIFF, as the service sees it. */
+async function previewFromService() {
+  const shown = image;
+  byId("preview").hidden = true;
+  if (!shown || shown.previewed) return;
+  shown.previewed = true; // a preview that cannot be shown either is not requested again
+  const body = new FormData();
+  body.append("image", shown);
+  try {
+    const preview = await (await request("v1/preview", { method: "POST", body })).blob();
+    if (image === shown) setPreview(preview);
+  } catch (error) {
+    if (image === shown) showError(error);
+  }
+}
+
+/** Take the image out of what was chosen, dropped or pasted. */
+function takeFiles(files) {
+  const [file] = files;
+  if (!file) return;
+  setImage(file, file.name);
+  if (files.length > 1) showError(new Error(`One image at a time: ${file.name} was taken, the others were left out.`));
+}
+
+byId("preview").addEventListener("error", previewFromService);
+byId("image").addEventListener("change", (event) => takeFiles(event.target.files));
+for (const id of ["caption", "language", "cultures"]) byId(id).addEventListener("input", forgetAnswer);
 byId("remove").addEventListener("click", () => {
   setImage(null);
   byId("image").value = "";
@@ -75,20 +116,23 @@ for (const name of ["dragenter", "dragover"]) {
   drop.addEventListener(name, (event) => { event.preventDefault(); drop.classList.add("over"); });
 }
 drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-// an image dropped beside the field must not replace the page
-for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
-drop.addEventListener("drop", (event) => {
+// what is dropped beside the field must not replace the page
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
   drop.classList.remove("over");
-  const [file] = event.dataTransfer.files;
-  if (file) setImage(file, file.name);
+  const { files, types } = event.dataTransfer;
+  if (files.length) takeFiles(files);
+  else if (types.includes("text/uri-list")) showError(new Error("That is a link, not a file. Save the image on your computer, then drop the file here."));
+  else showError(new Error("That is not an image file. Drop a file, or write text into the description."));
 });
 addEventListener("paste", (event) => {
-  const file = [...event.clipboardData.files].find((item) => item.type.startsWith("image/"));
-  if (file) setImage(file, file.name);
+  takeFiles([...event.clipboardData.files].filter((item) => item.type.startsWith("image/")));
 });
 
-byId("language").addEventListener("change", (event) => {
-  const code = LANGUAGE_CODES[event.target.value];
+const language = () => byId("language").value.trim().toLowerCase();
+byId("language").addEventListener("input", () => {
+  const code = LANGUAGE_CODES[language()];
   if (code) byId("caption").lang = code;
   else byId("caption").removeAttribute("lang");
 });
@@ -104,19 +148,18 @@ function requestPrediction(cultures, explain, signal) {
   const caption = byId("caption").value;
   if (image) body.append("image", image);
   if (caption.trim()) body.append("caption", caption);
-  if (byId("language").value) body.append("language", byId("language").value);
+  if (language()) body.append("language", language());
   for (const culture of cultures) body.append("culture", culture);
   if (explain) body.append("explain", "true");
   return request("v1/predict", { method: "POST", body, signal }).then((response) => response.json());
 }
 
 async function submit() {
-  pending?.abort();
+  forgetAnswer();
   pending = new AbortController();
   const { signal } = pending;
-  showError(null);
   if (!model) await loadModel();
-  if (!model) return;
+  if (!model || signal.aborted) return;
   if (!image && !byId("caption").value.trim()) {
     showError(new Error("Add an image, a description, or both."));
     byId("image").focus();
@@ -129,27 +172,24 @@ async function submit() {
   }
   byId("submit").disabled = true;
   byId("status").textContent = "Predicting …";
-  byId("explanation").hidden = true;
-  let predicted = false;
   try {
     const { predictions } = await requestPrediction(cultures, false, signal);
+    if (signal.aborted) return;
     showPredictions(predictions);
-    predicted = true;
     byId("submit").disabled = false;
     if (model.explains) {
       byId("status").textContent = "The prediction is below. Computing the explanation …";
       const explainable = cultures.slice(0, model.limits.explained_cultures);
       const explained = await requestPrediction(explainable, true, signal);
+      if (signal.aborted) return;
       showExplanations(explained.predictions);
     }
     byId("status").textContent = model.explains ? "The prediction and its explanation are below." : "The prediction is below.";
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (signal.aborted) return;
     byId("status").textContent = "";
-    if (!predicted) byId("result").hidden = true; // it belongs to an earlier artwork
+    byId("submit").disabled = false;
     showError(error);
-  } finally {
-    if (signal === pending.signal) byId("submit").disabled = false;
   }
 }
 
@@ -218,7 +258,7 @@ function showExplanations(predictions) {
   byId("explanations").replaceChildren(...predictions.map(({ culture, explanation }) => {
     const card = element("article", {}, element("h3", {}, `${capitalized(explanation.emotion)}, ${capitalized(culture)} viewers`));
     if (explanation.heatmap) card.append(element("figure", {},
-      element("img", { src: byId("preview").src, alt: `The image; warm areas support ${explanation.emotion}` }),
+      element("img", { src: byId("preview").src, className: "artwork", alt: `The image; warm areas support ${explanation.emotion}` }),
       element("img", { src: explanation.heatmap, alt: "", className: "heatmap" })));
     if (explanation.words?.length) card.append(weightedWords(explanation.words));
     if (explanation.words?.length === 0) card.append(element("p", { className: "small" }, "The description contains no words, so there are no word weights."));
@@ -272,8 +312,9 @@ async function loadModel() {
   byId("key-field").hidden = true;
   byId("image-field").hidden = !model.modalities.includes("image");
   byId("caption-field").hidden = !model.modalities.includes("caption");
-  byId("language").replaceChildren(element("option", { value: "" }, "Not specified"),
-    ...model.languages.map((name) => element("option", { value: name }, capitalized(name))));
+  const languages = new Set([...model.languages, ...Object.keys(LANGUAGE_CODES)]);
+  byId("languages").replaceChildren(...[...languages].map((value) => element("option", { value })));
+  byId("synthetic").hidden = !model.synthetic;
   const few = model.cultures.length <= 8;
   const cultures = model.cultures.length ? model.cultures : ["any"];
   byId("cultures").replaceChildren(...cultures.map((name, index) => element("label", {},
@@ -294,11 +335,15 @@ async function showExamples() {
   }));
 }
 
-async function tryExample(example, path) {
-  setImage(await (await request(path)).blob(), `${example.title} (example)`);
-  byId("caption").value = example.caption;
-  byId("language").value = model?.languages.includes(example.language) ? example.language : "";
-  byId("language").dispatchEvent(new Event("change"));
+async function tryExample({ title, caption, language: name }, path) {
+  example += 1;
+  const chosen = example;
+  const blob = await (await request(path)).blob();
+  if (chosen !== example) return; // another one was chosen in the meantime
+  setImage(blob, `${title} (example)`);
+  byId("caption").value = caption;
+  byId("language").value = name;
+  byId("language").dispatchEvent(new Event("input"));
   await submit();
 }
 
