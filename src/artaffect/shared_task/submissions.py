@@ -1,9 +1,10 @@
 """Write, check and score the zip files of both subtasks."""
 
+import contextlib
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +28,8 @@ from artaffect.shared_task.scorer import EmotionScores, ShareScores, score_emoti
 T = TypeVar("T")
 
 _MAX_EXAMPLES = 3
+_MAX_BYTES = 64 << 20
+"""Of an unpacked file: many times the largest submission, and no danger to the memory."""
 
 
 def write_emotions(
@@ -153,7 +156,8 @@ def _parse_values(
     name: str,
 ) -> list[T]:
     """The values in the order of the expected keys, each of which must appear exactly once."""
-    rows = parse_csv(io.StringIO(text), header, name, SubmissionError, exact=True)
+    lines = io.StringIO(text, newline=None)  # any line ends
+    rows = parse_csv(lines, header, name, SubmissionError, exact=True)
     values = [value_of(row) for row in rows]
     keys = [", ".join(row[column] for column in header[:-1]) for row in rows]
     counts = Counter(keys)
@@ -175,22 +179,43 @@ def _parse_values(
 
 
 def _read_zip(path: Path, files: Sequence[str]) -> dict[str, str]:
+    with _zip_errors(path), zipfile.ZipFile(path) as archive:
+        members = archive.namelist()
+        missing = [file for file in files if file not in members]
+        if missing:
+            nested = [m for m in members if m.rpartition("/")[2] in missing and "/" in m]
+            hint = f" ({nested[0]} is not at the top level)" if nested else ""
+            raise SubmissionError(
+                f"{path.name} must contain {' and '.join(files)} at the top level; "
+                f"missing {', '.join(missing)}{hint}"
+            )
+        return {file: _read_member(archive, file, path.name) for file in files}
+
+
+def _read_member(archive: zipfile.ZipFile, file: str, name: str) -> str:
+    with archive.open(file) as stream:
+        data = stream.read(_MAX_BYTES + 1)  # whatever size the archive claims
+    if len(data) > _MAX_BYTES:
+        raise SubmissionError(f"{name}: {file} is larger than {_MAX_BYTES >> 20} MiB")
+    return data.decode("utf-8-sig")
+
+
+@contextlib.contextmanager
+def _zip_errors(path: Path) -> Iterator[None]:
+    """Raise whatever reading a zip raises as SubmissionError.
+
+    zipfile has no base class of its errors: an encrypted, damaged or oddly compressed member raises
+    RuntimeError, NotImplementedError, EOFError or the error of the library that unpacks it.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.namelist()
-            missing = [file for file in files if file not in members]
-            if missing:
-                nested = [m for m in members if m.rpartition("/")[2] in missing and "/" in m]
-                hint = f" ({nested[0]} is not at the top level)" if nested else ""
-                raise SubmissionError(
-                    f"{path.name} must contain {' and '.join(files)} at the top level; "
-                    f"missing {', '.join(missing)}{hint}"
-                )
-            return {file: archive.read(file).decode("utf-8-sig") for file in files}
+        yield
+    except SubmissionError:
+        raise
     except FileNotFoundError:
         raise SubmissionError(f"{path}: no such file") from None
-    except (zipfile.BadZipFile, UnicodeDecodeError, OSError) as error:
-        raise SubmissionError(f"{path.name} is not a zip of CSV files in UTF-8: {error}") from None
+    except Exception as error:  # noqa: BLE001 - see above
+        reason = str(error) or type(error).__name__
+        raise SubmissionError(f"{path.name} is not a zip of CSV files in UTF-8: {reason}") from None
 
 
 def _write_zip(path: Path, files: Mapping[str, str]) -> None:
