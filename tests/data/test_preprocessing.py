@@ -65,11 +65,11 @@ def test_a_rotated_image_is_made_upright() -> None:
 def test_an_unreadable_image_is_named_with_its_fault(tmp_path: Path, picture: Path) -> None:
     text = tmp_path / "text.jpg"
     text.write_text("words")
-    with pytest.raises(ImageError, match=r"text.jpg: not a picture"):
+    with pytest.raises(ImageError, match=r"text.jpg: not an image"):
         open_image(text)
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(picture.read_bytes()[:900])
-    with pytest.raises(ImageError, match=r"cut.jpg: broken picture"):
+    with pytest.raises(ImageError, match=r"cut.jpg: broken or unsupported JPEG image"):
         open_image(cut)
     with pytest.raises(ImageError, match=r"none.jpg: no such file"):
         open_image(tmp_path / "none.jpg")
@@ -115,7 +115,7 @@ def test_each_format_is_decoded_as_pillow_decodes_it(format: str, tmp_path: Path
 def test_other_formats_are_refused() -> None:
     buffer = io.BytesIO()
     gradient(8, 8).save(buffer, "PPM")
-    with pytest.raises(ImageError, match="the picture: not a picture that can be read"):
+    with pytest.raises(ImageError, match="the image: not an image that can be read, but a Netpbm image"):
         open_image(buffer.getvalue())
 
 

@@ -7,41 +7,26 @@ export prepare their inputs in the same way.
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from functools import partial
+from typing import BinaryIO, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
+from PIL import Image
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
+from artaffect.data.formats import decoder_errors, identify, open_decoder
+from artaffect.data.jpeg import WholeJpeg
+from artaffect.data.metadata import without_metadata
+from artaffect.data.pixels import upright_rgb
 from artaffect.errors import ImageError
 
 MAX_PIXELS = 178_956_970
 """Pillow's own limit against decompression bombs; large WikiArt scans stay below it."""
 
+Read = TypeVar("Read", ImageFile, Image.Image)
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
-
-# The formats of images of artworks by their first bytes; Pillow's rarer decoders would only add risk.
-#
-# Files are opened with these classes because Image.open warns about every image above half of
-# MAX_PIXELS, and a warning can be silenced only for the whole process: a filter would change the
-# caller's settings, warnings.catch_warnings is not thread-safe, and so is Image.MAX_IMAGE_PIXELS.
-_FORMATS: dict[bytes, type[ImageFile]] = {
-    b"\xff\xd8\xff": JpegImageFile,
-    b"\x89PNG\r\n\x1a\n": PngImageFile,
-    b"RIFF": WebPImageFile,
-    b"GIF8": GifImageFile,
-    b"II*\0": TiffImageFile,
-    b"MM\0*": TiffImageFile,
-    b"BM": BmpImageFile,
-}
 
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 """A path, the bytes of a file, a Pillow image, or an array.
@@ -56,8 +41,18 @@ def image_size(source: bytes) -> tuple[int, int]:
         return image.size
 
 
+def frame_count(source: str | os.PathLike[str] | bytes) -> int:
+    """How many frames or pages a file has; of several, :func:`open_image` reads the first."""
+    with open_header(source) as image:
+        with contextlib.suppress(ImageError), decoder_errors("animated"):
+            return int(getattr(image, "n_frames", 1))
+        return 1  # frames after the first are broken
+
+
 def open_image(source: ImageSource, smallest_side: int | None = None) -> Image.Image:
-    """Decode an image as upright RGB.
+    """Decode an image as upright RGB; of several frames or pages, the first.
+
+    Of the metadata only the orientation counts, and only if it can be read.
 
     Args:
         smallest_side: lets a JPEG be decoded at a half, a quarter or an eighth of its size, as long
@@ -69,58 +64,85 @@ def open_image(source: ImageSource, smallest_side: int | None = None) -> Image.I
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        with _named_errors("the picture"):
-            return _upright_rgb(source)
-    with open_header(source) as image:
-        if smallest_side:
-            image.draft("RGB", (2 * smallest_side, 2 * smallest_side))
-        return _upright_rgb(image)
+        with _named_errors("the image"):
+            return upright_rgb(source, source.format or source.mode)
+    with _opened(source) as (kind, stream):
+        return _read(partial(_decode, smallest_side=smallest_side), kind, stream)
 
 
 @contextlib.contextmanager
 def open_header(source: str | os.PathLike[str] | bytes) -> Iterator[ImageFile]:
-    """Open an image file without decoding it; raise every problem in the block as ImageError."""
+    """Open an image file without decoding it; an ImageError in the block gets the file's name."""
+    with _opened(source) as (kind, stream):
+        yield _read(_read_header, kind, stream)
+
+
+@contextlib.contextmanager
+def _opened(source: str | os.PathLike[str] | bytes) -> Iterator[tuple[str, BinaryIO]]:
+    """An image file's format and content."""
     if not isinstance(source, str | os.PathLike | bytes):
         raise ImageError(
             "an image must be a path (str or os.PathLike), bytes, a PIL.Image or a numpy array, "
             f"got {type(source).__name__}"
         )
-    name = "the picture" if isinstance(source, bytes) else os.fspath(source)
     with (
-        _named_errors(name),
-        io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream,
+        _named_errors("the image" if isinstance(source, bytes) else os.fspath(source)),
+        io.BytesIO(source) if isinstance(source, bytes) else _open_file(source) as stream,
     ):
-        image = _identify(stream)
-        if image.width * image.height > MAX_PIXELS:
-            raise ImageError(
-                f"{name}: {image.width:,} x {image.height:,} is more than the allowed "
-                f"{MAX_PIXELS:,} pixels"
-            )
-        yield image
+        yield identify(stream), stream
 
 
-def _identify(stream: BinaryIO) -> ImageFile:
-    prefix = stream.read(8)
-    stream.seek(0)
-    for magic, image_file in _FORMATS.items():
-        if prefix.startswith(magic):
-            with contextlib.suppress(SyntaxError):  # Pillow's error for a broken header
-                return image_file(stream)
-    raise UnidentifiedImageError
+def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise ImageError("no such file") from None
+    except OSError as error:
+        raise ImageError(f"cannot be opened ({error.strerror})") from None
+    except ValueError as error:  # a name with a zero byte, or with half a character
+        raise ImageError(f"no such file ({error})") from None
 
 
 @contextlib.contextmanager
 def _named_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError:
-        raise ImageError(f"{name}: no such file") from None
-    except Image.DecompressionBombError:
-        raise ImageError(f"{name}: more than the allowed {MAX_PIXELS:,} pixels") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{name}: not a picture that can be read (JPEG, PNG, WebP …)") from None
-    except (OSError, SyntaxError, ValueError) as error:  # from Pillow's decoders
-        raise ImageError(f"{name}: broken picture ({error})") from None
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from None
+
+
+def _read(read: Callable[[str, BinaryIO, bytes], Read], kind: str, stream: BinaryIO) -> Read:
+    """Read an image, and try without its metadata if that fails."""
+    try:
+        return read(kind, stream, b"")
+    except ImageError:
+        stream.seek(0)
+        pixels, exif = without_metadata(kind, stream.read())
+        with contextlib.suppress(ImageError):  # else the fault of the file as it is
+            return read(kind, io.BytesIO(pixels), exif)
+        raise
+
+
+def _decode(kind: str, stream: BinaryIO, exif: bytes, smallest_side: int | None) -> Image.Image:
+    if kind == "JPEG":
+        stream = WholeJpeg(stream.read())
+    image = _read_header(kind, stream, exif)
+    if kind == "JPEG" and smallest_side:
+        with decoder_errors(kind):
+            image.draft("RGB", (2 * smallest_side, 2 * smallest_side))
+    upright = upright_rgb(image, kind, exif)
+    if isinstance(stream, WholeJpeg):
+        stream.check_end()
+    return upright
+
+
+def _read_header(kind: str, stream: BinaryIO, _: bytes) -> ImageFile:
+    image = open_decoder(kind, stream)
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(
+            f"{image.width:,} x {image.height:,} is more than the allowed {MAX_PIXELS:,} pixels"
+        )
+    return image
 
 
 def _from_array(pixels: np.ndarray) -> Image.Image:
@@ -133,17 +155,6 @@ def _from_array(pixels: np.ndarray) -> Image.Image:
         "an image array must be uint8, or float from 0 to 1, of shape [height, width, 3] or "
         f"[height, width], got {pixels.dtype} {list(pixels.shape)}"
     )
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-        white = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(white, upright.convert("RGBA"))
-    if upright.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion clips
-        grey = np.asarray(upright, np.float32) / 257
-        upright = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
-    return upright.convert("RGB")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,73 @@
+"""Take the metadata out of an image file: nobody needs it, and odd values make decoders fail."""
+
+import struct
+
+_PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
+_JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # not JFIF and Adobe, which say what colours are
+_TIFF_PIXELS = {
+    *(256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324),
+    *(325, 338, 339, 347, 512, 513, 514, 519, 520, 521, 529, 530, 531, 532),
+}
+_ORIENTATION, _SHORT = 274, 3
+
+
+def without_metadata(kind: str, data: bytes) -> tuple[bytes, bytes]:
+    """The same file with nothing but its pixels, and its EXIF block, empty if it has none."""
+    if kind == "JPEG":
+        return _jpeg(data)
+    if kind == "PNG":
+        return _png(data)
+    if kind == "TIFF":
+        return _tiff(data), b""
+    # in these formats the orientation is a property of the pixels; an item of an unknown type is skipped
+    return (data.replace(b"Exif", b"skip") if kind in ("AVIF", "HEIC") else data), b""
+
+
+def _jpeg(data: bytes) -> tuple[bytes, bytes]:
+    pixels, exif, position = data[:2], b"", 2
+    while data[position : position + 1] == b"\xff" and data[position + 1] != 0xDA:
+        end = position + 2 + int.from_bytes(data[position + 2 : position + 4])
+        segment = data[position:end]
+        if data[position + 1] not in _JPEG_METADATA:
+            pixels += segment
+        elif segment[4:10] == b"Exif\0\0":
+            exif = segment[4:]
+        position = end
+    return pixels + data[position:], exif
+
+
+def _png(data: bytes) -> tuple[bytes, bytes]:
+    pixels, exif, position = [data[:8]], b"", 8
+    while position < len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4])
+        name = data[position + 4 : position + 8]
+        if name in _PNG_PIXELS:
+            pixels.append(data[position:end])
+        elif name == b"eXIf":
+            exif = data[position + 8 : end - 4]
+        position = end
+    return b"".join(pixels), exif
+
+
+def _tiff(data: bytes) -> bytes:
+    """A TIFF with the tags that its pixels need, and of all others only a readable orientation."""
+    order = "<" if data[:2] == b"II" else ">"
+    is_big = 43 in data[2:4]
+    count, tag = (order + "Q", 20) if is_big else (order + "H", 12)
+    try:
+        (start,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
+        (number,) = struct.unpack_from(count, data, start)
+    except struct.error:
+        return data
+    first = start + struct.calcsize(count)
+    entries = [
+        data[at : at + tag] for at in range(first, min(first + number * tag, len(data)), tag)
+    ]
+    kept = [entry for entry in entries if len(entry) == tag and _is_needed(order, entry)]
+    listing = struct.pack(count, len(kept)) + b"".join(kept) + bytes(8 if is_big else 4)
+    return data[:start] + listing + data[start + len(listing) :]
+
+
+def _is_needed(order: str, entry: bytes) -> bool:
+    tag, kind = struct.unpack_from(order + "HH", entry)
+    return tag in _TIFF_PIXELS or (tag == _ORIENTATION and kind == _SHORT)

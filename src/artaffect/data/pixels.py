@@ -1,0 +1,117 @@
+"""From the pixels of any mode to upright RGB. No mode becomes black or white without a word."""
+
+import contextlib
+from functools import partial
+
+import numpy as np
+from PIL import Image
+from PIL.ExifTags import Base
+from PIL.ImageFile import ImageFile
+
+from artaffect.data.formats import decoder_errors
+from artaffect.errors import ImageError
+
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_GREY_TAGS = (Base.BitsPerSample, Base.SampleFormat, Base.PhotometricInterpretation)
+_NO_DATA = 1e30
+"""Measuring instruments mark missing values with numbers beyond this one."""
+
+
+def upright_rgb(image: Image.Image, kind: str, exif: bytes = b"") -> Image.Image:
+    """A decoded image as upright RGB; what is transparent becomes white.
+
+    Args:
+        exif: the EXIF block of the file, if the image does not have it.
+
+    Raises:
+        ImageError: nothing can be seen, because the range of values is unknown and they do not differ.
+    """
+    with decoder_errors(kind):
+        _scale_transparency(image)
+        image.load()
+    if not image.width * image.height:
+        raise ImageError("the image has no pixels")
+    transpose = _TRANSPOSE.get(_orientation(image, exif))
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _grey(image)
+    with decoder_errors(kind):
+        if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+            image = image.convert("LA") if image.mode == "La" else image
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image.convert("RGBA"))
+        image = image.convert("RGB")
+        return image if transpose is None else image.transpose(transpose)
+
+
+def _orientation(image: Image.Image, exif: bytes) -> int:
+    """EXIF's orientation; 1, which means upright, where it cannot be read."""
+    with contextlib.suppress(ImageError), decoder_errors("EXIF"):
+        tags = image.getexif()
+        if exif:
+            tags.load(exif)
+        value = tags.get(Base.Orientation)
+        return value if isinstance(value, int) else 1
+    return 1
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """A grey image of more than 8 bits, as RGB of 8 bits.
+
+    16 bits (or 12) are scaled. The range of other numbers is unknown: they are stretched from the
+    darkest to the brightest that the image holds, without the outermost half percent on either side.
+    """
+    values = np.asarray(image)
+    bits, form, photometric = map(partial(_tag, image), _GREY_TAGS)
+    if image.mode.startswith("I;16"):
+        low, high = 0.0, 4095.0 if bits == 12 else 65535.0
+    else:
+        if image.mode == "I" and (bits, form) == (32, 1):
+            values = values.view(np.uint32)  # Pillow has only signed ones
+        low, high = _range(values)
+    grey = (values.clip(low, high).astype(np.float32) - low) / (high - low)
+    grey = np.nan_to_num(grey, nan=0).clip(0, 1)
+    if photometric == 0:  # in a TIFF: 0 is white
+        grey = 1 - grey
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey[values == clear] = 1
+    return Image.fromarray((grey * 255).round().astype(np.uint8))
+
+
+def _tag(image: Image.Image, tag: int) -> object:
+    """The first value of a tag of a TIFF; 1, the default of those that are asked for, without it."""
+    value: object = 1
+    with contextlib.suppress(ImageError), decoder_errors("TIFF"):
+        value = getattr(image, "tag_v2", {}).get(tag, 1)
+    return value[0] if isinstance(value, tuple) and value else value
+
+
+def _range(values: np.ndarray) -> tuple[float, float]:
+    usable = values[np.isfinite(values) & (np.abs(values) < _NO_DATA)].astype(np.float64)
+    if usable.size:
+        sample = usable[:: max(1, usable.size // 1_000_000)]
+        for low, high in (np.percentile(sample, (0.5, 99.5)), (usable.min(), usable.max())):
+            if high > low:
+                return float(low), float(high)
+    raise ImageError(
+        "nothing can be seen in the image: the range of its values is unknown, and "
+        + ("all of them are equal" if usable.size else "none of them is a number")
+    )
+
+
+def _scale_transparency(image: Image.Image) -> None:
+    """Bring a PNG's transparent colour to the 8 bits to which Pillow brings the pixels."""
+    raw = image.tile[0][3] if isinstance(image, ImageFile) and image.tile else None
+    clear = image.info.get("transparency")
+    if raw in ("L;2", "L;4") and isinstance(clear, int):
+        image.info["transparency"] = clear * {"L;2": 85, "L;4": 17}[raw]
+    elif raw == "RGB;16B" and isinstance(clear, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
