@@ -160,7 +160,7 @@ def bad_requests(folder: Path) -> dict[str, tuple[dict[str, object], int, str, s
     return {
         "nothing": ({"data": {}}, 422, "invalid", "give an image, a caption, or both"),
         "blank": ({"data": {"caption": "  "}}, 422, "invalid", "give an image"),
-        "text as image": ({"files": {"image": b"words"}}, 422, "image", "not a picture|not an image"),
+        "text as image": ({"files": {"image": b"words"}}, 422, "image", "not an image"),
         "empty image": (
             {"files": {"image": b""}, "data": {"caption": "a"}}, 422, "image", "file is empty",
         ),

@@ -5,6 +5,7 @@ provenance: the source file, its digest, the folder of images, and what the impo
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from artaffect.data.arrow import arrow_errors
 from artaffect.data.splits import SPLITS, split_by_artwork
 from artaffect.errors import TableError
 from artaffect.labels import EMOTIONS, Emotion
@@ -44,6 +46,9 @@ class Annotation:
     image: str | None
     """A path relative to the folder of images."""
 
+
+_RELATIVE = "images_relative"
+"""In a saved table: the folder of images, relative to the table's own folder."""
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 
@@ -98,7 +103,7 @@ class ImportReport:
         """Several lines: the counts, and for each reason the first dropped row."""
         lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]
         for reason, count in self.dropped.items():
-            lines.append(f"  dropped {count:>9,}  {reason}{self._first_dropped(reason)}")
+            lines.append(f"  dropped {count:>9,}  {reason}{self.first_dropped(reason)}")
         if self.missing_artworks or self.unreadable_artworks:
             lines.append(
                 f"  paintings without an image: {self.missing_artworks:,}, "
@@ -116,7 +121,8 @@ class ImportReport:
             )
         return "\n".join(lines)
 
-    def _first_dropped(self, reason: str) -> str:
+    def first_dropped(self, reason: str) -> str:
+        """The first row that was dropped for a reason, in brackets."""
         if self.dropped_rows is None:
             return ""
         row = self.dropped_rows.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
@@ -144,17 +150,14 @@ class AnnotationTable:
         """Read a table that :meth:`save` wrote; raise TableError if the file is not one.
 
         Args:
-            images: the folder of the table's images; the one it was made with if None.
+            images: the folder of the table's images. By default it is where it was relative to the
+                table when that was saved, so that both can be moved together, or else where it was.
         """
         path = as_path(path, "path")
         if not path.is_file():
             raise TableError(f"{path}: no such file")
-        try:
+        with arrow_errors(path, "a table made by `artaffect import`"):
             rows = pq.read_table(path)
-        except pa.ArrowInvalid as error:
-            raise TableError(
-                f"{path} is not a table of annotations ({error}); make one with `artaffect import`"
-            ) from None
         if not set(SCHEMA.names) <= set(rows.column_names):
             raise TableError(
                 f"{path} is not a table of annotations: expected columns {', '.join(SCHEMA.names)}; "
@@ -165,16 +168,23 @@ class AnnotationTable:
         report = json.loads(metadata.get(b"artaffect.reports", b"null"))
         if images is not None:
             provenance["images"] = str(as_path(images, "images"))
-        rows = rows.select(SCHEMA.names).cast(SCHEMA).unify_dictionaries()
+        elif relative := provenance.pop(_RELATIVE, None):
+            moved = Path(os.path.normpath(path.absolute().parent / relative))
+            provenance["images"] = str(moved) if moved.is_dir() else provenance["images"]
+        with arrow_errors(path, "a table made by `artaffect import`"):
+            rows = rows.select(SCHEMA.names).cast(SCHEMA).unify_dictionaries()
         return cls(rows, provenance, ImportReport(**report) if report else None)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one Parquet file, completely or not at all."""
-        metadata = {"artaffect": json.dumps(dict(self.provenance), ensure_ascii=False)}
+        path, provenance = as_path(path, "path"), dict(self.provenance)
+        if self.images is not None:
+            provenance[_RELATIVE] = os.path.relpath(self.images, path.absolute().parent)
+        metadata = {"artaffect": json.dumps(provenance, ensure_ascii=False)}
         if self.report is not None:
             metadata["artaffect.reports"] = json.dumps(self.report.to_json(), ensure_ascii=False)
         rows = self.rows.replace_schema_metadata(metadata)
-        with atomic_file(as_path(path, "path")) as temporary:
+        with atomic_file(path) as temporary:
             pq.write_table(rows, temporary, compression="zstd")
 
     def __len__(self) -> int:
@@ -272,7 +282,8 @@ class AnnotationTable:
         if split not in present:
             has = f"it has {', '.join(present)}" if present else "make them with `artaffect split`"
             raise TableError(f"the table has no rows in split {split!r}: {has}")
-        return self.select(np.array(self.rows["split"].cast(pa.string())) == split)
+        names, codes = self.codes("split")
+        return self.select(np.isin(codes, np.flatnonzero(names == split)))
 
     def split(
         self, train: float = 0.85, val: float = 0.05, test: float = 0.10, seed: int = 0

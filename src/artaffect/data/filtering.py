@@ -5,7 +5,7 @@ adds. A row has the reason of the first step that drops it.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -127,7 +127,10 @@ def import_rows(
     table = AnnotationTable(_to_rows(columns, np.flatnonzero(reasons < 0)), provenance)
     report = _report(str(path), columns, reasons, table)
     if not len(table):
-        counts = ", ".join(f"{reason} {count:,}" for reason, count in report.dropped.items())
+        counts = "; ".join(
+            f"{reason} {count:,}{report.first_dropped(reason)}"
+            for reason, count in report.dropped.items()
+        )
         raise TableError(
             f"{path}: none of its {report.read:,} rows can be used ({counts or 'empty'})"
         )
@@ -196,8 +199,9 @@ def match_images(
     """Add the column ``image``, and ``fault``, which says why an artwork has no image."""
     pairs, codes = columns["artwork"]
     images, faults = np.full(len(pairs), None, object), np.full(len(pairs), "", object)
-    for artwork in np.unique(codes[reasons < 0]):
-        images[artwork] = store.find(*pairs[artwork])
+    for artwork, name in _names_of_artworks(columns, reasons):
+        if images[artwork] is None:
+            images[artwork] = store.find(*name)
         faults[artwork] = "" if images[artwork] else _MISSING
     unreadable = store.find_broken([str(image) for image in images if image])
     is_unreadable = np.array([image in unreadable for image in images], bool)
@@ -207,6 +211,24 @@ def match_images(
         reasons = _drop(reasons, "image missing", (faults == _MISSING)[codes])
         reasons = _drop(reasons, "image unreadable", is_unreadable[codes])
     return columns.adding(image=Labels(images, codes), fault=Labels(faults, codes)), reasons
+
+
+def _names_of_artworks(
+    columns: Columns, reasons: np.ndarray
+) -> Iterator[tuple[int, tuple[str, str]]]:
+    """The names by which an artwork's image may be stored: as in the file, then cleaned."""
+    cells, (pairs, codes) = columns.source.columns, columns["artwork"]
+    joined = pc.binary_join_element_wise(cells["art_style"], cells["painting"], "\0")
+    raw = joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
+    encoded = raw.dictionary_encode()
+    kept = np.flatnonzero(reasons < 0)
+    spellings = pa.table({"artwork": codes[kept], "raw": encoded.indices.take(pa.array(kept))})
+    for row in spellings.group_by(["artwork", "raw"]).aggregate([]).to_pylist():
+        style, _, painting = encoded.dictionary[row["raw"]].as_py().partition("\0")
+        if is_plain_name(style) and is_plain_name(painting):
+            yield row["artwork"], (style, painting)
+    for artwork in np.unique(codes[kept]):
+        yield int(artwork), pairs[artwork]
 
 
 def drop_duplicates(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:

@@ -1,6 +1,8 @@
 """Read a CSV file of annotations together with the line on which each row begins."""
 
+import codecs
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +39,44 @@ def read_csv(path: Path, expected: tuple[str, ...], layout: str) -> SourceRows:
         layout: the name of the layout, for messages.
     """
     header = _header(path, expected, layout)
+    read = _read_at_once if quotes_are_sound(path) else _read_strictly
+    try:
+        table, lines, malformed = read(path, header)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise TableError(_describe_error(path, str(error))) from None
+    table = table.select([name for name in header if name in (*expected, "split")])
+    is_blank = np.ones(len(lines), bool)
+    for name in expected:
+        is_blank &= np.array(pc.equal(table[name], ""), bool)
+    malformed += [(int(line), "empty line") for line in lines[is_blank]]
+    table, lines = table.filter(~is_blank), lines[~is_blank]
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    file = pa.repeat(path.name, len(lines))
+    listed = [(path.name, line, text) for line, text in sorted(malformed)]
+    return SourceRows(columns, file, pa.array(lines), listed)
+
+
+def quotes_are_sound(path: Path) -> bool:
+    """Whether every quoted cell of a CSV file is closed, and its closing quote ends the cell.
+
+    Otherwise a parser that is not strict takes the rows up to the next quote for one cell. A file
+    with a quote inside a cell that is not quoted, which is legal, is not sound either.
+    """
+    data = np.memmap(path, np.uint8, "r")
+    if data[:3].tobytes() == codecs.BOM_UTF8:
+        data = data[3:]
+    quotes = np.flatnonzero(data == ord('"'))
+    opening, closing = quotes[::2], quotes[1::2]
+    ends = np.frombuffer(b',\r\n"', np.uint8)  # a quote beside a quote is half of a doubled one
+    before, after = data[opening[opening > 0] - 1], data[closing[closing < len(data) - 1] + 1]
+    return len(quotes) % 2 == 0 and bool(np.isin(before, ends).all() and np.isin(after, ends).all())
+
+
+Parsed = tuple[pa.Table, np.ndarray, list[tuple[int, str]]]
+"""The rows, the line on which each begins [n], and the malformed rows: line, text."""
+
+
+def _read_at_once(path: Path, header: list[str]) -> Parsed:
     invalid: list[pa_csv.InvalidRow] = []
 
     def skip(row: pa_csv.InvalidRow) -> str:
@@ -49,22 +89,53 @@ def read_csv(path: Path, expected: tuple[str, ...], layout: str) -> SourceRows:
         newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=skip
     )
     as_text = pa_csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()))
-    try:
-        table = pa_csv.read_csv(path, read, parse, as_text)
-    except pa.ArrowInvalid as error:
-        raise TableError(_describe_error(path, str(error))) from None
+    table = pa_csv.read_csv(path, read, parse, as_text)
     lines, invalid_lines = _first_lines(path, table, invalid)
-    table = table.select([name for name in header if name in (*expected, "split")])
-    is_blank = np.ones(len(lines), bool)
-    for name in expected:
-        is_blank &= np.array(pc.equal(table[name], ""), bool)
-    malformed = [(path.name, int(line), "empty line") for line in lines[is_blank]]
-    for line, row in zip(invalid_lines, invalid, strict=True):
-        cells = f"{row.actual_columns} cells instead of {row.expected_columns}"
-        malformed.append((path.name, line, f"{cells}: {row.text}"))
-    table, lines = table.filter(~is_blank), lines[~is_blank]
-    columns = {name: table[name].combine_chunks() for name in table.column_names}
-    return SourceRows(columns, pa.repeat(path.name, len(lines)), pa.array(lines), malformed)
+    malformed = [
+        (line, _wrong_count(row.actual_columns, row.expected_columns, row.text))
+        for line, row in zip(invalid_lines, invalid, strict=True)
+    ]
+    return table, lines, malformed
+
+
+def _read_strictly(path: Path, header: list[str]) -> Parsed:
+    """Read record by record; after a malformed one, reading goes on with the next line."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        text = file.readlines()
+    rows, lines, malformed = [], [], []
+    position = 0
+
+    def following() -> Iterator[str]:
+        nonlocal position
+        while position < len(text):
+            position += 1
+            yield text[position - 1]
+
+    reader = csv.reader(following(), strict=True)
+    while position < len(text):
+        start = position
+        try:
+            cells = next(reader)
+        except csv.Error as error:
+            malformed.append((start + 1, f"{error}: {text[start].rstrip()}"))
+            position = start + 1
+            reader = csv.reader(following(), strict=True)
+            continue
+        if start == 0:
+            continue  # the header
+        if len(cells) == len(header):
+            rows.append(cells)
+            lines.append(start + 1)
+        else:
+            cause = _wrong_count(len(cells), len(header), text[start].rstrip())
+            malformed.append((start + 1, cause if cells else "empty line"))
+    columns = zip(*rows, strict=True) if rows else [()] * len(header)
+    table = pa.table([pa.array(column, pa.string()) for column in columns], header)
+    return table, np.array(lines, np.int64), malformed
+
+
+def _wrong_count(cells: int, expected: int, text: str) -> str:
+    return f"{cells} cells instead of {expected}: {text}"
 
 
 def _header(path: Path, expected: tuple[str, ...], layout: str) -> list[str]:

@@ -1,13 +1,17 @@
 """Read the Hugging Face layout of ArtELingo: Parquet files with the images inside."""
 
 import json
+import logging
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.arrow import arrow_errors
 from artaffect.data.filtering import import_rows
 from artaffect.data.images import is_plain_name
 from artaffect.data.readers.csv import SourceRows
@@ -18,6 +22,8 @@ PARQUET_COLUMNS = ("image", "art_style", "painting", "emotion", "language", "tex
 _RENAMED = {name: name for name in PARQUET_COLUMNS[1:]} | {"text": "utterance"}
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
 _BATCH_SIZE = 256
+_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_null)
+_logger = logging.getLogger(__name__)
 
 
 def read_hf_parquet(
@@ -26,8 +32,9 @@ def read_hf_parquet(
     """Read a Parquet file with embedded images, or a folder of such files.
 
     Args:
-        images: the folder to which each artwork's image is written once, byte for byte. Existing
-            images are not written again, so an interrupted import can be repeated.
+        images: the folder to which each artwork's image is written once, byte for byte. An equal
+            image is not written again, so an interrupted import can be repeated; a different one is
+            replaced, and a warning counts those.
         keep_unpictured: keep rows without an image.
 
     Raises:
@@ -45,27 +52,32 @@ def _read(path: Path, images: Path) -> SourceRows:
     columns: dict[str, list[pa.Array]] = {name: [] for name in _RENAMED.values()}
     names, lines = [], []
     written: set[tuple[str, str]] = set()
+    replaced = 0
     for file in files:
         parquet = _open(file)
         n_rows = parquet.metadata.num_rows
-        batches = parquet.iter_batches(batch_size=_BATCH_SIZE, columns=list(PARQUET_COLUMNS))
         class_names = _class_names(parquet.schema_arrow)
+        batches = _batches(file, parquet)
         for batch in track(batches, f"reading {file.name}", -(-n_rows // _BATCH_SIZE)):
             for original, name in _RENAMED.items():
                 columns[name].append(_text(batch[original], class_names.get(original)))
-            _write_images(batch, images, written)
+            names_of_rows = zip(columns["art_style"][-1], columns["painting"][-1], strict=True)
+            pairs = [(style.as_py(), painting.as_py()) for style, painting in names_of_rows]
+            replaced += _write_images(batch["image"], pairs, images, written)
         names.append(pa.repeat(file.name, n_rows))
         lines.append(pa.array(range(1, n_rows + 1), pa.int64()))
+    if replaced:
+        _logger.warning(
+            "%s: replaced %s images, which were not those of %s", images, f"{replaced:,}", path.name
+        )
     empty = pa.array([], pa.string())
     text = {name: pa.concat_arrays([empty, *parts]) for name, parts in columns.items()}
     return SourceRows(text, pa.concat_arrays(names), pa.concat_arrays(lines))
 
 
 def _open(file: Path) -> pq.ParquetFile:
-    try:
+    with arrow_errors(file):
         parquet = pq.ParquetFile(file)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise TableError(f"{file} is not a Parquet file: {error}") from None
     names = parquet.schema_arrow.names
     missing = [name for name in PARQUET_COLUMNS if name not in names]
     if missing:
@@ -73,6 +85,15 @@ def _open(file: Path) -> pq.ParquetFile:
             f"{file} does not have the Hugging Face layout: expected the columns "
             f"{', '.join(PARQUET_COLUMNS)}; missing {', '.join(missing)}; found {', '.join(names)}"
         )
+    for name in PARQUET_COLUMNS:
+        if names.count(name) > 1:
+            raise TableError(f"{file}: column {name} occurs {names.count(name)} times")
+        kind = parquet.schema_arrow.field(name).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if name != "image" and not any(is_kind(kind) for is_kind in _TEXT):
+            raise TableError(
+                f"{file}: column {name} must hold text or the codes of labels, found {kind}"
+            )
     image = parquet.schema_arrow.field("image").type
     if not (pa.types.is_struct(image) and image.get_field_index("bytes") >= 0):
         raise TableError(f"{file}: column image must hold bytes and path, found {image}")
@@ -88,21 +109,36 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
 
 def _text(column: pa.Array, class_names: list[str] | None) -> pa.Array:
     if class_names is not None and pa.types.is_integer(column.type):
-        column = pa.array(class_names, pa.string()).take(column)
+        # a code without a name, such as -1 for "no label", stays as it is and is listed
+        names = pa.array([*class_names, None], pa.string())
+        is_named = pc.and_(pc.greater_equal(column, 0), pc.less(column, len(class_names)))
+        codes = pc.if_else(is_named, column.cast(pa.int64()), len(class_names))
+        column = pc.coalesce(names.take(codes), column.cast(pa.string()))
     return column.cast(pa.string()).fill_null("")
 
 
-def _write_images(batch: pa.RecordBatch, images: Path, written: set[tuple[str, str]]) -> None:
-    styles, names = batch["art_style"].to_pylist(), batch["painting"].to_pylist()
-    for row, pair in enumerate(zip(styles, names, strict=True)):
-        if pair in written or not all(is_plain_name(str(part)) for part in pair):
+def _batches(file: Path, parquet: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    with arrow_errors(file):
+        yield from parquet.iter_batches(batch_size=_BATCH_SIZE, columns=list(PARQUET_COLUMNS))
+
+
+def _write_images(
+    cells: pa.Array, pairs: list[tuple[str, str]], images: Path, written: set[tuple[str, str]]
+) -> int:
+    """Write the image of each artwork that has none yet; the number of other images replaced."""
+    replaced = 0
+    for row, pair in enumerate(pairs):
+        if pair in written or not all(map(is_plain_name, pair)):
             continue
-        data = (batch["image"][row].as_py() or {}).get("bytes")
+        data = (cells[row].as_py() or {}).get("bytes")
         if not data:
             continue
         suffix = next((s for magic, s in _SUFFIXES.items() if data.startswith(magic)), ".jpg")
         target = images / pair[0] / f"{pair[1]}{suffix}"
-        if not target.is_file() or target.stat().st_size != len(data):
+        exists = target.is_file()
+        if not exists or target.read_bytes() != data:
             with atomic_file(target) as temporary:
                 temporary.write_bytes(data)
+            replaced += exists
         written.add(pair)
+    return replaced

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.arrow import arrow_errors
 from artaffect.data.images import SUFFIXES, is_image_file
+from artaffect.data.readers.csv import quotes_are_sound
 from artaffect.errors import TableError
 
 ITEMS = pa.schema(
@@ -183,7 +184,8 @@ def _read(path: Path) -> pa.Table:
     with arrow_errors(path, "Parquet" if is_parquet else "CSV"):
         if is_parquet:
             return pq.read_table(path)
-        _check_quotes(path)
+        if not quotes_are_sound(path):
+            _check_quotes(path)
         as_text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in ITEMS.names})
         multiline = pa.csv.ParseOptions(newlines_in_values=True)
         return pa.csv.read_csv(path, parse_options=multiline, convert_options=as_text)
