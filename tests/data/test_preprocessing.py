@@ -115,7 +115,9 @@ def test_each_format_is_decoded_as_pillow_decodes_it(format: str, tmp_path: Path
 def test_other_formats_are_refused() -> None:
     buffer = io.BytesIO()
     gradient(8, 8).save(buffer, "PPM")
-    with pytest.raises(ImageError, match="the image: not an image that can be read, but a Netpbm image"):
+    with pytest.raises(
+        ImageError, match="the image: not an image that can be read, but a Netpbm image"
+    ):
         open_image(buffer.getvalue())
 
 

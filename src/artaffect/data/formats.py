@@ -47,7 +47,7 @@ _MAGIC = (
     (rb"GIF8[79]a", "GIF"),
     (rb"II\*\0....CR|II[RU][OS\0]|MMOR|FUJIFILMCCD|....ftypcrx ", _RAW),
     (rb"II[*+]\0|MM\0[*+]", "TIFF"),
-    (rb"BM", "BMP"),
+    (rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", "BMP"),
     (rb"....ftyp(avif|avis|(mif1|msf1|miaf).{4}(.{4}){0,8}?avi[fs])", "AVIF"),
     (rb"....ftyp(he[iv][cxms]|mif1|msf1)", "HEIC"),
     (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG 2000"),

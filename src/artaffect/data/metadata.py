@@ -1,6 +1,7 @@
-"""Take the metadata out of an image file: nobody needs it, and odd values make decoders fail."""
+"""The parts of an image file: take out the metadata, whose odd values make decoders fail."""
 
 import struct
+import zlib
 
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # not JFIF and Adobe, which say what colours are
@@ -34,6 +35,19 @@ def _jpeg(data: bytes) -> tuple[bytes, bytes]:
             exif = segment[4:]
         position = end
     return pixels + data[position:], exif
+
+
+def png_looks_whole(data: bytes) -> bool:
+    """Whether all chunks of a PNG are there, up to its end, and those of its pixels are as written."""
+    position, name = 8, b""
+    while position < len(data) and name != b"IEND":
+        end = position + 12 + int.from_bytes(data[position : position + 4])
+        name = data[position + 4 : position + 8]
+        checksum = zlib.crc32(memoryview(data)[position + 4 : end - 4])
+        if name in _PNG_PIXELS and data[end - 4 : end] != checksum.to_bytes(4):
+            return False
+        position = end
+    return name == b"IEND"
 
 
 def _png(data: bytes) -> tuple[bytes, bytes]:
