@@ -78,16 +78,20 @@ _MAGIC = (
 _PATTERNS = [(re.compile(magic, re.DOTALL), name) for magic, name in _MAGIC]
 
 
+class DecoderError(ImageError):
+    """A decoder of Pillow failed."""
+
+
 @contextlib.contextmanager
 def decoder_errors(kind: str) -> Iterator[None]:
-    """Raise whatever a decoder raises as ImageError; nothing but calls of Pillow stands inside."""
+    """Raise whatever a decoder raises as DecoderError; nothing but calls of Pillow stands inside."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 -- damaged bytes raise anything: struct.error, TypeError
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ImageError(f"broken or unsupported {kind} image ({reason})") from None
+        raise DecoderError(f"broken or unsupported {kind} image ({reason})") from None
 
 
 def identify(stream: BinaryIO) -> str:
@@ -128,7 +132,16 @@ def open_decoder(kind: str, stream: BinaryIO) -> ImageFile:
         image: ImageFile = decoder(stream)
     if kind == "TIFF" and _is_raw(image):
         raise _unreadable(_RAW)
+    if kind == "TIFF" and not _is_covered(image):
+        raise ImageError("broken TIFF image (some of its strips or tiles are missing)")
     return image
+
+
+def _is_covered(image: ImageFile) -> bool:
+    """Whether a TIFF has all of its parts; Pillow leaves what is missing black."""
+    boxes = [tile[1] for tile in image.tile if tile[1]]
+    area = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+    return area >= image.width * image.height
 
 
 def _is_raw(image: ImageFile) -> bool:

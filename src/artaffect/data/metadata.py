@@ -24,6 +24,22 @@ def without_metadata(kind: str, data: bytes) -> tuple[bytes, bytes]:
     return (data.replace(b"Exif", b"skip") if kind in ("AVIF", "HEIC") else data), b""
 
 
+def exif_orientation(exif: bytes) -> int | None:
+    """The orientation in an EXIF block, whatever else is in it; None if it cannot be read."""
+    block = exif.removeprefix(b"Exif\0\0")
+    order = "<" if block[:2] == b"II" else ">"
+    try:
+        (start,) = struct.unpack_from(order + "I", block, 4)
+        (count,) = struct.unpack_from(order + "H", block, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", block, entry)
+            if (tag, kind) == (_ORIENTATION, _SHORT):
+                return int(value)
+    except struct.error:  # the block ends early
+        return None
+    return None
+
+
 def _jpeg(data: bytes) -> tuple[bytes, bytes]:
     pixels, exif, position = data[:2], b"", 2
     while data[position : position + 1] == b"\xff" and data[position + 1] != 0xDA:

@@ -7,6 +7,7 @@ export prepare their inputs in the same way.
 import contextlib
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from artaffect.data.formats import decoder_errors, identify, open_decoder
+from artaffect.data.formats import DecoderError, decoder_errors, identify, open_decoder
 from artaffect.data.jpeg import WholeJpeg
 from artaffect.data.metadata import png_looks_whole, without_metadata
 from artaffect.data.pixels import upright_rgb
@@ -112,9 +113,24 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Iterator[tuple[str, Binar
         yield identify(stream), stream
 
 
+class _BoundedFile(io.BufferedReader):
+    """A file that a damaged header cannot ask for more bytes than it has."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("not a file but a folder or a device")
+        self._size = status.st_size
+        super().__init__(io.FileIO(path))
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read at most as many bytes as there are."""
+        return super().read(-1 if size is None or size > self._size else size)
+
+
 def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
     try:
-        return open(path, "rb")
+        return _BoundedFile(path)
     except FileNotFoundError:
         raise ImageError("no such file") from None
     except ValueError as error:  # a name with a zero byte, or with half a character
@@ -135,7 +151,7 @@ def _read(read: Callable[[str, BinaryIO, bytes], Read], kind: str, stream: Binar
     """Read an image, and try without its metadata if that fails."""
     try:
         return read(kind, stream, b"")
-    except ImageError:
+    except DecoderError:
         stream.seek(0)
         pixels, exif = without_metadata(kind, stream.read())
         with contextlib.suppress(ImageError):  # else the fault of the file as it is
