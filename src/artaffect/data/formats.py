@@ -47,7 +47,7 @@ _MAGIC = (
     (rb"GIF8[79]a", "GIF"),
     (rb"II\*\0....CR|II[RU][OS\0]|MMOR|FUJIFILMCCD|....ftypcrx ", _RAW),
     (rb"II[*+]\0|MM\0[*+]", "TIFF"),
-    (rb"BM", "BMP"),
+    (rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", "BMP"),
     (rb"....ftyp(avif|avis|(mif1|msf1|miaf).{4}(.{4}){0,8}?avi[fs])", "AVIF"),
     (rb"....ftyp(he[iv][cxms]|mif1|msf1)", "HEIC"),
     (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG 2000"),
@@ -78,16 +78,20 @@ _MAGIC = (
 _PATTERNS = [(re.compile(magic, re.DOTALL), name) for magic, name in _MAGIC]
 
 
+class DecoderError(ImageError):
+    """A decoder of Pillow failed."""
+
+
 @contextlib.contextmanager
 def decoder_errors(kind: str) -> Iterator[None]:
-    """Raise whatever a decoder raises as ImageError; nothing but calls of Pillow stands inside."""
+    """Raise whatever a decoder raises as DecoderError; nothing but calls of Pillow stands inside."""
     try:
         yield
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 -- damaged bytes raise anything: struct.error, TypeError
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ImageError(f"broken or unsupported {kind} image ({reason})") from None
+        raise DecoderError(f"broken or unsupported {kind} image ({reason})") from None
 
 
 def identify(stream: BinaryIO) -> str:
@@ -128,7 +132,16 @@ def open_decoder(kind: str, stream: BinaryIO) -> ImageFile:
         image: ImageFile = decoder(stream)
     if kind == "TIFF" and _is_raw(image):
         raise _unreadable(_RAW)
+    if kind == "TIFF" and not _is_covered(image):
+        raise ImageError("broken TIFF image (some of its strips or tiles are missing)")
     return image
+
+
+def _is_covered(image: ImageFile) -> bool:
+    """Whether a TIFF has all of its parts; Pillow leaves what is missing black."""
+    boxes = [tile[1] for tile in image.tile if tile[1]]
+    area = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+    return area >= image.width * image.height
 
 
 def _is_raw(image: ImageFile) -> bool:

@@ -1,6 +1,7 @@
-"""Take the metadata out of an image file: nobody needs it, and odd values make decoders fail."""
+"""The parts of an image file: take out the metadata, whose odd values make decoders fail."""
 
 import struct
+import zlib
 
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # not JFIF and Adobe, which say what colours are
@@ -23,6 +24,22 @@ def without_metadata(kind: str, data: bytes) -> tuple[bytes, bytes]:
     return (data.replace(b"Exif", b"skip") if kind in ("AVIF", "HEIC") else data), b""
 
 
+def exif_orientation(exif: bytes) -> int | None:
+    """The orientation in an EXIF block, whatever else is in it; None if it cannot be read."""
+    block = exif.removeprefix(b"Exif\0\0")
+    order = "<" if block[:2] == b"II" else ">"
+    try:
+        (start,) = struct.unpack_from(order + "I", block, 4)
+        (count,) = struct.unpack_from(order + "H", block, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", block, entry)
+            if (tag, kind) == (_ORIENTATION, _SHORT):
+                return int(value)
+    except struct.error:  # the block ends early
+        return None
+    return None
+
+
 def _jpeg(data: bytes) -> tuple[bytes, bytes]:
     pixels, exif, position = data[:2], b"", 2
     while data[position : position + 1] == b"\xff" and data[position + 1] != 0xDA:
@@ -34,6 +51,19 @@ def _jpeg(data: bytes) -> tuple[bytes, bytes]:
             exif = segment[4:]
         position = end
     return pixels + data[position:], exif
+
+
+def png_looks_whole(data: bytes) -> bool:
+    """Whether all chunks of a PNG are there, up to its end, and those of its pixels are as written."""
+    position, name = 8, b""
+    while position < len(data) and name != b"IEND":
+        end = position + 12 + int.from_bytes(data[position : position + 4])
+        name = data[position + 4 : position + 8]
+        checksum = zlib.crc32(memoryview(data)[position + 4 : end - 4])
+        if name in _PNG_PIXELS and data[end - 4 : end] != checksum.to_bytes(4):
+            return False
+        position = end
+    return name == b"IEND"
 
 
 def _png(data: bytes) -> tuple[bytes, bytes]:

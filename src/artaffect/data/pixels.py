@@ -8,7 +8,8 @@ from PIL import Image
 from PIL.ExifTags import Base
 from PIL.ImageFile import ImageFile
 
-from artaffect.data.formats import decoder_errors
+from artaffect.data.formats import DecoderError, decoder_errors
+from artaffect.data.metadata import exif_orientation
 from artaffect.errors import ImageError
 
 _TRANSPOSE = {
@@ -21,6 +22,7 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 _GREY_TAGS = (Base.BitsPerSample, Base.SampleFormat, Base.PhotometricInterpretation)
+_BLOCK = 256
 _NO_DATA = 1e30
 """Measuring instruments mark missing values with numbers beyond this one."""
 
@@ -53,11 +55,11 @@ def upright_rgb(image: Image.Image, kind: str, exif: bytes = b"") -> Image.Image
 
 def _orientation(image: Image.Image, exif: bytes) -> int:
     """EXIF's orientation; 1, which means upright, where it cannot be read."""
-    with contextlib.suppress(ImageError), decoder_errors("EXIF"):
-        tags = image.getexif()
-        if exif:
-            tags.load(exif)
-        value = tags.get(Base.Orientation)
+    block = exif or image.info.get("exif")
+    if isinstance(block, bytes) and (orientation := exif_orientation(block)):
+        return orientation
+    with contextlib.suppress(DecoderError), decoder_errors("EXIF"):  # of a TIFF, or in XMP
+        value = image.getexif().get(Base.Orientation)
         return value if isinstance(value, int) else 1
     return 1
 
@@ -76,31 +78,40 @@ def _grey(image: Image.Image) -> Image.Image:
         if image.mode == "I" and (bits, form) == (32, 1):
             values = values.view(np.uint32)  # Pillow has only signed ones
         low, high = _range(values)
-    grey = (values.clip(low, high).astype(np.float32) - low) / (high - low)
-    grey = np.nan_to_num(grey, nan=0).clip(0, 1)
-    if photometric == 0:  # in a TIFF: 0 is white
-        grey = 1 - grey
     clear = image.info.get("transparency")
-    if isinstance(clear, int):
-        grey[values == clear] = 1
-    return Image.fromarray((grey * 255).round().astype(np.uint8))
+    grey = np.empty(values.shape, np.uint8)
+    for rows in range(
+        0, len(values), _BLOCK
+    ):  # in blocks, since numbers take more space than pixels
+        block = values[rows : rows + _BLOCK]
+        scaled = (block.clip(low, high).astype(np.float64) - low) / (high - low)
+        scaled = np.nan_to_num(scaled, nan=0)
+        if photometric == 0:  # in a TIFF: 0 is white
+            scaled = 1 - scaled
+        if isinstance(clear, int):
+            scaled[block == clear] = 1
+        grey[rows : rows + _BLOCK] = (scaled * 255).round()
+    return Image.fromarray(grey)
 
 
 def _tag(image: Image.Image, tag: int) -> object:
     """The first value of a tag of a TIFF; 1, the default of those that are asked for, without it."""
     value: object = 1
-    with contextlib.suppress(ImageError), decoder_errors("TIFF"):
+    with contextlib.suppress(DecoderError), decoder_errors("TIFF"):
         value = getattr(image, "tag_v2", {}).get(tag, 1)
     return value[0] if isinstance(value, tuple) and value else value
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    usable = values[np.isfinite(values) & (np.abs(values) < _NO_DATA)].astype(np.float64)
-    if usable.size:
-        sample = usable[:: max(1, usable.size // 1_000_000)]
-        for low, high in (np.percentile(sample, (0.5, 99.5)), (usable.min(), usable.max())):
-            if high > low:
-                return float(low), float(high)
+    usable = values[:0]
+    for step in (max(1, values.size // 1_000_000), 1):  # a sample shows the range of most images
+        usable = values.reshape(-1)[::step]
+        usable = usable[np.isfinite(usable) & (np.abs(usable) < _NO_DATA)]
+        if usable.size:
+            for bounds in (np.percentile(usable, (0.5, 99.5)), (usable.min(), usable.max())):
+                low, high = map(float, bounds)
+                if high > low:
+                    return low, high
     raise ImageError(
         "nothing can be seen in the image: the range of its values is unknown, and "
         + ("all of them are equal" if usable.size else "none of them is a number")

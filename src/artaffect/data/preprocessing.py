@@ -7,6 +7,7 @@ export prepare their inputs in the same way.
 import contextlib
 import io
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +17,9 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from artaffect.data.formats import decoder_errors, identify, open_decoder
+from artaffect.data.formats import DecoderError, decoder_errors, identify, open_decoder
 from artaffect.data.jpeg import WholeJpeg
-from artaffect.data.metadata import without_metadata
+from artaffect.data.metadata import png_looks_whole, without_metadata
 from artaffect.data.pixels import upright_rgb
 from artaffect.errors import ImageError
 
@@ -47,6 +48,26 @@ def frame_count(source: str | os.PathLike[str] | bytes) -> int:
         with contextlib.suppress(ImageError), decoder_errors("animated"):
             return int(getattr(image, "n_frames", 1))
         return 1  # frames after the first are broken
+
+
+def check_image(source: str | os.PathLike[str] | bytes) -> None:
+    """Check that an image can be read; a JPEG or PNG is decoded only if its structure looks damaged.
+
+    A whole JPEG with one pass cannot be told from one that was cut and given a new end: in half of
+    these cases, only :func:`open_image` notices.
+
+    Raises:
+        ImageError: the image is broken.
+    """
+    with _opened(source) as (kind, stream):
+        _read(_read_header, kind, stream)
+        stream.seek(0)
+        if kind == "JPEG" and WholeJpeg(stream.read()).looks_whole:
+            return
+        if kind == "PNG" and png_looks_whole(stream.read()):
+            return
+        stream.seek(0)
+        _read(partial(_decode, smallest_side=1), kind, stream)
 
 
 def open_image(source: ImageSource, smallest_side: int | None = None) -> Image.Image:
@@ -92,13 +113,26 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Iterator[tuple[str, Binar
         yield identify(stream), stream
 
 
+class _BoundedFile(io.BufferedReader):
+    """A file that a damaged header cannot ask for more bytes than it has."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError("not a file but a folder or a device")
+        self._size = status.st_size
+        super().__init__(io.FileIO(path))
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read at most as many bytes as there are."""
+        return super().read(-1 if size is None or size > self._size else size)
+
+
 def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
     try:
-        return open(path, "rb")
+        return _BoundedFile(path)
     except FileNotFoundError:
         raise ImageError("no such file") from None
-    except OSError as error:
-        raise ImageError(f"cannot be opened ({error.strerror})") from None
     except ValueError as error:  # a name with a zero byte, or with half a character
         raise ImageError(f"no such file ({error})") from None
 
@@ -109,13 +143,15 @@ def _named_errors(name: str) -> Iterator[None]:
         yield
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from None
+    except OSError as error:  # of the disk
+        raise ImageError(f"{name}: cannot be read ({error.strerror or error})") from None
 
 
 def _read(read: Callable[[str, BinaryIO, bytes], Read], kind: str, stream: BinaryIO) -> Read:
     """Read an image, and try without its metadata if that fails."""
     try:
         return read(kind, stream, b"")
-    except ImageError:
+    except DecoderError:
         stream.seek(0)
         pixels, exif = without_metadata(kind, stream.read())
         with contextlib.suppress(ImageError):  # else the fault of the file as it is
