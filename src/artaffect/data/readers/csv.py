@@ -62,7 +62,7 @@ def quotes_are_sound(path: Path) -> bool:
     Otherwise a parser that is not strict takes the rows up to the next quote for one cell. A file
     with a quote inside a cell that is not quoted, which is legal, is not sound either.
     """
-    data = np.memmap(path, np.uint8, "r")
+    data: np.ndarray = np.memmap(path, np.uint8, "r")
     if data[:3].tobytes() == codecs.BOM_UTF8:
         data = data[3:]
     quotes = np.flatnonzero(data == ord('"'))

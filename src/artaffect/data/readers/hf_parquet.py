@@ -67,8 +67,9 @@ def _read(path: Path, images: Path) -> SourceRows:
         names.append(pa.repeat(file.name, n_rows))
         lines.append(pa.array(range(1, n_rows + 1), pa.int64()))
     if replaced:
+        noun = "image" if replaced == 1 else "images"
         _logger.warning(
-            "%s: replaced %s images, which were not those of %s", images, f"{replaced:,}", path.name
+            "%s: replaced %s %s by those of %s", images, f"{replaced:,}", noun, path.name
         )
     empty = pa.array([], pa.string())
     text = {name: pa.concat_arrays([empty, *parts]) for name, parts in columns.items()}
@@ -92,7 +93,7 @@ def _open(file: Path) -> pq.ParquetFile:
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         if name != "image" and not any(is_kind(kind) for is_kind in _TEXT):
             raise TableError(
-                f"{file}: column {name} must hold text or the codes of labels, found {kind}"
+                f"{file}: column {name} must hold text or the codes of labels, got {kind}"
             )
     image = parquet.schema_arrow.field("image").type
     if not (pa.types.is_struct(image) and image.get_field_index("bytes") >= 0):
