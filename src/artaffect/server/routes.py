@@ -38,7 +38,10 @@ TheService = Annotated[Service, Depends(_service)]
 async def predict(
     service: TheService,
     image: Annotated[
-        UploadFile | None, File(description="An image file: JPEG, PNG, WebP, GIF, TIFF or BMP.")
+        UploadFile | None,
+        File(
+            description="An image file: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, JPEG 2000 or HEIC."
+        ),
     ] = None,
     caption: Annotated[
         str | None,
