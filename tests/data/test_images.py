@@ -256,6 +256,14 @@ def test_a_tiff_without_some_of_its_strips_is_refused() -> None:
         open_image(bytes(data))
 
 
+@pytest.mark.parametrize("start", [64, 2**32, 2**63, 2**64 - 1])
+def test_a_big_tiff_whose_tags_are_beyond_its_end_is_refused(start: int) -> None:
+    for order, magic in (("<", b"II+\0"), (">", b"MM\0+")):
+        data = magic + struct.pack(order + "HHQ", 8, 0, start) + bytes(40)
+        with pytest.raises(ImageError, match="the image: broken or unsupported TIFF image"):
+            open_image(data)
+
+
 def test_a_header_that_asks_for_too_many_bytes_is_refused(tmp_path: Path) -> None:
     data = saved(RAMP, "JPEG2000")
     file = tmp_path / "painting.jp2"

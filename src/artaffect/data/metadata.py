@@ -89,7 +89,7 @@ def _tiff(data: bytes) -> bytes:
     try:
         (start,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
         (number,) = struct.unpack_from(count, data, start)
-    except struct.error:
+    except (struct.error, OverflowError):  # the list of tags is beyond the end of the file
         return data
     first = start + struct.calcsize(count)
     entries = [
