@@ -85,7 +85,7 @@ def test_whole_pixels_are_read_and_turned_whatever_else_exif_says(exif: bytes, f
     check_image(data)
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize(
     "exif",
     [
@@ -97,10 +97,7 @@ def test_whole_pixels_are_read_and_turned_whatever_else_exif_says(exif: bytes, f
 )
 def test_an_orientation_that_cannot_be_read_turns_nothing(exif: bytes, format: str) -> None:
     whole = saved(noisy(60, 40), format)
-    try:
-        data = saved(noisy(60, 40), format, exif=exif)
-    except Exception as error:  # noqa: BLE001 -- Pillow does not write it either
-        pytest.skip(f"cannot be written: {error}")
+    data = saved(noisy(60, 40), format, exif=exif)
     np.testing.assert_array_equal(np.asarray(open_image(data)), np.asarray(open_image(whole)))
 
 

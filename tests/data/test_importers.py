@@ -108,7 +108,7 @@ def test_each_invalid_row_is_dropped_for_its_own_reason(tmp_path: Path, images: 
     assert lines[15] == "duplicate"
     details = {r["line"]: r["detail"] for r in report.dropped_rows.to_pylist()}
     assert details[5] == "joy" and details[8] == "Baroque/../a"
-    assert "not a picture" in details[14]
+    assert "not an image" in details[14]
 
 
 def test_malformed_and_empty_lines_are_listed_with_their_line(tmp_path: Path, images: Path) -> None:

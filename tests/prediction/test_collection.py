@@ -75,9 +75,7 @@ def test_a_folder_gets_the_same_predictions_as_single_images(
             assert row["top"] == item.top and row["image_share"] == 1
     with skipped_path(out).open(encoding="utf-8", newline="") as file:
         listed = list(csv.DictReader(file))
-    assert [row["id"] for row in listed] == ["broken.jpg"] and "not a picture" in listed[0][
-        "reason"
-    ]
+    assert [row["id"] for row in listed] == ["broken.jpg"] and "not an image" in listed[0]["reason"]
     assert not Plan.for_output(out).folder.exists()
     provenance = json.loads(pq.read_schema(out).metadata[b"artaffect"])
     assert provenance["cultures"] == CULTURES and len(provenance["model_digest"]) == 64

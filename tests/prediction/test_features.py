@@ -98,7 +98,7 @@ def test_broken_images_are_listed_and_the_others_are_encoded(
     inputs = [pictures[0], tmp_path / "text.jpg", tmp_path / "none.jpg", pictures[1]]
     features = extract_features(image_encoder, inputs, tmp_path / "c")
     assert features.usable.tolist() == [True, False, False, True]
-    assert "not a picture" in features.broken[1]
+    assert "not an image" in features.broken[1]
     assert "no such file" in features.broken[2]
     assert (features.values[1:3] == 0).all()
 
