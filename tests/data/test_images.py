@@ -13,6 +13,7 @@ from PIL import Image
 from artaffect.data.images import SUFFIXES, ImageStore, is_image_file
 from artaffect.data.preprocessing import check_image, frame_count, image_size, open_image
 from artaffect.errors import ImageError
+from tests.absent import run_without
 
 RAMP = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
 DEEP = RAMP.astype(np.uint16) * 257
@@ -302,6 +303,21 @@ def test_heic_is_read_with_its_extra() -> None:
     buffer = io.BytesIO()
     pillow_heif.from_pillow(Image.fromarray(RAMP).convert("RGB")).save(buffer)
     assert abs(np.asarray(open_image(buffer.getvalue())).mean() - 127.5) < 2
+
+
+def test_without_its_extra_the_message_names_heic_and_the_extra(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    code = """
+from artaffect.data.preprocessing import open_image
+from artaffect.errors import ImageError
+try:
+    open_image("a.jpg")
+except ImageError as error:
+    print(error)
+"""
+    result = run_without(["pillow_heif"], code, cwd=tmp_path)
+    assert result.stdout.startswith("a.jpg: HEIC needs"), result.stderr
+    assert "pip install 'artaffect[heic]'" in result.stdout
 
 
 @pytest.mark.parametrize(
