@@ -177,7 +177,7 @@ def bad_inputs(folder: Path, picture: Path) -> dict[str, tuple[list[object], str
     Image.new("1", (20_000, 20_000)).save(huge)
     return {
         "a text file named .jpg": (["--image", text], "text.jpg: not an image"),
-        "a truncated JPEG": (["--image", cut], "cut.jpg: broken picture"),
+        "a truncated JPEG": (["--image", cut], "cut.jpg: broken"),
         "a huge picture": (["--image", huge], "more than the allowed"),
         "a missing picture": (["--image", folder / "none.jpg"], "none.jpg: no such file"),
         "an empty caption": (["--caption", " "], "the caption is empty"),

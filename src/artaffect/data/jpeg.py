@@ -68,9 +68,8 @@ def _structure(data: bytes) -> tuple[int, int, int, bool, bool]:
     """Kind of frame, start and end of the last pass, whether all passes exist, if there is just one."""
     kind = start = 0
     end, position = len(data), 2
-    missing: dict[
-        int, list[int]
-    ] = {}  # component -> for each coefficient the bits that are missing
+    # of each component: for each coefficient, how many of its bits are missing
+    missing: dict[int, list[int]] = {}
     passes = 0
     while match := _MARKER.search(data, position):
         marker, position = data[match.end() - 1], match.end()

@@ -4,7 +4,9 @@ import struct
 import zlib
 
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
-_JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # not JFIF and Adobe, which say what colours are
+_JPEG_METADATA = {
+    bytes([marker]) for marker in (*range(0xE1, 0xEE), 0xEF, 0xFE)
+}  # not JFIF and Adobe, which say what colours are
 _TIFF_PIXELS = {
     *(256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324),
     *(325, 338, 339, 347, 512, 513, 514, 519, 520, 521, 529, 530, 531, 532),
@@ -42,10 +44,10 @@ def exif_orientation(exif: bytes) -> int | None:
 
 def _jpeg(data: bytes) -> tuple[bytes, bytes]:
     pixels, exif, position = data[:2], b"", 2
-    while data[position : position + 1] == b"\xff" and data[position + 1] != 0xDA:
+    while data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] != b"\xda":
         end = position + 2 + int.from_bytes(data[position + 2 : position + 4])
         segment = data[position:end]
-        if data[position + 1] not in _JPEG_METADATA:
+        if segment[1:2] not in _JPEG_METADATA:
             pixels += segment
         elif segment[4:10] == b"Exif\0\0":
             exif = segment[4:]
@@ -87,7 +89,7 @@ def _tiff(data: bytes) -> bytes:
     try:
         (start,) = struct.unpack_from(order + ("Q" if is_big else "I"), data, 8 if is_big else 4)
         (number,) = struct.unpack_from(count, data, start)
-    except struct.error:
+    except (struct.error, OverflowError):  # the list of tags is beyond the end of the file
         return data
     first = start + struct.calcsize(count)
     entries = [

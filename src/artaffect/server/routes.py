@@ -78,7 +78,9 @@ async def predict(
     service: TheService,
     image: Annotated[
         UploadFile | None,
-        File(description="An image file: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF or JPEG 2000."),
+        File(
+            description="An image file: JPEG, PNG, WebP, GIF, TIFF, BMP, AVIF, JPEG 2000 or HEIC."
+        ),
     ] = None,
     caption: Annotated[
         str | None,
