@@ -55,7 +55,7 @@ def _check_seed(seed: int) -> int:
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=1e6)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Widths = tuple[Count, ...]
 
@@ -247,7 +247,7 @@ class DistillationConfig(Recipe):
     """Its `encoder` may be `teacher`: `depth` of the teacher's own layers, evenly spaced."""
     alone: bool = True
     """Also train the student without the teacher, to measure what the teacher is worth."""
-    temperature: Positive = 2.0
+    temperature: Annotated[float, Field(ge=0.01, le=1000)] = 2.0
     """Softens the distributions of teacher and student (Hinton et al. 2015)."""
     hard: NonNegative = 0.5
     """Weight of the cross-entropy with the captions' labels."""

@@ -24,7 +24,7 @@ class FeatureScaler(nn.Module):
     @torch.no_grad()
     def fit(self, features: Tensor, frozen: bool = True) -> "FeatureScaler":
         """Take mean and deviation of training features [n, width]; ``frozen``: they stay as they are."""
-        deviation = features.std(0)
+        deviation = features.std(0, correction=min(1, len(features) - 1))
         minimum = torch.tensor(1e-6)
         if not frozen:
             # a feature that hardly varies now may vary later: none is scaled up beyond the average,

@@ -1,26 +1,30 @@
 """What training reads: the splits of a table, and rows in batches."""
 
 import hashlib
+import io
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.image_cache import ImageViews
-from artaffect.data.images import ImageStore
-from artaffect.errors import TableError
-from artaffect.features import AnnotationArrays, extract_arrays
+from artaffect.data.preprocessing import ImagePreprocessing
+from artaffect.errors import ImageError, TableError
+from artaffect.features import AnnotationArrays, extract_arrays, image_files
 from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
+from artaffect.runtime import track
 
 _logger = logging.getLogger(__name__)
 
@@ -46,6 +50,10 @@ class TrainingData:
     """See :func:`extract_features`."""
     work: Path | None = None
     """Folder for the checkpoints of unfinished training runs."""
+    left_out: dict[str, set[str]] = field(default_factory=dict, compare=False)
+    """What was left out of both splits, by kind: one line each."""
+    _faults: dict[Path, str | None] = field(default_factory=dict, repr=False, compare=False)
+    """Images that were read, and what is wrong with those that cannot be."""
 
     @classmethod
     def from_table(
@@ -53,8 +61,36 @@ class TrainingData:
     ) -> "TrainingData":
         """Take the splits ``train`` and ``val``; raises a TableError if one of them has no rows."""
         train, val = table.of_split("train"), table.of_split("val")
-        languages = tuple(sorted(train.codes("language")[0]))
-        return cls(train, val, train.cultures, languages, cache, work)
+        return cls(train, val, train.cultures, _languages(train), cache, work)
+
+    def for_sources(self, image: bool, caption: bool, complete: bool = False) -> "TrainingData":
+        """The data of a recipe whose sources read images, captions or both; checked at once.
+
+        Rows whose caption is empty are left out. Cultures and languages are those of the rows that
+        the recipe learns from.
+
+        Args:
+            complete: the recipe learns only from artworks that have an image.
+
+        Raises:
+            TableError: a split lacks what the sources read, or training has nothing to tell apart.
+        """
+        train, val = (self._with_captions(t) if caption else t for t in (self.train, self.val))
+        learned = _with_image(train) if image and (complete or not caption) else train
+        for table, name in ((learned, "train"), (val, "val")):
+            if image:
+                count = _artworks_with_image(table)
+                check_artworks(count, name, " with an image")
+            else:
+                check_artworks(len(table.codes("artwork_id")[0]), name)
+        emotions = list(learned.counts("emotion"))
+        if len(emotions) == 1:
+            raise TableError(
+                f"every row of split 'train' has the emotion {emotions[0]!r}: "
+                "training needs at least two emotions to tell apart"
+            )
+        languages = _languages(learned)
+        return replace(self, train=train, val=val, cultures=learned.cultures, languages=languages)
 
     def arrays(
         self,
@@ -62,36 +98,92 @@ class TrainingData:
         image_encoder: ImageEncoder | None = None,
         text_encoder: TextEncoder | None = None,
         images: bool = True,
+        preprocessing: ImagePreprocessing | None = None,
     ) -> AnnotationArrays:
-        """The arrays of some rows; an image that cannot be read is logged and left out.
+        """The arrays of some rows; images that cannot be read are logged and left out.
 
         Args:
             image_encoder: extracts features of the images; likewise ``text_encoder``.
             images: whether images are needed.
+            preprocessing: finds out which images can be read, where no features are extracted.
 
         Raises:
-            TableError: images are needed, and no row has one, or their folder is missing.
+            TableError: images are needed and too few can be read, or their folder is missing.
         """
         arrays = extract_arrays(table, image_encoder, text_encoder, self.cultures, self.cache)
         if not images:
             return arrays
-        if image_encoder is None and table.images is not None:
-            arrays = _without_unreadable(arrays, table.images)
-        for problem in arrays.unreadable:
-            _logger.info(f"trained without an image that cannot be read: {problem}")
-        if not arrays.has_image.any():
-            split = ", ".join(sorted({str(name) for name in table.strings("split")}))
-            raise TableError(f"no row of split {split!r} has an image")
+        if preprocessing is not None:
+            arrays = self._without_unreadable(arrays, preprocessing)
+        self._leave_out("images that cannot be read", arrays.unreadable)
+        split = next(iter(table.counts("split")), "train")
+        check_artworks(
+            int(arrays.artwork_has_image.sum()), split, " with an image that can be read"
+        )
         return arrays
 
+    def _with_captions(self, table: AnnotationTable) -> AnnotationTable:
+        empty = np.array(pc.equal(pc.utf8_trim_whitespace(table.rows["caption"]), ""))
+        if not empty.any():
+            return table
+        ids = table.select(empty).strings("annotation_id")
+        self._leave_out("empty captions", map(str, ids))
+        if empty.all():
+            split = next(iter(table.counts("split")))
+            raise TableError(f"no row of split {split!r} has a caption")
+        return table.select(~empty)
 
-def _without_unreadable(arrays: AnnotationArrays, root: Path) -> AnnotationArrays:
-    assert arrays.image_paths is not None
-    names = [path and str(path.relative_to(root)) for path in arrays.image_paths]
-    problems = ImageStore(root).find_broken(sorted({name for name in names if name}))
-    readable = torch.tensor([name is not None and name not in problems for name in names])
-    lines = [f"{root / name}: {problem}" for name, problem in problems.items()]
-    return replace(arrays, artwork_has_image=readable, unreadable=lines)
+    def _without_unreadable(
+        self, arrays: AnnotationArrays, preprocessing: ImagePreprocessing
+    ) -> AnnotationArrays:
+        """Read every image as training will, because it would end at the first that is damaged."""
+        assert arrays.image_paths is not None
+        files = arrays.image_paths.tolist()
+        new = [f for f in dict.fromkeys(files) if f is not None and f not in self._faults]
+        with ThreadPoolExecutor(4) as pool:
+            faults = pool.map(lambda file: _fault(preprocessing, file), new)
+            checked = track(zip(new, faults, strict=True), "checking images", len(new))
+            self._faults.update(checked)
+        problems = [fault for f in files if f is not None and (fault := self._faults[f])]
+        readable = torch.tensor([f is not None and self._faults[f] is None for f in files])
+        return replace(arrays, artwork_has_image=readable, unreadable=problems)
+
+    def _leave_out(self, kind: str, lines: Iterable[str]) -> None:
+        known = self.left_out.get(kind, set())
+        if new := set(lines) - known:
+            self.left_out[kind] = known | new
+            _logger.warning(f"training goes on without {len(new):,} {kind}; the first: {min(new)}")
+
+
+def check_artworks(count: int, split: str, which: str = "") -> None:
+    """Raise a TableError if a split has too few artworks: one, or two for training."""
+    least = 2 if split == "train" else 1
+    if count < least:
+        has = "no artwork" if count == 0 else "only one artwork"
+        needs = "at least two" if least == 2 else "at least one"
+        raise TableError(f"split {split!r} has {has}{which}: training needs {needs}")
+
+
+def _languages(table: AnnotationTable) -> tuple[str, ...]:
+    return tuple(sorted(map(str, table.codes("language")[0])))
+
+
+def _with_image(table: AnnotationTable) -> AnnotationTable:
+    return table.select(table.codes("image")[1] >= 0)
+
+
+def _artworks_with_image(table: AnnotationTable) -> int:
+    """How many artworks have an image; raises a TableError if the folder of images is missing."""
+    ids, codes = table.codes("artwork_id")
+    return sum(file is not None for file in image_files(table, codes, len(ids)))
+
+
+def _fault(preprocessing: ImagePreprocessing, file: Path) -> str | None:
+    try:
+        preprocessing(file)
+    except ImageError as error:
+        return str(error)
+    return None
 
 
 def hold_out(
@@ -109,10 +201,24 @@ def hold_out(
 
 def table_digest(table: AnnotationTable) -> str:
     """A digest of all rows: equal for equal tables."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.rows.schema) as writer:
+    digest = _Digest()
+    with pa.ipc.new_stream(digest, table.rows.schema) as writer:
         writer.write_table(table.rows)
-    return hashlib.blake2b(sink.getvalue(), digest_size=16).hexdigest()
+    return digest.hash.hexdigest()
+
+
+class _Digest(io.RawIOBase):
+    """A file of which only the digest is kept."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.blake2b(digest_size=16)
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.hash.update(data)
+        return len(data)
 
 
 class Rows(Dataset[Batch]):
@@ -217,10 +323,11 @@ class ArtworkRows(Rows):
         return len(self.votes)
 
     def __getitems__(self, indices: list[int]) -> Batch:
+        pixels, indices = read_pixels(self.views, indices, self.epoch)
         votes = self.votes[indices]
         artwork, culture = torch.nonzero(votes.sum(-1), as_tuple=True)
         return {
-            "pixels": read_pixels(self.views, indices, self.epoch),
+            "pixels": pixels,
             "artwork": artwork,
             "culture": culture,
             "votes": votes[artwork, culture],
@@ -250,6 +357,7 @@ class JointRows(Rows):
         return len(self.captions_of)
 
     def __getitems__(self, indices: list[int]) -> Batch:
+        pixels, indices = read_pixels(self.views, indices, self.epoch)
         tokens, chosen = self.captions.tokens, [self._choose(i) for i in indices]
         artwork = np.repeat(np.arange(len(indices)), [len(rows) for rows in chosen])
         rows = np.concatenate(chosen)
@@ -257,7 +365,7 @@ class JointRows(Rows):
         rows, artwork = rows[by_length], artwork[by_length]
         groups = [group for group in np.array_split(rows, self.groups) if len(group)]
         return {
-            "pixels": read_pixels(self.views, indices, self.epoch),
+            "pixels": pixels,
             "captions": [self.captions.collate([tokens[i] for i in group]) for group in groups],
             "artwork": torch.from_numpy(artwork),
             **self.captions.columns.__getitems__(rows.tolist()),
@@ -304,7 +412,22 @@ class BatchOrder(Sampler[list[int]]):
         return -(-len(self.rows) // self.batch_size)
 
 
-def read_pixels(views: ImageViews, indices: Sequence[int], epoch: int) -> Tensor:
-    """Training views of images, channels last in memory: float32 [n, 3, s, s]."""
-    pixels = torch.from_numpy(np.stack([views.read(i, epoch) for i in indices]))
-    return pixels.contiguous(memory_format=torch.channels_last)
+def read_pixels(views: ImageViews, indices: Sequence[int], epoch: int) -> tuple[Tensor, list[int]]:
+    """Training views of images, channels last in memory: float32 [n, 3, s, s]; and which they are.
+
+    An image that was readable before the training and no longer is, is left out with a warning.
+
+    Raises:
+        ImageError: none of the images can be read.
+    """
+    read, faults = {}, []
+    for i in indices:
+        try:
+            read[i] = views.read(i, epoch)
+        except ImageError as error:
+            faults.append(str(error))
+            _logger.warning(f"epoch {epoch + 1} goes on without an image: {error}")
+    if not read:
+        raise ImageError(f"no image of a batch can be read any more; the first: {faults[0]}")
+    pixels = torch.from_numpy(np.stack(list(read.values())))
+    return pixels.contiguous(memory_format=torch.channels_last), list(read)

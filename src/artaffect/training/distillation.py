@@ -40,6 +40,7 @@ def train_distillation(data: TrainingData, config: DistillationConfig) -> Traine
     Raises:
         ConfigError: a run whose model is used does not fit, or the student is larger than its teacher.
     """
+    data = data.for_sources(image=False, caption=True)
     context = SourceContext.from_recipe(data, config)
     train, val = (data.arrays(table, images=False) for table in (data.train, data.val))
     captions = train.captions

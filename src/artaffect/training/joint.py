@@ -32,9 +32,13 @@ def train_joint(data: TrainingData, config: JointConfig) -> TrainedModel:
     Raises:
         TableError: a split has no image.
     """
+    data = data.for_sources(image=True, caption=True, complete=True)
     context = SourceContext.from_recipe(data, config)
-    train, val = (data.arrays(table).with_images() for table in (data.train, data.val))
     image = ImageSource.create(config.image, context)
+    rules = image.encoder.preprocessing
+    train, val = (
+        data.arrays(table, preprocessing=rules).with_images() for table in (data.train, data.val)
+    )
     caption = CaptionSource.create(config.caption, context, train.captions)
     image_model, caption_model = image.start(train), caption.start(train)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from artaffect.config import FusionConfig, SeparateConfig
-from artaffect.errors import ConfigError
+from artaffect.errors import ConfigError, TableError
 from artaffect.features import AnnotationArrays
 from artaffect.labels import EMOTIONS
 from artaffect.models.emotion_model import EmotionModel
@@ -41,9 +41,13 @@ def train_separate(data: TrainingData, config: SeparateConfig) -> TrainedModel:
         ConfigError: a run whose model is used does not fit.
     """
     _check_runs(config)
+    data = data.for_sources(config.image is not None, config.caption is not None)
     table = held_out = data.train
     if config.held_out:
         table, held_out = hold_out(data.train, config.held_out, config.seed)
+    if config.frozen and len(config.sources) > 1:
+        codes = table.codes("artwork_id")[1]
+        check_folds(config.folds, len(np.unique(codes[table.codes("image")[1] >= 0])))
     context = SourceContext.from_recipe(data, config)
     sources: dict[str, Source[Any, Any]] = {}
     if config.image is not None:
@@ -52,7 +56,11 @@ def train_separate(data: TrainingData, config: SeparateConfig) -> TrainedModel:
         sources["caption"] = CaptionSource.create(config.caption, context, table.strings("caption"))
     frozen = {name: s.encoder if s.config.frozen else None for name, s in sources.items()}
     encoders = (frozen.get("image"), frozen.get("caption"))
-    train, val = (data.arrays(t, *encoders, "image" in sources) for t in (table, data.val))
+    rules = None
+    if config.image is not None and not (config.image.frozen or config.image.run):
+        rules = sources["image"].encoder.preprocessing
+    images = config.image is not None
+    train, val = (data.arrays(t, *encoders, images, rules) for t in (table, data.val))
     models = {name: source.fit(train, val) for name, source in sources.items()}
     log = {name: source.log() for name, source in sources.items()}
     histories = {name: s.result_.history for name, s in sources.items() if not s.config.run}
@@ -87,6 +95,15 @@ def _check_runs(config: SeparateConfig) -> None:
             )
 
 
+def check_folds(folds: int, artworks: int) -> None:
+    """Raise a TableError if there are fewer training artworks with an image than folds."""
+    if artworks < folds:
+        raise TableError(
+            f"folds = {folds} needs at least {folds} training artworks with an image that can be read, "
+            f"the table has {artworks}: set folds to {max(artworks, 2)}, or import more artworks"
+        )
+
+
 def fold_of_artwork(artworks: np.ndarray, folds: int, seed: int) -> Tensor:
     """A fold for each artwork, in folds of equal size: int64 [p]."""
     rng = np.random.default_rng(seed)
@@ -101,7 +118,11 @@ def out_of_fold_logits(
     Returns:
         For each source [2, n, 9]; see :meth:`Source.logits`.
     """
-    fold = fold_of_artwork(train.artwork_ids, folds, seed)
+    has_image = train.artwork_has_image
+    check_folds(folds, int(has_image.sum()))
+    # an artwork without an image is in no fold: all heads may learn from its captions
+    fold = torch.full((len(train.artwork_ids),), -1)
+    fold[has_image] = fold_of_artwork(train.artwork_ids[has_image.numpy()], folds, seed)
     complete = train.select(train.has_image)
     logits = {s.name: torch.zeros(2, len(complete), len(EMOTIONS)) for s in sources}
     for number in range(folds):
@@ -165,7 +186,9 @@ def fit_fusion(
         task = FusionTask(fusion, plan.modality_dropout, plan.cultures)
         rows = TensorRows(plan.shared, **plan.columns)
         validate = partial(_scores, fusion, fusion.inputs(validation), validation)
-        results[name] = Trainer(plan.config, context.seed).fit(task, rows, validate)
+        section = "fusion.logits" if plan.config is config.logits else "fusion.features"
+        trainer = Trainer(plan.config, context.seed, section=section)
+        results[name] = trainer.fit(task, rows, validate)
     scores = {name: result.best_score for name, result in results.items()}
     best = min(scores, key=lambda name: scores[name])
     line = ", ".join(f"{name} {score:.4f}" for name, score in scores.items())

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from artaffect.config import CaptionSourceConfig, ImageSourceConfig, Recipe, SourceConfig
 from artaffect.data.image_cache import ImageCache, ImageViews
-from artaffect.errors import ConfigError, NotFittedError
+from artaffect.errors import ConfigError, ImageError, NotFittedError
 from artaffect.features import AnnotationArrays, encode
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.classification import accuracy, hamming_accuracy, log_loss, macro_f1
@@ -163,7 +163,7 @@ class Source(ABC, Generic[C, E]):
             return self.scores(model.head, current_features(model.encoder, inputs), val)
 
         folder = self.context.work and self.context.work / self.name
-        trainer = Trainer(self.config.train, self.context.seed, folder, device="auto")
+        trainer = self._trainer(folder, "auto")
         task = wrap(self.task(model.head, 0.0, model.encoder))
         self.model_, self.result_ = model, trainer.fit(task, rows, validate)
 
@@ -218,6 +218,11 @@ class Source(ABC, Generic[C, E]):
 
     def _new_head(self, rows: AnnotationArrays, features: Tensor, frozen: bool) -> EmotionHead:
         """An untrained head on the scale of training features [n, d]."""
+        if not features.isfinite().all():
+            raise ConfigError(
+                f"{self.name}: the features of {self.config.encoder} are not finite numbers: "
+                "choose another encoder"
+            )
         torch.manual_seed(self.context.seed)
         head = EmotionHead(
             self.encoder.feature_dim,
@@ -231,13 +236,19 @@ class Source(ABC, Generic[C, E]):
         head.initialize_from(features, votes, frozen)
         return head
 
+    def _trainer(
+        self, folder: Path | None = None, device: Literal["cpu", "auto"] = "cpu"
+    ) -> Trainer:
+        section = f"{self.name.removesuffix('_alone')}.train"
+        return Trainer(self.config.train, self.context.seed, folder, device=device, section=section)
+
     def _fit_head(
         self, rows: AnnotationArrays, penalty: float, val: AnnotationArrays | None = None
     ) -> tuple[EmotionHead, FitResult]:
         data = self.head_rows(rows)
         head = self._new_head(rows, data.column("features"), frozen=True)
         task = self.task(head, penalty, None)
-        trainer = Trainer(self.config.train, self.context.seed)
+        trainer = self._trainer()
         if val is None:
             return head, trainer.fit(task, data, stop_after=self.result_.best_epoch)
         features = self.stored(val)[0]
@@ -362,7 +373,7 @@ def current_features(encoder: ImageEncoder | TextEncoder, inputs: Sequence[Any])
     values = torch.zeros(len(inputs), encoder.feature_dim)
     for positions, vectors, problems in encode(encoder, inputs):
         if problems:
-            raise ConfigError("; ".join(problems.values()))
+            raise ImageError("; ".join(problems.values()))
         values[list(positions)] = torch.from_numpy(vectors)
     return values
 

@@ -1,9 +1,14 @@
 """The one training loop: it asks a task for a loss, and never what the task is about."""
 
+import contextlib
 import hashlib
 import json
 import logging
 import math
+import pickle
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
@@ -20,7 +25,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from artaffect.config import TrainConfig
-from artaffect.errors import ConfigError, ResourceError
+from artaffect.errors import ConfigError
+from artaffect.models.machine import machine_errors
 from artaffect.runtime import atomic_file, progress_bar
 from artaffect.training.data import Batch, BatchOrder, Rows
 
@@ -76,6 +82,8 @@ class Trainer:
     """Batches between checkpoints, in addition to one after each epoch."""
     device: Literal["cpu", "auto"] = "cpu"
     """``auto`` trains on a GPU if there is one; heads on features are too small to gain from it."""
+    section: str = "train"
+    """Where the recipe holds these settings; messages name it."""
 
     def fit(
         self,
@@ -94,10 +102,10 @@ class Trainer:
             stop_after: stop after this many epochs of the schedule.
 
         Raises:
-            ConfigError: the checkpoint belongs to other settings; validation does not compute the
-                metric in the settings; or a batch cannot be divided evenly among the processes.
+            ConfigError: the training diverges; the checkpoint belongs to other settings; validation
+                does not compute the metric in the settings; a batch cannot be divided evenly among the
+                processes; or the machine cannot compute in the precision of the settings.
             ResourceError: the machine has too little memory for a batch.
-            ArithmeticError: no epoch had a finite validation score.
         """
         run = _Run(self, task, rows)
         run.resume()
@@ -108,8 +116,6 @@ class Trainer:
                 run.train_epoch(lambda: bar.update(progress, completed=run.done))
                 task.eval()
                 run.close_epoch(validate() if validate else {})
-        if not run.best_weights:
-            raise ArithmeticError("training diverged: no epoch had a finite validation score")
         restore_weights(task, run.best_weights)
         task.eval()
         if self.device == "auto":
@@ -128,14 +134,19 @@ class _Run:
         self.trainer, self.config, self.task, self.rows = trainer, config, task, rows
         # a process may train several tasks in turn, each in its own precision
         AcceleratorState._reset_state()
-        self.accelerator = Accelerator(
-            cpu=trainer.device == "cpu",
-            mixed_precision="no" if config.precision == "full" else config.precision,
-            gradient_accumulation_steps=config.accumulation,
-            dataloader_config=DataLoaderConfiguration(split_batches=True),
-            # weights that an objective does not use get no gradient
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-        )
+        try:
+            self.accelerator = Accelerator(
+                cpu=trainer.device == "cpu",
+                mixed_precision="no" if config.precision == "full" else config.precision,
+                gradient_accumulation_steps=config.accumulation,
+                dataloader_config=DataLoaderConfiguration(split_batches=True),
+                # weights that an objective does not use get no gradient
+                kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            )
+        except ValueError as error:  # the machine lacks what the precision needs
+            raise ConfigError(
+                f"{trainer.section}.precision = {config.precision!r} cannot be used here: {error}"
+            ) from None
         processes = self.accelerator.num_processes
         if config.batch_size % processes:
             raise ConfigError(
@@ -165,6 +176,7 @@ class _Run:
         self.sums: dict[str, float] = {}
         """Loss and its terms, summed over the batches of the epoch."""
         self.best_weights: dict[str, Tensor] = {}
+        self.shapes = ""
         self.history: list[dict[str, float]] = []
 
     @property
@@ -176,34 +188,44 @@ class _Run:
     def done(self) -> int:
         return self.epoch * self.batches + self.batch
 
+    @property
+    def position(self) -> str:
+        """The batch in work, in words."""
+        return f"batch {self.batch + 1} of epoch {self.epoch + 1}{self.shapes}"
+
     def train_epoch(self, advance: Callable[[], None]) -> None:
         """Train from the current batch to the end of the epoch."""
         self.order.manual_seed(_mix(self.trainer.seed, self.epoch))
         self.rows.begin_epoch(self.epoch)
         self.model.train()
         loader = skip_first_batches(self.loader, self.batch) if self.batch else self.loader
-        for batch in loader:
-            rank = self.accelerator.process_index
-            torch.manual_seed(_mix(self.trainer.seed, self.epoch, self.batch, rank))
-            try:
+        remedy = (
+            f"lower {self.trainer.section}.batch_size, now {self.config.batch_size}, and raise "
+            f"accumulation, now {self.config.accumulation}, by the same factor; "
+            "precision = 'bf16' halves the memory of activations on a GPU"
+        )
+        with machine_errors(lambda: self.position, remedy):
+            for batch in loader:
+                self.shapes = _shapes(batch)
+                rank = self.accelerator.process_index
+                torch.manual_seed(_mix(self.trainer.seed, self.epoch, self.batch, rank))
                 output = self._step(batch)
-            except RuntimeError as error:  # a CPU's lack of memory has no class of its own
-                on_gpu = isinstance(error, torch.OutOfMemoryError)
-                if not on_gpu and "allocate memory" not in str(error):
-                    raise
-                raise ResourceError(
-                    f"too little memory for batch {self.batch + 1} of epoch {self.epoch + 1} "
-                    f"({_shapes(batch)}): lower batch_size, now {self.config.batch_size}, and raise "
-                    f"accumulation, now {self.config.accumulation}, by the same factor; "
-                    "precision = 'bf16' halves the memory of activations on a GPU"
-                ) from None
-            for name, term in {"loss": output.loss, **output.terms}.items():
-                self.sums[name] = self.sums.get(name, 0.0) + term.item()
-            self.batch += 1
-            advance()
-            # a checkpoint holds no accumulated gradients
-            if self.batch % self.trainer.checkpoint_every == 0 and self.accelerator.sync_gradients:
-                self.save()
+                for name, term in {"loss": output.loss, **output.terms}.items():
+                    self.sums[name] = self.sums.get(name, 0.0) + self._finite(term.item())
+                self.batch += 1
+                advance()
+                # a checkpoint holds no accumulated gradients
+                at_checkpoint = self.batch % self.trainer.checkpoint_every == 0
+                if at_checkpoint and self.accelerator.sync_gradients:
+                    self.save()
+
+    def _finite(self, value: float) -> float:
+        if not math.isfinite(value):
+            raise ConfigError(
+                f"training diverged in {self.position}: lower {self.trainer.section}.learning_rate, "
+                f"now {self.config.learning_rate:g}"
+            )
+        return value
 
     def _step(self, batch: Batch) -> StepOutput:
         with self.accelerator.accumulate(self.model):
@@ -226,9 +248,9 @@ class _Run:
                 f"metric = {self.config.metric!r} is not computed in this training: "
                 f"choose one of {', '.join(scores)}"
             )
-        score = scores[self.config.metric] if scores else math.nan
+        score = self._finite(scores[self.config.metric]) if scores else math.nan
         better = not self.best_weights or self.config.sign * (score - self.best_score) > 0
-        if not scores or (math.isfinite(score) and better):
+        if not scores or better:
             self.best_epoch, self.best_score = self.epoch, score
             weights = trained_weights(self.task)
             self.best_weights = {name: weight.clone() for name, weight in weights.items()}
@@ -261,7 +283,9 @@ class _Run:
         path = self.trainer.folder and self.trainer.folder / "checkpoint.pt"
         if path is None or not path.is_file():
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _read_checkpoint(path)
+        if state is None:
+            return
         if state["settings"] != self.settings:
             raise ConfigError(
                 f"{path} belongs to a training with other settings: "
@@ -274,6 +298,31 @@ class _Run:
             part.load_state_dict(state[name])
 
 
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, pickle.PickleError, EOFError),
+    *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
+)
+"""What zip, pickle and torch raise of a damaged file; they share no base but Exception."""
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """A checkpoint; one that is damaged is renamed to ``checkpoint.damaged``, and None."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            if damaged := file.testzip():  # torch does not notice a changed byte
+                raise zipfile.BadZipFile(f"{damaged} differs from its checksum")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: state[name] for name in ("settings", "progress", "task", *state)}
+    except _DAMAGED as error:
+        reason = str(error).partition("\n")[0]
+    with contextlib.suppress(FileNotFoundError):  # another process was faster
+        path.rename(path.with_suffix(".damaged"))
+    _logger.warning(
+        f"{path} is damaged ({reason}): set aside as checkpoint.damaged; the training starts again"
+    )
+    return None
+
+
 def trained_weights(task: nn.Module) -> dict[str, Tensor]:
     """What training changes: weights that are not frozen, and buffers."""
     frozen = {name for name, weight in task.named_parameters() if not weight.requires_grad}
@@ -282,13 +331,15 @@ def trained_weights(task: nn.Module) -> dict[str, Tensor]:
 
 def restore_weights(task: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Restore what :func:`trained_weights` returned."""
-    if set(trained_weights(task)) != set(weights):
+    own = {name: value.shape for name, value in trained_weights(task).items()}
+    if own != {name: value.shape for name, value in weights.items()}:
         raise ConfigError("a checkpoint does not fit the model: delete it to start again")
     task.load_state_dict(dict(weights), strict=False)
 
 
 def _shapes(batch: Batch) -> str:
-    return ", ".join(f"{n} {tuple(v.shape)}" for n, v in batch.items() if isinstance(v, Tensor))
+    tensors = (f"{n} {tuple(v.shape)}" for n, v in batch.items() if isinstance(v, Tensor))
+    return f" ({', '.join(tensors)})"
 
 
 def _write_tensorboard(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
