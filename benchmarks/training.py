@@ -34,7 +34,7 @@ from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.image_encoders import build_image_encoder, create_image_encoder
 from artaffect.models.pruning import prune_vocabulary
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
-from artaffect.training.data import ArtworkRows, Batch, CaptionRows, JointRows, Rows, Tokens
+from artaffect.training.batches import ArtworkRows, Batch, CaptionRows, JointRows, Rows, Tokens
 from artaffect.training.objectives import ClassificationTask, JointTask, MultiLabelTask
 from artaffect.training.trainer import Trainer
 

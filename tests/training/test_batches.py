@@ -9,7 +9,7 @@ from PIL import Image
 
 from artaffect.data.image_cache import ImageCache, ImageViews
 from artaffect.data.preprocessing import ImagePreprocessing
-from artaffect.training.data import (
+from artaffect.training.batches import (
     ArtworkRows,
     BatchOrder,
     CaptionRows,

@@ -15,7 +15,7 @@ from torch import nn
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
 from artaffect.models.heads import EmotionHead
-from artaffect.training.data import Batch, TensorRows
+from artaffect.training.batches import Batch, TensorRows
 from artaffect.training.objectives import ClassificationTask
 from artaffect.training.trainer import StepOutput, Trainer
 

@@ -34,7 +34,8 @@ from artaffect.models.folder import read_config, read_histories
 from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
 from artaffect.prediction.evaluation import evaluate_run
 from artaffect.prediction.predictor import load_predictor
-from artaffect.training.data import TensorRows, TrainingData, hold_out, table_digest
+from artaffect.training.batches import TensorRows
+from artaffect.training.data import TrainingData, hold_out, table_digest
 from artaffect.training.run import recipe_of, train_run
 from artaffect.training.separate import train_separate
 from artaffect.training.trainer import StepOutput, Trainer
@@ -306,7 +307,7 @@ def test_a_table_without_pictures_or_split_is_refused(
     nothing = pa.nulls(len(sample_table)).cast(column.type)
     rows = sample_table.rows.set_column(index, column, nothing)
     blank = AnnotationTable(rows, sample_table.provenance)
-    with pytest.raises(TableError, match="no row of split 'train' has an image"):
+    with pytest.raises(TableError, match="split 'train' has no artwork with an image"):
         train_run(blank, config, tmp_path / "b")
 
 
@@ -349,7 +350,7 @@ def test_the_error_for_too_little_memory_names_the_batch_and_the_settings() -> N
 
     rows = TensorRows(features=torch.zeros(40, 3))
     with pytest.raises(
-        ResourceError, match=r"batch 1 of epoch 1 \(features \(16, 3\)\): lower bat"
+        ResourceError, match=r"batch 1 of epoch 1 \(features \(16, 3\)\): lower train.bat"
     ):
         Trainer(TRAIN).fit(Hungry(), rows)
 

@@ -9,8 +9,9 @@ from artaffect.config import JointConfig
 from artaffect.features import AnnotationArrays
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import FUSION_FORMS, FusionSetup
+from artaffect.training.batches import JointRows
 from artaffect.training.calibration import TrainedModel, finish
-from artaffect.training.data import JointRows, TrainingData
+from artaffect.training.data import TrainingData
 from artaffect.training.objectives import JointTask
 from artaffect.training.separate import log_prior
 from artaffect.training.sources import (

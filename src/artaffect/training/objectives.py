@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import LinearFusion
 from artaffect.models.heads import EmotionHead
-from artaffect.training.data import Batch
+from artaffect.training.batches import Batch
 from artaffect.training.trainer import StepOutput
 
 

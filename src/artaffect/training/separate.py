@@ -24,8 +24,9 @@ from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import FUSION_FORMS, FusionSetup, LinearFusion, SourceOutputs
 from artaffect.models.heads import FeatureScaler
+from artaffect.training.batches import TensorRows
 from artaffect.training.calibration import TrainedModel, finish
-from artaffect.training.data import TensorRows, TrainingData, hold_out
+from artaffect.training.data import TrainingData, hold_out
 from artaffect.training.objectives import FusionTask
 from artaffect.training.sources import CaptionSource, ImageSource, Source, SourceContext
 from artaffect.training.trainer import FitResult, Scores, Trainer

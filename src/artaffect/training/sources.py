@@ -23,7 +23,8 @@ from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
 from artaffect.models.pruning import prune_layers, prune_vocabulary, train_only
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from artaffect.runtime import cache_folder
-from artaffect.training.data import ArtworkRows, CaptionRows, Rows, TensorRows, Tokens, TrainingData
+from artaffect.training.batches import ArtworkRows, CaptionRows, Rows, TensorRows, Tokens
+from artaffect.training.data import TrainingData
 from artaffect.training.objectives import ClassificationTask, MultiLabelTask, SoftLabelTask
 from artaffect.training.trainer import FitResult, Scores, Trainer
 

@@ -28,7 +28,7 @@ from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
 from artaffect.models.machine import machine_errors
 from artaffect.runtime import atomic_file, progress_bar
-from artaffect.training.data import Batch, BatchOrder, Rows
+from artaffect.training.batches import Batch, BatchOrder, Rows
 
 _logger = logging.getLogger(__name__)
 
