@@ -1,5 +1,6 @@
 """Batches hold what the tasks need: no row is lost, and little is padded."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from artaffect.data.image_cache import ImageCache, ImageViews
 from artaffect.data.preprocessing import ImagePreprocessing
+from artaffect.errors import ImageError
 from artaffect.training.batches import (
     ArtworkRows,
     BatchOrder,
@@ -152,16 +154,16 @@ def test_a_decoded_picture_is_not_opened_again(pictures: list[Path], tmp_path: P
     first = np.asarray(store.read(3))
     direct = np.asarray(Image.open(pictures[3]).resize((16, 16), Image.Resampling.BICUBIC))
     np.testing.assert_array_equal(first, direct)
-    content = pictures[3].read_bytes()
-    stat = pictures[3].stat()
-    pictures[3].write_bytes(b"\0" * len(content))
-    import os
-
-    os.utime(pictures[3], ns=(stat.st_atime_ns, stat.st_mtime_ns))
     again = ImageCache(pictures, rules, tmp_path / "decoded")
+    again.read(0)
+    stat = pictures[3].stat()
+    pictures[3].write_bytes(bytes(stat.st_size))
     np.testing.assert_array_equal(np.asarray(again.read(3)), first)
     views = ImageViews(pictures, rules, crop=0.9, cache=again)
     assert views.read(3, 0).shape == (3, 14, 14)
+    os.utime(pictures[3], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(ImageError, match="not an image"):  # as long and as old, but another file
+        ImageCache(pictures, rules, tmp_path / "decoded").read(3)
 
 
 def test_a_changed_picture_is_decoded_anew(pictures: list[Path], tmp_path: Path) -> None:

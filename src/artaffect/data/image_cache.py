@@ -1,6 +1,8 @@
 """Images for training: random views, and a cache of decoded images on disk."""
 
+import contextlib
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,8 +75,12 @@ class ImageCache:
     def _open(self) -> None:
         digest = hashlib.blake2b(repr((self.side, self.preprocessing.fit)).encode(), digest_size=10)
         for image in self.files:
-            stat = image.stat()
-            digest.update(f"{image}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode())
+            digest.update(os.fsencode(image) + b"\0")
+            with contextlib.suppress(FileNotFoundError):  # told when it is read
+                stat = image.stat()
+                # the time of change too: a copy with its times kept may have as many bytes
+                state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+                digest.update(repr(state).encode())
         count = len(self.files)
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, dtype, shape in (
