@@ -1,6 +1,7 @@
 """Read a CSV file of annotations together with the line on which each row begins."""
 
 import codecs
+import contextlib
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from artaffect.data.arrow import arrow_errors
 from artaffect.errors import TableError
+from artaffect.runtime import printable
 
 
 @dataclass
@@ -39,11 +42,10 @@ def read_csv(path: Path, expected: tuple[str, ...], layout: str) -> SourceRows:
         layout: the name of the layout, for messages.
     """
     header = _header(path, expected, layout)
+    _check_encoding(path)
     read = _read_at_once if quotes_are_sound(path) else _read_strictly
-    try:
+    with arrow_errors(path, "CSV"):
         table, lines, malformed = read(path, header)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise TableError(_describe_error(path, str(error))) from None
     table = table.select([name for name in header if name in (*expected, "split")])
     is_blank = np.ones(len(lines), bool)
     for name in expected:
@@ -157,10 +159,10 @@ def _header(path: Path, expected: tuple[str, ...], layout: str) -> list[str]:
     if missing:
         raise TableError(
             f"{path} does not have the {layout} layout: expected the columns {', '.join(expected)}; "
-            f"missing {', '.join(missing)}; found {', '.join(header)[:300] or 'nothing'}"
+            f"missing {', '.join(missing)}; found {printable(', '.join(header)[:300]) or 'nothing'}"
         )
     if len(set(header)) != len(header):
-        raise TableError(f"{path}: the header repeats a column: {', '.join(header)}")
+        raise TableError(f"{path}: the header repeats a column: {printable(', '.join(header))}")
     return header
 
 
@@ -185,12 +187,17 @@ def _first_lines(
     return first_line[rows], first_line[numbers].tolist()
 
 
-def _describe_error(path: Path, message: str) -> str:
-    """Name the line that is not UTF-8, which the message of pyarrow omits."""
+def _check_encoding(path: Path) -> None:
+    """Name the line that is not UTF-8, which pyarrow does not."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file, contextlib.suppress(UnicodeDecodeError):
+        while block := file.read(16 << 20):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
+        return
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
-                return f"{path} line {number} is not UTF-8: {error}"
-    return f"{path} cannot be read as CSV: {message}"
+                raise TableError(f"{path} line {number} is not UTF-8: {error}") from None

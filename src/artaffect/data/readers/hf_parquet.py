@@ -119,8 +119,14 @@ def _text(column: pa.Array, class_names: list[str] | None) -> pa.Array:
 
 
 def _batches(file: Path, parquet: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    rows = 0
     with arrow_errors(file):
-        yield from parquet.iter_batches(batch_size=_BATCH_SIZE, columns=list(PARQUET_COLUMNS))
+        for batch in parquet.iter_batches(batch_size=_BATCH_SIZE, columns=list(PARQUET_COLUMNS)):
+            rows += batch.num_rows
+            yield batch
+    if rows != parquet.metadata.num_rows:
+        expected = parquet.metadata.num_rows
+        raise TableError(f"{file} is damaged: it holds {rows:,} rows instead of {expected:,}")
 
 
 def _write_images(
