@@ -11,16 +11,24 @@ import pyarrow as pa
 import pytest
 import torch
 
-from artaffect.config import ImageSourceConfig, SeparateConfig
+from artaffect.config import DistillationConfig, ImageSourceConfig, SeparateConfig, parse_config
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import ModelFolderError, NotFittedError, OutputExistsError, TableError
+from artaffect.errors import (
+    ConfigError,
+    ModelFolderError,
+    NotFittedError,
+    OutputExistsError,
+    TableError,
+)
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import read_config, read_histories, write_checksums
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
+from artaffect.prediction.predictor import load_predictor
+from artaffect.training.calibration import finish
 from artaffect.training.data import TrainingData
-from artaffect.training.run import train_run
+from artaffect.training.run import is_synthetic, train_run
 from artaffect.training.separate import fold_of_artwork, out_of_fold_logits, train_separate
 from artaffect.training.sources import CaptionSource, ImageSource, Source, SourceContext
 
@@ -106,6 +114,76 @@ def test_rows_without_an_image_still_train_the_caption_source(
     protocol = trained.evaluation.protocol
     assert protocol["rows_without_image"] == left_out > 0
     assert protocol["rows"] == len(val) - left_out
+
+
+def test_what_was_left_out_is_counted_in_card_and_metrics(
+    sample_folder: Path, sample_table: AnnotationTable, tiny_config: SeparateConfig, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(sample_folder / "wikiart", images)
+    train = sample_table.of_split("train")
+    broken = images / train.strings("image")[0]
+    broken.write_bytes(broken.read_bytes()[:300])
+    captions = sample_table.strings("caption")
+    captions[sample_table.strings("split").index("train")] = "  "
+    index = sample_table.rows.column_names.index("caption")
+    field = sample_table.rows.schema.field("caption")
+    rows = sample_table.rows.set_column(index, field, pa.array(captions, pa.string()))
+    table = AnnotationTable(rows, {**sample_table.provenance, "images": str(images)})
+    caption, image = tiny_config.caption, tiny_config.image
+    assert caption is not None and image is not None
+    tuned = replace(image, training="fine-tuned", penalty=(0.0,), workers=0)
+    expected = {"images that cannot be read": 1, "empty captions": 1}
+    for name, source in (("frozen", image), ("tuned", tuned)):
+        config = replace(tiny_config, image=source, caption=None if source is tuned else caption)
+        train_run(table, config, tmp_path / name)
+        left_out = read_config(tmp_path / name)["left_out"]
+        assert left_out.items() <= expected.items() and len(left_out) == 2 - (source is tuned)
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text("utf-8"))
+        assert metrics["protocol"]["left_out"] == left_out
+        card = (tmp_path / name / "README.md").read_text("utf-8")
+        assert "- Left out of training and validation: images that cannot be read (1)\n" in card
+        assert metrics["protocol"]["synthetic"] and "(synthetic data)" in card
+
+
+def test_a_model_whose_predictions_are_not_finite_cannot_be_calibrated(
+    sample_table: AnnotationTable, tiny_run: Path
+) -> None:
+    model = load_model(tiny_run)
+    model.caption.head.shared.bias.data.fill_(torch.nan)
+    data = TrainingData.from_table(sample_table)
+    with pytest.raises(ConfigError, match=r"diverged.*lower image.train.* and caption.train.lear"):
+        finish(data, model, {"image": {}, "caption": {}, "fusion": {}}, {})
+
+
+def test_a_run_that_uses_a_synthetic_run_is_synthetic(
+    sample_table: AnnotationTable, tiny_run: Path
+) -> None:
+    real = AnnotationTable(sample_table.rows)
+    source = {"encoder": "any", "training": "fine-tuned"}
+    for run, expected in ((str(tiny_run), True), ("", False)):
+        settings = {**source, "run": run}
+        teacher = {"teacher": settings, "student": source}
+        assert is_synthetic(real, parse_config(teacher, DistillationConfig, "r")) == expected
+        assert (
+            is_synthetic(real, parse_config({"image": settings}, SeparateConfig, "r")) == expected
+        )
+    assert load_predictor(tiny_run).description.synthetic
+    answer = load_predictor(tiny_run).predict(caption="a boat " * 99, cultures="english")
+    note = str(answer["english"].note)
+    assert "longer than the 64 tokens" in note
+    assert "trained on synthetic data" in note
+
+
+def test_a_damaged_record_of_a_training_is_named(
+    sample_table: AnnotationTable, tiny_config: SeparateConfig, tmp_path: Path
+) -> None:
+    work = tmp_path / "run.training"
+    (work / "image").mkdir(parents=True)
+    (work / "image" / "checkpoint.pt").write_bytes(b"any")
+    (work / "recipe.json").write_text("[]", "utf-8")
+    with pytest.raises(ConfigError, match=r"recipe\.json is damaged: delete .*run\.training"):
+        train_run(sample_table, tiny_config, tmp_path / "run")
 
 
 def test_with_one_culture_there_is_no_culture_head(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from artaffect.errors import ConfigError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.emotion_model import EmotionModel
@@ -37,9 +38,19 @@ class TrainedModel:
 def finish(
     data: TrainingData, model: EmotionModel, log: dict[str, Any], histories: Histories
 ) -> TrainedModel:
-    """Calibrate a model on the validation split, and score it there."""
+    """Calibrate a model on the validation split, and score it there.
+
+    Raises:
+        ConfigError: the training diverged, so that nothing can be calibrated.
+    """
     val = extract_arrays(data.val, *model.encoders, data.cultures, data.cache)
     calibrate(model.eval(), val)
+    if not model.temperature.isfinite().all():
+        sections = (
+            "" if n == "joint" else f"{n.removesuffix('_alone')}." for n in log if n != "fusion"
+        )
+        settings = " and ".join(dict.fromkeys(f"{s}train.learning_rate" for s in sections))
+        raise ConfigError(f"training diverged: its predictions are not finite: lower {settings}")
     priors = TrainingPriors.from_rows(extract_arrays(data.train, None, None, data.cultures))
     evaluation = evaluate_rows(model, val, priors, "val")
     return TrainedModel(model, priors, log, histories, evaluation)

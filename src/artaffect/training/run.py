@@ -26,6 +26,7 @@ from artaffect.errors import ConfigError, InputError, TableError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
 from artaffect.models.folder import CHECKSUMS, read_config, write_checksums, write_histories
+from artaffect.models.machine import machine_errors
 from artaffect.reports.evaluation import model_card, save_metrics, save_report
 from artaffect.runtime import atomic_file, atomic_folder, check_free, is_main_process
 from artaffect.training.calibration import TrainedModel
@@ -74,18 +75,24 @@ def train_run(
     check_free(out, CHECKSUMS, overwrite)
     synthetic = is_synthetic(table, config)
     work = out.with_name(f"{out.name}.training")
+    data = TrainingData.from_table(table, cache, work)
     _claim(work, recipe_of(config), table_digest(table))
     try:
-        trained = TRAINERS[type(config)](TrainingData.from_table(table, cache, work), config)
+        with machine_errors(lambda: "this training", "use narrower layers or a smaller encoder"):
+            trained = TRAINERS[type(config)](data, config)
     finally:
         if not _has_checkpoint(work):  # nothing to resume from
             shutil.rmtree(work, ignore_errors=True)
     protocol = {**trained.evaluation.protocol, "chosen_on_this_split": True}
     if synthetic:
         protocol["synthetic"] = True
+    left_out = {kind: len(lines) for kind, lines in data.left_out.items()}
+    if left_out:
+        protocol["left_out"] = left_out
     trained = replace(trained, evaluation=replace(trained.evaluation, protocol=protocol))
     if is_main_process():
-        _save(trained, table, config, out, overwrite, synthetic)
+        more = {"synthetic": synthetic, "left_out": left_out}
+        _save(trained, table, config, out, overwrite, more)
         shutil.rmtree(work, ignore_errors=True)
     PartialState().wait_for_everyone()  # every process may open the folder afterwards
     return trained.evaluation
@@ -106,7 +113,7 @@ def _save(
     config: Recipe,
     out: Path,
     overwrite: bool,
-    synthetic: bool,
+    more: Mapping[str, Any],
 ) -> None:
     model, result = trained.model, trained.evaluation
     description = {
@@ -116,7 +123,7 @@ def _save(
         "encoders": _encoder_names(config),
         "recipe": recipe_of(config),
         "data": dict(table.provenance),
-        "synthetic": synthetic,
+        **more,
         "rows": {name: len(table.of_split(name)) for name in ("train", "val")},
         "training_priors": trained.priors.to_json(),
         "training_log": trained.log,
@@ -209,10 +216,14 @@ def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:
     """Record which training these checkpoints belong to, or refuse those of another."""
     path = work / "recipe.json"
     if path.is_file() and _has_checkpoint(work):
-        previous = json.loads(path.read_text("utf-8"))
-        if previous["data"] != data:
+        try:
+            previous = json.loads(path.read_text("utf-8"))
+            settings_before, data_before = previous["settings"], previous["data"]
+        except (ValueError, LookupError, TypeError):
+            raise ConfigError(f"{path} is damaged: delete {work} to start again") from None
+        if data_before != data:
             raise ConfigError(f"{work} belongs to a training on another table: {_REMEDY}")
-        if change := next(_differences(previous["settings"], settings), None):
+        if change := next(_differences(settings_before, settings), None):
             raise ConfigError(f"{work} belongs to another training ({change}): {_REMEDY}")
     elif is_main_process():
         with atomic_file(path) as temporary:
