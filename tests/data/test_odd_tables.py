@@ -210,8 +210,12 @@ def test_a_damaged_table_is_named(tmp_path: Path) -> None:
     data = bytearray((tmp_path / "table.parquet").read_bytes())
     data[4:200] = b"\xff" * 196
     (tmp_path / "table.parquet").write_bytes(data)
-    with pytest.raises(TableError, match=r"table\.parquet cannot be read as a table made by"):
+    with pytest.raises(
+        TableError, match=r"table\.parquet cannot be read as a table of annotations"
+    ):
         AnnotationTable.load(tmp_path / "table.parquet")
     pq.write_table(pa.table({name: [["x"]] for name in SCHEMA.names}), tmp_path / "lists.parquet")
-    with pytest.raises(TableError, match=r"lists\.parquet cannot be read as a table made by"):
+    with pytest.raises(
+        TableError, match=r"lists\.parquet cannot be read as a table of annotations"
+    ):
         AnnotationTable.load(tmp_path / "lists.parquet")

@@ -202,7 +202,10 @@ def test_bad_input_gets_one_clear_line(
         (["import", "artelingo", wrong, "--out", tmp_path / "o"], "expected the columns"),
         (["predict", tmp_path / "norun", "--caption", "x"], "no such model folder"),
         (["predict", tmp_path, "--caption", "x"], "is not a model folder"),
-        (["train", "--data", wrong, "--out", tmp_path / "o"], "not a table of annotations"),
+        (
+            ["train", "--data", wrong, "--out", tmp_path / "o"],
+            "cannot be read as a table of annotations",
+        ),
         (["train", "compat", "--data", wrong, "--out", tmp_path / "o"], "Did you mean 'compact'"),
         (
             ["train", "--data", wrong, "--out", tmp_path / "o", "--set", "caption.hiden=3"],

@@ -118,7 +118,7 @@ def test_no_name_of_a_run_or_culture_is_taken_apart(
     sides = {pair.first for pair in report.divergence.pairs}
     assert "middle east / west asia" in sides | {p.second for p in report.divergence.pairs}
     assert result["baseline"]["overall"].support < result["baseline"].support
-    assert any("both - image is not shown to differ from baseline" in f for f in findings(report))
+    assert any("both - image predicts exactly the same as baseline" in f for f in findings(report))
 
     save_culture_report(report, tmp_path / "report")
     page = (tmp_path / "report" / "report.html").read_text("utf-8")

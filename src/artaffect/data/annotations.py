@@ -156,7 +156,7 @@ class AnnotationTable:
         path = as_path(path, "path")
         if not path.is_file():
             raise TableError(f"{path}: no such file")
-        with arrow_errors(path, "a table made by `artaffect import`"):
+        with arrow_errors(path, "a table of annotations, as `artaffect import` makes them"):
             rows = pq.read_table(path)
         if not set(SCHEMA.names) <= set(rows.column_names):
             raise TableError(
@@ -171,7 +171,7 @@ class AnnotationTable:
         elif relative := provenance.pop(_RELATIVE, None):
             moved = Path(os.path.normpath(path.absolute().parent / relative))
             provenance["images"] = str(moved) if moved.is_dir() else provenance["images"]
-        with arrow_errors(path, "a table made by `artaffect import`"):
+        with arrow_errors(path, "a table of annotations, as `artaffect import` makes them"):
             rows = rows.select(SCHEMA.names).cast(SCHEMA).unify_dictionaries()
         return cls(rows, provenance, ImportReport(**report) if report else None)
 

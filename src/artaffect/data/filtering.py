@@ -224,9 +224,9 @@ def _names_of_artworks(
     kept = np.flatnonzero(reasons < 0)
     spellings = pa.table({"artwork": codes[kept], "raw": encoded.indices.take(pa.array(kept))})
     for row in spellings.group_by(["artwork", "raw"]).aggregate([]).to_pylist():
-        style, _, painting = encoded.dictionary[row["raw"]].as_py().partition("\0")
-        if is_plain_name(style) and is_plain_name(painting):
-            yield row["artwork"], (style, painting)
+        style, _, name = encoded.dictionary[row["raw"]].as_py().partition("\0")
+        if is_plain_name(style) and is_plain_name(name):
+            yield row["artwork"], (style, name)
     for artwork in np.unique(codes[kept]):
         yield int(artwork), pairs[artwork]
 

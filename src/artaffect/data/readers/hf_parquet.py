@@ -62,7 +62,7 @@ def _read(path: Path, images: Path) -> SourceRows:
             for original, name in _RENAMED.items():
                 columns[name].append(_text(batch[original], class_names.get(original)))
             names_of_rows = zip(columns["art_style"][-1], columns["painting"][-1], strict=True)
-            pairs = [(style.as_py(), painting.as_py()) for style, painting in names_of_rows]
+            pairs = [(style.as_py(), name.as_py()) for style, name in names_of_rows]
             replaced += _write_images(batch["image"], pairs, images, written)
         names.append(pa.repeat(file.name, n_rows))
         lines.append(pa.array(range(1, n_rows + 1), pa.int64()))
