@@ -52,7 +52,9 @@ class ImageStore:
         """The path of an image relative to the root, or None if there is no image."""
         if not (is_plain_name(art_style) and is_plain_name(name)):
             raise ValueError(f"unsafe name {art_style!r}/{name!r}")
-        for folder, stem, suffix in product(_forms(art_style), _forms(name), ("", *SUFFIXES)):
+        for folder, stem, suffix in product(
+            name_forms(art_style), name_forms(name), ("", *SUFFIXES)
+        ):
             file = self._names(folder).get(stem + suffix)
             if file and (suffix or (self.root / folder / file).is_file()):
                 return f"{folder}/{file}"
@@ -83,5 +85,6 @@ class ImageStore:
         return None
 
 
-def _forms(name: str) -> tuple[str, ...]:
+def name_forms(name: str) -> tuple[str, ...]:
+    """A name as it is, in Unicode's form NFC, and in NFD."""
     return (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))

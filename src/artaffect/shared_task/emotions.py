@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.images import name_forms
 from artaffect.errors import InputError, TableError
 from artaffect.features import AnnotationArrays, encode_images, extract_features
 from artaffect.models.checkpoint import load_model
@@ -91,7 +92,7 @@ def _extract_items(
     image_encoder, text_encoder = model.encoders
     assert text_encoder is not None
     names, artwork = np.unique(np.array(items.images, str), return_inverse=True)
-    files = [images / n if images and (images / n).is_file() else None for n in names]
+    files = [_find_image(images, name) if images else None for name in names.tolist()]
     image, has_image, unreadable = encode_images(files, image_encoder, cache)
     caption = extract_features(text_encoder, list(items.captions), cache).values
     return AnnotationArrays(
@@ -105,6 +106,11 @@ def _extract_items(
         culture_names=np.array(items.languages, object),
         unreadable=unreadable,
     )
+
+
+def _find_image(folder: Path, name: str) -> Path | None:
+    candidates = (folder / form for form in name_forms(name))
+    return next((file for file in candidates if file.is_file()), None)
 
 
 def _to_labels(probabilities: np.ndarray, rules: SharedTaskRules) -> list[str]:

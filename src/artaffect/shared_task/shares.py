@@ -1,5 +1,6 @@
 """Subtask 2: predict an artwork's positive share in one language from its share in another."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.images import SUFFIXES
+from artaffect.data.images import SUFFIXES, name_forms
 from artaffect.errors import InputError, NotFittedError, UnknownNameError
 from artaffect.features import encode_images
 from artaffect.models.checkpoint import load_model
@@ -20,6 +21,8 @@ from artaffect.shared_task.emotions import culture_index
 from artaffect.shared_task.items import PositiveVotes, ShareItems
 from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
 from artaffect.shared_task.scorer import hierarchical_weights, score_shares
+
+_logger = logging.getLogger(__name__)
 
 ShareModelName = Literal["majority", "copy", "prior", "blend", "regression"]
 
@@ -170,13 +173,17 @@ def score_share_baselines(
 
 def _find_images(folder: Path, artworks: Set[str]) -> dict[str, Path]:
     """Find each artwork's file in any subfolder; artworks without one are left out."""
-    files = {
-        file.stem: file
-        for file in sorted(folder.rglob("*"))
-        if file.stem in artworks and file.suffix.lower() in SUFFIXES
-    }
+    images = (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES)
+    by_stem = {file.stem: file for file in images}
+    forms = {name: [form for form in name_forms(name) if form in by_stem] for name in artworks}
+    files = {name: by_stem[stems[0]] for name, stems in sorted(forms.items()) if stems}
     if not files:
         raise InputError(f"{folder} has no image of any of the {len(artworks):,} artworks")
+    if missing := sorted(artworks - files.keys()):
+        _logger.warning(
+            f"{len(missing):,} of {len(artworks):,} artworks have no image in {folder} "
+            f"(first: {missing[0]})"
+        )
     return files
 
 
@@ -192,7 +199,12 @@ def _predict_image_shares(
     image_encoder, text_encoder = model.encoders
     if image_encoder is None:
         raise InputError(f"{run} does not use images")
-    values, usable, _ = encode_images(list(files.values()), image_encoder, cache)
+    values, usable, faults = encode_images(list(files.values()), image_encoder, cache)
+    if faults:
+        _logger.warning(
+            f"{len(faults):,} of {len(files):,} images cannot be used, so these artworks are predicted "
+            f"without (first: {faults[0]})"
+        )
     artworks = [name for name, keep in zip(files, usable, strict=True) if keep]
     features = torch.from_numpy(values[usable])
     captions = torch.zeros(len(artworks), text_encoder.feature_dim if text_encoder else 0)
