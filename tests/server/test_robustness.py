@@ -1,18 +1,27 @@
 """Whatever a client sends or a model raises, the answer is a prediction or a problem that says why not."""
 
+import asyncio
 import base64
+import concurrent.futures
 import io
 import json
 import logging
+import math
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from artaffect.prediction.predictor import Prediction, PreparedInput, load_predictor
+from artaffect.prediction.predictor import (
+    Prediction,
+    PredictionInput,
+    PreparedInput,
+    load_predictor,
+)
 from artaffect.prediction.torch import TorchPredictor
 from artaffect.server.app import create_app
 from artaffect.server.middleware import SECURITY_HEADERS
@@ -33,20 +42,29 @@ class OddError(Exception):
         raise ValueError("no message")
 
 
+class OddBaseError(BaseException):
+    """What ``except Exception`` does not catch."""
+
+
 class Failing(TorchPredictor):
     """Raises an exception of the test's own for every batch."""
 
-    error: Exception = OddError()
+    error: BaseException = OddError()
 
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
         raise self.error
 
 
-@pytest.mark.parametrize(
-    "error", [struct.error("bad format"), OddError(), MemoryError(), StopIteration(), KeyError("x")]
+ODD_ERRORS = (
+    *(struct.error("bad format"), OddError(), MemoryError(), StopIteration(), KeyError("x")),
+    *(TimeoutError(), OddBaseError(), GeneratorExit(), asyncio.CancelledError()),
+    concurrent.futures.CancelledError(),
 )
+
+
+@pytest.mark.parametrize("error", ODD_ERRORS, ids=lambda error: type(error).__name__)
 def test_an_unforeseen_exception_is_an_internal_problem(
-    tiny_run: Path, error: Exception, caplog: pytest.LogCaptureFixture
+    tiny_run: Path, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     predictor = Failing.load(tiny_run)
     predictor.error = error
@@ -55,7 +73,8 @@ def test_an_unforeseen_exception_is_an_internal_problem(
         TestClient(create_app(predictor)) as client,
     ):
         response = client.post(PREDICT, data={"caption": "waves"})
-        results = client.post(BATCH, json={"items": [{"caption": "waves"}]}).json()["results"]
+        batch = client.post(BATCH, json={"items": [{"caption": "waves"}]})
+        assert client.get("/readyz").status_code == 200, "the next requests are answered"
     problem = response.json()
     assert (response.status_code, problem["type"]) == (500, "urn:artaffect:problem:internal")
     assert response.headers["content-type"] == "application/problem+json"
@@ -64,7 +83,65 @@ def test_an_unforeseen_exception_is_an_internal_problem(
         assert response.headers[name.decode()] == value.decode()
     assert "Traceback" not in response.text
     assert caplog.records and caplog.records[0].exc_info, "the log has the traceback"
-    assert results[0]["problem"]["type"] == "urn:artaffect:problem:internal"
+    (result,) = batch.json()["results"]
+    assert result["problem"]["type"] == "urn:artaffect:problem:internal"
+    logged = {f"urn:uuid:{record.fields['id']}" for record in caplog.records}  # type: ignore[attr-defined]
+    assert logged == {problem["instance"], result["problem"]["instance"]}
+
+
+@pytest.mark.parametrize("error", ODD_ERRORS, ids=lambda error: type(error).__name__)
+def test_an_exception_in_the_preparation_is_an_internal_problem(
+    tiny_run: Path, error: BaseException
+) -> None:
+    class Unprepared(TorchPredictor):
+        def prepare(self, inputs: Sequence[PredictionInput]) -> list[PreparedInput]:
+            raise error
+
+    with TestClient(create_app(Unprepared.load(tiny_run))) as client:
+        problem = client.post(PREDICT, data={"caption": "waves"}).json()
+        assert problem["type"] == "urn:artaffect:problem:internal"
+        (result,) = client.post(BATCH, json={"items": [{"caption": "waves"}]}).json()["results"]
+        assert result["problem"]["type"] == "urn:artaffect:problem:internal"
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_number_that_is_not_finite_is_the_fault_of_the_model_and_costs_one_artwork(
+    tiny_run: Path,
+) -> None:
+    class Diverged(TorchPredictor):
+        """Its first answer in a batch has a share of NaN."""
+
+        def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
+            first, *others = super().answer(inputs)
+            shares = {"image": math.nan, "caption": 1.0}
+            spoiled = (replace(p, modality_shares=shares) for p in first)
+            return [Prediction(tuple(spoiled)), *others]
+
+    with TestClient(create_app(Diverged.load(tiny_run))) as client:
+        response = client.post(PREDICT, data={"caption": "waves"})
+        items = [{"caption": "waves"}, {"caption": "a black sky"}]
+        first, second = client.post(BATCH, json={"items": items}).json()["results"]
+    assert (response.status_code, response.json()["type"]) == (
+        500,
+        "urn:artaffect:problem:internal",
+    )
+    assert first["problem"]["type"] == "urn:artaffect:problem:internal"
+    assert second["problem"] is None and second["prediction"]
+
+
+def test_a_number_of_thousands_of_digits_is_refused(client: TestClient) -> None:
+    digits = "9" * 5000
+    assert client.get(f"/examples/{digits}.jpg").status_code == 404
+    headers = {"content-type": "multipart/form-data; boundary=x", "content-length": digits}
+    response = client.post(PREDICT, content=b"--x--", headers=headers)
+    assert response.json()["type"] == "urn:artaffect:problem:too-large"
+
+
+def test_a_preview_takes_a_slot_of_the_queue(client: TestClient, picture: Path) -> None:
+    queue = client.app.state.service.queue  # type: ignore[attr-defined]
+    with queue.acquire(queue.limit):
+        response = client.post("/v1/preview", files={"image": picture.read_bytes()})
+        assert response.status_code == 503
 
 
 def test_too_few_predictions_fail_their_requests_and_not_the_service(tiny_run: Path) -> None:
@@ -122,9 +199,9 @@ def test_nothing_in_a_form_is_left_out_without_a_word(client: TestClient, pictur
 
 
 def test_no_culture_means_every_culture(client: TestClient) -> None:
-    items = [{"caption": "waves", "cultures": []}, {"caption": "waves"}]
+    items = [{"caption": "waves", "cultures": names} for names in ([], ["", " "], None)]
     results = client.post(BATCH, json={"items": items}).json()["results"]
-    assert [len(result["prediction"]["predictions"]) for result in results] == [3, 3]
+    assert [len(result["prediction"]["predictions"]) for result in results] == [3, 3, 3]
     form = client.post(PREDICT, data={"caption": "waves", "culture": ""}).json()
     assert len(form["predictions"]) == 3
 

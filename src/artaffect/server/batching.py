@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import CancelledError as Cancelled
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any, TypeVar
@@ -17,13 +18,16 @@ QueuedInput = tuple[PreparedInput, "asyncio.Future[Prediction | Exception]"]
 
 
 async def run_in(pool: ThreadPoolExecutor, work: Callable[..., T], *arguments: Any) -> T:
-    """Call a function in a thread of a pool."""
+    """Call a function in a thread of a pool; whatever it raises arrives as an ``Exception``."""
 
     def call() -> T:
         try:
             return work(*arguments)
-        except StopIteration as error:  # a future cannot hold it: who waits would wait for ever
-            raise RuntimeError("StopIteration") from error
+        except BaseException as error:
+            # asyncio takes these for the end of a loop, of a task or of the process
+            if isinstance(error, Exception) and not isinstance(error, StopIteration | Cancelled):
+                raise
+            raise RuntimeError(f"the work ended with {type(error).__name__}") from error
 
     return await asyncio.get_running_loop().run_in_executor(pool, call)
 

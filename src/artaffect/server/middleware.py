@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from artaffect.server.problems import ProblemError, problem_from_exception
 from artaffect.server.service import Service
-from artaffect.server.telemetry import LOGGER
+from artaffect.server.telemetry import LOGGER, log_failure
 
 LINGER_SECONDS = 5.0
 """How long the rest of a refused upload is read and discarded, so that the client can read the problem."""
@@ -51,9 +51,7 @@ class RequestMiddleware:
         except Exception as error:  # noqa: BLE001 - the client gets a response in any case
             problem = problem_from_exception(error)
             if problem.name == "internal":
-                LOGGER.error(
-                    "request failed", exc_info=error, extra={"fields": {"id": scope["request_id"]}}
-                )
+                log_failure(error, scope["request_id"])
             if exchange.status is None:
                 response = problem.response(scope["request_id"])
                 await response(scope, exchange.receive, exchange.send)
@@ -63,9 +61,9 @@ class RequestMiddleware:
     async def _run_app(self, scope: Scope, exchange: "_Exchange") -> None:
         self._check_key(scope)
         exchange.check_length()
-        predicts = scope["method"] == "POST" and scope["path"].startswith("/v1/predict")
+        works = scope["method"] == "POST" and scope["path"].startswith("/v1/")
         # the slot is taken before the body is read, because waiting bodies take memory
-        with self.service.queue.acquire(1) if predicts else contextlib.nullcontext():
+        with self.service.queue.acquire(1) if works else contextlib.nullcontext():
             try:
                 async with asyncio.timeout(self.service.limits.timeout_seconds) as timer:
                     exchange.timer = timer
@@ -120,8 +118,10 @@ class _Exchange:
 
     def check_length(self) -> None:
         """Refuse a body whose announced size is too large."""
-        if self.content_length.isdecimal() and int(self.content_length) > self.limit:
-            self._refuse(int(self.content_length))
+        if self.content_length.isdecimal():
+            size = int(self.content_length[:18])  # int refuses a number of thousands of digits
+            if size > self.limit:
+                self._refuse(size)
 
     async def receive(self) -> Message:
         """Receive the next part of the body."""

@@ -82,8 +82,8 @@ def problem_from_exception(error: Exception) -> ProblemError:
     """The problem that an exception stands for; ``internal`` if it was not expected."""
     if isinstance(error, ProblemError):
         return error
-    if isinstance(error, RequestValidationError | ValidationError):
-        return _invalid_request(error)
+    if isinstance(error, RequestValidationError):
+        return invalid_request(error)
     if isinstance(error, HTTPException):
         name = _BY_STATUS.get(error.status_code, "internal")
         phrase = HTTPStatus(error.status_code).phrase
@@ -115,7 +115,8 @@ def problem_responses(*names: str) -> dict[int | str, dict[str, Any]]:
     return responses
 
 
-def _invalid_request(error: RequestValidationError | ValidationError) -> ProblemError:
+def invalid_request(error: RequestValidationError | ValidationError) -> ProblemError:
+    """The problem with a request, or with one artwork of it, that violates its schema."""
     faults, errors = error.errors(), []
     # FastAPI's errors begin with the part of the request, such as the body
     skipped = 1 if isinstance(error, RequestValidationError) else 0

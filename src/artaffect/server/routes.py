@@ -19,8 +19,14 @@ from artaffect.data.sample.painting_styles import paint
 from artaffect.errors import ImageError, InputError, UnknownNameError
 from artaffect.prediction.predictor import PredictionInput
 from artaffect.server import schemas
-from artaffect.server.problems import ProblemError, problem_from_exception, problem_responses
+from artaffect.server.problems import (
+    ProblemError,
+    invalid_request,
+    problem_from_exception,
+    problem_responses,
+)
 from artaffect.server.service import InputReader, Service
+from artaffect.server.telemetry import log_failure
 
 _PROBLEMS = problem_responses(
     *("malformed", "slow-request", "too-large", "media-type"),
@@ -114,7 +120,7 @@ async def predict(
             content or None,
             caption if caption and caption.strip() else None,
             language or None,
-            [name for name in culture or [] if name.strip()] or None,
+            _cultures(culture),
         )
 
     return await (service.explain(read) if explain else service.predict(read))
@@ -126,14 +132,17 @@ async def predict(
     responses=_PROBLEMS,
     dependencies=[Depends(_check_json)],
 )
-async def predict_batch(service: TheService, batch: schemas.BatchRequest) -> schemas.BatchResponse:
+async def predict_batch(
+    service: TheService, batch: schemas.BatchRequest, request: Request
+) -> schemas.BatchResponse:
     """Predict for several artworks. An artwork that fails does not affect the others."""
     count, limit = len(batch.items), service.limits.batch_items
     if count > limit:
         raise ProblemError("invalid", f"got {count} artworks; at most {limit} are allowed")
     with service.queue.acquire(count - 1):  # the request itself holds one slot
         results = await service.predict_each([_reader(item) for item in batch.items])
-    return schemas.BatchResponse(results=[_batch_result(result) for result in results])
+    request_id = request.scope["request_id"]
+    return schemas.BatchResponse(results=[_batch_result(result, request_id) for result in results])
 
 
 @v1.post(
@@ -186,32 +195,41 @@ def examples() -> list[schemas.Example]:
 )
 def example_image(name: str) -> Response:
     """Return the image of an example, as JPEG."""
-    number = name.removesuffix(".jpg")
-    if not (number.isdecimal() and number.isascii() and int(number) < len(_EXAMPLES)):
-        raise ProblemError("not-found", f"there is no example {name!r}")
+    images = {example.image: image for example, image in _draw_examples()}
+    image = images.get(f"/examples/{name}")
+    if image is None:
+        raise ProblemError("not-found", f"the examples are {', '.join(images)}")
     headers = {"Cache-Control": "max-age=86400"}
-    return Response(_draw_examples()[int(number)][1], media_type="image/jpeg", headers=headers)
+    return Response(image, media_type="image/jpeg", headers=headers)
+
+
+def _cultures(names: Sequence[str] | None) -> list[str] | None:
+    """The cultures that a request names; None, for all of them, if it names none."""
+    return [name for name in names or () if name.strip()] or None
 
 
 def _reader(artwork: schemas.Artwork | ValidationError) -> InputReader:
     def read() -> PredictionInput:
         if isinstance(artwork, ValidationError):
-            raise problem_from_exception(artwork)
+            raise invalid_request(artwork)
         try:
             image = base64.b64decode(artwork.image, validate=True) if artwork.image else None
         except (binascii.Error, ValueError) as error:
             raise InputError(f"the image is not valid base64 ({error})") from None
         return PredictionInput(
-            image, artwork.caption or None, artwork.language, artwork.cultures or None
+            image, artwork.caption or None, artwork.language or None, _cultures(artwork.cultures)
         )
 
     return read
 
 
-def _batch_result(result: schemas.Prediction | Exception) -> schemas.BatchResult:
+def _batch_result(result: schemas.Prediction | Exception, request_id: str) -> schemas.BatchResult:
     if isinstance(result, Exception):
-        problem = schemas.Problem.model_validate(problem_from_exception(result).to_json())
-        return schemas.BatchResult(prediction=None, problem=problem)
+        problem = problem_from_exception(result)
+        if problem.name == "internal":
+            log_failure(result, request_id)
+        members = schemas.Problem.model_validate(problem.to_json(request_id))
+        return schemas.BatchResult(prediction=None, problem=members)
     return schemas.BatchResult(prediction=result, problem=None)
 
 

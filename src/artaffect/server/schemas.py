@@ -25,7 +25,7 @@ _EXAMPLE = {str(emotion): round(1 / len(EMOTIONS), 6) for emotion in EMOTIONS}
 class _Schema(BaseModel):
     """Refuses unknown fields, so that neither a request nor a result can differ from its schema."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Artwork(_Schema):

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from PIL import Image
+from pydantic import ValidationError
 
 from artaffect.data.preprocessing import image_size, open_image
 from artaffect.errors import ImageError, InputError
@@ -80,7 +81,10 @@ class Service:
             elif isinstance(result, BaseException):
                 raise result
             else:
-                results.append(Prediction.model_validate(result.to_json()))
+                try:
+                    results.append(Prediction.model_validate(result.to_json()))
+                except ValidationError as error:  # the model's fault, and only for this artwork
+                    results.append(error)
         return results
 
     async def preview(self, data: bytes) -> bytes:
