@@ -16,6 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from artaffect.errors import ResourceError
 from artaffect.prediction.predictor import (
     Prediction,
     PredictionInput,
@@ -58,6 +59,7 @@ class Failing(TorchPredictor):
 ODD_ERRORS = (
     *(struct.error("bad format"), OddError(), MemoryError(), StopIteration(), KeyError("x")),
     *(TimeoutError(), OddBaseError(), GeneratorExit(), asyncio.CancelledError()),
+    ResourceError("too little memory"),
     concurrent.futures.CancelledError(),
 )
 

@@ -9,9 +9,9 @@ from uuid import uuid4
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from artaffect.server.problems import ProblemError, problem_from_exception
+from artaffect.server.problems import ProblemError, logged_problem
 from artaffect.server.service import Service
-from artaffect.server.telemetry import LOGGER, log_failure
+from artaffect.server.telemetry import LOGGER
 
 LINGER_SECONDS = 5.0
 """How long the rest of a refused upload is read and discarded, so that the client can read the problem."""
@@ -41,22 +41,16 @@ class RequestMiddleware:
             return
         started = perf_counter()
         scope["request_id"] = str(uuid4())
-        method = scope["method"]
-        if method == "HEAD":  # the answer to GET, without its body (RFC 9110)
-            scope = {**scope, "method": "GET"}
         exchange = _Exchange(scope, receive, send, self.service.limits.upload_bytes)
-        exchange.sends_body = method != "HEAD"
         try:
-            await self._run_app(scope, exchange)
+            await self._run_app(exchange.scope, exchange)
         except Exception as error:  # noqa: BLE001 - the client gets a response in any case
-            problem = problem_from_exception(error)
-            if problem.name == "internal":
-                log_failure(error, scope["request_id"])
+            problem = logged_problem(error, scope["request_id"])
             if exchange.status is None:
                 response = problem.response(scope["request_id"])
                 await response(scope, exchange.receive, exchange.send)
         finally:
-            self._record({**scope, "method": method}, exchange.status, perf_counter() - started)
+            self._record(scope, exchange.status, perf_counter() - started)
 
     async def _run_app(self, scope: Scope, exchange: "_Exchange") -> None:
         self._check_key(scope)
@@ -101,6 +95,9 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         self._receive, self._send, self.limit = receive, send, limit
+        self._sends_body = scope["method"] != "HEAD"
+        # HEAD gets the response to GET, without its body (RFC 9110)
+        self.scope = scope if self._sends_body else {**scope, "method": "GET"}
         self._headers = Headers(scope=scope)
         self._id = scope["request_id"].encode()
         self.content_length = self._headers.get("content-length", "0")
@@ -110,7 +107,6 @@ class _Exchange:
         """Whether to read the rest of a refused body before the response ends."""
         self.timer: asyncio.Timeout | None = None
         """Runs until the response starts."""
-        self.sends_body = True
         self.received = 0
         self._tail = b""
         self.status: int | None = None
@@ -142,7 +138,7 @@ class _Exchange:
                 headers.append((b"connection", b"close"))
             await self._send({**message, "headers": headers})
             return
-        if not self.sends_body:
+        if not self._sends_body:
             message = {**message, "body": b""}
         if not message.get("more_body", False) and not self.complete and self.discard_rest:
             await self._send({**message, "more_body": True})

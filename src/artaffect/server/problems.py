@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from artaffect.errors import ArtAffectError, ImageError, InputError
 from artaffect.runtime import printable
+from artaffect.server.telemetry import LOGGER
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -94,11 +95,21 @@ def problem_from_exception(error: Exception) -> ProblemError:
     return ProblemError("internal", "see the log of the service for this instance")
 
 
+def logged_problem(error: Exception, request_id: str) -> ProblemError:
+    """The problem for the client; if it is internal, the log gets the traceback."""
+    problem = problem_from_exception(error)
+    if problem.name == "internal":
+        fields = {"id": request_id}
+        LOGGER.error("request failed", exc_info=error, extra={"fields": fields})
+    return problem
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Make an app respond to every expected exception with a problem."""
 
     def respond(request: Request, error: Exception) -> JSONResponse:
-        return problem_from_exception(error).response(request.scope["request_id"])
+        request_id = request.scope["request_id"]
+        return logged_problem(error, request_id).response(request_id)
 
     for kind in (HTTPException, RequestValidationError, ArtAffectError):
         app.add_exception_handler(kind, respond)

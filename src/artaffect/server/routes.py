@@ -22,11 +22,10 @@ from artaffect.server import schemas
 from artaffect.server.problems import (
     ProblemError,
     invalid_request,
-    problem_from_exception,
+    logged_problem,
     problem_responses,
 )
 from artaffect.server.service import InputReader, Service
-from artaffect.server.telemetry import log_failure
 
 _PROBLEMS = problem_responses(
     *("malformed", "slow-request", "too-large", "media-type"),
@@ -48,7 +47,7 @@ _REPEATABLE = "culture"
 
 
 async def _check_form(request: Request) -> None:
-    """Refuse what would be ignored without a word: another media type, and unknown or doubled fields."""
+    """Refuse what would be silently ignored: another media type, unknown and repeated fields."""
     _check_media_type(request, _FORMS, "JSON goes to /v1/predict/batch")
     fields = (await request.form()).multi_items()
     known = request.scope["route"].body_field.field_info.annotation.model_fields
@@ -225,11 +224,9 @@ def _reader(artwork: schemas.Artwork | ValidationError) -> InputReader:
 
 def _batch_result(result: schemas.Prediction | Exception, request_id: str) -> schemas.BatchResult:
     if isinstance(result, Exception):
-        problem = problem_from_exception(result)
-        if problem.name == "internal":
-            log_failure(result, request_id)
-        members = schemas.Problem.model_validate(problem.to_json(request_id))
-        return schemas.BatchResult(prediction=None, problem=members)
+        members = logged_problem(result, request_id).to_json(request_id)
+        problem = schemas.Problem.model_validate(members)
+        return schemas.BatchResult(prediction=None, problem=problem)
     return schemas.BatchResult(prediction=result, problem=None)
 
 

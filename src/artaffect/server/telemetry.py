@@ -33,11 +33,6 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def log_failure(error: Exception, request_id: str) -> None:
-    """Write the traceback of an internal problem, which its client does not see."""
-    LOGGER.error("request failed", exc_info=error, extra={"fields": {"id": request_id}})
-
-
 def log_to_stderr() -> None:
     """Write the log of the whole process to standard error: our own lines and others' warnings."""
     handler = logging.StreamHandler(sys.stderr)

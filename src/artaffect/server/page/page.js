@@ -8,7 +8,7 @@ const TERMS = { prior: "Typical for this culture", image: "Image", caption: "Des
 let model = null;
 let image = null; // File or Blob
 let pending = null; // AbortController of the current request
-let example = 0; // counts the examples that were chosen
+let choice = 0; // the number of the example that was chosen last
 
 /** Create an element. Strings become text nodes, never markup. */
 function element(tag, properties = {}, ...children) {
@@ -336,10 +336,10 @@ async function showExamples() {
 }
 
 async function tryExample({ title, caption, language: name }, path) {
-  example += 1;
-  const chosen = example;
+  choice += 1;
+  const chosen = choice;
   const blob = await (await request(path)).blob();
-  if (chosen !== example) return; // another one was chosen in the meantime
+  if (chosen !== choice) return; // another one was chosen in the meantime
   setImage(blob, `${title} (example)`);
   byId("caption").value = caption;
   byId("language").value = name;
