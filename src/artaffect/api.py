@@ -287,8 +287,9 @@ def predict_collection(
     """
     from artaffect.prediction.collection import run as collection
 
-    options: dict[str, Any] = {"workers": workers, "engine": engine, "overwrite": overwrite}
-    return collection.predict_collection(run, items, out, cultures, root=root, **options)
+    return collection.predict_collection(
+        run, items, out, cultures, root=root, workers=workers, engine=engine, overwrite=overwrite
+    )
 
 
 def export_onnx(

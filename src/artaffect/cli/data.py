@@ -107,10 +107,12 @@ def split(
 ) -> None:
     """Split by painting; with the same seed, a painting has the same split in every table."""
     from artaffect.data.annotations import AnnotationTable
+    from artaffect.data.summary import describe_table
 
     check_output(out, [table])
-    AnnotationTable.load(table).split(train, val, test, seed).save(out)
-    stats(out)
+    annotations = AnnotationTable.load(table).split(train, val, test, seed)
+    annotations.save(out)
+    show(describe_table(annotations), False, print_statistics)
 
 
 def stats(table: TableFile, as_json: Json = False) -> None:

@@ -347,11 +347,11 @@ def _summary(
     fault = None if image else "the table has none"
     predictions: dict[str, Sequence[float]] = {}
     try:
-        if image is not None:
-            open_image(image)
         if image is not None and model.image is not None:
             prediction = TorchPredictor(model).predict(image=Path(image))
             predictions = {p.culture: p.distribution.values for p in prediction}
+        elif image is not None:
+            open_image(image)
     except ImageError as error:  # broken since it was imported
         _logger.info(f"the page of {divisive.artwork} comes without its image: {error}")
         image, fault = None, str(error)

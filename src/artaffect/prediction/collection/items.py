@@ -28,8 +28,6 @@ ITEMS = pa.schema(
 
 _logger = logging.getLogger(__name__)
 
-_IMAGE_SUFFIXES = (*SUFFIXES, ".gif", ".tif", ".tiff", ".bmp")
-
 
 def read_items(
     source: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
@@ -74,10 +72,9 @@ def _from_folder(folder: Path) -> pa.Table:
     names: list[str] = []
     others: list[str] = []
     for path in _files(folder):
-        named = path.name.lower().endswith(_IMAGE_SUFFIXES) and (
-            path.is_file() or not path.exists()
-        )
-        group = names if named or (path.is_file() and is_image_file(path)) else others
+        # a broken link to an image is an item, which is skipped with its reason
+        is_broken_link = not path.exists() and path.name.lower().endswith(SUFFIXES)
+        group = names if is_broken_link or is_image_file(path) else others
         group.append(path.relative_to(folder).as_posix())
     if others:
         first = readable(min(others))
