@@ -39,7 +39,7 @@ class InputTypeError(InputError, TypeError):
 
 
 class OutputError(ArtAffectError):
-    """An output cannot be written where it was asked for."""
+    """An output cannot be written to the given path."""
 
 
 class OutputExistsError(OutputError):

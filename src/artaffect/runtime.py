@@ -197,8 +197,10 @@ def check_free(
     target = path.resolve()
     for source in inputs:
         origin = Path(source).resolve()
-        if target in origin.parents or (origin.is_dir() and origin in target.parents):
-            raise OutputError(f"{path} and {source}, which is read, are in one another: {_OTHER}")
+        if target in origin.parents:
+            raise OutputError(f"{path} contains {source}, which is read: {_OTHER}")
+        if origin.is_dir() and origin in target.parents:
+            raise OutputError(f"{path} is inside {source}, which is read: {_OTHER}")
     if not path.exists() or not any(path.iterdir()):
         return
     if not (path / marker).is_file():

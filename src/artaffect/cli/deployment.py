@@ -206,7 +206,7 @@ def serve(
     exported to ONNX is served without torch.
     """
     checks.check_run(run)
-    listen(host, port).close()  # a port in use is told before the model is loaded
+    listen(host, port).close()  # reports a port in use before the model is loaded
     from artaffect.server import app
 
     limits = ServiceLimits(

@@ -57,7 +57,7 @@ _EXTRAS = {
 
 
 class _TerminalHandler(logging.Handler):
-    """Show the library's messages on standard error, as they are."""
+    """Show the library's messages on standard error, each on one line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(printable(record.getMessage()))

@@ -76,9 +76,9 @@ class ImageCache:
         digest = hashlib.blake2b(repr((self.side, self.preprocessing.fit)).encode(), digest_size=10)
         for image in self.files:
             digest.update(os.fsencode(image) + b"\0")
-            with contextlib.suppress(FileNotFoundError):  # told when it is read
+            with contextlib.suppress(FileNotFoundError):  # reported when the image is read
                 stat = image.stat()
-                # the time of change too: a copy with its times kept may have as many bytes
+                # also the time of the last change: another file may have the same size and date
                 state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
                 digest.update(repr(state).encode())
         count = len(self.files)

@@ -5,7 +5,6 @@ import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import product
-from os.path import splitext
 from pathlib import Path
 
 from artaffect.data.formats import SUFFIXES as SUFFIXES
@@ -72,7 +71,10 @@ class ImageStore:
         if folder not in self._listings:
             path = self.root / folder
             names = sorted(os.listdir(path)) if os.path.isdir(path) else []
-            small = {stem + suffix.lower(): stem + suffix for stem, suffix in map(splitext, names)}
+            small = {
+                stem + suffix.lower(): stem + suffix
+                for stem, suffix in map(os.path.splitext, names)
+            }
             self._listings[folder] = small | {name: name for name in names}
         return self._listings[folder]
 

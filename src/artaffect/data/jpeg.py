@@ -1,4 +1,4 @@
-"""Whether a JPEG holds its whole image. Decoders fill what is missing with grey, without a word."""
+"""Whether a JPEG holds its whole image. Decoders silently fill what is missing with grey."""
 
 import io
 import re

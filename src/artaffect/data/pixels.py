@@ -1,4 +1,4 @@
-"""From the pixels of any mode to upright RGB. No mode becomes black or white without a word."""
+"""From the pixels of any mode to upright RGB. No mode silently becomes black or white."""
 
 import contextlib
 from functools import partial
@@ -80,9 +80,8 @@ def _grey(image: Image.Image) -> Image.Image:
         low, high = _range(values)
     clear = image.info.get("transparency")
     grey = np.empty(values.shape, np.uint8)
-    for rows in range(
-        0, len(values), _BLOCK
-    ):  # in blocks, since numbers take more space than pixels
+    # in blocks, since numbers take more space than pixels
+    for rows in range(0, len(values), _BLOCK):
         block = values[rows : rows + _BLOCK]
         scaled = (block.clip(low, high).astype(np.float64) - low) / (high - low)
         scaled = np.nan_to_num(scaled, nan=0)
@@ -95,7 +94,7 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def _tag(image: Image.Image, tag: int) -> object:
-    """The first value of a tag of a TIFF; 1, the default of those that are asked for, without it."""
+    """The first value of a TIFF's tag; 1, the default of the tags used here, if it is absent."""
     value: object = 1
     with contextlib.suppress(DecoderError), decoder_errors("TIFF"):
         value = getattr(image, "tag_v2", {}).get(tag, 1)

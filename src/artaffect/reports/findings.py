@@ -29,10 +29,11 @@ def protocol_line(result: EvaluationResult) -> str:
 
 
 def _caution(result: EvaluationResult) -> str:
-    """Which figures are no basis for a conclusion."""
+    """Which figures rest on too few artworks, if any."""
     artworks = result[result.detailed].overall.artworks
     if artworks < MIN_ARTWORKS:
-        text = f" {artworks} paintings are too few to conclude anything"
+        noun = "painting is" if artworks == 1 else "paintings are"
+        text = f" {artworks} {noun} too few to conclude anything"
     else:
         groups = result[result.detailed].by_culture.items()
         few = [f"{name} ({g.artworks})" for name, g in groups if g.artworks < MIN_ARTWORKS]

@@ -202,8 +202,8 @@ def _predict_image_shares(
     values, usable, faults = encode_images(list(files.values()), image_encoder, cache)
     if faults:
         _logger.warning(
-            f"{len(faults):,} of {len(files):,} images cannot be used, so these artworks are predicted "
-            f"without (first: {faults[0]})"
+            f"{len(faults):,} of {len(files):,} images cannot be used; these artworks are predicted "
+            f"without an image (first: {faults[0]})"
         )
     artworks = [name for name, keep in zip(files, usable, strict=True) if keep]
     features = torch.from_numpy(values[usable])

@@ -231,7 +231,7 @@ def read_pixels(views: ImageViews, indices: Sequence[int], epoch: int) -> tuple[
             read[i] = views.read(i, epoch)
         except ImageError as error:
             faults.append(str(error))
-            _logger.warning(f"epoch {epoch + 1} goes on without an image: {error}")
+            _logger.warning(f"epoch {epoch + 1} continues without an image: {error}")
     if not read:
         raise ImageError(f"no image of a batch can be read any more; the first: {faults[0]}")
     pixels = torch.from_numpy(np.stack(list(read.values())))

@@ -38,9 +38,9 @@ class TrainingData:
     work: Path | None = None
     """Folder for the checkpoints of unfinished training runs."""
     left_out: dict[str, set[str]] = field(default_factory=dict, compare=False)
-    """What was left out of both splits, by kind: one line each."""
+    """What was left out of the splits: from a kind, such as ``empty captions``, to a line for each."""
     _faults: dict[Path, str | None] = field(default_factory=dict, repr=False, compare=False)
-    """Images that were read, and what is wrong with those that cannot be."""
+    """The images that were checked: from a file to its fault, or to None if it can be read."""
 
     @classmethod
     def from_table(
@@ -139,15 +139,17 @@ class TrainingData:
         known = self.left_out.get(kind, set())
         if new := set(lines) - known:
             self.left_out[kind] = known | new
-            _logger.warning(f"training goes on without {len(new):,} {kind}; the first: {min(new)}")
+            _logger.warning(
+                f"training continues without {len(new):,} {kind}; the first: {min(new)}"
+            )
 
 
 def check_artworks(count: int, split: str, which: str = "") -> None:
     """Raise a TableError if a split has too few artworks: one, or two for training."""
-    least = 2 if split == "train" else 1
-    if count < least:
+    minimum = 2 if split == "train" else 1
+    if count < minimum:
         has = "no artwork" if count == 0 else "only one artwork"
-        needs = "at least two" if least == 2 else "at least one"
+        needs = "at least two" if minimum == 2 else "at least one"
         raise TableError(f"split {split!r} has {has}{which}: training needs {needs}")
 
 

@@ -190,7 +190,7 @@ class _Run:
 
     @property
     def position(self) -> str:
-        """The batch in work, in words."""
+        """The current batch and epoch, for messages."""
         return f"batch {self.batch + 1} of epoch {self.epoch + 1}{self.shapes}"
 
     def train_epoch(self, advance: Callable[[], None]) -> None:

@@ -69,7 +69,7 @@ def _read(path: Path, images: Path) -> SourceRows:
     if replaced:
         noun = "image" if replaced == 1 else "images"
         _logger.warning(
-            "%s: replaced %s %s by those of %s", images, f"{replaced:,}", noun, path.name
+            "%s: replaced %s %s with those of %s", images, f"{replaced:,}", noun, path.name
         )
     empty = pa.array([], pa.string())
     text = {name: pa.concat_arrays([empty, *parts]) for name, parts in columns.items()}
