@@ -20,8 +20,9 @@ TINY = 1e-12
 
 
 MIN_ARTWORKS = 30
-"""With fewer artworks no sentence draws a conclusion. Percentile intervals of n artworks are too narrow by
-a factor of about sqrt(1 - 1/n) (Hesterberg 2015): 2 % at 30 artworks, 11 % at 5."""
+"""Fewer artworks are said to be too few for a conclusion. The number is a convention: percentile
+intervals cover too little in small samples (Hesterberg 2015), and those of a mean of n values are too
+narrow by a factor of sqrt(1 - 1/n), because the bootstrap's variance divides by n and not by n - 1."""
 
 NO_INTERVAL = float("nan")
 
@@ -50,7 +51,7 @@ class Estimate:
 
         The interval is that of the percentiles. Where it excludes the value itself, as for a
         calibration error, which is larger in a resample than in the data, the bootstrap's estimate of
-        that bias is subtracted from its limits (Efron and Tibshirani 1993, chapters 13 and 10).
+        that bias is subtracted from its limits (Efron and Tibshirani 1993).
 
         Args:
             resamples: NaN where the statistic is undefined, as in a resample without rows of a group.
