@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ArtAffectError(Exception):
@@ -24,6 +25,14 @@ class ConfigError(ArtAffectError):
 
 class TableError(ArtAffectError):
     """A file of annotations does not have the expected layout."""
+
+
+class NoRowsError(TableError):
+    """No row of a file can be used; ``report`` lists each of them with its reason."""
+
+    def __init__(self, message: str, report: Any) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class ImageError(ArtAffectError):

@@ -128,3 +128,14 @@ def test_a_model_of_synthetic_data_is_not_pushed_by_accident(
     assert code == 1 and "learned from synthetic data" in err and "--synthetic" in err
     code, _, err = artaffect("push", folder, "owner/model", "--synthetic")
     assert code == 1 and "cannot be uploaded to owner/model" in err, "there is no network"
+
+
+def test_an_import_that_keeps_no_row_lists_them_and_writes_no_table(
+    artaffect: Command, tmp_path: Path
+) -> None:
+    file, out = tmp_path / "rows.csv", tmp_path / "table.parquet"
+    file.write_text("art_style,painting,emotion,utterance\nS,p,awe,a, b\nS,p,awe,c, d\n")
+    code, _, err = artaffect("import", "artemis", file, "--keep-unpictured", "--out", out)
+    assert code == 1 and "none of its 2 rows can be used (malformed row 2" in err
+    listed = (tmp_path / "table.dropped.csv").read_text("utf-8")
+    assert listed.count("5 cells instead of 4") == 2 and not out.exists()

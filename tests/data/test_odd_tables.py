@@ -15,7 +15,7 @@ from artaffect.data.annotations import SCHEMA, AnnotationTable
 from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.data.readers.csv import quotes_are_sound
 from artaffect.data.readers.hf_parquet import read_hf_parquet
-from artaffect.errors import TableError
+from artaffect.errors import NoRowsError, TableError
 
 HEADER = "art_style,emotion,language,painting,split,utterance"
 LINE = "S,awe,english,p,train,"
@@ -219,3 +219,132 @@ def test_a_damaged_table_is_named(tmp_path: Path) -> None:
         TableError, match=r"lists\.parquet cannot be read as a table of annotations"
     ):
         AnnotationTable.load(tmp_path / "lists.parquet")
+
+
+@pytest.mark.parametrize(
+    ("captions", "kept", "malformed"),
+    [
+        (["one", '"two', 'three"', "four"], ["one", 'three"', "four"], [3]),
+        (["one", '"two', "three", 'four"', '"a\nb"'], ["one", "three", 'four"', "a\nb"], [3]),
+        (['"a, b,\nc, d, e"', "two"], ["a, b,\nc, d, e", "two"], []),
+        (["one", '"a, b', "two", 'c, d"'], ["one", "two"], [3, 5]),
+        (["one", "t\0wo", "three"], ["one", "three"], [3]),
+        (["one", '"two, and', "three"], ["one", "three"], [3]),
+    ],
+)
+def test_no_caption_holds_other_rows_or_bytes_that_are_no_text(
+    tmp_path: Path, captions: list[str], kept: list[str], malformed: list[int]
+) -> None:
+    for end in ("\n", "\r\n"):
+        file = write(tmp_path / "rows.csv", *captions, end=end)
+        assert captions_and_lines(file) == (kept, malformed)
+
+
+def test_a_file_may_have_the_line_ends_of_an_old_mac(tmp_path: Path) -> None:
+    file = write(tmp_path / "rows.csv", "one", '"a\rb"', "two, too many", "three", end="\r")
+    assert captions_and_lines(file) == (["one", "a\rb", "three"], [5])
+
+
+def test_the_rows_of_a_narrow_file_are_not_guessed(tmp_path: Path) -> None:
+    file = tmp_path / "collection.csv"
+    file.write_text('image,caption\na.jpg,"a boat,\nblue"\nb.jpg,x\n')
+    assert quotes_are_sound(file)
+    file.write_text('image,language,caption\na.jpg,english,"a boat\nb.jpg,english,two"\n')
+    assert not quotes_are_sound(file)
+
+
+def test_an_import_without_a_usable_row_lists_them_all(tmp_path: Path) -> None:
+    with pytest.raises(NoRowsError, match="none of its 2 rows can be used") as caught:
+        read_artelingo(write(tmp_path / "a.csv", "a, b", '"c'), keep_unpictured=True)
+    rows = caught.value.report.dropped_rows.to_pylist()
+    assert [row["line"] for row in rows] == [2, 3]
+    assert rows[0]["detail"].startswith("7 cells instead of 6")
+    assert rows[1]["detail"].startswith("a quote that is not closed")
+
+
+NOT_UTF8 = pa.StringArray.from_buffers(
+    3, pa.array([0, 1, 2, 3], pa.int32()).buffers()[1], pa.py_buffer(b"a\xffc")
+)
+
+
+@pytest.mark.parametrize("column", ["text", "painting", "emotion"])
+def test_text_of_another_encoding_is_named_with_its_column(tmp_path: Path, column: str) -> None:
+    file = published(tmp_path / "f.parquet", **{column: NOT_UTF8})
+    with pytest.raises(TableError, match=rf"f\.parquet .* column {column}: Invalid UTF8"):
+        read_hf_parquet(file, tmp_path / "images")
+
+
+@pytest.mark.parametrize("metadata", ["{", "[1]", '{"info": "x"}', classes("other", "a")])
+def test_metadata_of_another_kind_do_not_matter(tmp_path: Path, metadata: str) -> None:
+    assert len(read_hf_parquet(published(tmp_path / "f.parquet", metadata), tmp_path / "i")) == 3
+
+
+def test_codes_may_be_unsigned_and_text_may_be_views(tmp_path: Path) -> None:
+    file = published(
+        tmp_path / "f.parquet",
+        classes("emotion", "awe", "fear"),
+        emotion=pa.array([0, 2**64 - 1, 1], pa.uint64()),
+        text=pa.array(["one", "two", "three"], pa.string_view()),
+    )
+    table = read_hf_parquet(file, tmp_path / "images")
+    assert table.strings("caption") == ["one", "three"]
+
+
+def test_a_name_that_is_too_long_for_a_file_costs_its_row_alone(tmp_path: Path) -> None:
+    file = published(tmp_path / "f.parquet", painting=["a" * 252, "b" * 300, "c"])
+    table = read_hf_parquet(file, tmp_path / "images")
+    assert table.strings("caption") == ["three"] and table.report is not None
+    assert table.report.dropped == {"image missing": 2}
+
+
+def test_embedded_images_are_bytes(tmp_path: Path) -> None:
+    file = published(tmp_path / "f.parquet", image=[{"bytes": "x", "path": None}] * 3)
+    with pytest.raises(TableError, match=r"column image must hold bytes and path, found struct"):
+        read_hf_parquet(file, tmp_path / "images")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"artaffect": "{"},
+        {"artaffect": b"\xff"},
+        {"artaffect": '{"images": 3}'},
+        {"artaffect": '{"images_relative": 3}'},
+        {"artaffect.reports": '{"unknown": 1}'},
+        {"artaffect.reports": "[1]"},
+    ],
+)
+def test_metadata_of_a_table_are_checked(tmp_path: Path, metadata: dict[str, str]) -> None:
+    rows = read_hf_parquet(published(tmp_path / "f.parquet"), tmp_path / "images").rows
+    pq.write_table(rows.replace_schema_metadata(metadata), tmp_path / "table.parquet")
+    with pytest.raises(TableError, match=r"table\.parquet: its metadata are not those of a table"):
+        AnnotationTable.load(tmp_path / "table.parquet")
+
+
+def test_columns_of_a_table_hold_text_in_utf8(tmp_path: Path) -> None:
+    rows = read_hf_parquet(published(tmp_path / "f.parquet"), tmp_path / "images").rows
+    for name in ("caption", "culture"):
+        changed = rows.set_column(rows.column_names.index(name), name, NOT_UTF8)
+        pq.write_table(changed, tmp_path / "table.parquet")
+        with pytest.raises(TableError, match=r"table\.parquet cannot be read .* Invalid UTF8"):
+            AnnotationTable.load(tmp_path / "table.parquet")
+    views = [pa.array(rows[name].to_pylist(), pa.string_view()) for name in rows.column_names]
+    pq.write_table(pa.table(views, rows.column_names), tmp_path / "polars.parquet")
+    loaded = AnnotationTable.load(tmp_path / "polars.parquet")
+    assert loaded.rows.to_pylist() == rows.to_pylist()
+
+
+def test_images_beside_the_folder_of_a_table_move_with_it_but_a_copy_keeps_its_own(
+    tmp_path: Path,
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    table = read_hf_parquet(published(tmp_path / "f.parquet"), old / "images")
+    for folder in (old, new):
+        (folder / "tables").mkdir(parents=True)
+    (new / "images").mkdir()
+    table.save(old / "tables" / "table.parquet")
+    shutil.copy(old / "tables" / "table.parquet", new / "tables")
+    assert AnnotationTable.load(new / "tables" / "table.parquet").images == old / "images"
+    shutil.rmtree(new)
+    old.rename(new)
+    assert AnnotationTable.load(new / "tables" / "table.parquet").images == new / "images"

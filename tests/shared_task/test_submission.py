@@ -126,6 +126,14 @@ def test_a_zip_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path) -> None:
         check_emotions(path, ITEMS, RULES)
 
 
+def test_a_zip_that_holds_a_file_twice_is_refused(tmp_path: Path) -> None:
+    path = make(tmp_path / "s.zip", predictions_text=TEXT, predictions_multimodal=BOTH)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("predictions_text.csv", BOTH)
+    with pytest.raises(SubmissionError, match=r"s\.zip holds predictions_text\.csv 2 times"):
+        check_emotions(path, ITEMS, RULES)
+
+
 def test_line_ends_may_be_those_of_any_system(tmp_path: Path) -> None:
     for end in ("\r", "\r\n"):
         text, both = TEXT.replace("\n", end), BOTH.replace("\n", end)

@@ -11,6 +11,7 @@ from typer import Argument, Option
 
 from artaffect.cli.options import Json
 from artaffect.cli.show import print_json, print_statistics, show
+from artaffect.errors import NoRowsError
 from artaffect.runtime import check_output, printable, say
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def import_artelingo(
     from artaffect.data.readers.artelingo import read_artelingo
 
     check_import(out, file)
-    save_import(read_artelingo(file, images, keep_unpictured), out, as_json)
+    save_import(lambda: read_artelingo(file, images, keep_unpictured), out, as_json)
 
 
 @import_app.command("artemis")
@@ -54,7 +55,7 @@ def import_artemis(
     from artaffect.data.readers.artelingo import read_artemis
 
     check_import(out, file)
-    save_import(read_artemis(file, images, keep_unpictured), out, as_json)
+    save_import(lambda: read_artemis(file, images, keep_unpictured), out, as_json)
 
 
 @import_app.command("parquet")
@@ -70,7 +71,7 @@ def import_parquet(
 
     check_import(out, file)
     check_output(images, [file], folder=True)
-    save_import(read_hf_parquet(file, images, keep_unpictured), out, as_json)
+    save_import(lambda: read_hf_parquet(file, images, keep_unpictured), out, as_json)
 
 
 def check_import(out: Path, file: Path) -> None:
@@ -83,15 +84,24 @@ def _dropped(out: Path) -> Path:
     return out.with_suffix(".dropped.csv")
 
 
-def save_import(table: AnnotationTable, out: Path, as_json: bool) -> None:
-    """Save a table that was read, and say what was kept and dropped."""
+def save_import(read: Callable[[], AnnotationTable], out: Path, as_json: bool) -> None:
+    """Read a data set and save its table; say what was kept and dropped, even if nothing is kept."""
+    dropped = _dropped(out)
+    listed = f"  every dropped row, with its line and reason: {dropped}"
+    try:
+        table = read()
+    except NoRowsError as error:
+        if error.report.read:
+            error.report.save_dropped(dropped)
+            say(listed)
+        raise
     table.save(out)
-    dropped, report = _dropped(out), table.report
+    report = table.report
     assert report is not None  # every reader reports what it did
     report.save_dropped(dropped)
     say(report.summary())
     if dropped.is_file():
-        say(f"  every dropped row, with its line and reason: {dropped}")
+        say(listed)
     say(f"  table: {out}")
     if as_json:
         print_json({"table": str(out), **report.to_json()})

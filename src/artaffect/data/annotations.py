@@ -22,7 +22,7 @@ from artaffect.data.arrow import arrow_errors
 from artaffect.data.splits import SPLITS, split_by_artwork
 from artaffect.errors import TableError
 from artaffect.labels import EMOTIONS, Emotion
-from artaffect.runtime import as_path, atomic_file
+from artaffect.runtime import as_path, atomic_file, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ class Annotation:
 
 
 _RELATIVE = "images_relative"
-"""In a saved table: the folder of images, relative to the table's own folder."""
+"""In a saved table: the folder of images relative to the table's own folder."""
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 
@@ -161,19 +161,22 @@ class AnnotationTable:
         if not set(SCHEMA.names) <= set(rows.column_names):
             raise TableError(
                 f"{path} is not a table of annotations: expected columns {', '.join(SCHEMA.names)}; "
-                f"found {', '.join(rows.column_names)}; make one with `artaffect import`"
+                f"found {printable(', '.join(rows.column_names))}; make one with `artaffect import`"
             )
-        metadata = rows.schema.metadata or {}
-        provenance = json.loads(metadata.get(b"artaffect", b"{}"))
-        report = json.loads(metadata.get(b"artaffect.reports", b"null"))
+        provenance, report = _read_metadata(path, rows.schema)
+        relative = provenance.pop(_RELATIVE, None)
         if images is not None:
             provenance["images"] = str(as_path(images, "images"))
-        elif relative := provenance.pop(_RELATIVE, None):
-            moved = Path(os.path.normpath(path.absolute().parent / relative))
-            provenance["images"] = str(moved) if moved.is_dir() else provenance["images"]
+        elif relative is not None:
+            moved = os.path.normpath(path.absolute().parent / relative)
+            saved = provenance.get("images", moved)
+            # above a copied table may be another folder of the same name
+            first, second = (saved, moved) if relative.startswith("..") else (moved, saved)
+            provenance["images"] = first if Path(first).is_dir() else second
         with arrow_errors(path, "a table of annotations, as `artaffect import` makes them"):
-            rows = rows.select(SCHEMA.names).cast(SCHEMA).unify_dictionaries()
-        return cls(rows, provenance, ImportReport(**report) if report else None)
+            rows = _without_views(rows.select(SCHEMA.names)).cast(SCHEMA).unify_dictionaries()
+            rows.validate(full=True)  # text may not be UTF-8
+        return cls(rows, provenance, report)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one Parquet file, completely or not at all."""
@@ -303,6 +306,28 @@ class AnnotationTable:
 _OVERVIEW = """<table><caption>AnnotationTable</caption>
 {%- for name, value in overview.items() %}<tr><th>{{ name }}</th><td>{{ value }}</td></tr>
 {%- endfor %}</table>"""
+
+
+def _read_metadata(path: Path, schema: pa.Schema) -> tuple[dict[str, Any], ImportReport | None]:
+    """The provenance and the report of a saved table."""
+    metadata = schema.metadata or {}
+    try:
+        provenance = dict(json.loads(metadata.get(b"artaffect", b"{}")))
+        report = json.loads(metadata.get(b"artaffect.reports", b"null"))
+        for key in ("images", _RELATIVE):
+            Path(provenance.get(key) or "")
+        return provenance, ImportReport(**report) if report else None
+    except (ValueError, TypeError) as error:
+        raise TableError(
+            f"{path}: its metadata are not those of a table of annotations ({error}); make the table "
+            "again with `artaffect import`"
+        ) from None
+
+
+def _without_views(rows: pa.Table) -> pa.Table:
+    """The rows with plain strings instead of views of strings, which polars writes."""
+    types = [pa.string() if pa.types.is_string_view(kind) else kind for kind in rows.schema.types]
+    return rows.cast(pa.schema(zip(rows.column_names, types, strict=True)))
 
 
 def _check(rows: pa.Table, source: str) -> None:

@@ -19,7 +19,7 @@ from artaffect.data.annotations import SCHEMA, SYNTHETIC, AnnotationTable, Impor
 from artaffect.data.images import ImageStore, is_plain_name
 from artaffect.data.readers.csv import SourceRows
 from artaffect.data.splits import SPLITS
-from artaffect.errors import TableError, UnknownNameError
+from artaffect.errors import NoRowsError, TableError, UnknownNameError
 from artaffect.labels import parse_emotion
 from artaffect.runtime import as_path, file_digest
 
@@ -131,8 +131,8 @@ def import_rows(
             f"{reason} {count:,}{report.first_dropped(reason)}"
             for reason, count in report.dropped.items()
         )
-        raise TableError(
-            f"{path}: none of its {report.read:,} rows can be used ({counts or 'empty'})"
+        raise NoRowsError(
+            f"{path}: none of its {report.read:,} rows can be used ({counts or 'empty'})", report
         )
     return replace(table, report=report)
 

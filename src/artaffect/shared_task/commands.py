@@ -39,13 +39,13 @@ Set = Annotated[
 def register(
     app: typer.Typer,
     import_app: typer.Typer,
-    save_import: Callable[[Any, Path, bool], None],
+    save_import: Callable[[Callable[[], Any], Path, bool], None],
     layouts: dict[str, SampleLayout],
 ) -> None:
     """Add the shared task to the command line.
 
     Args:
-        save_import: Saves the table that a command of ``import_app`` has read.
+        save_import: Calls the reader of a command of ``import_app`` and saves its table.
         layouts: The layouts of ``artaffect sample`` by name.
     """
     app.add_typer(semeval_app, name="semeval", rich_help_panel="Shared task")
@@ -73,8 +73,11 @@ def register(
         check_output(out, [file])
         from artaffect.shared_task.reader import read_artemotion28
 
-        table = read_artemotion28(file, images, keep_unpictured, by_region, merge_other)
-        save_import(table, out, as_json)
+        save_import(
+            lambda: read_artemotion28(file, images, keep_unpictured, by_region, merge_other),
+            out,
+            as_json,
+        )
 
 
 def sample_artemotion28(

@@ -189,6 +189,9 @@ def _read_zip(path: Path, files: Sequence[str]) -> dict[str, str]:
                 f"{path.name} must contain {' and '.join(files)} at the top level; "
                 f"missing {', '.join(missing)}{hint}"
             )
+        for file in files:
+            if members.count(file) > 1:
+                raise SubmissionError(f"{path.name} holds {file} {members.count(file)} times")
         return {file: _read_member(archive, file, path.name) for file in files}
 
 

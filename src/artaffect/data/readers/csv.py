@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ class SourceRows:
     line: pa.Array
     """The line on which each row begins, counting the header; in Parquet the row number: int64."""
     malformed: list[tuple[str, int, str]] = field(default_factory=list)
-    """Empty rows and rows with too few or too many cells: file, line, text."""
+    """Empty rows, rows with too few or too many cells, and odd quotes: file, line, text."""
 
     @property
     def size(self) -> int:
@@ -43,7 +44,8 @@ def read_csv(path: Path, expected: tuple[str, ...], layout: str) -> SourceRows:
     """
     header = _header(path, expected, layout)
     _check_encoding(path)
-    read = _read_at_once if quotes_are_sound(path) else _read_strictly
+    is_sound = quotes_are_sound(path) and not _has_odd_bytes(path)
+    read = _read_at_once if is_sound else _read_strictly
     with arrow_errors(path, "CSV"):
         table, lines, malformed = read(path, header)
     table = table.select([name for name in header if name in (*expected, "split")])
@@ -59,7 +61,7 @@ def read_csv(path: Path, expected: tuple[str, ...], layout: str) -> SourceRows:
 
 
 def quotes_are_sound(path: Path) -> bool:
-    """Whether every quoted cell of a CSV file is closed, and its closing quote ends the cell.
+    """Whether each quoted cell of a CSV file is closed, at its end, and none holds whole rows.
 
     Otherwise a parser that is not strict takes the rows up to the next quote for one cell. A file
     with a quote inside a cell that is not quoted, which is legal, is not sound either.
@@ -71,7 +73,85 @@ def quotes_are_sound(path: Path) -> bool:
     opening, closing = quotes[::2], quotes[1::2]
     ends = np.frombuffer(b',\r\n"', np.uint8)  # a quote beside a quote is half of a doubled one
     before, after = data[opening[opening > 0] - 1], data[closing[closing < len(data) - 1] + 1]
-    return len(quotes) % 2 == 0 and bool(np.isin(before, ends).all() and np.isin(after, ends).all())
+    is_paired = len(quotes) % 2 == 0 and np.isin(before, ends).all() and np.isin(after, ends).all()
+    return bool(is_paired) and not _quotes_hold_rows(data, quotes)
+
+
+def strict_records(path: Path) -> Iterator[tuple[int, list[str], str]]:
+    """The line, cells and fault of each record; after a fault, reading goes on with the next line.
+
+    The fault of a record that a strict parser takes is empty.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        lines = file.readlines()
+    position = 0
+
+    def following() -> Iterator[str]:
+        nonlocal position
+        while position < len(lines):
+            position += 1
+            yield lines[position - 1]
+
+    reader = csv.reader(following(), strict=True)
+    while position < len(lines):
+        start, cells = position, list[str]()
+        try:
+            cells = next(reader)
+            fault = _hidden_fault("".join(lines[start:position]), lines[0])
+        except csv.Error as error:
+            is_followed = "expected after" in str(error)
+            fault = "text follows a closing quote" if is_followed else _NOT_CLOSED
+        yield start + 1, cells, fault and f"{fault}: {lines[start].rstrip()}"
+        if fault:
+            position = start + 1
+            reader = csv.reader(following(), strict=True)
+
+
+_WIDE = 4  # columns
+_NOT_CLOSED = f"a quote that is not closed, or a cell of over {csv.field_size_limit():,} characters"
+
+
+def _hidden_fault(record: str, header: str) -> str:
+    """What is wrong with the text of a record that even a strict parser takes."""
+    if "\0" in record:
+        return "a byte of value 0"
+    return "a quoted cell holds whole rows" if _holds_rows(record, header) else ""
+
+
+def _holds_rows(record: str, header: str) -> bool:
+    """Whether later lines of a record look like rows of their own, between two stray quotes.
+
+    Such a line has as many cells as the header, one of which stands in the first line as well; or
+    that is the number of cells of each line, in a file so wide that this is hardly chance.
+    """
+    first, *later = [line.split(",") for line in re.split("\r\n|\r|\n", record.rstrip("\r\n"))]
+    width = header.count(",") + 1
+    rows = [cells for cells in later if len(cells) == width]
+    if len(rows) == len(later) > 0 and len(first) == width >= _WIDE:
+        return True
+    return any(a.strip() and a == b for cells in rows for a, b in zip(first, cells, strict=False))
+
+
+def _quotes_hold_rows(data: np.ndarray, quotes: np.ndarray) -> bool:
+    """Whether a quoted cell holds what looks like rows; the quotes are at the given positions."""
+    breaks = np.flatnonzero(data == ord("\n"))
+    is_quoted = np.searchsorted(quotes, breaks) % 2 == 1
+    edges = np.concatenate([[0], breaks[~is_quoted] + 1, [len(data)]])
+    with_breaks = np.unique(np.searchsorted(edges, breaks[is_quoted], side="right"))
+    texts = (
+        data[edges[i - 1] : edges[i]].tobytes().decode("utf-8", "replace") for i in with_breaks
+    )
+    header = data[: edges[1]].tobytes().decode("utf-8", "replace")
+    return any(_holds_rows(text, header) for text in texts)
+
+
+def _has_odd_bytes(path: Path) -> bool:
+    """Whether a file has bytes of value 0, or line ends of an old Mac, which only CR marks."""
+    data: np.ndarray = np.memmap(path, np.uint8, "r")
+    returns = np.flatnonzero(data == ord("\r"))
+    followers = data[returns[returns < len(data) - 1] + 1]
+    has_mac_ends = data[-1] == ord("\r") or bool((followers != ord("\n")).any())
+    return has_mac_ends or not data.all()
 
 
 Parsed = tuple[pa.Table, np.ndarray, list[tuple[int, str]]]
@@ -101,36 +181,17 @@ def _read_at_once(path: Path, header: list[str]) -> Parsed:
 
 
 def _read_strictly(path: Path, header: list[str]) -> Parsed:
-    """Read record by record; after a malformed one, reading goes on with the next line."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        text = file.readlines()
+    """Read record by record; see :func:`strict_records`."""
     rows, lines, malformed = [], [], []
-    position = 0
-
-    def following() -> Iterator[str]:
-        nonlocal position
-        while position < len(text):
-            position += 1
-            yield text[position - 1]
-
-    reader = csv.reader(following(), strict=True)
-    while position < len(text):
-        start = position
-        try:
-            cells = next(reader)
-        except csv.Error as error:
-            malformed.append((start + 1, f"{error}: {text[start].rstrip()}"))
-            position = start + 1
-            reader = csv.reader(following(), strict=True)
-            continue
-        if start == 0:
-            continue  # the header
-        if len(cells) == len(header):
+    records = strict_records(path)
+    next(records)  # the header
+    for line, cells, fault in records:
+        if not fault and len(cells) == len(header):
             rows.append(cells)
-            lines.append(start + 1)
+            lines.append(line)
         else:
-            cause = _wrong_count(len(cells), len(header), text[start].rstrip())
-            malformed.append((start + 1, cause if cells else "empty line"))
+            count = _wrong_count(len(cells), len(header), ",".join(cells))
+            malformed.append((line, fault or (count if cells else "empty line")))
     columns = zip(*rows, strict=True) if rows else [()] * len(header)
     table = pa.table([pa.array(column, pa.string()) for column in columns], header)
     return table, np.array(lines, np.int64), malformed
@@ -144,7 +205,8 @@ def _header(path: Path, expected: tuple[str, ...], layout: str) -> list[str]:
     if not path.is_file():
         raise TableError(f"{path}: no such file")
     with path.open("rb") as file:
-        if b"\0" in file.read(4096):
+        # other rows may hold a byte of value 0; they alone are dropped
+        if (start := file.readline(4096)).startswith(b"PAR1") or b"\0" in start:
             raise TableError(
                 f"{path} is not a text file; the {layout} layout is CSV "
                 "(read Parquet with `artaffect import parquet`)"

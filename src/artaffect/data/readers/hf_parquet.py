@@ -1,5 +1,6 @@
 """Read the Hugging Face layout of ArtELingo: Parquet files with the images inside."""
 
+import errno
 import json
 import logging
 from collections.abc import Iterator
@@ -16,13 +17,20 @@ from artaffect.data.filtering import import_rows
 from artaffect.data.images import is_plain_name
 from artaffect.data.readers.csv import SourceRows
 from artaffect.errors import TableError
-from artaffect.runtime import as_path, atomic_file, track
+from artaffect.runtime import as_path, atomic_file, printable, track
 
 PARQUET_COLUMNS = ("image", "art_style", "painting", "emotion", "language", "text", "split")
 _RENAMED = {name: name for name in PARQUET_COLUMNS[1:]} | {"text": "utterance"}
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp"}
 _BATCH_SIZE = 256
-_TEXT = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_null)
+_TEXT = (
+    pa.types.is_string,
+    pa.types.is_large_string,
+    pa.types.is_string_view,
+    pa.types.is_integer,
+    pa.types.is_null,
+)
+_BYTES = (pa.binary(), pa.large_binary(), pa.binary_view())
 _logger = logging.getLogger(__name__)
 
 
@@ -60,7 +68,8 @@ def _read(path: Path, images: Path) -> SourceRows:
         batches = _batches(file, parquet)
         for batch in track(batches, f"reading {file.name}", -(-n_rows // _BATCH_SIZE)):
             for original, name in _RENAMED.items():
-                columns[name].append(_text(batch[original], class_names.get(original)))
+                with arrow_errors(file, f"Parquet, column {original}"):
+                    columns[name].append(_text(batch[original], class_names.get(original)))
             names_of_rows = zip(columns["art_style"][-1], columns["painting"][-1], strict=True)
             pairs = [(style.as_py(), name.as_py()) for style, name in names_of_rows]
             replaced += _write_images(batch["image"], pairs, images, written)
@@ -84,7 +93,7 @@ def _open(file: Path) -> pq.ParquetFile:
     if missing:
         raise TableError(
             f"{file} does not have the Hugging Face layout: expected the columns "
-            f"{', '.join(PARQUET_COLUMNS)}; missing {', '.join(missing)}; found {', '.join(names)}"
+            f"{', '.join(PARQUET_COLUMNS)}; missing {', '.join(missing)}; found {printable(', '.join(names))}"
         )
     for name in PARQUET_COLUMNS:
         if names.count(name) > 1:
@@ -96,26 +105,38 @@ def _open(file: Path) -> pq.ParquetFile:
                 f"{file}: column {name} must hold text or the codes of labels, got {kind}"
             )
     image = parquet.schema_arrow.field("image").type
-    if not (pa.types.is_struct(image) and image.get_field_index("bytes") >= 0):
+    index = image.get_field_index("bytes") if pa.types.is_struct(image) else -1
+    if index < 0 or image.field(index).type not in _BYTES:
         raise TableError(f"{file}: column image must hold bytes and path, found {image}")
     return parquet
 
 
 def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """The names of integer labels, which ``datasets`` keeps in the schema's metadata."""
-    info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = info.get("info", {}).get("features", {}).items()
-    return {name: f["names"] for name, f in features if isinstance(f, dict) and "names" in f}
+    try:
+        info = json.loads((schema.metadata or {})[b"huggingface"])
+        features = dict(info["info"]["features"])
+    except (ValueError, LookupError, TypeError):  # codes without names are listed, row by row
+        return {}
+    names = {name: f.get("names") for name, f in features.items() if isinstance(f, dict)}
+    return {
+        name: values
+        for name, values in names.items()
+        if isinstance(values, list) and all(isinstance(value, str) for value in values)
+    }
 
 
 def _text(column: pa.Array, class_names: list[str] | None) -> pa.Array:
     if class_names is not None and pa.types.is_integer(column.type):
         # a code without a name, such as -1 for "no label", stays as it is and is listed
-        names = pa.array([*class_names, None], pa.string())
-        is_named = pc.and_(pc.greater_equal(column, 0), pc.less(column, len(class_names)))
-        codes = pc.if_else(is_named, column.cast(pa.int64()), len(class_names))
+        names = pa.array(class_names, pa.string())
+        codes = column.cast(pa.int64(), safe=False)  # beyond its range, a code becomes negative
+        is_named = pc.and_(pc.greater_equal(codes, 0), pc.less(codes, len(class_names)))
+        codes = pc.if_else(is_named, codes, None)
         column = pc.coalesce(names.take(codes), column.cast(pa.string()))
-    return column.cast(pa.string()).fill_null("")
+    text = column.cast(pa.string()).fill_null("")
+    text.validate(full=True)  # it may not be UTF-8
+    return text
 
 
 def _batches(file: Path, parquet: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
@@ -142,10 +163,15 @@ def _write_images(
             continue
         suffix = next((s for magic, s in _SUFFIXES.items() if data.startswith(magic)), ".jpg")
         target = images / pair[0] / f"{pair[1]}{suffix}"
-        exists = target.is_file()
-        if not exists or target.read_bytes() != data:
-            with atomic_file(target) as temporary:
-                temporary.write_bytes(data)
-            replaced += exists
+        try:
+            exists = target.is_file()
+            if not exists or target.read_bytes() != data:
+                with atomic_file(target) as temporary:
+                    temporary.write_bytes(data)
+                replaced += exists
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            continue  # the rows of this artwork are listed as without an image
         written.add(pair)
     return replaced

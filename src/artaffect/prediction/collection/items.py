@@ -1,6 +1,5 @@
 """List the items of a collection: a folder of images, or a table that names them."""
 
-import csv
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -14,8 +13,9 @@ import pyarrow.parquet as pq
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.arrow import arrow_errors
 from artaffect.data.images import SUFFIXES, is_image_file
-from artaffect.data.readers.csv import quotes_are_sound
+from artaffect.data.readers.csv import quotes_are_sound, strict_records
 from artaffect.errors import TableError
+from artaffect.runtime import printable
 
 ITEMS = pa.schema(
     [
@@ -121,7 +121,7 @@ def _from_file(path: Path, root: Path | None) -> pa.Table:
     if not {"image", "caption"} & set(columns):
         raise TableError(
             f"{path}: expected a column image or caption (and perhaps id, language); "
-            f"found {', '.join(rows.column_names)}"
+            f"found {printable(', '.join(rows.column_names))}"
         )
     if "id" not in columns:
         columns["id"] = _ids_from_images(path, columns)
@@ -200,16 +200,12 @@ def _check_images(items: pa.Table, source: Path) -> None:
 
 def _check_quotes(path: Path) -> None:
     """Refuse a CSV file in which a stray quote would swallow the rows after it."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader, line = csv.reader(file, strict=True), 1
-        try:
-            for _ in reader:
-                line = reader.line_num + 1
-        except csv.Error as error:
+    for line, _, fault in strict_records(path):
+        if fault:
             raise TableError(
                 f"{path}: the row that begins on line {line} has a quote that is not closed or not "
-                f"doubled ({error})"
-            ) from None
+                f"doubled ({printable(fault[:200])})"
+            )
 
 
 def _check_ids(items: pa.Table, source: Path) -> None:
