@@ -1,6 +1,7 @@
 """Both subtasks of ArtEmotion-28 on the command line, from the release to checked zip files."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -104,6 +105,30 @@ def test_the_older_rules_are_a_setting(artaffect: Command, release: Path, worksp
         assert 0 < json.loads(out)["predictions_text.csv"]["mean"]["macro_f1"] <= 1
 
 
+def test_images_that_cannot_be_used_cost_their_own_artworks(
+    artaffect: Command, release: Path, workspace: Path
+) -> None:
+    run, items, images = workspace / "run", workspace / "items", workspace / "images"
+    shutil.copytree(release / "images", images)
+    first, second, *_ = (path for path in sorted(images.rglob("*.jpg")) if is_needed(path, items))
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:200])
+    paths = ("--images", images, "--out", workspace / "partly.zip")
+    code, _, err = artaffect("semeval", "emotions", run, "--items", items / "st1_items.csv", *paths)
+    assert code == 0 and f"{first.name}: no such image" in err
+    assert "2 of " in err and "their captions are labelled without an image" in err
+    code, _, err = artaffect(
+        "semeval", "shares", "--data", workspace / "a28.parquet",
+        "--items", items / "st2_items.csv", "--run", run, *paths,
+    )  # fmt: skip
+    assert code == 0 and "images cannot be used" in err and "priors are used" in err
+
+
+def is_needed(image: Path, items: Path) -> bool:
+    """Whether both task files name an artwork."""
+    return all(image.stem in (items / f"st{n}_items.csv").read_text("utf-8") for n in (1, 2))
+
+
 def test_bad_input_gets_one_clear_line(artaffect: Command, release: Path, workspace: Path) -> None:
     table, run = workspace / "a28.parquet", workspace / "run"
     items = workspace / "bad.csv"
@@ -127,8 +152,8 @@ def test_bad_input_gets_one_clear_line(artaffect: Command, release: Path, worksp
         "semeval", "emotions", run, "--items", items, "--images", release / "images",
         "--out", workspace / "bad.zip",
     )  # fmt: skip
-    assert code == 1 and "images that cannot be used: 1 (first: " in err
-    assert "gone.jpg: no such file" in err
+    assert code == 1
+    assert "1 of 1 images cannot be used (the first: Baroque/gone.jpg: no such image)" in err
     assert "Traceback" not in err
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.images import name_forms
-from artaffect.errors import InputError, TableError
+from artaffect.errors import InputError
 from artaffect.features import AnnotationArrays, encode_images, extract_features
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.hub import resolve_run
 from artaffect.prediction.evaluation import predict_proba
+from artaffect.shared_task.images import find_images, report_unusable
 from artaffect.shared_task.items import EmotionItems, make_emotion_items
 from artaffect.shared_task.rules import SharedTaskRules, emotion_indices, region_of
 from artaffect.shared_task.scorer import EmotionScores, score_emotions
@@ -35,11 +35,12 @@ def predict_emotions(
             model. By default ``run`` makes them from the caption alone.
 
     Returns:
-        Labels predicted without the image, and labels predicted with it.
+        Labels predicted without the image, and labels predicted with it. An item whose image is missing
+        or cannot be read has its label from the caption alone; a warning counts those artworks.
 
     Raises:
-        InputError: ``run`` does not take both an image and a caption, or ``text_run`` no caption.
-        TableError: An image is missing or broken; every item needs a prediction that uses it.
+        InputError: ``run`` does not take both an image and a caption, ``text_run`` takes no caption, or
+            no image can be used.
     """
     model = load_model(resolve_run(run))
     if set(model.modalities) != {"image", "caption"}:
@@ -48,13 +49,11 @@ def predict_emotions(
             "a model of image and caption, such as one trained with the recipe compact"
         )
     arrays = _extract_items(model, items, images, cache)
-    if not bool(arrays.has_image.all()):
-        first = items.images[int(torch.nonzero(~arrays.has_image)[0])]
-        absent = f"{images / first}: no such file"
-        reason = next((reason for reason in arrays.unreadable if first in reason), absent)
-        n_missing = int((~arrays.artwork_has_image).sum())
-        raise TableError(f"images that cannot be used: {n_missing:,} (first: {reason})")
-    multimodal = _to_labels(predict_proba(model, arrays), rules)
+    text_probabilities = predict_proba(model, arrays, ("caption",))
+    probabilities = predict_proba(model, arrays)
+    multimodal = _to_labels(
+        np.where(arrays.has_image[:, None], probabilities, text_probabilities), rules
+    )
     if text_run is not None:
         model = load_model(resolve_run(text_run))
         if "caption" not in model.modalities:
@@ -62,7 +61,8 @@ def predict_emotions(
                 f"{text_run} does not use captions; the predictions without the image need them"
             )
         arrays = _extract_items(model, items, None, cache)
-    return _to_labels(predict_proba(model, arrays, ("caption",)), rules), multimodal
+        text_probabilities = predict_proba(model, arrays, ("caption",))
+    return _to_labels(text_probabilities, rules), multimodal
 
 
 def score_majority_baseline(
@@ -92,8 +92,12 @@ def _extract_items(
     image_encoder, text_encoder = model.encoders
     assert text_encoder is not None
     names, artwork = np.unique(np.array(items.images, str), return_inverse=True)
-    files = [_find_image(images, name) if images else None for name in names.tolist()]
+    file_of = find_images(images, names.tolist()) if images else {}
+    files = [file_of.get(name) for name in names.tolist()]
     image, has_image, unreadable = encode_images(files, image_encoder, cache)
+    if images:
+        consequence = "their captions are labelled without an image"
+        report_unusable(names.tolist(), file_of, unreadable, consequence)
     caption = extract_features(text_encoder, list(items.captions), cache).values
     return AnnotationArrays(
         artwork_ids=names,
@@ -106,11 +110,6 @@ def _extract_items(
         culture_names=np.array(items.languages, object),
         unreadable=unreadable,
     )
-
-
-def _find_image(folder: Path, name: str) -> Path | None:
-    candidates = (folder / form for form in name_forms(name))
-    return next((file for file in candidates if file.is_file()), None)
 
 
 def _to_labels(probabilities: np.ndarray, rules: SharedTaskRules) -> list[str]:

@@ -1,7 +1,6 @@
 """Subtask 2: predict an artwork's positive share in one language from its share in another."""
 
-import logging
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,17 +11,15 @@ import torch
 from torch import Tensor
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.images import SUFFIXES, name_forms
 from artaffect.errors import InputError, NotFittedError, UnknownNameError
 from artaffect.features import encode_images
 from artaffect.models.checkpoint import load_model
 from artaffect.models.hub import resolve_run
 from artaffect.shared_task.emotions import culture_index
+from artaffect.shared_task.images import find_images, report_unusable
 from artaffect.shared_task.items import PositiveVotes, ShareItems
 from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
 from artaffect.shared_task.scorer import hierarchical_weights, score_shares
-
-_logger = logging.getLogger(__name__)
 
 ShareModelName = Literal["majority", "copy", "prior", "blend", "regression"]
 
@@ -151,8 +148,8 @@ def predict_shares(
     training_items = fit_on.to_items(rules)
     image_shares = None
     if run is not None and images is not None:
-        files = _find_images(images, {*items.artworks, *training_items.artworks})
-        image_shares = _predict_image_shares(run, files, votes.languages, rules, cache)
+        names = list(dict.fromkeys([*items.artworks, *training_items.artworks]))
+        image_shares = _predict_image_shares(run, images, names, votes.languages, rules, cache)
     fitted = ShareModel(model, votes, image_shares).fit(training_items)  # type: ignore[arg-type]
     return fitted.predict(items), fitted.coefficients
 
@@ -171,40 +168,22 @@ def score_share_baselines(
     return scores
 
 
-def _find_images(folder: Path, artworks: Set[str]) -> dict[str, Path]:
-    """Find each artwork's file in any subfolder; artworks without one are left out."""
-    images = (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES)
-    by_stem = {file.stem: file for file in images}
-    forms = {name: [form for form in name_forms(name) if form in by_stem] for name in artworks}
-    files = {name: by_stem[stems[0]] for name, stems in sorted(forms.items()) if stems}
-    if not files:
-        raise InputError(f"{folder} has no image of any of the {len(artworks):,} artworks")
-    if missing := sorted(artworks - files.keys()):
-        _logger.warning(
-            f"{len(missing):,} of {len(artworks):,} artworks have no image in {folder} "
-            f"(first: {missing[0]})"
-        )
-    return files
-
-
 def _predict_image_shares(
     run: str | Path,
-    files: Mapping[str, Path],
+    images: Path,
+    names: Sequence[str],
     languages: Sequence[str],
     rules: SharedTaskRules,
     cache: Path | None,
 ) -> ImageShares:
     """Predict the positive share of every artwork and language from the image, if it is readable."""
+    files = find_images(images, names)
     model = load_model(resolve_run(run))
     image_encoder, text_encoder = model.encoders
     if image_encoder is None:
         raise InputError(f"{run} does not use images")
-    values, usable, faults = encode_images(list(files.values()), image_encoder, cache)
-    if faults:
-        _logger.warning(
-            f"{len(faults):,} of {len(files):,} images cannot be used; these artworks are predicted "
-            f"without an image (first: {faults[0]})"
-        )
+    values, usable, unreadable = encode_images(list(files.values()), image_encoder, cache)
+    report_unusable(names, files, unreadable, "for these artworks, the languages' priors are used")
     artworks = [name for name, keep in zip(files, usable, strict=True) if keep]
     features = torch.from_numpy(values[usable])
     captions = torch.zeros(len(artworks), text_encoder.feature_dim if text_encoder else 0)
