@@ -193,9 +193,21 @@ def test_the_command_writes_a_page_and_prints_json(
         check = explanation["checks"][name]["deletion"]
         assert len(check["removed"]) == len(check["by_weight"]) == len(check["at_random"]) >= 2
         assert np.isfinite(check["deletion_auc_gap"])
+        assert explanation["checks"][name]["held"] == (check["deletion_auc_gap"] > 0)
     text = page.read_text("utf-8")
     assert 'dir="auto"' in text and "موجة" in text and "<b>موجة</b>" not in text
     assert "Deletion test, image" in text and "data:image/png;base64," in text
+    for name in ("image", "caption"):
+        held = explanation["checks"][name]["held"]
+        verdict = "held" if held else "failed"
+        assert f"Deletion test {'passed' if held else 'failed'}: hiding these" in text
+        assert f'class="verdict {verdict}"' in text
+    code, *_ = artaffect("explain", tiny_run, *options, "--out", page, "--no-check")
+    unchecked = page.read_text("utf-8")
+    assert code == 0 and "The deletion test was not run" in unchecked
+    assert 'class="verdict held"' not in unchecked and 'class="verdict failed"' not in unchecked
+    code, *_ = artaffect("explain", tiny_run, "--caption", "😱😱 !!", "--out", page, "--no-check")
+    assert code == 0 and "The caption holds no word" in page.read_text("utf-8")
     code, _, err = artaffect("explain", tiny_run, *options)
     assert code == 1 and "--out page.html" in err
 

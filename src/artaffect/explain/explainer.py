@@ -44,8 +44,14 @@ class Check:
     occlusion: float | None = None
     """Spearman correlation of a heatmap with occlusion over patches; None for captions."""
 
+    @property
+    def held(self) -> bool:
+        """Whether deleting what matters first lowers the probability faster than deleting at random."""
+        return self.deletion.deletion_auc_gap > 0
+
     def to_json(self) -> dict[str, Any]:
-        return {"deletion": self.deletion.to_json(), "occlusion": self.occlusion}
+        deletion = self.deletion.to_json()
+        return {"held": self.held, "deletion": deletion, "occlusion": self.occlusion}
 
 
 _Checks = dict[str, Check] | None

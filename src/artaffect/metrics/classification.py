@@ -179,14 +179,19 @@ def bootstrap_metrics(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Each metric's values [models], and its values in each resample [models, n_resamples].
 
+    A resample without rows is NaN, and so is every resample of a single artwork.
+
     Args:
         sums: for each metric [models, artworks, columns].
     """
     ends = np.cumsum([part.shape[-1] for part in sums.values()])[:-1]
     resampled: dict[str, list[np.ndarray]] = {name: [] for name in sums}
+    rows = next(iter(sums.values()))[..., 0]
+    several_artworks = ((rows > 0).sum(-1) > 1)[..., None]
     for block in bootstrap_sums(np.concatenate(list(sums.values()), -1), n_resamples):
         for name, part in zip(sums, np.split(block, ends, axis=-1), strict=True):
-            resampled[name].append(METRICS[name].value(part))
+            is_defined = (part[..., 0] > 0) & several_artworks
+            resampled[name].append(np.where(is_defined, METRICS[name].value(part), np.nan))
     exact = {name: METRICS[name].value(part.sum(-2)) for name, part in sums.items()}
     return exact, {name: np.concatenate(parts, -1) for name, parts in resampled.items()}
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.preprocessing import open_image
 from artaffect.errors import ImageError, InputError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.agreement import agreement
@@ -343,14 +344,22 @@ def _summary(
         if len(quoted) < _MAX_CAPTIONS:
             quoted.append(Caption(str(row.emotion), row.caption, row.language))
     image = str(table.images / rows[0].image) if rows[0].image and table.images else None
+    fault = None if image else "the table has none"
     predictions: dict[str, Sequence[float]] = {}
-    if image is not None and model.image is not None:
-        prediction = TorchPredictor(model).predict(image=Path(image))
-        predictions = {p.culture: p.distribution.values for p in prediction}
+    try:
+        if image is not None:
+            open_image(image)
+        if image is not None and model.image is not None:
+            prediction = TorchPredictor(model).predict(image=Path(image))
+            predictions = {p.culture: p.distribution.values for p in prediction}
+    except ImageError as error:  # broken since it was imported
+        _logger.info(f"the page of {divisive.artwork} comes without its image: {error}")
+        image, fault = None, str(error)
     return ArtworkSummary(
         artwork=divisive.artwork,
         split=rows[0].split,
         image=image,
+        image_fault=fault,
         votes=divisive.votes,
         captions=captions,
         predictions=predictions,

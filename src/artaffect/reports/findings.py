@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 
 from artaffect.metrics.agreement import Agreement
-from artaffect.metrics.bootstrap import Estimate
+from artaffect.metrics.bootstrap import MIN_ARTWORKS, Estimate
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.reports.results import CultureReport, DeletionTest, RunScores
 from artaffect.reports.tables import pair_label, signed
 
 _SIGNIFICANT = 0.05
-_FEW_ARTWORKS = 30
-"""With fewer artworks a number is no basis for a conclusion."""
 
 
 def protocol_line(result: EvaluationResult) -> str:
@@ -27,13 +25,27 @@ def protocol_line(result: EvaluationResult) -> str:
         line += f" {protocol['rows_without_image']:,} captions without an image are left out."
     if protocol.get("chosen_on_this_split"):
         line += " The model was chosen on this split, which flatters it a little."
-    return line
+    return line + _caution(result)
+
+
+def _caution(result: EvaluationResult) -> str:
+    """Which figures are no basis for a conclusion."""
+    artworks = result[result.detailed].overall.artworks
+    if artworks < MIN_ARTWORKS:
+        text = f" {artworks} paintings are too few to conclude anything"
+    else:
+        groups = result[result.detailed].by_culture.items()
+        few = [f"{name} ({g.artworks})" for name, g in groups if g.artworks < MIN_ARTWORKS]
+        if not few:
+            return ""
+        text = f" Too few paintings to conclude anything about {', '.join(few)}"
+    return f"{text}; it takes at least {MIN_ARTWORKS}."
 
 
 def findings(report: CultureReport) -> list[str]:
     """The report in a few sentences."""
     sentences = []
-    if report.artworks < _FEW_ARTWORKS:
+    if report.artworks < MIN_ARTWORKS:
         sentences.append(
             f"The split has {report.artworks} paintings with {report.rows} captions: too few to conclude "
             "anything. The figures below only show that the evaluation runs."
@@ -105,6 +117,9 @@ def _scores(run: RunScores) -> str:
 
 
 def _image(result: EvaluationResult, culture: str | None) -> str:
+    artworks = dict(result["both"].groups())[culture].artworks
+    if culture is not None and artworks < MIN_ARTWORKS:
+        return f"too few paintings ({artworks}) to conclude what the image adds for {culture} annotators."
     gain, swap = (
         dict(result.comparison("both", other).by_group.groups())[culture]
         for other in ("caption", "both_image_shuffled")
@@ -129,6 +144,9 @@ def _fairness(run: RunScores) -> str:
     model = next(name for name in ("both", "caption", "image") if name in run.gaps)
     gap = run.gaps[model]["accuracy"]
     doubt = "" if gap.difference.high < 0 else ", which may be chance"
+    scores = run.evaluation[model]
+    if min(scores[gap.best].artworks, scores[gap.worst].artworks) < MIN_ARTWORKS:
+        doubt = ", of which one has too few paintings to conclude anything"
     return (
         f"{model} serves {gap.best} annotators best and {gap.worst} annotators worst, accuracy "
         f"{signed(gap.difference)}{doubt}."
@@ -162,12 +180,15 @@ def _run_differences(report: CultureReport) -> Iterator[str]:
         "better": "predicts better than",
         "worse": "predicts worse than",
         "alike": "is not shown to differ from",
+        "identical": "predicts exactly the same as",
     }
     for kind, result in report.comparison.items():
         for comparison in result.comparisons:
             difference = comparison.by_group.overall
+            is_identical = all(e == Estimate(0, 0, 0) for e in difference.values())
+            effect = "identical" if is_identical else _effect(difference["log_loss"])
             yield (
-                f"{kind}: {comparison.first} {words[_effect(difference['log_loss'])]} "
+                f"{kind}: {comparison.first} {words[effect]} "
                 f"{comparison.second}: log-loss {signed(difference['log_loss'])}, accuracy "
                 f"{signed(difference['accuracy'])}."
             )

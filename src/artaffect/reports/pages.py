@@ -31,7 +31,7 @@ from artaffect.reports.tables import TextTable, evaluation_tables
 from artaffect.runtime import atomic_file, to_json_text
 
 if TYPE_CHECKING:  # explanations need the extra explain
-    from artaffect.explain.explainer import CultureExplanation, Explanation
+    from artaffect.explain.explainer import Check, CultureExplanation, Explanation
 
 PAGE, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 ARTWORKS = "artworks"
@@ -208,10 +208,29 @@ def _explained(
         "emotion": str(culture.emotion),
         "probability": culture.prediction.probabilities[culture.emotion],
         "image": image,
+        "verdicts": {
+            name: _verdict(culture.checks.get(name), name) for name in ("image", "caption")
+        },
         "words": words and [(word, abs(word.weight) / strongest) for word in words],
-        "caption_cut": culture.caption_truncated,
         "tables": [_contributions(culture), *_check_tables(culture)],
     }
+
+
+def _verdict(check: "Check | None", name: str) -> tuple[str, str]:
+    """What the deletion test says of an attribution: a class of the page, and a sentence."""
+    parts = {"image": "regions", "caption": "words"}[name]
+    if check is None:
+        text = (
+            f"The deletion test was not run: nothing shows that these {parts} matter to the model."
+        )
+        return "unchecked", text
+    if check.held:
+        text = f"Deletion test passed: hiding these {parts} changes the answer more than hiding others."
+        return "held", text
+    text = (
+        f"Deletion test failed: hiding these {parts} changes the answer no more than hiding others."
+    )
+    return "failed", f"{text} They explain little."
 
 
 def _contributions(culture: "CultureExplanation") -> TextTable:
@@ -229,7 +248,7 @@ def _check_tables(culture: "CultureExplanation") -> list[TextTable]:
     for name, check in culture.checks.items():
         test = check.deletion
         gap = test.deletion_auc_gap
-        verdict = "falls faster than at random" if gap > 0 else "no better than at random"
+        verdict = "falls faster than at random" if check.held else "no better than at random"
         title = f"Deletion test, {name}: {verdict} ({gap:+.2f} in log-probability)"
         if check.occlusion is not None:
             title += f"; correlation with occlusion {check.occlusion:+.2f}"

@@ -99,6 +99,8 @@ class ArtworkSummary:
     """Culture → captions."""
     predictions: Mapping[str, Sequence[float]]
     """Culture → the first run's distribution from the image alone."""
+    image_fault: str | None = None
+    """Why it has no image."""
 
 
 @dataclass(frozen=True, repr=False)
