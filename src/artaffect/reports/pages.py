@@ -27,7 +27,7 @@ from artaffect.reports.culture_tables import (
 from artaffect.reports.figures import Figure, evaluation_figures, scores_figure
 from artaffect.reports.findings import findings, protocol_line, run_findings
 from artaffect.reports.results import CultureReport
-from artaffect.reports.tables import TextTable, evaluation_tables
+from artaffect.reports.tables import TextTable, evaluation_tables, markdown_text
 from artaffect.runtime import atomic_file, to_json_text
 
 if TYPE_CHECKING:  # explanations need the extra explain
@@ -50,10 +50,14 @@ _TERMS = {
 
 
 @cache
-def _environment() -> Environment:
+def _environment(markdown: bool) -> Environment:
+    def as_markdown(value: object) -> str:
+        return str(value) if hasattr(value, "__html__") else markdown_text(str(value))
+
     environment = Environment(
         loader=PackageLoader("artaffect.reports", "templates"),
-        autoescape=lambda name: name is None or not name.endswith(".md.j2"),
+        autoescape=not markdown,
+        finalize=as_markdown if markdown else None,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -64,8 +68,9 @@ def _environment() -> Environment:
 
 
 def render(template: str, **context: Any) -> str:
-    """Fill a template; a name that it misses is an error, and HTML escapes everything."""
-    return _environment().get_template(template).render(context)
+    """Fill a template; a name that it misses is an error, and HTML and Markdown escape everything."""
+    environment = _environment(template.endswith(".md.j2"))
+    return environment.get_template(template).render(context)
 
 
 def write(path: Path, text: str) -> None:
