@@ -98,8 +98,7 @@ def test_a_report_says_what_its_json_says(
         row = next(row for row in tests if row[0] == name)
         assert test["artworks"] == 4 and row[1] == "4"
         assert row[2].startswith(f"{test['deletion_auc_gap']['value']:+.3f}")
-        held = test["deletion_auc_gap"]["low"] > 0
-        verdict = f"explanations of the {name} {'hold' if held else 'are not shown'}"
+        verdict = f"explanations of the {name} are tested on too few paintings to conclude anything"
         assert verdict in said.lower()
     assert set(run["deletion_tests"]) == {"image", "caption"}
 

@@ -57,7 +57,8 @@ def findings(report: CultureReport) -> list[str]:
     sentences += map(_scores, report.runs)
     if len(report.runs) == 1:
         sentences += run_findings(report.runs[0], every_group=False)
-    return [*sentences, *_run_differences(report)]
+    differences = _run_differences(report) if report.artworks >= MIN_ARTWORKS else ()
+    return [*sentences, *differences]
 
 
 def run_findings(run: RunScores, every_group: bool = True) -> list[str]:
@@ -66,6 +67,9 @@ def run_findings(run: RunScores, every_group: bool = True) -> list[str]:
     Args:
         every_group: say what the image adds for each culture, not only overall.
     """
+    artworks = run.evaluation[run.best_input].artworks
+    if artworks < MIN_ARTWORKS:
+        return [f"{run.name}: {artworks} paintings are too few to conclude anything."]
     sentences = []
     if run.ablation is not None:
         groups: list[str | None] = [None, *(run.ablation["both"] if every_group else ())]
@@ -83,20 +87,26 @@ def _cultures(result: CultureComparison) -> str:
         f"over {overall.artworks:,} paintings, {overall.votes:,} votes (Jensen-Shannon divergence beyond "
         f"chance {overall.beyond_chance:.3f}, p = {overall.p_value:.3f})"
     )
+    if overall.artworks < MIN_ARTWORKS:
+        return f"Cultures: too few paintings to conclude whether they differ, {basis}."
     if overall.p_value > _SIGNIFICANT:
         return f"Cultures: no difference shown between them {basis}."
     text = f"Cultures see the same paintings differently, beyond what so few votes show by chance, {basis}."
-    if len(result.pairs) > 1:
-        widest = max(result.pairs, key=lambda pair: pair.beyond_chance.value)
+    pairs = [pair for pair in result.pairs if pair.artworks >= MIN_ARTWORKS]
+    if len(pairs) > 1:
+        widest = max(pairs, key=lambda pair: pair.beyond_chance.value)
         pair = pair_label(widest.first, widest.second)
         text += f" Farthest apart: {pair}, {widest.beyond_chance:.3f}."
     return text
 
 
 def _ceilings(agreement: Agreement) -> str:
+    ceilings = {n: c for n, c in agreement.ceilings.items() if c.artworks >= MIN_ARTWORKS}
+    if not ceilings:
+        return "Noise ceiling: no culture has judged enough paintings to conclude anything."
     parts = [
         f"{name} {c.lower_bound['accuracy'].value:.3f} to {c.upper_bound['accuracy'].value:.3f}"
-        for name, c in agreement.ceilings.items()
+        for name, c in ceilings.items()
     ]
     return (
         "Noise ceiling: from the painting and the culture alone, the emotion of at most this share of "
@@ -171,6 +181,8 @@ def _explanations(name: str, test: DeletionTest) -> str:
     verdict = "are not shown to hold: compared with random deletion"
     if test.deletion_auc_gap.low > 0:
         verdict = "hold: probability falls faster than at random,"
+    if test.artworks < MIN_ARTWORKS:
+        verdict = "are tested on too few paintings to conclude anything:"
     basis = f"{signed(test.deletion_auc_gap)} in log-probability over {test.artworks} paintings"
     return f"explanations of the {name} {verdict} {basis}."
 
