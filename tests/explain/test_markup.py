@@ -115,6 +115,7 @@ def scores(name: str, pairs: tuple[tuple[str, str], ...], models: tuple[str, ...
         "baseline": name,
         "rows_without_image": 3,
         "unreadable_images": 1,
+        "unreadable": [name],
     }
     fusion = {
         "form": name,

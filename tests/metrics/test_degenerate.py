@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from artaffect.metrics.agreement import NoiseCeiling, agreement
-from artaffect.metrics.bootstrap import MIN_ARTWORKS, Estimate, ratio_estimates
+from artaffect.metrics.bootstrap import MIN_ARTWORKS, Estimate, mean_estimate, ratio_estimates
 from artaffect.metrics.divergence import compare_cultures
 from artaffect.metrics.evaluation import evaluate
 from artaffect.metrics.votes import Votes
 from artaffect.reports.culture_figures import divergence_figures
 from artaffect.reports.culture_tables import agreement_tables, divergence_tables
-from artaffect.reports.findings import _ceilings, _cultures
+from artaffect.reports.findings import _ceilings, _cultures, _explanations, unreadable_images
+from artaffect.reports.results import DeletionTest
 from artaffect.runtime import to_json_text
 
 
@@ -82,3 +83,16 @@ def test_a_noise_ceiling_of_few_artworks_is_in_the_table_only() -> None:
     result = agreement(votes(counts, ("many", "few")), 4, 2)
     assert isinstance(result.ceilings["few"], NoiseCeiling)
     assert "many" in _ceilings(result) and "few" not in _ceilings(result)
+
+
+def test_explanations_tested_on_few_artworks_are_no_basis() -> None:
+    gaps = np.random.default_rng(0).normal(1, 0.1, MIN_ARTWORKS)
+    for count, verdict in ((8, "too few paintings to conclude anything"), (MIN_ARTWORKS, "hold:")):
+        test = DeletionTest(count, mean_estimate(gaps[:count]), 1.0, None)
+        assert verdict in _explanations("image", test)
+
+
+def test_images_that_cannot_be_read_are_listed_with_their_reasons_and_counted() -> None:
+    assert unreadable_images([]) == []
+    (sentence,) = unreadable_images([f"{i}.jpg: no such file" for i in range(25)])
+    assert "(25)" in sentence and "19.jpg: no such file; and 5 more." in sentence

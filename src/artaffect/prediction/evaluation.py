@@ -76,7 +76,8 @@ def evaluate_run(
     rows = extract_arrays(table.of_split(split), *model.encoders, model.cultures, cache)
     result = evaluate_rows(model, rows, priors, split, n_resamples)
     synthetic = {"synthetic": True} if table.provenance.get("synthetic") else {}
-    return replace(result, protocol={**result.protocol, **synthetic})
+    protocol = {**result.protocol, "unreadable": list(rows.unreadable), **synthetic}
+    return replace(result, protocol=protocol)
 
 
 def evaluate_rows(

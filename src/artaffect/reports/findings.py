@@ -1,6 +1,6 @@
 """What a report says in words. Every sentence follows from the numbers beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from artaffect.metrics.agreement import Agreement
 from artaffect.metrics.bootstrap import MIN_ARTWORKS, Estimate
@@ -10,6 +10,8 @@ from artaffect.reports.results import CultureReport, DeletionTest, RunScores
 from artaffect.reports.tables import pair_label, signed
 
 _SIGNIFICANT = 0.05
+_MAX_FAULTS = 20
+"""Images that a sentence lists; the JSON of an evaluation has them all."""
 
 
 def protocol_line(result: EvaluationResult) -> str:
@@ -22,10 +24,20 @@ def protocol_line(result: EvaluationResult) -> str:
     if protocol.get("synthetic"):
         line += " The data are synthetic."
     if protocol["rows_without_image"]:
-        line += f" {protocol['rows_without_image']:,} captions without an image are left out."
+        line += f" {protocol['rows_without_image']:,} captions without a usable image are left out."
     if protocol.get("chosen_on_this_split"):
         line += " The model was chosen on this split, which flatters it a little."
     return line + _caution(result)
+
+
+def unreadable_images(faults: Sequence[str]) -> list[str]:
+    """A sentence that lists the images that cannot be read, each with its reason; none if all can."""
+    if not faults:
+        return []
+    listed = "; ".join(faults[:_MAX_FAULTS])
+    more = len(faults) - _MAX_FAULTS
+    rest = f"; and {more:,} more" if more > 0 else ""
+    return [f"Images that cannot be read ({len(faults):,}): {listed}{rest}."]
 
 
 def _caution(result: EvaluationResult) -> str:

@@ -4,7 +4,6 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -268,9 +267,12 @@ def _check_tables(culture: "CultureExplanation") -> list[TextTable]:
 def _neighbours(explanation: "Explanation") -> list[dict[str, Any]]:
     neighbours = []
     for neighbour in explanation.neighbours:
-        with suppress(ImageError):
+        image, fault = None, None
+        try:
             image = _data_address(thumbnail_jpeg(neighbour.image, _NEIGHBOUR_SIDE))
-            neighbours.append({"image": image, "neighbour": neighbour})
+        except ImageError as error:
+            fault = str(error)
+        neighbours.append({"image": image, "fault": fault, "neighbour": neighbour})
     return neighbours
 
 
