@@ -10,8 +10,6 @@ from artaffect.reports.results import CultureReport, DeletionTest, RunScores
 from artaffect.reports.tables import pair_label, signed
 
 _SIGNIFICANT = 0.05
-_MAX_FAULTS = 20
-"""Images that a sentence lists; the JSON of an evaluation has them all."""
 
 
 def protocol_line(result: EvaluationResult) -> str:
@@ -28,16 +26,6 @@ def protocol_line(result: EvaluationResult) -> str:
     if protocol.get("chosen_on_this_split"):
         line += " The model was chosen on this split, which flatters it a little."
     return line + _caution(result)
-
-
-def unreadable_images(faults: Sequence[str]) -> list[str]:
-    """A sentence that lists the images that cannot be read, each with its reason; none if all can."""
-    if not faults:
-        return []
-    listed = "; ".join(faults[:_MAX_FAULTS])
-    more = len(faults) - _MAX_FAULTS
-    rest = f"; and {more:,} more" if more > 0 else ""
-    return [f"Images that cannot be read ({len(faults):,}): {listed}{rest}."]
 
 
 def _caution(result: EvaluationResult) -> str:
@@ -91,6 +79,20 @@ def run_findings(run: RunScores, every_group: bool = True) -> list[str]:
     sentences.append(_calibration(run))
     sentences += [_explanations(name, test) for name, test in run.deletion_tests.items()]
     return [f"{text[:1].upper()}{text[1:]}" for text in sentences]
+
+
+_MAX_LISTED = 20
+"""Images that a sentence lists; the JSON of an evaluation has them all."""
+
+
+def unreadable_images(faults: Sequence[str]) -> list[str]:
+    """A sentence that lists the images that cannot be read, each with its reason; none if all can."""
+    if not faults:
+        return []
+    listed = "; ".join(faults[:_MAX_LISTED])
+    more = len(faults) - _MAX_LISTED
+    rest = f"; and {more:,} more" if more > 0 else ""
+    return [f"Images that cannot be read ({len(faults):,}): {listed}{rest}."]
 
 
 def _cultures(result: CultureComparison) -> str:
