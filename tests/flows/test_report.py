@@ -126,9 +126,9 @@ def test_a_page_is_accessible_html(
 
 
 def test_a_template_escapes_its_texts_and_misses_no_name() -> None:
-    context = {"protocol": "a < b", "figures": [], "tables": [], "curves": None}
+    context = {"protocol": "a < b", "figures": [], "tables": [], "curves": None, "notes": ["<i>"]}
     page = render("evaluation.html.j2", title="<script>", **context)
-    assert "<h1>&lt;script&gt;</h1>" in page and "a &lt; b" in page
+    assert "<h1>&lt;script&gt;</h1>" in page and "a &lt; b" in page and "&lt;i&gt;" in page
     with pytest.raises(UndefinedError, match="'title' is undefined"):
         render("evaluation.html.j2", **context)
 

@@ -69,9 +69,9 @@ def drawn(function: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate
         with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
             canvas = matplotlib.figure.Figure(layout="constrained")
             function(canvas, *args, **kwargs)
-            for text in canvas.findobj(matplotlib.text.Text):
-                lines = text.get_text().splitlines()[:2]
-                text.set_text("\n".join(_short(line, _TEXT_LENGTH) for line in lines))
+            for written in canvas.findobj(matplotlib.text.Text):
+                lines = written.get_text().splitlines()[:2]
+                written.set_text("\n".join(_short(line, _TEXT_LENGTH) for line in lines))
             metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             canvas.savefig(buffer, format="svg", metadata=metadata, transparent=True)
         text = buffer.getvalue()

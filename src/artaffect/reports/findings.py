@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from artaffect.metrics.agreement import Agreement
 from artaffect.metrics.bootstrap import MIN_ARTWORKS, Estimate
 from artaffect.metrics.divergence import CultureComparison
-from artaffect.metrics.evaluation import EvaluationResult
+from artaffect.metrics.evaluation import Comparison, EvaluationResult
 from artaffect.reports.results import CultureReport, DeletionTest, RunScores
 from artaffect.reports.tables import pair_label, signed
 
@@ -57,8 +57,7 @@ def findings(report: CultureReport) -> list[str]:
     sentences += map(_scores, report.runs)
     if len(report.runs) == 1:
         sentences += run_findings(report.runs[0], every_group=False)
-    differences = _run_differences(report) if report.artworks >= MIN_ARTWORKS else ()
-    return [*sentences, *differences]
+    return [*sentences, *_run_differences(report)]
 
 
 def run_findings(run: RunScores, every_group: bool = True) -> list[str]:
@@ -209,7 +208,7 @@ def _run_differences(report: CultureReport) -> Iterator[str]:
         "identical": "predicts exactly the same as",
     }
     for kind, result in report.comparison.items():
-        for comparison in result.comparisons:
+        for comparison in _worth_a_sentence(result):
             difference = comparison.by_group.overall
             is_identical = all(e == Estimate(0, 0, 0) for e in difference.values())
             effect = "identical" if is_identical else _effect(difference["log_loss"])
@@ -218,6 +217,17 @@ def _run_differences(report: CultureReport) -> Iterator[str]:
                 f"{comparison.second}: log-loss {signed(difference['log_loss'])}, accuracy "
                 f"{signed(difference['accuracy'])}."
             )
+
+
+def _worth_a_sentence(result: EvaluationResult) -> list[Comparison]:
+    """The differences over enough artworks; over few, only that two models are identical."""
+    is_enough = result[result.detailed].artworks >= MIN_ARTWORKS
+    nothing = Estimate(0, 0, 0)
+    return [
+        comparison
+        for comparison in result.comparisons
+        if is_enough or all(e == nothing for e in comparison.by_group.overall.values())
+    ]
 
 
 def _effect(log_loss: Estimate) -> str:
