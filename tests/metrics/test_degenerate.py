@@ -14,6 +14,7 @@ from artaffect.metrics.evaluation import evaluate
 from artaffect.metrics.votes import Votes
 from artaffect.reports.culture_figures import divergence_figures
 from artaffect.reports.culture_tables import agreement_tables, divergence_tables
+from artaffect.reports.figures import _short
 from artaffect.reports.findings import _ceilings, _cultures, _explanations, unreadable_images
 from artaffect.reports.results import DeletionTest
 from artaffect.runtime import to_json_text
@@ -96,3 +97,9 @@ def test_images_that_cannot_be_read_are_listed_with_their_reasons_and_counted() 
     assert unreadable_images([]) == []
     (sentence,) = unreadable_images([f"{i}.jpg: no such file" for i in range(25)])
     assert "(25)" in sentence and "19.jpg: no such file; and 5 more." in sentence
+
+
+def test_long_names_in_figures_keep_what_tells_them_apart() -> None:
+    first, second = (_short(f"{'a' * 90} {i} (480)") for i in range(2))
+    assert len(first) == len(second) == 40 and first != second and first.endswith("0 (480)")
+    assert _short("west\nasia") == "west asia"

@@ -85,9 +85,10 @@ def drawn(function: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate
 
 
 def _short(name: str, length: int = _NAME_LENGTH) -> str:
-    """A name in one line; one that would leave no room for the drawing is cut."""
+    """A name in one line; the middle of one that would leave no room for the drawing is cut."""
     name = " ".join(name.split())
-    return name if len(name) <= length else f"{name[: length - 1]}…"
+    end = length // 2
+    return name if len(name) <= length else f"{name[: end - 1]}…{name[-end:]}"
 
 
 def evaluation_figures(result: EvaluationResult) -> list[Figure]:
