@@ -247,7 +247,7 @@ def explain_prediction(
 
     predictor = run if isinstance(run, ModelPredictor) else load_predictor(run)
     item = PredictionInput(image, caption, language, cultures)
-    explainer = Explainer(predictor)
+    explainer = Explainer(predictor, show_progress=True)
     source = explainer.model.image
     if table is not None and image is not None and source is not None:
         artworks = NearestArtworks(_table(table), source.encoder, source.head, _cache(cache))

@@ -1,6 +1,6 @@
 """Explains predictions: image regions, words, contributions, and the most similar training artworks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from artaffect.prediction.predictor import (
     PreparedInput,
 )
 from artaffect.prediction.torch import TorchPredictor
+from artaffect.runtime import track
 
 _NO_WORDS = "the caption contains no words, only symbols: there is nothing to attribute to words"
 
@@ -135,8 +136,16 @@ class Explanation:
 class Explainer:
     """Explains the predictions of a torch model. An exported model has no gradients."""
 
-    def __init__(self, predictor: ModelPredictor, artworks: NearestArtworks | None = None) -> None:
+    def __init__(
+        self,
+        predictor: ModelPredictor,
+        artworks: NearestArtworks | None = None,
+        show_progress: bool = False,
+    ) -> None:
         """Create an explainer, which looks for the most similar training artworks in ``artworks``.
+
+        Args:
+            show_progress: show on a terminal how many cultures are explained.
 
         Raises:
             InputError: the model was exported to ONNX.
@@ -145,7 +154,7 @@ class Explainer:
             raise InputError(
                 "an exported model cannot explain its predictions: use the original model folder"
             )
-        self.predictor, self.artworks = predictor, artworks
+        self.predictor, self.artworks, self.show_progress = predictor, artworks, show_progress
         self.model = predictor.model.requires_grad_(False)
 
     def explain(
@@ -165,9 +174,13 @@ class Explainer:
         chosen = None if emotion is None else parse_emotion(emotion)
         prepared = self.predictor.prepare([input])[0]
         features = _Features.from_input(self.predictor, prepared)
+        predictions = self.predictor.answer([prepared])[0].by_culture
+        shown: Iterable[CulturePrediction] = predictions
+        if self.show_progress:
+            shown = track(predictions, "explaining", len(predictions))
         explanations = [
             self._explain_culture(input, prepared, features, prediction, chosen, check)
-            for prediction in self.predictor.answer([prepared])[0].by_culture
+            for prediction in shown
         ]
         neighbours = []
         if self.artworks is not None and prepared.pixels is not None:

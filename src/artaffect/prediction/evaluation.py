@@ -76,7 +76,10 @@ def evaluate_run(
     rows = extract_arrays(table.of_split(split), *model.encoders, model.cultures, cache)
     result = evaluate_rows(model, rows, priors, split, n_resamples)
     synthetic = {"synthetic": True} if table.provenance.get("synthetic") else {}
-    return replace(result, protocol={**result.protocol, **synthetic})
+    # a result that is passed on does not tell where its author keeps images
+    unreadable = [fault.removeprefix(f"{table.images}/") for fault in rows.unreadable]
+    protocol = {**result.protocol, "unreadable": unreadable, **synthetic}
+    return replace(result, protocol=protocol)
 
 
 def evaluate_rows(

@@ -41,6 +41,7 @@ from artaffect.prediction.evaluation import (
 )
 from artaffect.prediction.predictor import PredictionInput
 from artaffect.prediction.torch import TorchPredictor
+from artaffect.reports.findings import unreadable_images
 from artaffect.reports.results import (
     ArtworkSummary,
     Calibration,
@@ -123,6 +124,8 @@ def culture_report(
     notes: list[str] = []
     loaded, left_out = _load(runs, part, cache)
     rows = loaded[0].rows
+    faults = dict.fromkeys(fault for run in loaded for fault in run.rows.unreadable)
+    notes += unreadable_images(list(faults))
     _logger.info("comparing cultures")
     limits = (options.min_votes, options.n_resamples, options.seed, options.top_k)
     divergence = _or_note(lambda: compare_cultures(votes_of(table), *limits), notes)
@@ -136,6 +139,7 @@ def culture_report(
     if options.explanations and find_spec("captum") is None:
         notes.append("Explanations are not tested: install artaffect[explain] to test them.")
     divisive = divergence.divisive_artworks if divergence else ()
+    scored = [_score(run, options, table, part, notes) for run in loaded]
     return CultureReport(
         table=name,
         split=options.split,
@@ -147,7 +151,7 @@ def culture_report(
         agreement=ceilings,
         notes=notes,
         comparison=_compare(loaded, options),
-        runs=[_score(run, options, table, part) for run in loaded],
+        runs=scored,
         divisive_artworks=[_summary(artwork, table, loaded[0].model) for artwork in divisive],
     )
 
@@ -163,7 +167,7 @@ def votes_of(table: AnnotationTable) -> Votes:
 
 
 def _deletion_tests(
-    predictor: TorchPredictor, table: AnnotationTable, options: ReportOptions
+    predictor: TorchPredictor, table: AnnotationTable, options: ReportOptions, notes: list[str]
 ) -> dict[str, DeletionTest]:
     """Explain the predictions for one caption of each of some artworks, and test the explanations."""
     if not options.explanations or find_spec("captum") is None:
@@ -176,7 +180,8 @@ def _deletion_tests(
     for item in track(inputs, "testing explanations", len(inputs)):
         try:
             explanation = explainer.explain(item, check=True)
-        except ImageError:  # broken since it was imported: the scores leave it out too
+        except ImageError as error:  # broken since it was imported: the scores leave it out too
+            notes.append(f"Explanations of one painting are not tested: {error}.")
             continue
         for culture in explanation.by_culture:
             for name, check in culture.checks.items():
@@ -257,7 +262,11 @@ def _compare(loaded: Sequence[_Run], options: ReportOptions) -> dict[str, Evalua
 
 
 def _score(
-    run: _Run, options: ReportOptions, table: AnnotationTable, part: AnnotationTable
+    run: _Run,
+    options: ReportOptions,
+    table: AnnotationTable,
+    part: AnnotationTable,
+    notes: list[str],
 ) -> RunScores:
     _logger.info(f"scoring {run.name}")
     model, rows, data = run.model, run.rows, run.config["data"]
@@ -279,7 +288,7 @@ def _score(
         },
         cross_culture=_cross_culture(model, rows, options),
         ablation=modality_ablation(model, rows, options.n_resamples, options.seed),
-        deletion_tests=_deletion_tests(TorchPredictor(model), part, options),
+        deletion_tests=_deletion_tests(TorchPredictor(model), part, options, notes),
     )
 
 

@@ -1,5 +1,6 @@
 """A culture report as tables."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from artaffect.labels import EMOTIONS
@@ -62,10 +63,15 @@ def _emotions(result: CultureComparison) -> TextTable:
         "painting (root mean square, chance removed)",
         ["emotion", "difference", *result.cultures],
         [
-            [gap.emotion, *(f"{e:.3f}" for e in (gap.difference, *gap.shares.values()))]
+            [gap.emotion, *map(_share, (gap.difference, *gap.shares.values()))]
             for gap in result.emotions
         ],
     )
+
+
+def _share(estimate: Estimate) -> str:
+    """A dash for a culture that has not judged any painting often enough."""
+    return "—" if math.isnan(estimate.value) else f"{estimate:.3f}"
 
 
 def _entropies(result: CultureComparison) -> TextTable:

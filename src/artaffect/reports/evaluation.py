@@ -9,7 +9,7 @@ from rich.table import Table
 
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.reports.figures import evaluation_figures, training_curves
-from artaffect.reports.findings import protocol_line
+from artaffect.reports.findings import protocol_line, unreadable_images
 from artaffect.reports.pages import render, write
 from artaffect.reports.tables import TextTable, evaluation_tables, headlines, overall_label
 from artaffect.runtime import Terminal, to_json_text
@@ -58,6 +58,7 @@ def save_report(
         "evaluation.html.j2",
         title=title,
         protocol=protocol_line(result),
+        notes=unreadable_images(result.protocol.get("unreadable", ())),
         figures=evaluation_figures(result),
         tables=evaluation_tables(result),
         curves=training_curves(training_log) if training_log else None,

@@ -28,6 +28,11 @@ MARKERS = ("s", "^", "o", "D", "v", "P")
 INK = "#010203"
 """Drawn where the page's own text colour belongs."""
 
+_NAME_LENGTH = 40
+"""Characters of a name beside a row or below a column."""
+_TEXT_LENGTH = 64
+"""Characters of any other line."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -58,11 +63,15 @@ def drawn(function: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate
     @wraps(function)
     def draw(title: str, /, *args: P.args, **kwargs: P.kwargs) -> Figure:
         import matplotlib.figure
+        import matplotlib.text
 
         buffer = io.StringIO()
         with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
             canvas = matplotlib.figure.Figure(layout="constrained")
             function(canvas, *args, **kwargs)
+            for written in canvas.findobj(matplotlib.text.Text):
+                lines = written.get_text().splitlines()[:2]
+                written.set_text("\n".join(_short(line, _TEXT_LENGTH) for line in lines))
             metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
             canvas.savefig(buffer, format="svg", metadata=metadata, transparent=True)
         text = buffer.getvalue()
@@ -73,6 +82,13 @@ def drawn(function: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate
         return Figure(title, svg)
 
     return draw
+
+
+def _short(name: str, length: int = _NAME_LENGTH) -> str:
+    """A name in one line; the middle of one that would leave no room for the drawing is cut."""
+    name = " ".join(name.split())
+    end = length // 2
+    return name if len(name) <= length else f"{name[: end - 1]}…{name[-end:]}"
 
 
 def evaluation_figures(result: EvaluationResult) -> list[Figure]:
@@ -158,12 +174,13 @@ def spread(rows: int, number: int, count: int, height: float = 0.8) -> np.ndarra
 
 def name_rows(axis: Any, names: Sequence[str]) -> None:
     """Write names beside the rows, the first one at the top."""
-    axis.set_yticks(np.arange(len(names)), names)
+    axis.set_yticks(np.arange(len(names)), [_short(name) for name in names])
     axis.set_ylim(len(names) - 0.5, -0.5)
 
 
 def name_cells(axis: Any, rows: Sequence[str], columns: Sequence[str]) -> None:
     """Write names beside the rows and below the columns of a matrix."""
+    columns, rows = ([_short(name) for name in names] for names in (columns, rows))
     axis.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
     axis.set_yticks(range(len(rows)), rows, fontsize=8)
 

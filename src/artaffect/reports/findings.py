@@ -1,11 +1,11 @@
 """What a report says in words. Every sentence follows from the numbers beside it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from artaffect.metrics.agreement import Agreement
 from artaffect.metrics.bootstrap import MIN_ARTWORKS, Estimate
 from artaffect.metrics.divergence import CultureComparison
-from artaffect.metrics.evaluation import EvaluationResult
+from artaffect.metrics.evaluation import Comparison, EvaluationResult
 from artaffect.reports.results import CultureReport, DeletionTest, RunScores
 from artaffect.reports.tables import pair_label, signed
 
@@ -22,7 +22,7 @@ def protocol_line(result: EvaluationResult) -> str:
     if protocol.get("synthetic"):
         line += " The data are synthetic."
     if protocol["rows_without_image"]:
-        line += f" {protocol['rows_without_image']:,} captions without an image are left out."
+        line += f" {protocol['rows_without_image']:,} captions without a usable image are left out."
     if protocol.get("chosen_on_this_split"):
         line += " The model was chosen on this split, which flatters it a little."
     return line + _caution(result)
@@ -67,6 +67,9 @@ def run_findings(run: RunScores, every_group: bool = True) -> list[str]:
     Args:
         every_group: say what the image adds for each culture, not only overall.
     """
+    artworks = run.evaluation[run.best_input].artworks
+    if artworks < MIN_ARTWORKS:
+        return [f"{run.name}: {artworks} paintings are too few to conclude anything."]
     sentences = []
     if run.ablation is not None:
         groups: list[str | None] = [None, *(run.ablation["both"] if every_group else ())]
@@ -78,26 +81,46 @@ def run_findings(run: RunScores, every_group: bool = True) -> list[str]:
     return [f"{text[:1].upper()}{text[1:]}" for text in sentences]
 
 
+_MAX_LISTED = 20
+"""Images that a sentence lists; the JSON of an evaluation has them all."""
+
+
+def unreadable_images(faults: Sequence[str]) -> list[str]:
+    """A sentence that lists the images that cannot be read, each with its reason; none if all can."""
+    if not faults:
+        return []
+    listed = "; ".join(faults[:_MAX_LISTED])
+    more = len(faults) - _MAX_LISTED
+    rest = f"; and {more:,} more" if more > 0 else ""
+    return [f"Images that cannot be read ({len(faults):,}): {listed}{rest}."]
+
+
 def _cultures(result: CultureComparison) -> str:
     overall = result.overall
     basis = (
         f"over {overall.artworks:,} paintings, {overall.votes:,} votes (Jensen-Shannon divergence beyond "
         f"chance {overall.beyond_chance:.3f}, p = {overall.p_value:.3f})"
     )
+    if overall.artworks < MIN_ARTWORKS:
+        return f"Cultures: too few paintings to conclude whether they differ, {basis}."
     if overall.p_value > _SIGNIFICANT:
         return f"Cultures: no difference shown between them {basis}."
     text = f"Cultures see the same paintings differently, beyond what so few votes show by chance, {basis}."
-    if len(result.pairs) > 1:
-        widest = max(result.pairs, key=lambda pair: pair.beyond_chance.value)
+    pairs = [pair for pair in result.pairs if pair.artworks >= MIN_ARTWORKS]
+    if len(pairs) > 1:
+        widest = max(pairs, key=lambda pair: pair.beyond_chance.value)
         pair = pair_label(widest.first, widest.second)
         text += f" Farthest apart: {pair}, {widest.beyond_chance:.3f}."
     return text
 
 
 def _ceilings(agreement: Agreement) -> str:
+    ceilings = {n: c for n, c in agreement.ceilings.items() if c.artworks >= MIN_ARTWORKS}
+    if not ceilings:
+        return "Noise ceiling: no culture has judged enough paintings to conclude anything."
     parts = [
         f"{name} {c.lower_bound['accuracy'].value:.3f} to {c.upper_bound['accuracy'].value:.3f}"
-        for name, c in agreement.ceilings.items()
+        for name, c in ceilings.items()
     ]
     return (
         "Noise ceiling: from the painting and the culture alone, the emotion of at most this share of "
@@ -172,6 +195,8 @@ def _explanations(name: str, test: DeletionTest) -> str:
     verdict = "are not shown to hold: compared with random deletion"
     if test.deletion_auc_gap.low > 0:
         verdict = "hold: probability falls faster than at random,"
+    if test.artworks < MIN_ARTWORKS:
+        verdict = f"need {MIN_ARTWORKS} paintings or more for a conclusion (--explanations):"
     basis = f"{signed(test.deletion_auc_gap)} in log-probability over {test.artworks} paintings"
     return f"explanations of the {name} {verdict} {basis}."
 
@@ -184,7 +209,7 @@ def _run_differences(report: CultureReport) -> Iterator[str]:
         "identical": "predicts exactly the same as",
     }
     for kind, result in report.comparison.items():
-        for comparison in result.comparisons:
+        for comparison in _worth_a_sentence(result):
             difference = comparison.by_group.overall
             is_identical = all(e == Estimate(0, 0, 0) for e in difference.values())
             effect = "identical" if is_identical else _effect(difference["log_loss"])
@@ -193,6 +218,17 @@ def _run_differences(report: CultureReport) -> Iterator[str]:
                 f"{comparison.second}: log-loss {signed(difference['log_loss'])}, accuracy "
                 f"{signed(difference['accuracy'])}."
             )
+
+
+def _worth_a_sentence(result: EvaluationResult) -> list[Comparison]:
+    """The differences over enough artworks; over few, only that two models are identical."""
+    is_enough = result[result.detailed].artworks >= MIN_ARTWORKS
+    nothing = Estimate(0, 0, 0)
+    return [
+        comparison
+        for comparison in result.comparisons
+        if is_enough or all(e == nothing for e in comparison.by_group.overall.values())
+    ]
 
 
 def _effect(log_loss: Estimate) -> str:

@@ -4,7 +4,6 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ from artaffect.reports.culture_tables import (
 from artaffect.reports.figures import Figure, evaluation_figures, scores_figure
 from artaffect.reports.findings import findings, protocol_line, run_findings
 from artaffect.reports.results import CultureReport
-from artaffect.reports.tables import TextTable, evaluation_tables
+from artaffect.reports.tables import TextTable, evaluation_tables, markdown_text
 from artaffect.runtime import atomic_file, to_json_text
 
 if TYPE_CHECKING:  # explanations need the extra explain
@@ -50,10 +49,14 @@ _TERMS = {
 
 
 @cache
-def _environment() -> Environment:
+def _environment(markdown: bool) -> Environment:
+    def as_markdown(value: object) -> str:
+        return str(value) if hasattr(value, "__html__") else markdown_text(str(value))
+
     environment = Environment(
         loader=PackageLoader("artaffect.reports", "templates"),
-        autoescape=lambda name: name is None or not name.endswith(".md.j2"),
+        autoescape=not markdown,
+        finalize=as_markdown if markdown else None,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -64,8 +67,9 @@ def _environment() -> Environment:
 
 
 def render(template: str, **context: Any) -> str:
-    """Fill a template; a name that it misses is an error, and HTML escapes everything."""
-    return _environment().get_template(template).render(context)
+    """Fill a template; a name that it misses is an error, and HTML and Markdown escape everything."""
+    environment = _environment(template.endswith(".md.j2"))
+    return environment.get_template(template).render(context)
 
 
 def write(path: Path, text: str) -> None:
@@ -263,9 +267,12 @@ def _check_tables(culture: "CultureExplanation") -> list[TextTable]:
 def _neighbours(explanation: "Explanation") -> list[dict[str, Any]]:
     neighbours = []
     for neighbour in explanation.neighbours:
-        with suppress(ImageError):
+        image, fault = None, None
+        try:
             image = _data_address(thumbnail_jpeg(neighbour.image, _NEIGHBOUR_SIDE))
-            neighbours.append({"image": image, "neighbour": neighbour})
+        except ImageError as error:
+            fault = str(error)
+        neighbours.append({"image": image, "fault": fault, "neighbour": neighbour})
     return neighbours
 
 

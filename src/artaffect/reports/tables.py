@@ -39,14 +39,22 @@ class TextTable:
     rows: Sequence[Sequence[str]]
 
     def to_markdown(self) -> str:
-        """The title in bold above a Markdown table."""
+        """The title in bold above a Markdown table; names in it are text, never markup."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
         text = "\n".join(f"| {' | '.join(map(_markdown_cell, line))} |" for line in lines)
-        return f"**{self.title}**\n\n{text}\n"
+        return f"**{markdown_text(self.title)}**\n\n{text}\n"
+
+
+def markdown_text(text: str) -> str:
+    """A text as Markdown that shows it: no tag, no link and no line break of its own."""
+    text = " ".join(str(text).split())
+    for character, shown in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), ("](", "]\\(")):
+        text = text.replace(character, shown)
+    return text
 
 
 def _markdown_cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return markdown_text(text).replace("|", "\\|")
 
 
 def label(key: str) -> str:
