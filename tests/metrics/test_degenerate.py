@@ -88,7 +88,7 @@ def test_a_noise_ceiling_of_few_artworks_is_in_the_table_only() -> None:
 
 def test_explanations_tested_on_few_artworks_are_no_basis() -> None:
     gaps = np.random.default_rng(0).normal(1, 0.1, MIN_ARTWORKS)
-    for count, verdict in ((8, "too few paintings to conclude anything"), (MIN_ARTWORKS, "hold:")):
+    for count, verdict in ((8, "need 30 paintings or more"), (MIN_ARTWORKS, "hold:")):
         test = DeletionTest(count, mean_estimate(gaps[:count]), 1.0, None)
         assert verdict in _explanations("image", test)
 

@@ -107,7 +107,7 @@ def ratio_estimates(totals: np.ndarray, counts: np.ndarray) -> list[Estimate]:
 
     Args:
         totals: the sum of each artwork's values [artworks, columns].
-        counts: how many values each sum holds [artworks, columns or 1].
+        counts: how many values each sum holds [artworks, columns or 1]; the mean of none is NaN.
     """
     width = totals.shape[1]
     sums = np.concatenate([totals, np.broadcast_to(counts, totals.shape)], 1, dtype=float)
@@ -116,7 +116,7 @@ def ratio_estimates(totals: np.ndarray, counts: np.ndarray) -> list[Estimate]:
     is_defined = (resampled[:, width:] > 0) & ((sums[:, width:] > 0).sum(0) > 1)
     means = np.where(is_defined, means, np.nan)
     exact = sums.sum(0)
-    values = exact[:width] / np.maximum(exact[width:], TINY)
+    values = exact[:width] / np.where(exact[width:] > 0, exact[width:], np.nan)
     return [Estimate.from_resamples(values[i], means[:, i]) for i in range(width)]
 
 
