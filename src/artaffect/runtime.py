@@ -1,4 +1,4 @@
-"""What depends on the machine: paths, progress bars, atomic writes, the cache folder."""
+"""What depends on the machine: paths, terminal and progress bars, the cache folder, memory."""
 
 import codecs
 import contextlib
@@ -9,11 +9,9 @@ import json
 import math
 import os
 import re
-import shutil
 import socket
 import sys
-import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +19,7 @@ from rich import progress
 from rich.console import Console
 from rich.text import Text
 
-from artaffect.errors import InputError, InputTypeError, OutputError, OutputExistsError
+from artaffect.errors import InputError, InputTypeError
 
 T = TypeVar("T")
 
@@ -132,114 +130,6 @@ def cache_folder() -> Path:
     """The folder that keeps features between runs: ``ARTAFFECT_CACHE``, or the user's cache folder."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("ARTAFFECT_CACHE", caches / "artaffect"))
-
-
-@contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path, which is renamed to ``path`` when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # the temporary name is short, because the final one may be as long as the file system allows
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(_mode(0o666))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def atomic_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder, which is renamed to ``path`` when the block succeeds.
-
-    ``path`` must be free in the sense of :func:`check_free`.
-    """
-    check_free(path, marker, overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{hashlib.blake2b(os.fsencode(path.name), digest_size=6).hexdigest()}."
-    for stale in path.parent.glob(f"{prefix}*.partial"):  # left by a killed run
-        shutil.rmtree(stale, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=".partial", dir=path.parent))
-    try:
-        yield temporary
-        for entry in (temporary, *temporary.iterdir()):
-            entry.chmod(_mode(0o777 if entry.is_dir() else 0o666))
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _mode(mode: int) -> int:
-    """Apply the umask: temporary files are private to their owner, results are not."""
-    umask = os.umask(0)
-    os.umask(umask)
-    return mode & ~umask
-
-
-def check_free(
-    path: Path, marker: str, overwrite: bool, inputs: Collection[str | os.PathLike[str]] = ()
-) -> None:
-    """Check that a folder can be written, before the work that fills it begins.
-
-    Args:
-        marker: a file that every folder of this kind contains; no other folder is replaced.
-        inputs: what the work reads; neither in the folder, nor around it.
-
-    Raises:
-        OutputExistsError: ``path`` exists and is not an older result that ``overwrite`` allows.
-        OutputError: ``path`` cannot be written.
-    """
-    check_output(path, inputs, folder=True)
-    target = path.resolve()
-    for source in inputs:
-        origin = Path(source).resolve()
-        if target in origin.parents:
-            raise OutputError(f"{path} contains {source}, which is read: {_OTHER}")
-        if origin.is_dir() and origin in target.parents:
-            raise OutputError(f"{path} is inside {source}, which is read: {_OTHER}")
-    if not path.exists() or not any(path.iterdir()):
-        return
-    if not (path / marker).is_file():
-        raise OutputExistsError(f"{path} exists and holds no {marker}: {_OTHER}")
-    if not overwrite:
-        raise OutputExistsError(f"{path} exists: {_OTHER}, or add --overwrite")
-
-
-_OTHER = "choose another name"
-
-
-def check_output(
-    path: Path, inputs: Iterable[str | os.PathLike[str]] = (), folder: bool = False
-) -> None:
-    """Check that a file or a folder can be written, before the work that fills it begins.
-
-    Args:
-        inputs: what the work reads, and must not replace.
-        folder: whether ``path`` is a folder.
-
-    Raises:
-        OutputError: it is something that is read, or of the other kind, or cannot be written.
-    """
-    for source in inputs:
-        if path.resolve() == Path(source).resolve():
-            raise OutputError(f"{path} is both read and written: {_OTHER}")
-    try:
-        if path.exists() and path.is_dir() != folder:
-            is_, expected = ("file", "folder") if folder else ("folder", "file")
-            raise OutputError(f"{path} is a {is_}: expected the name of a {expected}")
-        place = next(p for p in (path if folder else path.parent, *path.parents) if p.exists())
-        if not place.is_dir():
-            raise OutputError(f"{path} cannot be written: {place} is a file")
-        with tempfile.TemporaryFile(dir=place) as probe:
-            probe.write(b"\0")  # raises, at the latest when it is closed, if the disk is full
-        with contextlib.suppress(FileNotFoundError):
-            os.stat(path)  # raises for a name that is too long
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def keep_freed_memory() -> None:

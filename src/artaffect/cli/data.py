@@ -12,7 +12,8 @@ from typer import Argument, Option
 from artaffect.cli.options import Json
 from artaffect.cli.show import print_json, print_statistics, show
 from artaffect.errors import NoRowsError
-from artaffect.runtime import check_output, printable, say
+from artaffect.outputs import check_output
+from artaffect.runtime import printable, say
 
 if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable

@@ -14,7 +14,8 @@ from artaffect.cli import checks, options
 from artaffect.cli.show import print_json
 from artaffect.errors import InputError
 from artaffect.labels import parse_emotion
-from artaffect.runtime import check_free, check_output, listen, say
+from artaffect.outputs import check_free, check_output
+from artaffect.runtime import listen, say
 from artaffect.server.limits import ServiceLimits
 
 _LIMITS = ServiceLimits()

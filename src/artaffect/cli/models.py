@@ -11,7 +11,8 @@ from typer import Argument, Option
 from artaffect import api
 from artaffect.cli import checks, options
 from artaffect.cli.show import print_encoders, print_json, print_prediction, show
-from artaffect.runtime import check_free, check_output, printable, say
+from artaffect.outputs import check_free, check_output
+from artaffect.runtime import printable, say
 
 MinVotes = Annotated[
     int, Option("--least", min=2, help="Votes that a culture needs on an artwork to be counted.")

@@ -22,7 +22,8 @@ from artaffect.data.arrow import arrow_errors
 from artaffect.data.splits import SPLITS, split_by_artwork
 from artaffect.errors import TableError
 from artaffect.labels import EMOTIONS, Emotion
-from artaffect.runtime import as_path, atomic_file, printable
+from artaffect.outputs import atomic_file
+from artaffect.runtime import as_path, printable
 
 if TYPE_CHECKING:
     import pandas as pd

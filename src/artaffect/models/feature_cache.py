@@ -16,7 +16,7 @@ from artaffect.errors import TableError
 from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.models.weights import fingerprint
-from artaffect.runtime import atomic_file
+from artaffect.outputs import atomic_file
 
 _logger = logging.getLogger(__name__)
 

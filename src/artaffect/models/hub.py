@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from artaffect.errors import EncoderUnavailableError, InputError, ModelFolderError
 from artaffect.models.folder import CHECKSUMS, GRAPHS, WEIGHTS, check_folder, read_config
-from artaffect.runtime import atomic_folder
+from artaffect.outputs import atomic_folder
 
 T = TypeVar("T")
 

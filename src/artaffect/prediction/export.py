@@ -32,10 +32,11 @@ from artaffect.models.folder import (
 )
 from artaffect.models.hub import resolve_run
 from artaffect.models.text_encoders import TextEncoder
+from artaffect.outputs import atomic_folder, check_free
 from artaffect.prediction.onnx import OnnxPredictor
 from artaffect.prediction.predictor import ModelPredictor, Prediction, PredictionInput
 from artaffect.prediction.torch import TorchPredictor
-from artaffect.runtime import atomic_folder, check_free, to_json_text
+from artaffect.runtime import to_json_text
 
 _logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from artaffect.data.preprocessing import ImagePreprocessing, open_image
 from artaffect.errors import ImageError
 from artaffect.explain.overlay import overlay_png, thumbnail_jpeg
+from artaffect.outputs import atomic_file
 from artaffect.prediction.predictor import PredictionInput
 from artaffect.reports.culture_figures import divergence_figures, emotion_bars, run_figures
 from artaffect.reports.culture_tables import (
@@ -27,7 +28,7 @@ from artaffect.reports.figures import Figure, evaluation_figures, scores_figure
 from artaffect.reports.findings import findings, protocol_line, run_findings
 from artaffect.reports.results import CultureReport
 from artaffect.reports.tables import TextTable, evaluation_tables, markdown_text
-from artaffect.runtime import atomic_file, to_json_text
+from artaffect.runtime import to_json_text
 
 if TYPE_CHECKING:  # explanations need the extra explain
     from artaffect.explain.explainer import Check, CultureExplanation, Explanation

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from artaffect.runtime import check_output, print_json, say
+from artaffect.outputs import check_output
+from artaffect.runtime import print_json, say
 from artaffect.shared_task.rules import load_rules
 
 semeval_app = typer.Typer(

@@ -13,7 +13,7 @@ import numpy as np
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ArtAffectError, InputError, TableError
 from artaffect.metrics.votes import Votes
-from artaffect.runtime import atomic_file
+from artaffect.outputs import atomic_file
 from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
 
 ErrorType = type[ArtAffectError]

@@ -19,7 +19,8 @@ from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.data.sample.write import MARKER
 from artaffect.labels import EMOTIONS
-from artaffect.runtime import atomic_folder, track
+from artaffect.outputs import atomic_folder
+from artaffect.runtime import track
 from artaffect.shared_task.rules import LANGUAGES
 
 COLUMNS = (

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from artaffect.errors import InputError, SubmissionError
-from artaffect.runtime import atomic_file
+from artaffect.outputs import atomic_file
 from artaffect.shared_task.items import (
     CsvRow,
     EmotionItems,

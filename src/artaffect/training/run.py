@@ -1,9 +1,9 @@
 """Train a recipe and write a model folder, completely or not at all."""
 
+import contextlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -27,8 +27,15 @@ from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
 from artaffect.models.folder import CHECKSUMS, read_config, write_checksums, write_histories
 from artaffect.models.machine import machine_errors
+from artaffect.outputs import (
+    atomic_file,
+    atomic_folder,
+    check_free,
+    discard_folder,
+    output_lock,
+)
 from artaffect.reports.evaluation import model_card, save_metrics, save_report
-from artaffect.runtime import atomic_file, atomic_folder, check_free, is_main_process
+from artaffect.runtime import is_main_process
 from artaffect.training.calibration import TrainedModel
 from artaffect.training.data import TrainingData, table_digest
 from artaffect.training.distillation import train_distillation
@@ -69,10 +76,19 @@ def train_run(
 
     Raises:
         OutputExistsError: ``out`` may not be replaced; raised before the work begins.
+        OutputError: ``out`` cannot be written, or another process is training it.
         TableError: the table lacks what training needs.
-        ConfigError: ``<out>.training`` belongs to other settings or another table.
+        ConfigError: ``<out>.training`` belongs to other settings or another table, or is something else.
     """
-    check_free(out, CHECKSUMS, overwrite)
+    with output_lock(out) if is_main_process() else contextlib.nullcontext():
+        if is_main_process():
+            check_free(out, CHECKSUMS, overwrite)
+        return _train_run(table, config, out, cache, overwrite)
+
+
+def _train_run(
+    table: AnnotationTable, config: Recipe, out: Path, cache: Path | None, overwrite: bool
+) -> EvaluationResult:
     synthetic = is_synthetic(table, config)
     work = out.with_name(f"{out.name}.training")
     data = TrainingData.from_table(table, cache, work)
@@ -81,8 +97,8 @@ def train_run(
         with machine_errors(lambda: "this training", "use narrower layers or a smaller encoder"):
             trained = TRAINERS[type(config)](data, config)
     finally:
-        if not _has_checkpoint(work):  # nothing to resume from
-            shutil.rmtree(work, ignore_errors=True)
+        if is_main_process() and not _has_checkpoint(work):  # nothing to resume from
+            discard_folder(work)
     protocol = {**trained.evaluation.protocol, "chosen_on_this_split": True}
     if synthetic:
         protocol["synthetic"] = True
@@ -93,7 +109,7 @@ def train_run(
     if is_main_process():
         more = {"synthetic": synthetic, "left_out": left_out}
         _save(trained, table, config, out, overwrite, more)
-        shutil.rmtree(work, ignore_errors=True)
+        discard_folder(work)
     PartialState().wait_for_everyone()  # every process may open the folder afterwards
     return trained.evaluation
 
@@ -215,6 +231,10 @@ def recipe_of(config: Recipe) -> dict[str, Any]:
 def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:
     """Record which training these checkpoints belong to, or refuse those of another."""
     path = work / "recipe.json"
+    if work.exists() and not path.is_file() and (not work.is_dir() or any(work.glob("[!.]*"))):
+        raise ConfigError(
+            f"{work}, where checkpoints would be kept, is something else: choose another --out"
+        )
     if path.is_file() and _has_checkpoint(work):
         try:
             previous = json.loads(path.read_text("utf-8"))

@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
 from artaffect.models.machine import machine_errors
-from artaffect.runtime import atomic_file, progress_bar
+from artaffect.outputs import atomic_file
+from artaffect.runtime import progress_bar
 from artaffect.training.batches import Batch, BatchOrder, Rows
 
 _logger = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from artaffect.data.filtering import import_rows
 from artaffect.data.images import is_plain_name
 from artaffect.data.readers.csv import SourceRows
 from artaffect.errors import TableError
-from artaffect.runtime import as_path, atomic_file, printable, track
+from artaffect.outputs import atomic_file
+from artaffect.runtime import as_path, printable, track
 
 PARQUET_COLUMNS = ("image", "art_style", "painting", "emotion", "language", "text", "split")
 _RENAMED = {name: name for name in PARQUET_COLUMNS[1:]} | {"text": "utterance"}

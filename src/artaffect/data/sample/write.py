@@ -17,7 +17,8 @@ from artaffect.data.sample.generative_model import CAPTION_KINDS, CULTURES
 from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.labels import EMOTIONS
-from artaffect.runtime import as_path, atomic_folder, track
+from artaffect.outputs import atomic_folder
+from artaffect.runtime import as_path, track
 
 MARKER = SYNTHETIC
 _SPLITS = {"train": 0.7, "val": 0.15, "test": 0.15}

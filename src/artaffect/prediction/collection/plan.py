@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from artaffect.errors import IncompleteRunError, OutputExistsError
 from artaffect.labels import EMOTIONS
-from artaffect.runtime import atomic_file, to_json_text
+from artaffect.outputs import atomic_file
+from artaffect.runtime import to_json_text
 
 _NUMBERS = (*map(str, EMOTIONS), "entropy_bits", "image_share", "caption_share")
 

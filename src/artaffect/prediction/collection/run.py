@@ -11,11 +11,12 @@ import artaffect
 from artaffect.errors import OutputError, OutputExistsError
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
 from artaffect.models.hub import resolve_run
+from artaffect.outputs import check_output
 from artaffect.prediction.collection.items import read_items, readable
 from artaffect.prediction.collection.plan import SHARD_ROWS, Plan
 from artaffect.prediction.collection.workers import work_locally, work_on_ray
 from artaffect.prediction.types import culture_names
-from artaffect.runtime import check_output, file_digest, progress_bar
+from artaffect.runtime import file_digest, progress_bar
 
 _logger = logging.getLogger(__name__)
 
