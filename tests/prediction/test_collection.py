@@ -320,7 +320,8 @@ def test_lost_and_foreign_rows_are_detected(tiny_run: Path, pictures: Path, tmp_
     def merge(first: pa.Table, second: pa.Table) -> int:
         for number, part in enumerate((first, second)):
             names = plan.items(number)["id"].to_pylist()
-            plan.save(number, part, [item for item in skipped if item[0] in names])
+            left_out = [item for item in skipped if item[0] in names]
+            plan.save(number, part, left_out, plan.inputs_digest(number))
         return plan.merge(tmp_path / "out.parquet", 1, {})
 
     of = [

@@ -2,10 +2,8 @@
 
 import logging
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from artaffect.outputs import (
     discard_folder,
     output_lock,
 )
+from tests.killing import killed_at
 
 
 def test_a_file_gets_its_name_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -122,27 +121,6 @@ def write_folder(path: Path, content: str, overwrite: bool = True) -> None:
 
 def read_folder(path: Path) -> list[str]:
     return [(path / "MARK").read_text(), (path / "deep" / "more").read_text()]
-
-
-def killed_at(event: int, work: Callable[[], None]) -> bool:
-    """Run ``work`` in a process that is killed before its n-th change of the file system, if it has one."""
-    child = os.fork()
-    if child == 0:
-        changes = 0
-
-        def hook(name: str, arguments: tuple[object, ...]) -> None:
-            nonlocal changes
-            if name in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"):
-                changes += 1
-                if changes == event:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(hook)
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 def test_a_kill_at_any_point_leaves_the_old_folder_or_the_new_one(tmp_path: Path) -> None:

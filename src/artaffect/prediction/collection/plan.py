@@ -1,12 +1,16 @@
 """The plan of a collection's work, on disk beside the result: what is to be done, and what is done.
 
 A plan is divided into shards. The predictions of a shard are one Parquet file, written completely or not
-at all, so the folder shows what is left after a kill, on every machine that sees the same disk.
+at all, so the folder shows what is left after a kill, on every machine that sees the same disk. Each part
+carries a digest of the plan and of its own inputs; a part of anything else is never used.
 """
 
 import csv
+import hashlib
+import io
 import json
-import shutil
+import logging
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +20,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from artaffect.errors import IncompleteRunError, OutputExistsError
+from artaffect.data.arrow import arrow_errors
+from artaffect.errors import IncompleteRunError, OutputExistsError, TableError
 from artaffect.labels import EMOTIONS
-from artaffect.outputs import atomic_file
+from artaffect.outputs import atomic_file, discard_folder
 from artaffect.runtime import to_json_text
+
+_logger = logging.getLogger(__name__)
+
+_PLAN = "artaffect.plan"
+"""In the metadata of answers: the digest of their plan."""
 
 _NUMBERS = (*map(str, EMOTIONS), "entropy_bits", "image_share", "caption_share")
 
@@ -53,24 +63,22 @@ class Plan:
     def begin(
         self, items: pa.Table, settings: Mapping[str, Any], shard_rows: int, overwrite: bool
     ) -> None:
-        """Write the plan, or continue an equal plan.
+        """Write the plan, or continue an equal plan; needs the lock of its output.
 
         Args:
             settings: what the predictions depend on; plain JSON values.
             overwrite: discard a different plan.
 
         Raises:
-            OutputExistsError: a different plan exists.
+            OutputExistsError: a different plan exists, or something else has its name.
         """
-        settings = json.loads(json.dumps({**settings, "shard_rows": shard_rows}))
-        path = self.folder / "settings.json"
-        if path.is_file():
-            previous = json.loads(path.read_text("utf-8"))
+        settings = {**settings, "shard_rows": shard_rows, "items": _table_digest(items)}
+        settings = json.loads(json.dumps(settings))
+        previous = self._settings()
+        if previous == settings and self._items.is_file():
+            return
+        if previous is not None and previous != settings:
             changed = sorted(key for key in settings if settings[key] != previous.get(key))
-            if not changed and not pq.read_table(self._items).equals(items):
-                changed = ["items"]
-            if not changed:
-                return
             if not overwrite:
                 raise OutputExistsError(
                     f"{self.folder} contains the work of another run (with other {', '.join(changed)}): "
@@ -78,10 +86,15 @@ class Plan:
                 )
             self.discard()
         self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_file(self._settings_file) as temporary:
+            temporary.write_text(json.dumps(settings), "utf-8")
         with atomic_file(self._items) as temporary:
             pq.write_table(items, temporary, row_group_size=shard_rows)
-        with atomic_file(path) as temporary:
-            temporary.write_text(json.dumps(settings), "utf-8")
+
+    @property
+    def digest(self) -> str:
+        """A digest of the items and of everything else that the predictions depend on."""
+        return _digest(self._settings_file.read_bytes())
 
     def items(self, shard: int) -> pa.Table:
         """The items of a shard."""
@@ -93,17 +106,38 @@ class Plan:
         return [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
 
     def unfinished(self) -> list[int]:
-        """The shards without predictions."""
-        return [i for i in range(len(self.shards())) if not self._part(i).is_file()]
+        """The shards without predictions; parts that cannot be used are set aside."""
+        return [shard for shard in range(len(self.shards())) if not self._is_done(shard)]
 
-    def save(self, shard: int, predictions: pa.Table, skipped: Sequence[Skipped]) -> None:
-        """Save the predictions of a shard, and the items without one."""
-        metadata = {"skipped": json.dumps([list(item) for item in skipped])}
+    def inputs_digest(self, shard: int) -> str:
+        """A digest of what a shard's predictions depend on, with the state of each image file."""
+        states: list[str | None] = []
+        for image in self.items(shard)["image"].to_pylist():
+            try:
+                status = os.stat(os.fsdecode(image)) if image else None
+                states.append(status and f"{status.st_size} {status.st_mtime_ns}")
+            except (OSError, ValueError) as error:
+                states.append(type(error).__name__)
+        return _digest(json.dumps([self.digest, shard, states]).encode())
+
+    def save(
+        self, shard: int, predictions: pa.Table, skipped: Sequence[Skipped], inputs_digest: str
+    ) -> None:
+        """Save the predictions of a shard, and the items without one.
+
+        Args:
+            inputs_digest: of the shard, before its images were read.
+        """
+        left_out = json.dumps([list(item) for item in skipped])
+        metadata = {"skipped": left_out, "inputs": inputs_digest}
+        metadata["checksum"] = _checksum(predictions, left_out)
         with atomic_file(self._part(shard)) as temporary:
             pq.write_table(predictions.replace_schema_metadata(metadata), temporary)
 
     def merge(self, out: Path, cultures: int, provenance: Mapping[str, Any]) -> int:
         """Merge all parts into one file, list the skipped items, and delete the plan.
+
+        The answers are written last: until they have their name, the same call can be repeated.
 
         Args:
             cultures: the number of rows of each predicted item.
@@ -114,34 +148,60 @@ class Plan:
         Raises:
             IncompleteRunError: an item is missing, repeated or unknown.
         """
-        schema = PREDICTIONS.with_metadata({"artaffect": to_json_text(provenance, indent=None)})
         skipped: list[Skipped] = []
-        with (
-            atomic_file(out) as temporary,
-            pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-        ):
-            for shard in range(len(self.shards())):
-                part = pq.read_table(self._part(shard))
-                predictions = part.select(PREDICTIONS.names)
-                left_out = json.loads(part.schema.metadata[b"skipped"])
-                self._check(shard, predictions, left_out, cultures)
-                skipped += left_out
-                writer.write_table(predictions.replace_schema_metadata(schema.metadata))
-        path = skipped_path(out)
-        if skipped:
-            with (
-                atomic_file(path) as temporary,
-                temporary.open("w", encoding="utf-8", newline="") as file,
-            ):
-                csv.writer(file).writerows([("id", "image", "reason"), *skipped])
-        else:
-            path.unlink(missing_ok=True)
+        description = {"artaffect": to_json_text(provenance, indent=None), _PLAN: self.digest}
+        schema = PREDICTIONS.with_metadata(description)
+        with atomic_file(out) as temporary:
+            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+                for shard in range(len(self.shards())):
+                    predictions = _read(self._part(shard))
+                    left_out = json.loads(predictions.schema.metadata[b"skipped"])
+                    self._check(shard, predictions, left_out, cultures)
+                    skipped += left_out
+                    writer.write_table(predictions.replace_schema_metadata(schema.metadata))
+            _write_skipped(skipped, skipped_path(out))
         self.discard()
         return len(skipped)
 
+    def is_merged(self, out: Path) -> bool:
+        """Whether ``out`` holds the answers of this plan, which only remains to be deleted."""
+        try:
+            return pq.read_schema(out).metadata.get(_PLAN.encode()) == self.digest.encode()
+        except (OSError, pa.ArrowException, AttributeError):  # another file, or no metadata
+            return False
+
     def discard(self) -> None:
         """Delete the plan and its parts."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        discard_folder(self.folder)
+
+    def _settings(self) -> dict[str, Any] | None:
+        """The settings of the plan in the folder, or None if there is no plan."""
+        path = self._settings_file
+        if not path.is_file():
+            if self.folder.exists() and any(self.folder.glob("[!.]*")):
+                raise OutputExistsError(
+                    f"{self.folder}, where unfinished work would be kept, is something else: choose "
+                    "another name for the answers"
+                )
+            return None
+        try:
+            return dict(json.loads(path.read_text("utf-8")))
+        except (ValueError, TypeError):
+            return {}  # damaged: of another run
+
+    def _is_done(self, shard: int) -> bool:
+        part = self._part(shard)
+        if not part.is_file():
+            return False
+        try:
+            metadata, reason = _read(part).schema.metadata, "belongs to other inputs"
+        except TableError:
+            metadata, reason = {}, "is damaged"
+        if metadata.get(b"inputs") == self.inputs_digest(shard).encode():
+            return True
+        part.replace(part.with_suffix(".other"))
+        _logger.warning(f"{part} {reason}: it is set aside, and its items are predicted again")
+        return False
 
     def _check(
         self, shard: int, predictions: pa.Table, skipped: Sequence[Skipped], cultures: int
@@ -158,6 +218,10 @@ class Plan:
             )
 
     @property
+    def _settings_file(self) -> Path:
+        return self.folder / "settings.json"
+
+    @property
     def _items(self) -> Path:
         return self.folder / "items.parquet"
 
@@ -168,3 +232,40 @@ class Plan:
 def skipped_path(out: Path) -> Path:
     """The CSV file that lists the items without a prediction."""
     return out.with_name(out.name + ".skipped.csv")
+
+
+def _read(part: Path) -> pa.Table:
+    """The predictions of a part; raises TableError if they are not what was written."""
+    with arrow_errors(part, "a part of predictions"):
+        table = pq.read_table(part)
+        predictions, metadata = table.select(PREDICTIONS.names), table.schema.metadata or {}
+        left_out = metadata.get(b"skipped", b"").decode()
+        if metadata.get(b"checksum") != _checksum(predictions, left_out).encode():
+            raise ValueError("its checksum differs")
+    return predictions
+
+
+def _checksum(predictions: pa.Table, left_out: str) -> str:
+    return _digest(repr((predictions.to_pydict(), left_out)).encode())
+
+
+def _write_skipped(skipped: Sequence[Skipped], path: Path) -> None:
+    if not skipped:
+        path.unlink(missing_ok=True)
+        return
+    with (
+        atomic_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        csv.writer(file).writerows([("id", "image", "reason"), *skipped])
+
+
+def _table_digest(table: pa.Table) -> str:
+    buffer = io.BytesIO()
+    with pa.ipc.new_stream(buffer, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return _digest(buffer.getvalue())
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

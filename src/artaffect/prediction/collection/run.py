@@ -11,9 +11,9 @@ import artaffect
 from artaffect.errors import OutputError, OutputExistsError
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
 from artaffect.models.hub import resolve_run
-from artaffect.outputs import check_output
+from artaffect.outputs import check_output, output_lock
 from artaffect.prediction.collection.items import read_items, readable
-from artaffect.prediction.collection.plan import SHARD_ROWS, Plan
+from artaffect.prediction.collection.plan import SHARD_ROWS, Plan, skipped_path
 from artaffect.prediction.collection.workers import work_locally, work_on_ray
 from artaffect.prediction.types import culture_names
 from artaffect.runtime import file_digest, progress_bar
@@ -60,7 +60,8 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     Raises:
         TableError: the collection cannot be listed.
         ModelFolderError: the model folder is incomplete or altered.
-        OutputError: ``out`` cannot be written, or is not named as a Parquet file.
+        OutputError: ``out`` cannot be written, is written by another process, or is not named as a
+            Parquet file.
         OutputExistsError: ``out`` exists, or contains other unfinished work beside it.
         IncompleteRunError: an item is missing from the predictions, or repeated.
     """
@@ -69,23 +70,28 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     names = tuple(dict.fromkeys(culture_names(cultures) or read_config(folder)["cultures"]))
     if target.suffix.lower() != ".parquet":
         raise OutputError(f"{target}: predictions are written as Parquet: expected NAME.parquet")
-    check_output(target, [source])
+    read = [source, folder, *([] if root is None else [root])]
     plan = Plan.for_output(target)
-    check_output(plan.folder, folder=True)
-    if target.exists() and not overwrite:
-        raise OutputExistsError(f"{target} exists: choose another name, or add --overwrite")
-    items = read_items(source, root)
-    digest = file_digest(folder / CHECKSUMS)
-    plan.begin(items, {"model": digest, "cultures": names}, shard_rows, overwrite)
-    _finish(plan, items.num_rows, folder, names, workers, engine)
-    provenance = {
-        "artaffect": artaffect.__version__,
-        "model": folder.resolve().name,
-        "model_digest": digest,
-        "source": readable(source),
-        "cultures": names,
-    }
-    skipped = plan.merge(target, len(names), provenance)
+    with output_lock(target):
+        if target.exists() and not overwrite and not plan.is_merged(target):
+            raise OutputExistsError(f"{target} exists: choose another name, or add --overwrite")
+        for path in (target, skipped_path(target)):
+            check_output(path, read)
+        check_output(plan.folder, read, folder=True)
+        items = read_items(source, root)
+        digest = file_digest(folder / CHECKSUMS)
+        version = artaffect.__version__
+        settings = {"artaffect": version, "model": digest, "cultures": names}
+        plan.begin(items, settings, shard_rows, overwrite)
+        _finish(plan, items.num_rows, folder, names, workers, engine)
+        provenance = {
+            "artaffect": version,
+            "model": folder.resolve().name,
+            "model_digest": digest,
+            "source": readable(source),
+            "cultures": names,
+        }
+        skipped = plan.merge(target, len(names), provenance)
     return CollectionSummary(items.num_rows, items.num_rows - skipped, skipped, names)
 
 

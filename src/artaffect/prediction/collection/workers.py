@@ -41,6 +41,7 @@ class ShardWorker:
     def __call__(self, row: Row) -> Row:
         """Predict the shard ``row["shard"]``, and return its number of ``items``."""
         shard = int(row["shard"])
+        inputs = self.plan.inputs_digest(shard)
         items = self.plan.items(shard).to_pylist()
         tables: list[pa.Table] = [PREDICTIONS.empty_table()]
         skipped: list[Skipped] = []
@@ -54,7 +55,7 @@ class ShardWorker:
                         (item["id"], readable(item["image"] or b""), readable(str(result)))
                     )
             tables.append(_as_table(predicted))
-        self.plan.save(shard, pa.concat_tables(tables), skipped)
+        self.plan.save(shard, pa.concat_tables(tables), skipped, inputs)
         return {"items": len(items)}
 
     def _prepare_ahead(self, items: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Prepared]]:
