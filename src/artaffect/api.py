@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from artaffect.errors import InputError, InputTypeError
+from artaffect.outputs import check_output, check_output_folder
 from artaffect.runtime import as_path
 
 if TYPE_CHECKING:
@@ -81,13 +82,16 @@ def evaluate(
         InputError: the model needs images and no row has one.
     """
     from artaffect.models.hub import resolve_run
+
+    folder, annotations = resolve_run(run), _table(table)
+    target = None if out is None else as_path(out, "out")
+    if target is not None:
+        check_output_folder(target, annotations.sources, ("metrics.json", "report.html"))
     from artaffect.prediction.evaluation import evaluate_run
     from artaffect.reports.evaluation import save_metrics, save_report
 
-    folder = resolve_run(run)
-    result = evaluate_run(folder, _table(table), split, _cache(cache))
-    if out is not None:
-        target = as_path(out, "out")
+    result = evaluate_run(folder, annotations, split, _cache(cache))
+    if target is not None:
         save_metrics(result, target / "metrics.json")
         save_report(result, target / "report.html", f"artaffect: {folder.name}, {split} split")
     return result
@@ -119,16 +123,19 @@ def report(
         InputError: the runs share no row that all of them can score.
     """
     from artaffect.models.hub import resolve_run
-    from artaffect.reports.culture import ReportOptions, culture_report
-    from artaffect.reports.pages import save_culture_report
+    from artaffect.reports.pages import FILES, save_culture_report
 
-    annotations, source = _table(table), _name(table)
+    annotations = _table(table)
     folders = [resolve_run(run) for run in _several(runs, "runs")]
+    target = as_path(out, "out")
+    check_output_folder(target, annotations.sources, FILES)
+    from artaffect.reports.culture import ReportOptions, culture_report
+
     options = ReportOptions(
         split, min_votes=min_votes, top_k=artwork_pages, explanations=explanations
     )
-    result = culture_report(folders, annotations, source, options, _cache(cache))
-    save_culture_report(result, as_path(out, "out"), embed_images)
+    result = culture_report(folders, annotations, annotations.name, options, _cache(cache))
+    save_culture_report(result, target, embed_images)
     return result
 
 
@@ -240,6 +247,11 @@ def explain_prediction(
     Raises:
         InputError: the model was exported to ONNX, or nothing was given that it uses.
     """
+    annotations = None if table is None else _table(table)
+    target = None if out is None else as_path(out, "out")
+    if target is not None:
+        image_file = [image] if isinstance(image, str | os.PathLike) else []
+        check_output(target, [*image_file, *(annotations.sources if annotations else ())])
     from artaffect.explain.explainer import Explainer
     from artaffect.explain.neighbours import NearestArtworks
     from artaffect.prediction.predictor import ModelPredictor, PredictionInput
@@ -249,12 +261,12 @@ def explain_prediction(
     item = PredictionInput(image, caption, language, cultures)
     explainer = Explainer(predictor, show_progress=True)
     source = explainer.model.image
-    if table is not None and image is not None and source is not None:
-        artworks = NearestArtworks(_table(table), source.encoder, source.head, _cache(cache))
-        explainer.artworks = artworks
+    if annotations is not None and image is not None and source is not None:
+        nearest = NearestArtworks(annotations, source.encoder, source.head, _cache(cache))
+        explainer.artworks = nearest
     explanation = explainer.explain(item, emotion, check=check)
-    if out is not None:
-        save_explanation(explanation, item, as_path(out, "out"), predictor.description.image)
+    if target is not None:
+        save_explanation(explanation, item, target, predictor.description.image)
     return explanation
 
 
@@ -373,13 +385,6 @@ def _table(table: Table) -> "AnnotationTable":
             f"table must be an AnnotationTable or the path of one, got {type(table).__name__}"
         )
     return AnnotationTable.load(table)
-
-
-def _name(table: Table) -> str:
-    source = (
-        table if isinstance(table, str | os.PathLike) else table.provenance.get("source", "table")
-    )
-    return Path(source).stem
 
 
 def _cache(cache: PathLike | None) -> Path | None:

@@ -19,24 +19,49 @@ from artaffect.errors import OutputError, OutputExistsError
 
 _logger = logging.getLogger(__name__)
 
+CHECKSUMS = "SHA256SUMS"
+"""A folder that holds this file is a model folder."""
+
 _OTHER = "choose another name"
 _PARTIAL, _COMPLETE, _OLD = ".partial", ".complete", ".old"
 
 
-def check_output(
-    path: Path, inputs: Iterable[str | os.PathLike[str]] = (), folder: bool = False
-) -> None:
-    """Check that a file or a folder can be written, before the work that fills it begins.
+def check_output(path: Path, inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Check that a file can be written, before the work that fills it begins.
 
-    A file that will be replaced is named in the log.
+    If it exists, the log says that it will be replaced.
 
     Args:
         inputs: what the work reads, and must not replace.
-        folder: whether ``path`` is a folder.
 
     Raises:
-        OutputError: it is something that is read, or of the other kind, or cannot be written.
+        OutputError: it is something that is read, or a folder, or cannot be written.
     """
+    _check(path, inputs, folder=False)
+    if path.exists():
+        _logger.info(f"{path} exists and will be replaced")
+
+
+def check_output_folder(
+    path: Path, inputs: Collection[str | os.PathLike[str]] = (), files: Iterable[str] = ()
+) -> None:
+    """Check that files can be written into a folder, before the work that fills it begins.
+
+    Args:
+        inputs: what the work reads, and must not replace.
+        files: the names of what will be written.
+
+    Raises:
+        OutputError: it is a model folder, or cannot be written, or a file is something that is read.
+    """
+    _check(path, (), folder=True)
+    if (path / CHECKSUMS).is_file():
+        raise OutputError(f"{path} is a model folder, and is not changed: {_OTHER}")
+    for name in files:
+        check_output(path / name, inputs)
+
+
+def _check(path: Path, inputs: Iterable[str | os.PathLike[str]], folder: bool) -> None:
     for source in inputs:
         if _is_same(path, Path(source)):
             raise OutputError(f"{path} is both read and written: {_OTHER}")
@@ -52,8 +77,6 @@ def check_output(
             os.stat(path)  # raises for a name that is too long
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
-    if not folder and path.exists():
-        _logger.info(f"{path} exists and will be replaced")
 
 
 def check_free(
@@ -65,19 +88,19 @@ def check_free(
 
     Args:
         marker: a file that every folder of this kind contains; no other folder is replaced.
-        inputs: what the work reads; neither in the folder, nor around it.
+        inputs: what the work reads; neither in the folder, nor a folder of this kind around it.
 
     Raises:
         OutputExistsError: ``path`` exists and is not an older result that ``overwrite`` allows.
         OutputError: ``path`` cannot be written, or another process is writing it.
     """
-    check_output(path, inputs, folder=True)
+    _check(path, inputs, folder=True)
     target = path.resolve()
     for source in inputs:
         origin = Path(source).resolve()
         if target in origin.parents:
             raise OutputError(f"{path} contains {source}, which is read: {_OTHER}")
-        if origin.is_dir() and origin in target.parents:
+        if (origin / marker).is_file() and origin in target.parents:
             raise OutputError(f"{path} is inside {source}, which is read: {_OTHER}")
     if _leftovers(target, _COMPLETE) or _leftovers(target, _OLD):
         with output_lock(path):

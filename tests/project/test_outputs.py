@@ -15,6 +15,7 @@ from artaffect.outputs import (
     atomic_folder,
     check_free,
     check_output,
+    check_output_folder,
     discard_folder,
     output_lock,
 )
@@ -75,7 +76,7 @@ def test_an_output_is_refused_before_the_work_where_it_cannot_be_written(tmp_pat
     with pytest.raises(OutputError, match="is a folder: expected the name of a file"):
         check_output(tmp_path)
     with pytest.raises(OutputError, match="is a file: expected the name of a folder"):
-        check_output(file, folder=True)
+        check_output_folder(file)
     with pytest.raises(OutputError, match="file is a file"):
         check_output(file / "deep" / "x.parquet")
     with pytest.raises(OutputError, match="cannot be written: File name too long"):

@@ -12,7 +12,7 @@ from typer import Argument, Option
 from artaffect.cli.options import Json
 from artaffect.cli.show import print_json, print_statistics, show
 from artaffect.errors import NoRowsError
-from artaffect.outputs import check_output
+from artaffect.outputs import check_output, check_output_folder
 from artaffect.runtime import printable, say
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def import_artelingo(
     """Read artelingo_release.csv or artelingo_release_lite.csv."""
     from artaffect.data.readers.artelingo import read_artelingo
 
-    check_import(out, file)
-    save_import(lambda: read_artelingo(file, images, keep_unpictured), out, as_json)
+    save_import(file, lambda: read_artelingo(file, images, keep_unpictured), out, as_json)
 
 
 @import_app.command("artemis")
@@ -55,8 +54,7 @@ def import_artemis(
     """Read artemis_dataset_release_v0.csv, which has no splits: make them with artaffect split."""
     from artaffect.data.readers.artelingo import read_artemis
 
-    check_import(out, file)
-    save_import(lambda: read_artemis(file, images, keep_unpictured), out, as_json)
+    save_import(file, lambda: read_artemis(file, images, keep_unpictured), out, as_json)
 
 
 @import_app.command("parquet")
@@ -70,24 +68,15 @@ def import_parquet(
     """Read the Hugging Face layout of ArtELingo, with embedded images."""
     from artaffect.data.readers.hf_parquet import read_hf_parquet
 
-    check_import(out, file)
-    check_output(images, [file], folder=True)
-    save_import(lambda: read_hf_parquet(file, images, keep_unpictured), out, as_json)
+    check_output_folder(images, [file])
+    save_import(file, lambda: read_hf_parquet(file, images, keep_unpictured), out, as_json)
 
 
-def check_import(out: Path, file: Path) -> None:
-    """Check that an import can be written, before its file is read."""
-    for target in (out, _dropped(out)):
-        check_output(target, [file])
-
-
-def _dropped(out: Path) -> Path:
-    return out.with_suffix(".dropped.csv")
-
-
-def save_import(read: Callable[[], AnnotationTable], out: Path, as_json: bool) -> None:
+def save_import(file: Path, read: Callable[[], AnnotationTable], out: Path, as_json: bool) -> None:
     """Read a data set and save its table; say what was kept and dropped, even if nothing is kept."""
-    dropped = _dropped(out)
+    dropped = out.with_suffix(".dropped.csv")
+    for target in (out, dropped):
+        check_output(target, [file])
     listed = f"  every dropped row, with its line and reason: {dropped}"
     try:
         table = read()

@@ -6,7 +6,8 @@ from artaffect import api
 from artaffect.cli.show import print_prediction
 from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.data.sample.generative_model import best_scores
-from artaffect.data.sample.write import write_new_artwork
+from artaffect.data.sample.write import MARKER, write_new_artwork
+from artaffect.errors import OutputExistsError
 from artaffect.reports.evaluation import print_result, print_tables
 from artaffect.reports.tables import TextTable
 from artaffect.runtime import Terminal, say
@@ -14,6 +15,8 @@ from artaffect.runtime import Terminal, say
 
 def run_demo(out: Path, artworks: int, cache: Path | None) -> None:
     """Do everything that the tutorial does by hand, in one go, under ``out``."""
+    if any(out.glob("[!.]*")) and not (out / "data" / MARKER).is_file():
+        raise OutputExistsError(f"{out} exists and holds no demo: choose another name with --out")
     say("1/5 generating artworks and captions (synthetic data)")
     csv = api.write_sample(out / "data", artworks, overwrite=True)
 

@@ -14,7 +14,7 @@ from artaffect.cli import checks, options
 from artaffect.cli.show import print_json
 from artaffect.errors import InputError
 from artaffect.labels import parse_emotion
-from artaffect.outputs import check_free, check_output
+from artaffect.outputs import check_free
 from artaffect.runtime import listen, say
 from artaffect.server.limits import ServiceLimits
 
@@ -58,8 +58,6 @@ def explain(
     """
     if out is None and not as_json:
         raise InputError("choose an output: --out page.html for a page, or --json")
-    if out is not None:
-        check_output(out, [path for path in (image, data) if path is not None])
     checks.check_cultures(run, culture, new_culture)
     checks.check_artwork(image, caption, language)
     if emotion is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from typer import Argument, Option
 from artaffect import api
 from artaffect.cli import checks, options
 from artaffect.cli.show import print_encoders, print_json, print_prediction, show
-from artaffect.outputs import check_free, check_output
+from artaffect.outputs import check_free, check_output_folder
 from artaffect.runtime import printable, say
 
 MinVotes = Annotated[
@@ -68,7 +69,7 @@ def train(
     from artaffect.models.folder import CHECKSUMS
 
     load_recipe(recipe, Recipe, settings or ())
-    check_free(out, CHECKSUMS, overwrite, [data])
+    check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
     table = checks.load_table(data, images, "train", "val")
     from artaffect.reports.evaluation import print_result
 
@@ -94,7 +95,8 @@ def reproduce(
     Three image models, the text model, both combined, and the recipe compact. Finished runs in --out
     are kept, and an interrupted one resumes from its checkpoint.
     """
-    check_output(out, [] if data is None else [data], folder=True)
+    files = ("tables.md", "report.html", "results.json")
+    check_output_folder(out, [] if data is None else [data], files)
     table = None if data is None else checks.load_table(data, images, "train", "val", "test")
     from artaffect.reports.evaluation import print_tables
 
@@ -118,8 +120,6 @@ def evaluate(
     """Score a model on one split, overall and per culture, beside the baseline."""
     checks.check_run(run)
     table = checks.load_table(data, images, split)
-    if out is not None:
-        check_output(out, [run, data], folder=True)
     from artaffect.reports.evaluation import print_result
 
     result = api.evaluate(run, table, split, out=out, cache=cache)
@@ -151,13 +151,12 @@ def report(
     """
     for run in runs:
         checks.check_run(run)
-    check_output(out, [*runs, data], folder=True)
     table = checks.load_table(data, images, split)
     from artaffect.reports.findings import findings
 
     result = api.report(
         runs,
-        data if images is None else table,  # the path names the table in the report
+        table,
         out,
         split,
         min_votes=min_votes,
@@ -196,7 +195,7 @@ def cultures(
     from artaffect.config import Recipe, load_recipe
 
     load_recipe(recipe, Recipe, settings or ())
-    check_output(out, [data], folder=True)
+    check_output_folder(out, [data])
     table = checks.load_table(data, images, "train", "val", split)
     runs = api.train_culture_models(table, out / "runs", recipe, settings, cache=cache)
     pages = (min_votes, artwork_pages, explanations, embed_images)

@@ -140,6 +140,8 @@ class AnnotationTable:
     """The origin of the rows, as plain JSON values."""
     report: ImportReport | None = field(default=None, compare=False)
     """What the import did with the source; None if the table was not imported from a data set."""
+    file: Path | None = field(default=None, compare=False)
+    """The file that the table was read from."""
 
     def __post_init__(self) -> None:
         _check(self.rows, self.provenance.get("source", "table"))
@@ -177,7 +179,7 @@ class AnnotationTable:
         with arrow_errors(path, "a table of annotations, as `artaffect import` makes them"):
             rows = _without_views(rows.select(SCHEMA.names)).cast(SCHEMA).unify_dictionaries()
             rows.validate(full=True)  # text may not be UTF-8
-        return cls(rows, provenance, report)
+        return cls(rows, provenance, report, path)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one Parquet file, completely or not at all."""
@@ -223,6 +225,16 @@ class AnnotationTable:
     def images(self) -> Path | None:
         """The folder to which the ``image`` column is relative."""
         return Path(self.provenance["images"]) if self.provenance.get("images") else None
+
+    @property
+    def name(self) -> str:
+        """The name of the table's file, or of the data set that it was imported from."""
+        return (self.file or Path(self.provenance.get("source", "table"))).stem
+
+    @property
+    def sources(self) -> list[Path]:
+        """What no output may replace: the table's file, and its folder of images."""
+        return [path for path in (self.file, self.images) if path is not None]
 
     def check_images(self) -> None:
         """Raise TableError if rows have images, and the folder of images is unknown or missing."""

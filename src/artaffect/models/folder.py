@@ -13,12 +13,12 @@ from typing import Any
 
 from artaffect.errors import ModelFolderError
 from artaffect.labels import EMOTIONS
+from artaffect.outputs import CHECKSUMS as CHECKSUMS
 from artaffect.runtime import file_digest, to_json_text
 
 FORMAT = 2
 """Raised when older versions can no longer read the folder, or this version older folders."""
 
-CHECKSUMS = "SHA256SUMS"
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 TRAINING_LOG = "metrics.jsonl"

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # explanations need the extra explain
     from artaffect.explain.explainer import Check, CultureExplanation, Explanation
 
 PAGE, MARKDOWN, JSON = "report.html", "report.md", "report.json"
+FILES = (PAGE, MARKDOWN, JSON)
 ARTWORKS = "artworks"
 """The folder of the pages of single artworks."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from artaffect.outputs import check_output
+from artaffect.outputs import check_output, check_output_folder
 from artaffect.runtime import print_json, say
 from artaffect.shared_task.rules import load_rules
 
@@ -40,7 +40,7 @@ Set = Annotated[
 def register(
     app: typer.Typer,
     import_app: typer.Typer,
-    save_import: Callable[[Callable[[], Any], Path, bool], None],
+    save_import: Callable[[Path, Callable[[], Any], Path, bool], None],
     layouts: dict[str, SampleLayout],
 ) -> None:
     """Add the shared task to the command line.
@@ -71,10 +71,10 @@ def register(
         as_json: AsJson = False,
     ) -> None:
         """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
-        check_output(out, [file])
         from artaffect.shared_task.reader import read_artemotion28
 
         save_import(
+            file,
             lambda: read_artemotion28(file, images, keep_unpictured, by_region, merge_other),
             out,
             as_json,
@@ -108,7 +108,7 @@ def items_(
     from artaffect.data.annotations import AnnotationTable
     from artaffect.shared_task.items import write_task_files
 
-    check_output(out, [data], folder=True)
+    check_output_folder(out, [data], ("st1_items.csv", "st2_items.csv"))
     table = AnnotationTable.load(data).of_split(split)
     captions, triples = write_task_files(table, out, load_rules(rules, set_))
     say(f"{len(captions):,} captions: {out / 'st1_items.csv'}")
@@ -133,7 +133,7 @@ def emotions(
 
     If the items have answers, both sets of labels are scored.
     """
-    check_output(out, [items])
+    check_output(out, [items, images, *filter(None, [rules])])
     from artaffect.shared_task.emotions import predict_emotions
     from artaffect.shared_task.items import read_emotion_items
     from artaffect.shared_task.submissions import write_emotions
@@ -172,7 +172,7 @@ def shares(
     the run has already learned from the artworks of the training split. If the items have answers,
     the predictions are scored.
     """
-    check_output(out, [data, items])
+    check_output(out, [data, items, *filter(None, (images, rules))])
     from artaffect.data.annotations import AnnotationTable
     from artaffect.shared_task.items import read_share_items
     from artaffect.shared_task.shares import predict_shares

@@ -82,7 +82,7 @@ def train_run(
     """
     with output_lock(out) if is_main_process() else contextlib.nullcontext():
         if is_main_process():
-            check_free(out, CHECKSUMS, overwrite)
+            check_free(out, CHECKSUMS, overwrite, [*table.sources, *_folders_of(config)])
         return _train_run(table, config, out, cache, overwrite)
 
 
@@ -121,6 +121,14 @@ def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
     return bool(table.provenance.get("synthetic")) or any(
         read_config(Path(run))["synthetic"] for run in runs
     )
+
+
+def _folders_of(config: Recipe) -> Iterator[str]:
+    """The folders of encoders and runs that a recipe reads."""
+    for field in fields(config):
+        source = getattr(config, field.name)
+        if isinstance(source, SourceConfig):
+            yield from filter(os.path.isdir, (source.run, source.encoder))
 
 
 def _save(

@@ -11,7 +11,7 @@ import artaffect
 from artaffect.errors import OutputError, OutputExistsError
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
 from artaffect.models.hub import resolve_run
-from artaffect.outputs import check_output, output_lock
+from artaffect.outputs import check_output, check_output_folder, output_lock
 from artaffect.prediction.collection.items import read_items, readable
 from artaffect.prediction.collection.plan import SHARD_ROWS, Plan, skipped_path
 from artaffect.prediction.collection.workers import work_locally, work_on_ray
@@ -77,7 +77,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
             raise OutputExistsError(f"{target} exists: choose another name, or add --overwrite")
         for path in (target, skipped_path(target)):
             check_output(path, read)
-        check_output(plan.folder, read, folder=True)
+        check_output_folder(plan.folder)
         items = read_items(source, root)
         digest = file_digest(folder / CHECKSUMS)
         version = artaffect.__version__
