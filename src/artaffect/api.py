@@ -125,9 +125,8 @@ def report(
     from artaffect.models.hub import resolve_run
     from artaffect.reports.pages import FILES, save_culture_report
 
-    annotations = _table(table)
     folders = [resolve_run(run) for run in _several(runs, "runs")]
-    target = as_path(out, "out")
+    annotations, target = _table(table), as_path(out, "out")
     check_output_folder(target, annotations.sources, FILES)
     from artaffect.reports.culture import ReportOptions, culture_report
 
@@ -250,8 +249,8 @@ def explain_prediction(
     annotations = None if table is None else _table(table)
     target = None if out is None else as_path(out, "out")
     if target is not None:
-        image_file = [image] if isinstance(image, str | os.PathLike) else []
-        check_output(target, [*image_file, *(annotations.sources if annotations else ())])
+        inputs = [image] if isinstance(image, str | os.PathLike) else []
+        check_output(target, [*inputs, *(annotations.sources if annotations else ())])
     from artaffect.explain.explainer import Explainer
     from artaffect.explain.neighbours import NearestArtworks
     from artaffect.prediction.predictor import ModelPredictor, PredictionInput
@@ -262,8 +261,8 @@ def explain_prediction(
     explainer = Explainer(predictor, show_progress=True)
     source = explainer.model.image
     if annotations is not None and image is not None and source is not None:
-        nearest = NearestArtworks(annotations, source.encoder, source.head, _cache(cache))
-        explainer.artworks = nearest
+        neighbours = (annotations, source.encoder, source.head, _cache(cache))
+        explainer.artworks = NearestArtworks(*neighbours)
     explanation = explainer.explain(item, emotion, check=check)
     if target is not None:
         save_explanation(explanation, item, target, predictor.description.image)

@@ -76,7 +76,7 @@ def test_mistakes_are_found_without_torch(
         ("split", str(table), "--out", under_a_file): "table.parquet is a file",
         ("import", "artelingo", str(table), "--out", str(table)): "both read and written",
         ("import", "artelingo", "nowhere.csv", "--out", new): "nowhere.csv: no such file",
-        ("reproduce", "--data", str(table), "--out", str(table)): "both read and written",
+        ("reproduce", "--data", str(table), "--out", str(table)): "is a file: expected the name of",
     }
     process = subprocess.run(
         [sys.executable, "-c", SCRIPT],
