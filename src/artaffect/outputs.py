@@ -133,13 +133,14 @@ def atomic_file(path: Path, flush: bool = True) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(_mode(0o666))
-        if flush:
-            _flush(temporary)
-        temporary.replace(target)
-        if flush:
-            _flush(target.parent)
+        with _disk_errors(path):
+            yield temporary
+            temporary.chmod(_mode(0o666))
+            if flush:
+                _flush(temporary)
+            temporary.replace(target)
+            if flush:
+                _flush(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -158,12 +159,13 @@ def atomic_folder(path: Path, marker: str, overwrite: bool = False) -> Iterator[
         prefix = f"{_prefix(target)}{os.getpid()}."
         temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=_PARTIAL, dir=target.parent))
         try:
-            yield temporary
-            for entry in (temporary, *temporary.rglob("*")):
-                if entry == temporary or entry.parent == temporary:
-                    entry.chmod(_mode(0o777 if entry.is_dir() else 0o666))
-                _flush(entry)
-            complete = temporary.rename(temporary.with_suffix(_COMPLETE))
+            with _disk_errors(path):
+                yield temporary
+                for entry in (temporary, *temporary.rglob("*")):
+                    if entry == temporary or entry.parent == temporary:
+                        entry.chmod(_mode(0o777 if entry.is_dir() else 0o666))
+                    _flush(entry)
+                complete = temporary.rename(temporary.with_suffix(_COMPLETE))
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         _put(complete, target)
@@ -208,6 +210,28 @@ def discard_folder(folder: Path) -> None:
         shutil.rmtree(stale, ignore_errors=True)
     if folder.is_dir():
         shutil.rmtree(_set_aside(folder), ignore_errors=True)
+
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
+"""A disk that is full, over the quota, read-only or failing, and a file that is too large for it."""
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Raise as OSError, with the output's name, what libraries make of the errors of a disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+    except Exception as error:
+        number = re.search(r"os error (\d+)", str(error))  # of a library written in Rust
+        cause = error.__context__
+        code = int(number[1]) if number else cause.errno if isinstance(cause, OSError) else None
+        if code not in _DISK:
+            raise
+        raise OSError(code, os.strerror(code), os.fspath(path)) from None
 
 
 def _put(complete: Path, target: Path) -> None:

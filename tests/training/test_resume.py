@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
 from artaffect.models.heads import EmotionHead
+from artaffect.outputs import atomic_folder
 from artaffect.training.batches import Batch, TensorRows
 from artaffect.training.objectives import ClassificationTask
 from artaffect.training.trainer import StepOutput, Trainer
@@ -96,6 +98,18 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     train(tmp_path)
     with pytest.raises(ConfigError, match="other settings: delete it"):
         train(tmp_path, config=TrainConfig(epochs=5, batch_size=16))
+
+
+def test_a_full_disk_is_named_where_a_library_writes_the_file(small_disk: Path) -> None:
+    model = EmotionHead(9, 0, hidden=[20_000])
+    with pytest.raises(OSError, match="No space left on device: .*checkpoint"):
+        Trainer(CONFIG, folder=small_disk).fit(ClassificationTask(model), rows(16))
+    with (
+        pytest.raises(OSError, match="No space left on device: .*model"),
+        atomic_folder(small_disk / "model", "MARK") as folder,
+    ):
+        save_file({"x": torch.zeros(100_000)}, folder / "model.safetensors")
+    assert not (small_disk / "model").exists()
 
 
 def test_accumulated_batches_are_one_large_batch() -> None:

@@ -271,8 +271,8 @@ class _Run:
             "task": trained_weights(self.task),
             **{name: part.state_dict() for name, part in self.stateful.items()},
         }
-        with atomic_file(folder / "checkpoint.pt") as temporary:
-            torch.save(state, temporary)
+        with atomic_file(folder / "checkpoint.pt") as temporary, temporary.open("wb") as file:
+            torch.save(state, file)  # of a path, torch does not say why it cannot be written
         lines = (json.dumps(epoch) + "\n" for epoch in self.history)
         with atomic_file(folder / "metrics.jsonl") as temporary:
             temporary.write_text("".join(lines), "utf-8")
