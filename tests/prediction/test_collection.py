@@ -308,6 +308,28 @@ def test_after_a_kill_the_work_continues_and_every_row_occurs_once(
     assert {name for name, _ in rows} == set(sample_table.strings("annotation_id"))
 
 
+def test_an_interrupted_collection_says_in_one_line_how_to_go_on(
+    tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    table, out = tmp_path / "annotations.parquet", tmp_path / "out.parquet"
+    sample_table.save(table)
+    process = subprocess.Popen(
+        command(tiny_run, table, out, "--workers", "1"),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    plan = Plan.for_output(out)
+    deadline = time.monotonic() + 120
+    while not list(plan.folder.glob("part-*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers as well
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    line = "interrupted: finished work is kept; run the same command again to resume"
+    assert err.strip().splitlines()[-1] == line and "Traceback" not in err
+
+
 def test_lost_and_foreign_rows_are_detected(tiny_run: Path, pictures: Path, tmp_path: Path) -> None:
     plan = Plan.for_output(tmp_path / "out.parquet")
     items = read_items(pictures)

@@ -3,16 +3,32 @@
 import logging
 import sys
 from importlib.util import find_spec
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 import artaffect
 from artaffect.cli import data, deployment, models
 from artaffect.errors import ArtAffectError
 from artaffect.runtime import printable, say, show_any_character
 
+
+class _Interrupted(Exception):
+    """Ctrl+C, as an exception that typer does not answer by itself."""
+
+
+class _Group(TyperGroup):
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
+
 app = typer.Typer(
     name="artaffect",
+    cls=_Group,
     help="Which emotion an artwork evokes, and in whom: from an image, a caption, or both.",
     no_args_is_help=True,
     add_completion=False,
@@ -89,8 +105,9 @@ def main() -> None:
         if extra is None:
             raise
         sys.exit(f"error: this command needs {error.name}: pip install 'artaffect[{extra}]'")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: finished work is kept; run the same command again to resume")
+    except (KeyboardInterrupt, _Interrupted):
+        say("interrupted: finished work is kept; run the same command again to resume")
+        sys.exit(130)  # as shells report it
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -108,8 +109,8 @@ class _LocalProcess:
     worker: ClassVar[ShardWorker]
 
     @classmethod
-    def start(cls, *arguments: Any) -> None:
-        threading.Thread(target=cls._exit_with_parent, daemon=True).start()
+    def start(cls, stop: Connection, *arguments: Any) -> None:
+        threading.Thread(target=cls._exit_with_parent, args=[stop], daemon=True).start()
         cls.worker = ShardWorker(*arguments)
 
     @classmethod
@@ -117,11 +118,11 @@ class _LocalProcess:
         return cls.worker(row)
 
     @staticmethod
-    def _exit_with_parent() -> None:
+    def _exit_with_parent(stop: Connection) -> None:
         parent = multiprocessing.parent_process()
         if parent is not None:
-            wait([parent.sentinel])
-            os._exit(1)  # the parent was killed
+            wait([parent.sentinel, stop])
+            os._exit(1)  # the parent was killed, or does not wait for the work in progress
 
 
 def work_locally(
@@ -129,14 +130,13 @@ def work_locally(
 ) -> Iterator[Row]:
     """Predict shards in processes on this machine, and yield each when it is done."""
     threads = max(1, (os.cpu_count() or 1) // workers)
+    context = multiprocessing.get_context("spawn")
+    stop, stopping = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        _LocalProcess.start,
-        (run, plan, cultures, threads),
+        workers, context, _LocalProcess.start, (stop, run, plan, cultures, threads)
     )
     try:
-        with _without_main_module():
+        with _without_main_module(), _ignoring_interrupts():
             jobs = [pool.submit(_LocalProcess.work, {"shard": i}) for i in shards]
         for job in as_completed(jobs):
             yield job.result()
@@ -145,8 +145,24 @@ def work_locally(
             "a worker process died, most likely from lack of memory: run the command again with fewer "
             f"than {workers} --workers; finished work is kept"
         ) from None
+    except BaseException:  # Ctrl+C, too: what is in progress is not waited for
+        stopping.close()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Start processes that leave Ctrl+C, which a terminal sends to all of them, to their parent."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 @contextlib.contextmanager
