@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,12 +15,15 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from artaffect.config import TrainConfig
-from artaffect.errors import ConfigError
+from artaffect.config import SeparateConfig, TrainConfig
+from artaffect.data.annotations import AnnotationTable
+from artaffect.errors import ConfigError, OutputError
+from artaffect.models.folder import check_folder
 from artaffect.models.heads import EmotionHead
-from artaffect.outputs import atomic_folder
+from artaffect.outputs import atomic_folder, output_lock
 from artaffect.training.batches import Batch, TensorRows
 from artaffect.training.objectives import ClassificationTask
+from artaffect.training.run import train_run
 from artaffect.training.trainer import StepOutput, Trainer
 
 CONFIG = TrainConfig(epochs=4, batch_size=16, learning_rate=0.02)
@@ -214,3 +219,30 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     torch.testing.assert_close(
         two["shared.weight"], model.state_dict()["shared.weight"], rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_training_touches_no_folder_that_is_something_else(
+    tiny_run: Path, sample_table: AnnotationTable, tiny_config: SeparateConfig, tmp_path: Path
+) -> None:
+    model = tmp_path / "run.training"  # where the checkpoints of "run" would be kept
+    shutil.copytree(tiny_run, model)
+    with pytest.raises(ConfigError, match=r"run\.training, .* is something else: choose another"):
+        train_run(sample_table, tiny_config, tmp_path / "run")
+    check_folder(model)
+
+
+def test_only_one_training_writes_a_folder(
+    sample_table: AnnotationTable, tiny_config: SeparateConfig, tmp_path: Path
+) -> None:
+    messages = []
+
+    def second() -> None:
+        with pytest.raises(OutputError, match="is being written by another process") as caught:
+            train_run(sample_table, tiny_config, tmp_path / "run")
+        messages.append(str(caught.value))
+
+    with output_lock(tmp_path / "run"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert len(messages) == 1 and list(tmp_path.iterdir()) == []
