@@ -87,7 +87,7 @@ def _check_runs(config: SeparateConfig) -> None:
     """Refuse runs that have learned from the artworks on which the combination is to be fitted."""
     for run in (s.run for s in config.sources.values() if s.run and config.held_out):
         recipe = read_config(Path(run))["recipe"]
-        held_out, seed = recipe.get("held_out", 0.0), recipe["seed"]
+        held_out, seed = recipe.get("held_out", 0.0), recipe.get("seed")
         if (held_out, seed) != (config.held_out, config.seed):
             raise ConfigError(
                 f"{run} has seen the artworks that held_out = {config.held_out} keeps for the "
