@@ -28,8 +28,16 @@ from artaffect.errors import ArtAffectError
 from artaffect.labels import EMOTIONS
 from artaffect.models.checkpoint import save_model
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.folder import CARD, CHECKSUMS, CONFIG, FILES, SCORES, TOKENIZER, WEIGHTS
-from artaffect.models.folder import write_checksums
+from artaffect.models.folder import (
+    CARD,
+    CHECKSUMS,
+    CONFIG,
+    FILES,
+    SCORES,
+    TOKENIZER,
+    WEIGHTS,
+    write_checksums,
+)
 from artaffect.models.fusion import LogitFusion
 from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.hub import copy_folder, push_folder
@@ -142,7 +150,8 @@ def checksum_alterations() -> Iterator[Alteration]:
 
     def edit(change: Callable[[str], str]) -> Callable[[Path], None]:
         return lambda folder: _write(
-            folder / CHECKSUMS, change((folder / CHECKSUMS).read_text()).encode("utf-8", "surrogateescape")
+            folder / CHECKSUMS,
+            change((folder / CHECKSUMS).read_text()).encode("utf-8", "surrogateescape"),
         )
 
     line = "0" * 64 + "  "
@@ -208,10 +217,12 @@ def tokenizer_alterations() -> Iterator[Alteration]:
         "without a vocabulary": lambda t: t["model"].update(vocab={}),
         "of another type": lambda t: t["model"].update(type="BPE"),
         "without a model": lambda t: t.pop("model"),
-        "with many tokens": lambda t: t["model"]["vocab"].update({f"x{i}": 400 + i for i in range(9999)}),
-        "with large special tokens": lambda t: t["post_processor"]["special_tokens"]["[CLS]"].update(
-            ids=[10**6]
+        "with many tokens": lambda t: t["model"]["vocab"].update(
+            {f"x{i}": 400 + i for i in range(9999)}
         ),
+        "with large special tokens": lambda t: t["post_processor"]["special_tokens"][
+            "[CLS]"
+        ].update(ids=[10**6]),
         "with many special tokens": lambda t: t["post_processor"]["special_tokens"]["[CLS]"].update(
             ids=[1] * 1000, tokens=["[CLS]"] * 1000
         ),
@@ -262,7 +273,9 @@ def graph_alterations() -> Iterator[Alteration]:
     import onnx
     from onnx import TensorProto, helper
 
-    def edit(change: Callable[[Any, Path], Any], name: str = "answer.onnx") -> Callable[[Path], None]:
+    def edit(
+        change: Callable[[Any, Path], Any], name: str = "answer.onnx"
+    ) -> Callable[[Path], None]:
         def apply(folder: Path) -> None:
             model = onnx.load(folder / name)
             change(model.graph, folder)
@@ -296,7 +309,9 @@ def graph_alterations() -> Iterator[Alteration]:
         "without outputs": lambda g, _: g.ClearField("output"),
         "with another type": lambda g, _: setattr(g.input[0].type.tensor_type, "elem_type", 7),
         "with zeros": lambda g, _: [
-            setattr(t, "raw_data", b"\xff" * len(t.raw_data)) for t in g.initializer if t.data_type == 1
+            setattr(t, "raw_data", b"\xff" * len(t.raw_data))
+            for t in g.initializer
+            if t.data_type == 1
         ],
         "with its outputs swapped": lambda g, _: g.output.reverse(),
     }.items():

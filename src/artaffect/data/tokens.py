@@ -61,12 +61,13 @@ class CaptionTokenizer:
         tokenizer = self.tokenizer
         with tokenizer_errors("the tokenizer"):
             encodings = tokenizer.encode_batch(texts)
-        # a vocabulary may number its tokens as it likes
-        if (
-            largest := max((max(e.ids, default=0) for e in encodings), default=0)
-        ) >= self.vocabulary:
+        # a vocabulary may number its tokens as it likes, and special tokens are never cut
+        largest = max((max(e.ids, default=0) for e in encodings), default=0)
+        longest = max((len(e.ids) for e in encodings), default=0)
+        if largest >= self.vocabulary or longest > self.preprocessing.max_length:
             raise ModelFolderError(
-                f"the tokenizer gives token {largest:,}, and its text encoder has {self.vocabulary:,}"
+                f"the tokenizer gives token {largest:,} or {longest:,} tokens, and its text encoder "
+                f"takes {self.vocabulary:,} different tokens, {self.preprocessing.max_length} at once"
             )
         return encodings
 

@@ -69,8 +69,8 @@ def _check_text_network(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_fusion(fusion: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(fusion.get("form"), str):
-        raise ValueError("form must be a string")
+    if not isinstance(form := fusion.get("form"), str) or len(form) > _SHOWN:
+        raise ValueError("form must be the name of a form of fusion")
     if any(isinstance(value, list | dict) and len(value) > _WIDTHS for value in fusion.values()):
         raise ValueError(f"expected at most {_WIDTHS} entries")
     return fusion
@@ -96,7 +96,7 @@ class SavedHead:
 class SavedImagePreprocessing:
     """The fields of an ``ImagePreprocessing``."""
 
-    size: Annotated[int, Field(ge=8, le=2048)]
+    size: Annotated[int, Field(ge=8, le=1024)]
     fit: Literal["crop", "stretch"]
     crop_fraction: Annotated[float, Field(ge=0.01, le=1)]
     mean: Annotated[list[Colour], Field(min_length=3, max_length=3)]
@@ -138,6 +138,8 @@ class SavedVisionModel:
 
 ImageArchitecture = SavedEfficientNet | SavedVgg | SavedTimm | SavedVisionModel
 _TAGS = ("efficientnet_lite0", "vgg16", "timm", "transformers")
+_LARGEST_IMAGES = {"efficientnet_lite0": 256, "vgg16": 448}
+"""Sides beyond which these networks, which take any size, would only take memory."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -146,6 +148,14 @@ class SavedImageEncoder:
 
     architecture: Annotated[ImageArchitecture, Field(discriminator="family")]
     preprocessing: SavedImagePreprocessing
+
+    def __post_init__(self) -> None:
+        largest = _LARGEST_IMAGES.get(self.architecture.family, self.preprocessing.size)
+        if self.preprocessing.size > largest:
+            raise ValueError(
+                f"preprocessing.size is {self.preprocessing.size}; {self.architecture.family} takes "
+                f"at most {largest}"
+            )
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -252,7 +262,7 @@ def check_config(config: Mapping[str, Any], path: Path) -> None:
 
 
 def _describe(problem: Mapping[str, Any]) -> str:
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = printable(str(problem["msg"]).removeprefix("Value error, ")[:300])
     if problem["type"] == "unexpected_keyword_argument":
         message = "unknown key"
     elif problem["type"] == "missing":

@@ -1,7 +1,9 @@
 """Open an ONNX graph that may come from a stranger: self-contained, without loops, with known inputs."""
 
 import contextlib
+import functools
 import mmap
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,9 @@ _PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "MIGraphXExecuti
 _PROVIDERS += ("CoreMLExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider")
 """None that calls a remote service, or runs compiled code from a graph."""
 
+_GIB = 2**30
+_MOST_MEMORY = 4 * _GIB
+
 # the numbers of fields in onnx.proto, and of those that a graph from the exporter has
 _MODEL, _GRAPH, _NODE = (
     {1, 2, 3, 4, 5, 6, 7, 8, 14},
@@ -60,12 +65,30 @@ def open_graph(path: Path, threads: int) -> Any:
         options.intra_op_num_threads = threads
         options.log_severity_level = 4  # what it reports is raised as well
         options.add_session_config_entry("session.load_model_format", "ONNX")
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        _limit_memory()
         available = onnxruntime.get_available_providers()
         providers = [name for name in _PROVIDERS if name in available]
         session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     _check_signature(path, "input", session.get_inputs(), INPUTS[path.name])
     _check_signature(path, "output", session.get_outputs(), OUTPUTS[path.name])
     return session
+
+
+@functools.cache
+def _limit_memory() -> None:
+    """Bound what all graphs of this process may take together: a graph is a program.
+
+    The sizes of a graph's inner values may follow from numbers in it, so no check foresees them.
+    """
+    import onnxruntime as runtime
+
+    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    kind = runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    place = runtime.OrtMemoryInfo("Cpu", kind, 0, runtime.OrtMemType.DEFAULT)
+    settings = {"max_mem": max(_GIB, min(_MOST_MEMORY, half)), "arena_extend_strategy": -1}
+    settings |= {"initial_chunk_size_bytes": -1, "max_dead_bytes_per_chunk": -1}
+    runtime.create_and_register_allocator(place, runtime.OrtArenaCfg(settings))
 
 
 def run_graph(path: Path, session: Any, inputs: Arrays, rows: int) -> list[np.ndarray]:
