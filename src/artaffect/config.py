@@ -98,7 +98,7 @@ class SourceConfig:
     _fine_tuned_only: ClassVar[tuple[str, ...]] = ("run", "layers")
 
     encoder: str
-    """Name of the encoder, of a model on the Hugging Face hub, or a folder."""
+    """Name of the encoder, `hf:OWNER/MODEL` on the Hugging Face hub, or a folder."""
     training: Literal["frozen", "fine-tuned"] = "frozen"
     """`frozen`: features are extracted once, and the head is trained on them; `fine-tuned`: encoder
     and head are trained together."""

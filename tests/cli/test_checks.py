@@ -34,9 +34,21 @@ def run_folder(tmp_path: Path) -> Path:
     """A model folder as far as it is read before the model is loaded."""
     folder = tmp_path / "run"
     folder.mkdir()
-    config = {"format": FORMAT, "emotions": list(map(str, EMOTIONS)), "cultures": ["arabic"]}
+    rules = {"size": 32, "fit": "crop", "crop_fraction": 1.0, "mean": [0, 0, 0], "std": [1, 1, 1]}
+    encoder = {
+        "architecture": {"family": "vgg16", "divisor": 64},
+        "preprocessing": {**rules, "interpolation": "bicubic"},
+    }
+    head = {"feature_dim": 64, "cultures": 1, "hidden": []}
+    config = {
+        **{"format": FORMAT, "emotions": list(map(str, EMOTIONS)), "cultures": ["arabic"]},
+        **{"languages": [], "image": {"encoder": encoder, "head": head}},
+        **{"caption": None, "fusion": None},
+    }
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
-    (folder / "SHA256SUMS").write_text("")
+    for name in ("metrics.json", "README.md", "model.safetensors"):
+        (folder / name).touch()
+    write_checksums(folder)
     return folder
 
 

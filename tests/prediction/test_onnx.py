@@ -70,7 +70,7 @@ def saved_model(recipe: Recipe, folders: Mapping[str, Path], out: Path) -> Path:
             torch.nn.init.normal_(parameter, std=0.3)
     model.temperature.uniform_(0.5, 2.0)
     out.mkdir()
-    save_model(model, out, {"recipe": {}, "training_priors": {}})
+    save_model(model, out, {"recipe": {}})
     (out / "metrics.json").write_text("{}")
     (out / "README.md").write_text("# A model\n")
     write_checksums(out)

@@ -61,7 +61,7 @@ def print_encoders(encoders: list[dict[str, Any]]) -> None:
     console = Terminal()
     console.print(table)
     console.print(
-        "Other models of transformers: by hub name (OWNER/MODEL) or folder. Models of timm: timm:NAME."
+        "Other models of transformers: hf:OWNER/MODEL or a folder. Models of timm: timm:NAME."
     )
 
 

@@ -1,32 +1,37 @@
 """Save a model to its folder, and load it."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from artaffect.errors import ModelFolderError
+from artaffect.data.tokens import read_tokenizer
+from artaffect.errors import ArtAffectError, ModelFolderError
 from artaffect.labels import EMOTIONS
-from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.emotion_model import SOURCES, EmotionModel
 from artaffect.models.folder import (
+    CONFIG,
     FORMAT,
     TOKENIZER,
     WEIGHTS,
     check_folder,
-    holds_graphs,
+    listed_path,
+    read_bytes,
     read_config,
 )
 from artaffect.models.fusion import build_fusion
 from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.image_encoders import build_image_encoder
+from artaffect.models.saved_config import check_config
 from artaffect.models.text_encoders import build_text_encoder
-from artaffect.models.weights import load_weights
+from artaffect.models.weights import check_header, load_weights
+from artaffect.runtime import printable
 
 
 def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> None:
@@ -48,47 +53,95 @@ def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> No
         "fusion": model.fusion and model.fusion.settings(),
         **more,
     }
+    check_config(config, folder / CONFIG)
     text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False, default=str)
-    (folder / "config.json").write_text(text, "utf-8")
+    (folder / CONFIG).write_text(text, "utf-8")
 
 
 def load_model(folder: Path) -> EmotionModel:
     """Load a model folder, in evaluation mode.
 
+    The folder may come from a stranger: what its configuration describes is first built without
+    memory, and compared with the stored weights.
+
     Raises:
-        ModelFolderError: a file is missing, altered or of another version.
+        ModelFolderError: a file is missing, altered or of another version, or does not fit the others.
     """
-    check_folder(folder)
-    if holds_graphs(folder):
+    listed = check_folder(folder)
+    if WEIGHTS not in listed:
         raise ModelFolderError(
             f"{folder} holds ONNX graphs without weights; use the folder that it was exported from"
         )
     config = read_config(folder)
+    path = listed_path(folder, WEIGHTS)
+    with _folder_errors(f"{folder / CONFIG} does not describe a model"), torch.device("meta"):
+        sketch = _build(config, None)
+        if sketch.image is not None:
+            size = sketch.image.encoder.preprocessing.size
+            sketch.image.encoder(torch.zeros(1, 3, size, size))
+    with _folder_errors(f"{folder / WEIGHTS}"):
+        check_header(sketch, path)
+    tokenizer = None
+    if sketch.caption is not None:
+        if TOKENIZER not in listed:
+            raise ModelFolderError(f"{folder} is incomplete: {TOKENIZER} is not listed")
+        content = read_bytes(folder, TOKENIZER, listed[TOKENIZER])
+        tokenizer = read_tokenizer(content, str(folder / TOKENIZER))
+    with _folder_errors(f"{folder} cannot be loaded"):
+        model = _build(config, tokenizer)
+        weights = load_file(path)
+        # half precision is for storage only
+        wide = {n: w.float() if w.dtype == torch.float16 else w for n, w in weights.items()}
+        load_weights(model, wide, str(folder))
+        _check_work(model.eval())
+    return model
+
+
+@contextlib.contextmanager
+def _folder_errors(problem: str) -> Iterator[None]:
+    """Raise whatever a library says of a stranger's files as one line.
+
+    The libraries check little of what they build from, and share no base class but Exception.
+    """
     try:
-        model = _build(config, folder)
-        weights = load_file(folder / WEIGHTS)
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise ModelFolderError(
-            f"{folder}: config.json does not describe a model: {error!r}"
-        ) from None
-    # half precision is for storage only
-    wide = {n: w.float() if w.dtype == torch.float16 else w for n, w in weights.items()}
-    load_weights(model, wide, str(folder))
-    return model.eval()
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - as the docstring says
+        reason = str(error) if isinstance(error, ArtAffectError) else repr(error)
+        raise ModelFolderError(f"{problem}: {printable(reason[:300])}") from None
 
 
-def _build(config: Mapping[str, Any], folder: Path) -> EmotionModel:
+def _build(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> EmotionModel:
     """The model that a configuration describes, without weights."""
     image = caption = None
     if config["image"]:
         image_encoder = build_image_encoder(config["image"]["encoder"])
         image = EmotionClassifier(image_encoder, EmotionHead(**config["image"]["head"]))
     if config["caption"]:
-        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         text_encoder = build_text_encoder(config["caption"]["encoder"], tokenizer)
         caption = EmotionClassifier(text_encoder, EmotionHead(**config["caption"]["head"]))
     fusion = build_fusion(config["fusion"]) if config["fusion"] else None
     return EmotionModel(image, caption, fusion, config["cultures"], config["languages"])
+
+
+def _check_work(model: EmotionModel) -> None:
+    """Predict once: a configuration whose shapes fit may still not compute, and a weight be no number."""
+    if model.caption is not None:
+        encoder = model.caption.encoder
+        tokens = torch.zeros(1, encoder.preprocessing.max_length, dtype=torch.int64)
+        with torch.inference_mode():
+            encoder(tokens, torch.ones_like(tokens))
+        encoder.tokenize([""])
+    if model.fusion is not None and model.fusion.sources != SOURCES:
+        raise ModelFolderError(f"fusion: its sources must be {SOURCES}, got {model.fusion.sources}")
+    if not (model.temperature.isfinite() & (model.temperature > 0)).all():
+        raise ModelFolderError("the temperature must be above 0")
+    image, caption = (
+        torch.zeros(1, encoder.feature_dim if encoder else 0) for encoder in model.encoders
+    )
+    present = torch.tensor([[encoder is not None for encoder in model.encoders]])
+    model.answer(image, caption, present, torch.tensor([len(model.cultures)]))
 
 
 def _compact(value: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from artaffect.errors import InputError
+from artaffect.errors import InputError, ModelFolderError
 from artaffect.labels import ANY_CULTURE
 from artaffect.models.fusion import LinearFusion
 from artaffect.models.heads import EmotionClassifier, log_probabilities
@@ -99,13 +99,20 @@ class EmotionModel(nn.Module):
 
         Raises:
             InputError: a row has nothing that this model reads.
+            ModelFolderError: calibrated predictions are not finite.
         """
         usable = present & self._readable(present)
         if not usable.any(1).all():
             raise InputError(
                 f"this model reads {' and '.join(self.modalities)} only, and a row has none of it"
             )
-        return self.distribution(image, caption, present, culture, calibrated)
+        probabilities, shares = self.distribution(image, caption, present, culture, calibrated)
+        if calibrated and not (probabilities.isfinite().all() and shares.isfinite().all()):
+            raise ModelFolderError(
+                "the model's predictions are not finite numbers: its weights are damaged, or its "
+                "training diverged"
+            )
+        return probabilities, shares
 
     def distribution(
         self,

@@ -4,36 +4,54 @@ Weights (``model.safetensors``, or three ``.onnx`` graphs), ``config.json`` (arc
 labels, cultures, training settings), ``tokenizer.json`` if it reads captions, ``metrics.json``,
 ``metrics.jsonl`` (the training log), ``README.md`` (the model card), and ``SHA256SUMS`` over all of them,
 in the form that ``sha256sum -c`` reads. Nothing is pickled. This module works without torch.
+
+A folder may come from a stranger. ``SHA256SUMS`` decides what belongs to it: only listed files are
+loaded and copied, and the engine follows from the list, never from what else lies in the folder.
 """
 
-import json
+import hashlib
+import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from artaffect.errors import ModelFolderError
 from artaffect.labels import EMOTIONS
+from artaffect.models.saved_config import check_config
 from artaffect.outputs import CHECKSUMS as CHECKSUMS
-from artaffect.runtime import file_digest, to_json_text
+from artaffect.runtime import file_digest, printable, to_json_text
 
 FORMAT = 2
 """Raised when older versions can no longer read the folder, or this version older folders."""
 
+CONFIG = "config.json"
+SCORES = "metrics.json"
+CARD = "README.md"
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 TRAINING_LOG = "metrics.jsonl"
 GRAPHS = {"image": "image.onnx", "caption": "caption.onnx", "answer": "answer.onnx"}
 """Both encoders, and everything that follows them."""
+FILES = (CONFIG, SCORES, CARD, WEIGHTS, TOKENIZER, TRAINING_LOG, *GRAPHS.values())
+"""Every file that a model folder may list."""
 
 Histories = Mapping[str, Sequence[Mapping[str, float]]]
 """For each training by name, one entry per epoch: ``epoch``, ``loss``, its terms, and scores."""
 
-_NEEDED = ("config.json", "metrics.json", "README.md")
+_NEEDED = (CONFIG, SCORES, CARD)
+_MIB = 2**20
+_LIMITS = {CHECKSUMS: 2**14, CONFIG: 4 * _MIB, TOKENIZER: 64 * _MIB}
+"""Largest sizes of files that are read as a whole, in bytes; 16 MiB for the others."""
+_LINE = re.compile("([0-9a-fA-F]{64})  ([^/]+)")
+_LOADABLE = re.compile(r".*\.(safetensors|onnx)", re.IGNORECASE)
 
 
 def holds_graphs(folder: Path) -> bool:
-    """Whether a model folder was exported to ONNX."""
-    return (folder / GRAPHS["answer"]).is_file()
+    """Whether a model folder was exported to ONNX, as its checksum file says."""
+    return GRAPHS["answer"] in listed_files(folder)
 
 
 def write_histories(histories: Histories, folder: Path) -> None:
@@ -46,65 +64,183 @@ def write_histories(histories: Histories, folder: Path) -> None:
 
 
 def read_histories(folder: Path) -> dict[str, list[dict[str, float]]]:
-    """Read what :func:`write_histories` wrote; empty for a folder without a training log."""
-    path = folder / TRAINING_LOG
+    """Read what :func:`write_histories` wrote; empty for a folder without a training log.
+
+    Raises:
+        ModelFolderError: a line is not the JSON of an epoch.
+    """
+    if not (folder / TRAINING_LOG).is_file():
+        return {}
     histories: dict[str, list[dict[str, float]]] = {}
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
-        epoch = json.loads(line)
-        histories.setdefault(epoch.pop("training"), []).append(epoch)
+    lines = read_bytes(folder, TRAINING_LOG).splitlines()
+    for number, line in enumerate(lines, 1):
+        epoch = _parse(folder / TRAINING_LOG, line, f", line {number}")
+        if not isinstance(name := epoch.pop("training", None), str):
+            raise ModelFolderError(f"{folder / TRAINING_LOG}, line {number}: names no training")
+        histories.setdefault(name, []).append(epoch)
     return histories
 
 
 def write_checksums(folder: Path) -> None:
     """Write the digests of the folder's files, once all of them are written."""
-    optional = (WEIGHTS, TOKENIZER, TRAINING_LOG, *GRAPHS.values())
-    names = sorted((*_NEEDED, *(name for name in optional if (folder / name).is_file())))
+    names = sorted(n for n in FILES if n in _NEEDED or (folder / n).is_file())
     lines = [f"{file_digest(folder / name)}  {name}\n" for name in names]
     (folder / CHECKSUMS).write_text("".join(lines), "utf-8")
+
+
+def listed_files(folder: Path) -> dict[str, str]:
+    """The files that belong to a model folder by name, each with its SHA-256 in hexadecimal.
+
+    Raises:
+        ModelFolderError: there is no checksum file, or it lists something else.
+    """
+    if not folder.is_dir():
+        raise ModelFolderError(f"{folder}: no such model folder; `artaffect train` makes one")
+    path = folder / CHECKSUMS
+    if not path.is_file():
+        raise ModelFolderError(f"{folder} is not a model folder: it has no {CHECKSUMS}")
+    listed: dict[str, str] = {}
+    text = decoded(path, read_bytes(folder, CHECKSUMS))
+    for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
+        match = _LINE.fullmatch(line)
+        if match is None or match[2] not in FILES:
+            raise ModelFolderError(
+                f"{path}, line {number}: expected 64 hexadecimal digits, two blanks and one of "
+                f"{', '.join(FILES)}, got {printable(line[:100])!r}"
+            )
+        if match[2] in listed:
+            raise ModelFolderError(f"{path}, line {number}: {match[2]} is listed twice")
+        listed[match[2]] = match[1].lower()
+    _check_engine(folder, listed)
+    return listed
+
+
+def _check_engine(folder: Path, listed: Mapping[str, str]) -> None:
+    graphs = [name for name in GRAPHS.values() if name in listed]
+    if graphs and WEIGHTS in listed:
+        raise ModelFolderError(
+            f"{folder / CHECKSUMS} lists both {WEIGHTS} and {graphs[0]}: expected weights or graphs"
+        )
+    for name in (*_NEEDED, GRAPHS["answer"] if graphs else WEIGHTS):
+        if name not in listed:
+            raise ModelFolderError(f"{folder} is incomplete: {name} is missing in {CHECKSUMS}")
+
+
+def check_folder(folder: Path) -> dict[str, str]:
+    """Compare every file with its checksum, and return :func:`listed_files`.
+
+    Raises:
+        ModelFolderError: names the first file that is missing, altered or not listed.
+    """
+    listed = listed_files(folder)
+    for name in sorted(os.listdir(folder)):
+        if name not in listed and (name in FILES or _LOADABLE.fullmatch(name)):
+            raise ModelFolderError(
+                f"{folder}: {printable(name)} is not listed in {CHECKSUMS}, so it does not belong to "
+                "this model: remove it, or copy the folder again"
+            )
+    for name, digest in sorted(listed.items()):
+        if file_digest(listed_path(folder, name)) != digest:
+            raise _altered(folder, name)
+    return listed
+
+
+def listed_path(folder: Path, name: str) -> Path:
+    """Where the content of one of ``FILES`` lies: in the folder, or in its snapshot's ``blobs``.
+
+    The cache of the Hugging Face hub holds snapshots of links into a folder ``blobs`` beside them.
+
+    Raises:
+        ModelFolderError: it is missing, not a file, or a link that leads elsewhere.
+    """
+    root = Path(os.path.realpath(folder))
+    path = Path(os.path.realpath(root / name))
+    blobs = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    if path.parent not in (root, blobs):
+        raise ModelFolderError(
+            f"{folder}: {name} is a link that leads out of the folder: put the file itself there"
+        )
+    if not path.is_file():
+        raise ModelFolderError(f"{folder} is incomplete: {name} is missing")
+    return path
+
+
+def read_bytes(folder: Path, name: str, digest: str | None = None) -> bytes:
+    """The content of one of ``FILES``, which is not read beyond its limit.
+
+    Args:
+        digest: what its SHA-256 must be.
+
+    Raises:
+        ModelFolderError: it is missing, too large, altered, or cannot be read.
+    """
+    limit = _LIMITS.get(name, 16 * _MIB)
+    path = listed_path(folder, name)
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise ModelFolderError(f"{folder / name} cannot be read: {error.strerror}") from None
+    if len(content) > limit:
+        raise ModelFolderError(f"{folder / name} is larger than the allowed {limit:,} bytes")
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+        raise _altered(folder, name)
+    return content
+
+
+def decoded(path: Path, content: bytes) -> str:
+    """The text of a file; raises ModelFolderError if it is not UTF-8."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelFolderError(f"{path} is not UTF-8 text: {error.reason}") from None
+
+
+def read_json(folder: Path, name: str, digest: str | None = None) -> dict[str, Any]:
+    """The JSON object in one of ``FILES``; see :func:`read_bytes`."""
+    return _parse(folder / name, read_bytes(folder, name, digest))
+
+
+def read_scores(folder: Path) -> dict[str, Any]:
+    """The content of ``metrics.json``: the scores on the validation split."""
+    return read_json(folder, SCORES, listed_files(folder)[SCORES])
+
+
+def _parse(path: Path, content: bytes, place: str = "") -> dict[str, Any]:
+    """A JSON object; the parser bounds numbers and nesting, and all that it raises is a ValueError."""
+    try:
+        value = from_json(content, allow_inf_nan=False)
+    except ValueError as error:
+        raise ModelFolderError(f"{path}{place} cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise ModelFolderError(f"{path}{place}: expected a JSON object, got {type(value).__name__}")
+    return value
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of a model folder; ``synthetic`` says whether it learned from synthetic data.
 
     Raises:
-        ModelFolderError: it is missing, not JSON, or of another version.
+        ModelFolderError: it is missing, altered, of another version, or does not describe a model.
     """
-    path = folder / "config.json"
-    try:
-        config = dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise ModelFolderError(f"{path} cannot be read: {error}") from None
+    path = folder / CONFIG
+    config = read_json(folder, CONFIG, listed_files(folder)[CONFIG])
     if config.get("format") != FORMAT:
         raise ModelFolderError(
-            f"{folder} has format {config.get('format')!r}; this version reads format {FORMAT}: "
-            "train it again"
+            f"{folder} has format {printable(repr(config.get('format'))[:40])}; this version reads "
+            f"format {FORMAT}: train it again"
         )
     if config.get("emotions") != list(map(str, EMOTIONS)):
-        raise ModelFolderError(f"{folder} was made for other emotions: {config.get('emotions')}")
+        emotions = printable(repr(config.get("emotions"))[:200])
+        raise ModelFolderError(f"{folder} was made for other emotions: {emotions}")
+    check_config(config, path)
     data = config.get("data")  # folders of older versions say it only there
     config.setdefault("synthetic", isinstance(data, dict) and bool(data.get("synthetic")))
-    return config
+    return {"encoders": {}, "recipe": {}, "data": {}, "training_priors": None, **config}
 
 
-def check_folder(folder: Path) -> None:
-    """Compare every file with its checksum.
-
-    Raises:
-        ModelFolderError: names the first file that is missing or altered.
-    """
-    if not folder.is_dir():
-        raise ModelFolderError(f"{folder}: no such model folder; `artaffect train` makes one")
-    try:
-        lines = (folder / CHECKSUMS).read_text("utf-8").splitlines()
-    except OSError:
-        raise ModelFolderError(f"{folder} is not a model folder: it has no {CHECKSUMS}") from None
-    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    weights = GRAPHS["answer"] if GRAPHS["answer"] in sums else WEIGHTS
-    for name in sorted({*_NEEDED, weights, *sums}):
-        if name not in sums or not (folder / name).is_file():
-            raise ModelFolderError(f"{folder} is incomplete: {name} is missing")
-        if file_digest(folder / name) != sums[name]:
-            raise ModelFolderError(
-                f"{folder}: {name} is not the file that was saved (its SHA-256 differs from {CHECKSUMS}); "
-                "copy the folder again, or train again"
-            )
+def _altered(folder: Path, name: str) -> ModelFolderError:
+    return ModelFolderError(
+        f"{folder}: {name} is not the file that was saved (its SHA-256 differs from {CHECKSUMS}); "
+        "copy the folder again, or train again"
+    )

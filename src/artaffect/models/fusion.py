@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artaffect.config import FUSION_INPUTS, FusionConfig, TrainConfig
+from artaffect.errors import UnknownNameError
 from artaffect.labels import EMOTIONS
 from artaffect.models.heads import EmotionHead, FeatureScaler
 
@@ -150,7 +151,10 @@ def register_fusion(form: Form) -> Form:
 def build_fusion(settings: Mapping[str, Any]) -> LinearFusion:
     """The untrained fusion that :meth:`LinearFusion.settings` describes."""
     arguments = dict(settings)
-    return FUSION_FORMS[arguments.pop("form")](**arguments)
+    form = arguments.pop("form")
+    if form not in FUSION_FORMS:
+        raise UnknownNameError("form of fusion", str(form), FUSION_FORMS)
+    return FUSION_FORMS[form](**arguments)
 
 
 @register_fusion

@@ -3,21 +3,17 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from fnmatch import fnmatch
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from artaffect.errors import EncoderUnavailableError, InputError, ModelFolderError
-from artaffect.models.folder import CHECKSUMS, GRAPHS, WEIGHTS, check_folder, read_config
+from artaffect.models.folder import CHECKSUMS, FILES, check_folder, listed_path, read_config
 from artaffect.outputs import atomic_folder
 
 T = TypeVar("T")
 
 HUB_PREFIX = "hf:"
-
-_PATTERNS = ["*.json", "*.jsonl", "README.md", CHECKSUMS, WEIGHTS, *GRAPHS.values()]
-"""The files of a run folder that are copied, uploaded and downloaded."""
 
 
 def resolve_run(name: str | os.PathLike[str], revision: str | None = None) -> Path:
@@ -56,7 +52,8 @@ def _download_run(repository: str, revision: str | None) -> Path:
             f"{HUB_PREFIX}{repository}: a model on the hub is written {HUB_PREFIX}OWNER/MODEL"
         )
     try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=_PATTERNS))
+        names = [CHECKSUMS, *FILES]
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=names))
     except _hub_errors() as error:
         raise ModelFolderError(
             f"{HUB_PREFIX}{repository} cannot be downloaded: {_first_line(error)}"
@@ -71,23 +68,22 @@ def _hub_errors() -> tuple[type[Exception], ...]:
 
 
 def copy_folder(folder: Path, target: Path) -> None:
-    """Copy a run folder completely, or not at all.
+    """Copy the listed files of a run folder, all of them or none.
 
     Raises:
         ModelFolderError: ``folder`` is incomplete or altered.
         OutputExistsError: ``target`` exists.
     """
-    check_folder(folder)
+    listed = check_folder(folder)
     with atomic_folder(target, CHECKSUMS) as new:
-        for file in folder.iterdir():
-            if file.is_file() and any(fnmatch(file.name, pattern) for pattern in _PATTERNS):
-                shutil.copy(file, new / file.name)
+        for name in (CHECKSUMS, *listed):
+            shutil.copy(listed_path(folder, name), new / name)
 
 
 def push_folder(
     folder: Path, repository: str, private: bool = False, synthetic: bool = False
 ) -> str:
-    """Upload a run folder to the Hugging Face hub, and return its address.
+    """Upload the listed files of a run folder to the Hugging Face hub, and return its address.
 
     Args:
         repository: ``OWNER/MODEL``; it is created if it does not exist.
@@ -99,7 +95,7 @@ def push_folder(
     """
     from huggingface_hub import HfApi
 
-    check_folder(folder)
+    listed = check_folder(folder)
     if read_config(folder).get("synthetic") and not synthetic:
         raise InputError(
             f"{folder} learned from synthetic data and says nothing about real artworks: "
@@ -111,7 +107,7 @@ def push_folder(
         commit = api.upload_folder(
             repo_id=repository,
             folder_path=folder,
-            allow_patterns=_PATTERNS,
+            allow_patterns=[CHECKSUMS, *listed],
             commit_message="artaffect model",
         )
     except _hub_errors() as error:
@@ -121,9 +117,24 @@ def push_folder(
     return str(commit.commit_url)
 
 
-def is_folder_or_hub_name(name: str) -> bool:
-    """Whether an encoder's name is an existing folder or has the form ``OWNER/MODEL``."""
-    return Path(name).is_dir() or _is_hub_name(name)
+def encoder_files(name: str) -> str | None:
+    """What an encoder's name means to transformers: a folder, or a model on the hub.
+
+    Returns:
+        An existing folder, or ``OWNER/MODEL`` of ``hf:OWNER/MODEL``; None for any other name.
+
+    Raises:
+        EncoderUnavailableError: ``name`` looks like a folder, or like a model without the prefix.
+    """
+    if Path(name).is_dir():
+        return name
+    repository = name.removeprefix(HUB_PREFIX)
+    if repository != name and _is_hub_name(repository):
+        return repository
+    if "/" in name:
+        hint = f" (for a model on the Hugging Face hub write {HUB_PREFIX}{name})"
+        raise EncoderUnavailableError(f"{name}: no such folder{hint if _is_hub_name(name) else ''}")
+    return None
 
 
 def load_encoder_files(name: str, load: Callable[[], T], bundled: str) -> T:
@@ -159,15 +170,10 @@ def read_json(name: str, file: str) -> Any:
     from transformers.utils import cached_file
 
     path = cached_file(name, file, _raise_exceptions_for_missing_entries=False)
-    return None if path is None else json.loads(Path(path).read_text("utf-8"))
-
-
-def build_config(saved: Mapping[str, Any]) -> Any:
-    """The transformers configuration that ``config.to_dict()`` was saved from."""
-    from transformers import AutoConfig
-
-    settings = dict(saved)
-    return AutoConfig.for_model(settings.pop("model_type"), **settings)
+    try:
+        return None if path is None else json.loads(Path(path).read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise EncoderUnavailableError(f"{path} cannot be read: {error}") from None
 
 
 def _is_hub_name(name: str) -> bool:

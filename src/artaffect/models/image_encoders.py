@@ -11,6 +11,7 @@ from artaffect.data.preprocessing import ImagePreprocessing
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.bundled.efficientnet_lite0 import EfficientNetLite0
+from artaffect.models.networks import build_config, build_network, saved_settings
 from artaffect.models.vgg import Vgg16, from_published
 from artaffect.models.weights import load_weights, package_file
 
@@ -144,10 +145,8 @@ class TransformersImageEncoder(ImageEncoder):
     """A vision model of transformers, such as ResNet, ViT, DeiT, Swin, SigLIP or CLIP."""
 
     def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
-        from transformers import AutoModel
-
         super().__init__(architecture, preprocessing)
-        self._set_network(AutoModel.from_config(hub.build_config(architecture["config"])))
+        self._set_network(build_network(build_config(architecture["config"])))
 
     def forward(self, pixels: Tensor) -> Tensor:
         """The model's own pooled output, or else the class token or the mean of the feature map."""
@@ -174,9 +173,10 @@ class TransformersImageEncoder(ImageEncoder):
     def pretrained(cls, name: str) -> Self:
         from transformers import AutoModel
 
-        model = _load_files(name, lambda: AutoModel.from_pretrained(name))
+        model = _load_files(name, lambda: AutoModel.from_pretrained(name, trust_remote_code=False))
         preprocessing = _read_preprocessing(name, ImagePreprocessing(crop_fraction=1.0))
-        encoder = cls({"family": "transformers", "config": model.config.to_dict()}, preprocessing)
+        settings = saved_settings(model.config)
+        encoder = cls({"family": "transformers", "config": settings}, preprocessing)
         encoder._set_network(model)
         return encoder.eval()
 
@@ -243,7 +243,7 @@ def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
 
     Args:
         name: one of ``IMAGE_ENCODERS``; a vision model of transformers: its name on the hub
-            (``OWNER/MODEL``) or its folder; a folder with VGG-16 weights; or ``timm:NAME``.
+            (``hf:OWNER/MODEL``) or its folder; a folder with VGG-16 weights; or ``timm:NAME``.
 
     Raises:
         UnknownNameError: the name is unknown.
@@ -253,12 +253,13 @@ def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
         return _FAMILIES[IMAGE_ENCODERS[name].family].pretrained(IMAGE_ENCODERS[name].source)
     if name.startswith("timm:"):
         return TimmImageEncoder.pretrained(name.removeprefix("timm:"))
-    if not hub.is_folder_or_hub_name(name):
+    source = hub.encoder_files(name)
+    if source is None:
         raise UnknownNameError("image encoder", name, IMAGE_ENCODERS)
-    config = _load_files(name, lambda: hub.read_json(name, "config.json"))
+    config = _load_files(source, lambda: hub.read_json(source, "config.json"))
     if (config or {}).get("architecture") == "vgg16":  # the name in timm's copies
-        return Vgg16Encoder.pretrained(name)
-    return TransformersImageEncoder.pretrained(name)
+        return Vgg16Encoder.pretrained(source)
+    return TransformersImageEncoder.pretrained(source)
 
 
 def build_image_encoder(settings: Mapping[str, Any]) -> ImageEncoder:

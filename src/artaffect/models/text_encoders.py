@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from tokenizers import Tokenizer
@@ -14,6 +14,7 @@ from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.bundled.e5_small import load_e5_small
+from artaffect.models.networks import build_config, build_network, saved_settings
 
 POOLINGS = ("cls", "mean", "max")
 
@@ -33,18 +34,18 @@ class TextEncoder(nn.Module):
         self,
         architecture: Mapping[str, Any],
         preprocessing: TextPreprocessing,
-        tokenizer: Tokenizer,
+        tokenizer: Tokenizer | None,
         network: nn.Module | None = None,
     ) -> None:
-        from transformers import AutoModel
-
+        """``tokenizer`` is None for an encoder of which only the shapes are needed."""
         super().__init__()
         if architecture["pooling"] not in POOLINGS:
             raise ValueError(f"pooling must be one of {POOLINGS}, got {architecture['pooling']!r}")
         self.architecture = dict(architecture)
-        config = hub.build_config(architecture["config"])
-        self.tokens = CaptionTokenizer(lambda: tokenizer, preprocessing, config.pad_token_id)
-        self.network = network if network is not None else AutoModel.from_config(config)
+        config = build_config(architecture["config"])
+        pad, size = config.pad_token_id, int(config.vocab_size)
+        self.tokens = CaptionTokenizer(lambda: cast(Tokenizer, tokenizer), preprocessing, pad, size)
+        self.network = network if network is not None else build_network(config)
         if hasattr(self.network, "pooler"):
             self.network.pooler = None  # a layer for another task, which not every file contains
         self.feature_dim = int(config.hidden_size)
@@ -135,7 +136,7 @@ def create_text_encoder(
 
     Args:
         name: one of ``TEXT_ENCODERS``, or an encoder of transformers: its name on the hub
-            (``OWNER/MODEL``) or its folder.
+            (``hf:OWNER/MODEL``) or its folder.
         pooling: ``cls``, ``mean`` or ``max``.
         prefix: text before each caption. A folder with an E5 model but without the files above needs
             ``pooling="mean"`` and ``prefix="query: "``.
@@ -149,18 +150,22 @@ def create_text_encoder(
         raise UnknownNameError("pooling", str(pooling), POOLINGS)
     spec = TEXT_ENCODERS.get(name)
     if spec is None:
-        if not hub.is_folder_or_hub_name(name):
+        source = hub.encoder_files(name)
+        if source is None:
             raise UnknownNameError("text encoder", name, TEXT_ENCODERS)
-        spec = TextEncoderSpec(0, name)
+        spec = TEXT_ENCODERS.get(source) or TextEncoderSpec(0, source)
     if not spec.offline:
         return _load_transformers(spec, pooling, prefix)
     network, tokenizer = load_e5_small()
-    architecture = {"config": network.config.to_dict(), "pooling": pooling or spec.pooling}
+    architecture = {
+        "config": saved_settings(network.config),
+        "pooling": pooling or spec.pooling,
+    }
     preprocessing = TextPreprocessing(spec.prefix if prefix is None else prefix)
     return TextEncoder(architecture, preprocessing, tokenizer, network).eval()
 
 
-def build_text_encoder(settings: Mapping[str, Any], tokenizer: Tokenizer) -> TextEncoder:
+def build_text_encoder(settings: Mapping[str, Any], tokenizer: Tokenizer | None) -> TextEncoder:
     """The encoder of a saved model, without weights."""
     preprocessing = TextPreprocessing(**settings["preprocessing"])
     return TextEncoder(settings["architecture"], preprocessing, tokenizer)
@@ -176,8 +181,8 @@ def _load_transformers(
         name,
         lambda: (
             _read_sentence_files(name, pooling),
-            AutoModel.from_pretrained(name),
-            AutoTokenizer.from_pretrained(name),
+            AutoModel.from_pretrained(name, trust_remote_code=False),
+            AutoTokenizer.from_pretrained(name, trust_remote_code=False),
         ),
         "e5_small",
     )
@@ -185,7 +190,10 @@ def _load_transformers(
         raise EncoderUnavailableError(
             f"{name} has no tokenizer.json: save it with its fast tokenizer, and pass that folder"
         )
-    architecture = {"config": network.config.to_dict(), "pooling": files.pooling or spec.pooling}
+    architecture = {
+        "config": saved_settings(network.config),
+        "pooling": files.pooling or spec.pooling,
+    }
     if files.normalize:
         architecture["normalize"] = True
     positions = _position_count(network.config)

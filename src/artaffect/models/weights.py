@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from artaffect.errors import EncoderUnavailableError, ModelFolderError
+from artaffect.models.folder import CONFIG
 from artaffect.runtime import file_digest
+
+_STORED = {
+    **{torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64"},
+    **{torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL"},
+}
+"""The names of types in safetensors."""
+_SPARE = 64 * 2**20
 
 
 def package_file(module: str, file: str, requirement: str, digest: str) -> Path:
@@ -55,6 +64,33 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) 
             f"{len(unexpected)} unexpected {unexpected[:3]}, {len(shapes)} of other shape {shapes[:3]}"
         )
     module.load_state_dict(dict(weights))
+
+
+def check_header(module: nn.Module, path: Path) -> None:
+    """Compare a safetensors file's header with a module on the device ``meta``, which takes no memory.
+
+    A weight may be stored in half precision. What the module computes for itself, such as positions,
+    is not stored, and must not take much more memory than the file.
+
+    Raises:
+        ModelFolderError: names the first weight that is missing, unexpected, or of another shape or type.
+    """
+    own = module.state_dict()
+    with safe_open(path, "pt") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    for name in sorted(own.keys() | slices.keys()):
+        if name not in slices:
+            raise ModelFolderError(f"{name} is missing, which {CONFIG} describes")
+        if name not in own:
+            raise ModelFolderError(f"{name} is unexpected, as {CONFIG} does not describe it")
+        stored = (slices[name].get_dtype(), list(slices[name].get_shape()))
+        expected = (_STORED[own[name].dtype], list(own[name].shape))
+        if stored != expected and stored != ("F16", expected[1]):
+            raise ModelFolderError(f"{name} is {stored}, and {CONFIG} describes {expected}")
+    computed = [b for name, b in module.named_buffers() if name not in own]
+    size = sum(buffer.numel() * buffer.element_size() for buffer in computed)
+    if size > 2 * path.stat().st_size + _SPARE:
+        raise ModelFolderError(f"{CONFIG} describes a model that takes {size:,} bytes more")
 
 
 def fingerprint(module: nn.Module, *settings: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import InputError
+from artaffect.errors import InputError, ModelFolderError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.baseline import PriorBaseline
@@ -50,7 +50,9 @@ class TrainingPriors:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "TrainingPriors":
+    def from_json(cls, data: Mapping[str, Any] | None) -> "TrainingPriors":
+        if data is None:
+            raise ModelFolderError("the model folder holds no training_priors: train it again")
         baseline = PriorBaseline()
         baseline.prior_ = np.array(data["prior"])
         baseline.priors_ = {name: np.array(prior) for name, prior in data["priors"].items()}

@@ -23,10 +23,17 @@ from torch.export import Dim
 from artaffect.errors import ExportError
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import (
+    CARD,
     CHECKSUMS,
+    CONFIG,
     GRAPHS,
+    SCORES,
     TOKENIZER,
     TRAINING_LOG,
+    decoded,
+    listed_files,
+    listed_path,
+    read_bytes,
     read_config,
     write_checksums,
 )
@@ -78,16 +85,18 @@ def export_onnx(
     """
     source, target = resolve_run(run), Path(out)
     check_free(target, CHECKSUMS, overwrite, [source])
+    listed = listed_files(source).keys()
     original = TorchPredictor.load(source)
     model = original.model.cpu()
     original.device = torch.device("cpu")
     with atomic_folder(target, CHECKSUMS, overwrite) as folder:
         _write_graphs(model, folder, int8)
-        for name in ("metrics.json", TRAINING_LOG, TOKENIZER):
-            if (source / name).is_file():
-                shutil.copy(source / name, folder / name)
+        for name in sorted(listed & {SCORES, TRAINING_LOG, TOKENIZER}):
+            shutil.copy(listed_path(source, name), folder / name)
         config = read_config(source)
-        difference = compare(original, OnnxPredictor(folder, config))
+        _write_texts(folder, config, source, int8)
+        write_checksums(folder)
+        difference = compare(original, OnnxPredictor.load(folder))
         if difference.average > SIMILAR or (difference.largest > EXACT and not int8):
             raise ExportError(
                 f"the exported graphs do not reproduce the predictions of {source} ({difference}): "
@@ -239,13 +248,14 @@ def _halve_tables(path: Path) -> None:
 
 def _write_texts(folder: Path, config: Mapping[str, Any], run: Path, int8: bool) -> None:
     text = to_json_text(config)
-    (folder / "config.json").write_text(text, "utf-8")
+    (folder / CONFIG).write_text(text, "utf-8")
     precision = ", text encoder in int8" if int8 else ""
     note = (
         f"\n## Export\n\nThis copy contains ONNX graphs{precision} instead of weights: "
         "artaffect runs them without torch.\n"
     )
-    (folder / "README.md").write_text((run / "README.md").read_text("utf-8") + note, "utf-8")
+    card = decoded(run / CARD, read_bytes(run, CARD))
+    (folder / CARD).write_text(card + note, "utf-8")
 
 
 @contextmanager

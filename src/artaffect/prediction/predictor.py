@@ -1,6 +1,5 @@
 """What every predictor does, independent of the engine that computes, and without torch."""
 
-import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -13,8 +12,9 @@ import numpy as np
 from artaffect.data.preprocessing import ImageSource
 from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
 from artaffect.labels import ANY_CULTURE, EMOTIONS, EmotionDistribution
-from artaffect.models.folder import holds_graphs
+from artaffect.models.folder import SCORES, holds_graphs, read_scores
 from artaffect.models.hub import copy_folder, push_folder, resolve_run
+from artaffect.models.saved_config import shown
 from artaffect.prediction.types import (
     CulturePrediction,
     ModelDescription,
@@ -116,11 +116,12 @@ class ModelPredictor(ABC):
         """
         from artaffect.metrics.evaluation import EvaluationResult
 
-        path = self._model_folder() / "metrics.json"
+        folder = self._model_folder()
         try:
-            return EvaluationResult.from_json(json.loads(path.read_text("utf-8")))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelFolderError(f"{path} contains no evaluation: {error!r}") from None
+            return EvaluationResult.from_json(read_scores(folder))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = f"contains no evaluation: {shown(error)}"
+            raise ModelFolderError(f"{folder / SCORES} {reason}") from None
 
     def predict(
         self,

@@ -277,7 +277,7 @@ def _score(
     return RunScores(
         name=run.name,
         encoders=run.config["encoders"],
-        culture_input=str(run.config["recipe"]["culture"]),
+        culture_input=str(run.config["recipe"].get("culture", "unknown")),
         chosen_on_this_split=options.split == "val" and same_table,
         evaluation=evaluate_rows(model, rows, run.priors, options.split, options.n_resamples),
         gaps=culture_gaps(scored, *arrays, options.n_resamples),

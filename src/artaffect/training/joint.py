@@ -81,6 +81,6 @@ def _scores(model: EmotionModel, val: AnnotationArrays) -> Scores:
     caption = current_features(text_encoder, val.captions)
     model.to("cpu")
     present = torch.ones(len(val), 2, dtype=torch.bool)
-    probabilities, _ = model.answer(image[val.artwork], caption, present, val.culture)
+    probabilities, _ = model.answer(image[val.artwork], caption, present, val.culture, False)
     model.to(device)
     return scores_of(val.emotion.numpy(), probabilities.numpy())

@@ -18,7 +18,7 @@ from artaffect.data.sample.write import write_sample
 from artaffect.features import extract_arrays
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import load_model
-from artaffect.models.folder import read_config, read_histories
+from artaffect.models.folder import read_config, read_histories, read_scores
 from artaffect.models.vgg import Vgg16
 from artaffect.prediction.evaluation import (
     TrainingPriors,
@@ -95,9 +95,7 @@ def reproduce(
         return trained_run(table, recipe, out / "runs" / name, cache)
 
     runs = {name: trained(name) for name in IMAGE_MODELS}
-    metrics = {
-        name: json.loads((run / "metrics.json").read_text("utf-8")) for name, run in runs.items()
-    }
+    metrics = {name: read_scores(run) for name, run in runs.items()}
     best = max(metrics, key=lambda name: float(metrics[name]["extra"]["hamming"]["image"]))
     runs["paper-text"] = trained("paper-text")
     parts = (f"image.run={runs[best]}", f"caption.run={runs['paper-text']}")

@@ -26,6 +26,7 @@ from artaffect.errors import ConfigError, InputError, TableError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
 from artaffect.models.folder import CHECKSUMS, read_config, write_checksums, write_histories
+from artaffect.models.hub import resolve_run
 from artaffect.models.machine import machine_errors
 from artaffect.outputs import (
     atomic_file,
@@ -119,7 +120,7 @@ def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
     sources = (getattr(config, f.name) for f in fields(config))
     runs = [s.run for s in sources if isinstance(s, SourceConfig) and s.run]
     return bool(table.provenance.get("synthetic")) or any(
-        read_config(Path(run))["synthetic"] for run in runs
+        read_config(resolve_run(run))["synthetic"] for run in runs
     )
 
 

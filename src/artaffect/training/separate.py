@@ -8,7 +8,6 @@ seen: out of fold if all sources are frozen (stacking, Wolpert 1992), else on ar
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import FUSION_FORMS, FusionSetup, LinearFusion, SourceOutputs
 from artaffect.models.heads import FeatureScaler
+from artaffect.models.hub import resolve_run
 from artaffect.training.batches import TensorRows
 from artaffect.training.calibration import TrainedModel, finish
 from artaffect.training.data import TrainingData, hold_out
@@ -86,8 +86,8 @@ def train_separate(data: TrainingData, config: SeparateConfig) -> TrainedModel:
 def _check_runs(config: SeparateConfig) -> None:
     """Refuse runs that have learned from the artworks on which the combination is to be fitted."""
     for run in (s.run for s in config.sources.values() if s.run and config.held_out):
-        recipe = read_config(Path(run))["recipe"]
-        held_out, seed = recipe.get("held_out", 0.0), recipe["seed"]
+        recipe = read_config(resolve_run(run))["recipe"]
+        held_out, seed = recipe.get("held_out", 0.0), recipe.get("seed")
         if (held_out, seed) != (config.held_out, config.seed):
             raise ConfigError(
                 f"{run} has seen the artworks that held_out = {config.held_out} keeps for the "

@@ -19,6 +19,7 @@ from artaffect.labels import EMOTIONS
 from artaffect.metrics.classification import accuracy, hamming_accuracy, log_loss, macro_f1
 from artaffect.models.checkpoint import load_model
 from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
+from artaffect.models.hub import resolve_run
 from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
 from artaffect.models.pruning import prune_layers, prune_vocabulary, train_only
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
@@ -88,7 +89,7 @@ class Source(ABC, Generic[C, E]):
         """
         if not config.run:
             return cls(config, cls.load_encoder(config, captions), context, name)
-        model = load_model(Path(config.run))
+        model = load_model(resolve_run(config.run))
         trained: EmotionClassifier[E] | None = getattr(model, cls.modality)
         if trained is None or model.cultures != context.cultures:
             raise ConfigError(

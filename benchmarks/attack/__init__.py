@@ -1,0 +1,1 @@
+"""Long measurements of how artaffect holds under hostile input; each module is run by its name."""
