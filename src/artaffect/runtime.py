@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import io
 import json
+import logging
 import math
 import os
 import re
@@ -14,6 +15,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +26,8 @@ from rich.text import Text
 from artaffect.errors import InputError, InputTypeError, OutputError, OutputExistsError
 
 T = TypeVar("T")
+
+_logger = logging.getLogger(__name__)
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _LOOKALIKES = {"◀": "<", "↑": "^", "↓": "v", "→": "->", "–": "-", "—": "-", "×": "x", "…": "..."}
@@ -128,10 +132,28 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def cache_folder() -> Path:
-    """The folder that keeps features between runs: ``ARTAFFECT_CACHE``, or the user's cache folder."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("ARTAFFECT_CACHE", caches / "artaffect"))
+@cache
+def _warn_homeless() -> None:
+    _logger.warning(
+        "nothing is kept for the next run, because this user has no home folder: name a folder for "
+        "it in the variable ARTAFFECT_CACHE"
+    )
+
+
+def cache_folder(name: str) -> Path | None:
+    """The folder of one kind of cache, in ``ARTAFFECT_CACHE`` or the user's cache folder.
+
+    A variable that is empty counts as not set. Without a home folder there is none, and a warning.
+    """
+    folder = os.environ.get("ARTAFFECT_CACHE")
+    if folder:
+        return Path(folder) / name
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        _warn_homeless()
+        return None
+    return caches / "artaffect" / name
 
 
 @contextlib.contextmanager
