@@ -29,29 +29,40 @@ T = TypeVar("T")
 
 _logger = logging.getLogger(__name__)
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What moves a cursor, ends a line, reorders the text around it, or has no encoding."""
 _LOOKALIKES = {"◀": "<", "↑": "^", "↓": "v", "→": "->", "–": "-", "—": "-", "×": "x", "…": "..."}
 
 
 def printable(text: str) -> str:
     """One line for a log or a terminal: line breaks and control characters are escaped."""
-    return _escape(text).replace("\n", "\\n").replace("\t", "\\t")
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def _escape(text: str) -> str:
-    """Escape the control characters that are neither a line break nor a tab."""
-    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
+def visible(value: object) -> Any:
+    """A text whose control characters, other than line breaks and tabs, are shown as escapes.
+
+    It is also what a template does with each value; one that is markup already stays as it is.
+    """
+    if hasattr(value, "__html__"):
+        return value
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], str(value))
 
 
 class Terminal(Console):
-    """A console that shows text as it is: a name in brackets is neither markup nor an emoji."""
+    """A console that shows text as it is: a name in brackets is neither markup nor an emoji.
+
+    A string is one line, in a table too: a name cannot add a line that seems to be of the program.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """As rich does, without control characters, which could move the cursor."""
-        return super().render_str(_escape(text), **options)
+        """As rich does, with line breaks and control characters escaped."""
+        return super().render_str(printable(text), **options)
 
 
 console = Terminal(stderr=True)
@@ -123,7 +134,7 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
 
 
 def say(message: str) -> None:
-    """Print a message on standard error, for the person who runs the command."""
+    """Print one line on standard error, for the person who runs the command."""
     console.print(message, soft_wrap=True)
 
 
