@@ -85,8 +85,12 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def to_json_text(value: Any, indent: int | None = 2, ascii_only: bool = False) -> str:
-    """JSON as every reader accepts it: a number that is not finite becomes null."""
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    """JSON as every reader accepts it: a number that is not finite becomes null.
+
+    Half a character, as in a file's name that is not UTF-8, is escaped: no file can hold it.
+    """
+    text = json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    return re.sub("[\ud800-\udfff]", lambda match: ascii(match[0])[1:-1], text)
 
 
 def print_json(value: Any) -> None:

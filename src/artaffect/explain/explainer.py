@@ -94,8 +94,8 @@ class CultureExplanation:
 
     def __repr__(self) -> str:
         terms = ", ".join(f"{name} {v:+.2f}" for name, v in self.contributions.terms.items())
-        culture = printable(self.prediction.culture)
-        return f"{culture}: {self.emotion} {self.probability:.1%} ({terms})"
+        prediction = f"{self.prediction.culture}: {self.emotion} {self.probability:.1%}"
+        return printable(f"{prediction} ({terms})")
 
 
 @dataclass(frozen=True, repr=False)
