@@ -1,1 +1,1 @@
-"""Long measurements of how artaffect holds under hostile input; each module is run by its name."""
+"""Long measurements under hostile input, each a module with `run(count, seed)` and outcomes as counts."""

@@ -62,7 +62,7 @@ def extract_features(
         encoder: its type decides what ``inputs`` are.
         cache: the folder of all caches; by default the user's cache folder.
     """
-    store = FeatureCache(cache or cache_folder() / "features", encoder)
+    store = FeatureCache(cache or cache_folder("features"), encoder)
     keys, broken = _keys(encoder, inputs)
     unique = [key for key in dict.fromkeys(keys) if key is not None]
     values, stored = store.load(unique)

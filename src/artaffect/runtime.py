@@ -6,12 +6,14 @@ import ctypes
 import hashlib
 import io
 import json
+import logging
 import math
 import os
 import re
 import socket
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,29 +25,42 @@ from artaffect.errors import InputError, InputTypeError
 
 T = TypeVar("T")
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+_logger = logging.getLogger(__name__)
+
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""What moves a cursor, ends a line, reorders the text around it, or has no encoding."""
 _LOOKALIKES = {"◀": "<", "↑": "^", "↓": "v", "→": "->", "–": "-", "—": "-", "×": "x", "…": "..."}
 
 
 def printable(text: str) -> str:
     """One line for a log or a terminal: line breaks and control characters are escaped."""
-    return _escape(text).replace("\n", "\\n").replace("\t", "\\t")
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def _escape(text: str) -> str:
-    """Escape the control characters that are neither a line break nor a tab."""
-    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
+def visible(value: object) -> Any:
+    """A text whose control characters, other than line breaks and tabs, are shown as escapes.
+
+    It is also what a template does with each value; one that is markup already stays as it is.
+    """
+    if hasattr(value, "__html__"):
+        return value
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], str(value))
 
 
 class Terminal(Console):
-    """A console that shows text as it is: a name in brackets is neither markup nor an emoji."""
+    """A console that shows text as it is: a name in brackets is neither markup nor an emoji.
+
+    A string is one line, in a table too: a name cannot add a line that seems to be of the program.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """As rich does, without control characters, which could move the cursor."""
-        return super().render_str(_escape(text), **options)
+        """As rich does, with line breaks and control characters escaped."""
+        return super().render_str(printable(text), **options)
 
 
 console = Terminal(stderr=True)
@@ -68,8 +83,12 @@ def _replace(error: UnicodeError) -> tuple[str, int]:
 
 
 def to_json_text(value: Any, indent: int | None = 2, ascii_only: bool = False) -> str:
-    """JSON as every reader accepts it: a number that is not finite becomes null."""
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    """JSON as every reader accepts it: a number that is not finite becomes null.
+
+    Half a character, as in a file's name that is not UTF-8, is escaped: no file can hold it.
+    """
+    text = json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    return re.sub("[\ud800-\udfff]", lambda match: ascii(match[0])[1:-1], text)
 
 
 def print_json(value: Any) -> None:
@@ -117,7 +136,7 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
 
 
 def say(message: str) -> None:
-    """Print a message on standard error, for the person who runs the command."""
+    """Print one line on standard error, for the person who runs the command."""
     console.print(message, soft_wrap=True)
 
 
@@ -126,10 +145,28 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def cache_folder() -> Path:
-    """The folder that keeps features between runs: ``ARTAFFECT_CACHE``, or the user's cache folder."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("ARTAFFECT_CACHE", caches / "artaffect"))
+@cache
+def _warn_homeless() -> None:
+    _logger.warning(
+        "nothing is kept for the next run, because this user has no home folder: name a folder for "
+        "it in the variable ARTAFFECT_CACHE"
+    )
+
+
+def cache_folder(name: str) -> Path | None:
+    """The folder of one kind of cache, in ``ARTAFFECT_CACHE`` or the user's cache folder.
+
+    A variable that is empty counts as not set. Without a home folder there is none, and a warning.
+    """
+    folder = os.environ.get("ARTAFFECT_CACHE")
+    if folder:
+        return Path(folder) / name
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        _warn_homeless()
+        return None
+    return caches / "artaffect" / name
 
 
 def keep_freed_memory() -> None:

@@ -75,7 +75,7 @@ def test_names_in_brackets_are_shown_as_they_are(artaffect: Command, tmp_path: P
 def test_a_name_cannot_break_a_line_or_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     assert printable("a\nb\r\x1b[2Jé好") == "a\\nb\\x0d\\x1b[2Jé好".replace("\\x0d", "\\r")
     say("first\nsecond \x1b[2J[red]")
-    assert capsys.readouterr().err == "first\nsecond \\x1b[2J[red]\n"
+    assert capsys.readouterr().err == "first\\nsecond \\x1b[2J[red]\n"
 
 
 def test_text_that_is_not_unicode_costs_that_input_alone() -> None:

@@ -34,9 +34,10 @@ from artaffect.reports.results import (
     RunScores,
 )
 from artaffect.reports.tables import TextTable
+from artaffect.runtime import visible
 
 TAG = "<img src=x onerror=alert(1)>\"'&"
-NAME = f"a|b\\|c [link](javascript:alert(1)) `{TAG}` $x$\n| {TAG}"
+NAME = f"_a|b\\|c [link](javascript:alert(1)) `{TAG}` $x$\n| {TAG}\u202e\x1b[2J\x00\ud800"
 
 
 class Tags(HTMLParser):
@@ -70,6 +71,7 @@ def assert_no_tag(folder: Path) -> None:
         text = page.read_text("utf-8")
         assert tags_from_data(text) == [], page.name
         assert "onerror" in text, "the name is shown, as text"
+        assert visible(text) == text, "nothing reorders the text, and no character is hidden"
         if page.suffix == ".md":
             assert_markdown(text)
     for path in folder.rglob("*.json"):
@@ -208,6 +210,7 @@ def test_no_evaluation_and_no_card_takes_a_name_for_markup(tmp_path: Path) -> No
         "version": "1",
     }
     card = model_card(result, description)
+    assert visible(card) == card
     _, metadata, body = card.split("---\n", 2)
     assert_markdown(re.sub(r"```python.*?```", "", body, flags=re.S))
     assert "\n---\n" not in metadata
@@ -252,7 +255,8 @@ def explanation(name: str, image: Path, gap: float | None) -> Explanation:
 def test_no_explanation_takes_a_name_for_markup(tmp_path: Path, picture: Path) -> None:
     name = NAME
     explained = explanation(name, picture, 0.2)
-    save_explanation(explained, PredictionInput(None, name), tmp_path / "page.html", None)
+    caption = name.replace("\ud800", "")
+    save_explanation(explained, PredictionInput(None, caption), tmp_path / "page.html", None)
     assert_no_tag(tmp_path)
     assert tags_from_data(explained._repr_html_()) == []
 

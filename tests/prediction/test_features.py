@@ -1,6 +1,8 @@
 """Features are computed once, cached by content, and never guessed."""
 
+import os
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from artaffect.features import encode, extract_features
 from artaffect.models.feature_cache import FeatureCache
 from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
+from tests.disk import files_at_most, without_home
 
 
 class Counting:
@@ -152,6 +155,17 @@ def _write(shard: Path, table: pa.Table) -> None:
         writer.write_table(table)
 
 
+def _write_rows(shard: Path, keys: list[bytes | None], vectors: list[list[float] | None]) -> None:
+    """A shard whose checksum is right, although its rows are not."""
+    with pa.ipc.open_file(shard.read_bytes()) as reader:
+        schema = reader.schema
+    values = np.array([vector for vector in vectors if vector], np.float32)
+    checksum = zlib.crc32(values.data, zlib.crc32(b"".join(key for key in keys if key)))
+    table = pa.table([pa.array(keys, schema.types[0]), pa.array(vectors, schema.types[1])], schema)
+    (name,) = schema.metadata
+    _write(shard, table.replace_schema_metadata({name: b"2 %08x" % checksum}))
+
+
 def _older_version(shard: Path) -> None:
     with pa.memory_map(str(shard)) as source:
         table = pa.ipc.open_file(source).read_all()
@@ -168,6 +182,13 @@ _DAMAGES: dict[str, Callable[[Path], object]] = {
     "an older version": _older_version,
     "other columns": lambda shard: _write(shard, pa.table({"key": ["a"], "value": [1.0]})),
     "other types": lambda shard: _write(shard, pa.table({"key": ["a"], "values": [1.0]})),
+    "a key twice": lambda shard: _write_rows(shard, [bytes(16)] * 2, [[7.0] * 16] * 2),
+    "no key": lambda shard: _write_rows(shard, [None], [[7.0] * 16]),
+    "no vector": lambda shard: _write_rows(shard, [bytes(16)], [None]),
+    "a folder": lambda shard: (shard.unlink(), shard.mkdir()),
+    "a link": lambda shard: shard.symlink_to(shard.rename(shard.with_name("elsewhere"))),
+    "a link to nothing": lambda shard: (shard.unlink(), shard.symlink_to("nothing")),
+    "a pipe": lambda shard: (shard.unlink(), os.mkfifo(shard)),
     "another width": lambda shard: _write(
         shard,
         pa.table(
@@ -196,7 +217,7 @@ def test_a_damaged_shard_is_named_and_set_aside_and_the_others_are_used(
     np.testing.assert_array_equal(loaded, [np.zeros(16), values[1]])
     (message,) = log_messages
     assert str(shard) in message and "computed anew" in message
-    assert shard.with_suffix(".damaged").exists() and not shard.exists()
+    assert os.path.lexists(shard.with_suffix(".damaged")) and not os.path.lexists(shard)
     cache.add(keys[:1], values[:1])  # the computed features take its place
     np.testing.assert_array_equal(cache.load(keys)[0], values)
     assert len(log_messages) == 1
@@ -213,6 +234,48 @@ def test_features_are_right_after_every_shard_was_damaged(
     np.testing.assert_array_equal(extract_features(text_encoder, captions, tmp_path).values, right)
     np.testing.assert_array_equal(extract_features(text_encoder, captions, tmp_path).values, right)
     assert counter.rows == 3
+
+
+def test_no_changed_byte_of_a_shard_changes_a_feature(
+    text_encoder: TextEncoder, tmp_path: Path
+) -> None:
+    cache = FeatureCache(tmp_path, text_encoder)
+    keys, values = [bytes([i]) * 16 for i in range(3)], np.eye(3, 16, dtype=np.float32)
+    cache.add(keys, values)
+    (shard,) = cache.folder.glob("*.arrow")
+    whole = shard.read_bytes()
+    for position in range(len(whole)):
+        changed = bytearray(whole)
+        changed[position] ^= 1 << position % 8
+        shard.write_bytes(changed)
+        loaded, stored = cache.load(keys)
+        np.testing.assert_array_equal(loaded, values * stored[:, None])
+        assert stored.all() == shard.exists()
+
+
+def test_a_full_disk_is_one_warning_and_costs_no_feature(
+    text_encoder: TextEncoder, tmp_path: Path, log_messages: list[str]
+) -> None:
+    captions = ["a boat", "waves"]
+    right = extract_features(text_encoder, captions, tmp_path / "right").values
+    with files_at_most(512):
+        for _ in range(2):
+            features = extract_features(text_encoder, captions, tmp_path / "full").values
+            np.testing.assert_array_equal(features, right)
+    (message,) = log_messages
+    assert "no features are kept" in message
+    assert [file for file in (tmp_path / "full").rglob("*") if file.is_file()] == []
+
+
+def test_without_a_home_folder_features_are_computed_and_one_line_says_why(
+    text_encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch, log_messages: list[str]
+) -> None:
+    right = extract_features(text_encoder, ["a boat"]).values
+    without_home(monkeypatch)
+    for _ in range(2):
+        np.testing.assert_array_equal(extract_features(text_encoder, ["a boat"]).values, right)
+    (message,) = log_messages
+    assert "no home folder" in message and "ARTAFFECT_CACHE" in message
 
 
 def test_a_cache_that_cannot_be_written_is_one_warning(

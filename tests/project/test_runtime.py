@@ -7,6 +7,7 @@ import pytest
 
 from artaffect.errors import InputError
 from artaffect.runtime import as_path, cache_folder
+from tests.disk import without_home
 
 
 def test_a_path_is_a_string_or_path_like(tmp_path: Path) -> None:
@@ -39,9 +40,13 @@ def test_a_path_like_that_returns_bytes_is_refused() -> None:
 
 def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARTAFFECT_CACHE", "/somewhere")
-    assert cache_folder() == Path("/somewhere")
-    monkeypatch.delenv("ARTAFFECT_CACHE")
+    assert cache_folder("features") == Path("/somewhere/features")
     monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
-    assert cache_folder() == Path("/xdg/artaffect")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == Path.home() / ".cache" / "artaffect"
+    monkeypatch.setenv("ARTAFFECT_CACHE", "")  # no folder, and not the current one
+    assert cache_folder("features") == Path("/xdg/artaffect/features")
+    monkeypatch.delenv("ARTAFFECT_CACHE")
+    assert cache_folder("features") == Path("/xdg/artaffect/features")
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert cache_folder("features") == Path.home() / ".cache" / "artaffect" / "features"
+    without_home(monkeypatch)
+    assert cache_folder("features") is None

@@ -1,5 +1,6 @@
 """A submission is complete and well formed, or it is refused with one clear line."""
 
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -124,6 +125,83 @@ def test_a_zip_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path) -> None:
             archive.writestr(name, bytes(65 << 20))
     with pytest.raises(SubmissionError, match=r"bomb\.zip: .* is larger than 64 MiB"):
         check_emotions(path, ITEMS, RULES)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_cannot_be_unpacked_within_a_bound_is_refused(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name in ("predictions_text.csv", "predictions_multimodal.csv"):
+            archive.writestr(name, bytes(16 << 20))
+    tracemalloc.start()
+    with pytest.raises(SubmissionError, match=rf"is not deflate but method {method}"):
+        check_emotions(path, ITEMS, RULES)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def test_a_zip_whose_header_claims_less_than_it_holds_is_bounded_all_the_same(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("predictions_text.csv", "predictions_multimodal.csv"):
+            archive.writestr(name, bytes(65 << 20))
+    for claim in (b"\x10\0\0\0", b"\xff\xff\xff\x7f"):
+        altered(path, 22, 24, claim)
+        with pytest.raises(SubmissionError, match="is larger than 64 MiB|not a zip of CSV files"):
+            check_emotions(path, ITEMS, RULES)
+
+
+def test_a_zip_of_many_members_is_refused_before_they_are_listed(tmp_path: Path) -> None:
+    files = {f"extra{i}": "" for i in range(101)}
+    path = make(tmp_path / "s.zip", predictions_text=TEXT, predictions_multimodal=BOTH, **files)
+    with pytest.raises(SubmissionError, match=r"s\.zip has 103 members; allowed: 100"):
+        check_emotions(path, ITEMS, RULES)
+    data = path.read_bytes()
+    end = data.rindex(b"PK\x05\x06")  # whose counts say that there are two
+    path.write_bytes(data[: end + 8] + b"\2\0\2\0" + data[end + 12 :])
+    with pytest.raises(SubmissionError, match="has 103 members"):
+        check_emotions(path, ITEMS, RULES)
+
+
+def test_a_zip_that_is_no_file_or_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "large.zip").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(SubmissionError, match=r"large\.zip is larger than 64 MiB"):
+        check_emotions(tmp_path / "large.zip", ITEMS, RULES)
+    for path in (tmp_path, Path("/dev/zero")):
+        with pytest.raises(SubmissionError, match=f"^{path}: not a file"):
+            check_emotions(path, ITEMS, RULES)
+
+
+def test_a_file_with_far_more_lines_than_items_is_not_parsed(tmp_path: Path) -> None:
+    text = TEXT + "x,awe\n" * 2000
+    path = make(tmp_path / "s.zip", predictions_text=text, predictions_multimodal=BOTH)
+    with pytest.raises(SubmissionError, match="predictions_text.csv: 2,003 lines for 2 ids"):
+        check_emotions(path, ITEMS, RULES)
+
+
+def test_a_message_quotes_no_more_than_the_beginning_of_a_cell(tmp_path: Path) -> None:
+    long = "x" * 100_000
+    for text in (TEXT.replace("fear", long), TEXT.replace("st1_1", long), f"{long},{TEXT}"):
+        path = make(tmp_path / "s.zip", predictions_text=text, predictions_multimodal=BOTH)
+        with pytest.raises(SubmissionError, match="xxx…") as caught:
+            check_emotions(path, ITEMS, RULES)
+        assert len(str(caught.value)) < 1000
+
+
+def test_names_that_begin_like_a_formula_keep_their_form_in_files_that_are_read_back(
+    tmp_path: Path,
+) -> None:
+    items = ShareItems(
+        np.array(["=1+1"], object),
+        np.array(["@a"], object),
+        np.array([0.2]),
+        np.array(["-b"], object),
+    )
+    write_shares(tmp_path / "two.zip", items, np.array([0.25]), RULES)
+    assert check_shares(tmp_path / "two.zip", items, RULES).tolist() == [0.25]
 
 
 def test_a_zip_that_holds_a_file_twice_is_refused(tmp_path: Path) -> None:

@@ -89,7 +89,8 @@ def save_import(file: Path, read: Callable[[], AnnotationTable], out: Path, as_j
     report = table.report
     assert report is not None  # every reader reports what it did
     report.save_dropped(dropped)
-    say(report.summary())
+    for line in report.summary().split("\n"):
+        say(line)
     if dropped.is_file():
         say(listed)
     say(f"  table: {out}")

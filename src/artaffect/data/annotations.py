@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from artaffect.data.arrow import arrow_errors
+from artaffect.data.listing import write_listing
 from artaffect.data.splits import SPLITS, split_by_artwork
 from artaffect.errors import TableError
 from artaffect.labels import EMOTIONS, Emotion
 from artaffect.outputs import atomic_file
-from artaffect.runtime import as_path, printable
+from artaffect.runtime import as_path, printable, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,12 +97,12 @@ class ImportReport:
         if self.dropped_rows is None or not self.dropped_rows.num_rows:
             target.unlink(missing_ok=True)
             return
-        with atomic_file(target) as temporary:
-            pa_csv.write_csv(self.dropped_rows, temporary)
+        columns = self.dropped_rows.to_pydict()
+        write_listing(target, list(columns), zip(*columns.values(), strict=True))
 
     def summary(self) -> str:
         """Several lines: the counts, and for each reason the first dropped row."""
-        lines = [f"{self.source}: {self.read:,} rows read, {self.kept:,} kept"]
+        lines = [f"{printable(self.source)}: {self.read:,} rows read, {self.kept:,} kept"]
         for reason, count in self.dropped.items():
             lines.append(f"  dropped {count:>9,}  {reason}{self.first_dropped(reason)}")
         if self.missing_artworks or self.unreadable_artworks:
@@ -127,7 +127,8 @@ class ImportReport:
         if self.dropped_rows is None:
             return ""
         row = self.dropped_rows.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
-        return f"  (first: {row['file']} line {row['line']}: {row['detail'][:120]})"
+        first = f"{row['file']} line {row['line']}: {row['detail'][:120]}"
+        return f"  (first: {printable(first)})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,12 +204,14 @@ class AnnotationTable:
 
     def __repr__(self) -> str:
         counts = "; ".join(f"{name}: {value}" for name, value in self._overview().items())
-        return f"AnnotationTable({counts})"
+        return f"AnnotationTable({printable(counts)})"
 
     def _repr_html_(self) -> str:
         from jinja2 import Template
 
-        return Template(_OVERVIEW, autoescape=True).render(overview=self._overview())
+        return Template(_OVERVIEW, autoescape=True, finalize=visible).render(
+            overview=self._overview()
+        )
 
     def _overview(self) -> dict[str, str]:
         counts = self.counts("split")

@@ -25,7 +25,7 @@ from artaffect.prediction.predictor import (
     PreparedInput,
 )
 from artaffect.prediction.torch import TorchPredictor
-from artaffect.runtime import track
+from artaffect.runtime import printable, track, visible
 
 _NO_WORDS = "the caption contains no words, only symbols: there is nothing to attribute to words"
 
@@ -94,7 +94,8 @@ class CultureExplanation:
 
     def __repr__(self) -> str:
         terms = ", ".join(f"{name} {v:+.2f}" for name, v in self.contributions.terms.items())
-        return f"{self.prediction.culture}: {self.emotion} {self.probability:.1%} ({terms})"
+        prediction = f"{self.prediction.culture}: {self.emotion} {self.probability:.1%}"
+        return printable(f"{prediction} ({terms})")
 
 
 @dataclass(frozen=True, repr=False)
@@ -130,7 +131,8 @@ class Explanation:
     def _repr_html_(self) -> str:
         from jinja2 import Environment
 
-        return Environment(autoescape=True).from_string(_HTML).render(explanation=self)
+        template = Environment(autoescape=True, finalize=visible).from_string(_HTML)
+        return template.render(explanation=self)
 
 
 class Explainer:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import stat
 import zlib
 from collections.abc import Sequence
 from functools import cache
@@ -26,14 +27,15 @@ class FeatureCache:
 
     Its folder is named by a digest of the encoder's weights and preprocessing. Shards are written
     atomically, under names that follow from their keys, so that several processes may write at once.
-    A cache never stops the work, and never gives wrong features. A file that is damaged, or of another
+    A cache never stops the work, and never gives wrong features. Anything that is damaged, or of another
     version or width, is renamed to ``*.damaged``; where nothing can be written, nothing is kept.
     """
 
-    def __init__(self, root: Path, encoder: ImageEncoder | TextEncoder) -> None:
+    def __init__(self, root: Path | None, encoder: ImageEncoder | TextEncoder) -> None:
+        """``root`` is the folder of all caches; None keeps nothing."""
         name = "image" if isinstance(encoder, ImageEncoder) else "text"
-        self.root = root
-        self.folder = root / f"{name}-{fingerprint(encoder, encoder.settings())[:20]}"
+        digest = fingerprint(encoder, encoder.settings())[:20]
+        self.folder = root and root / f"{name}-{digest}"
         self.width = encoder.feature_dim
 
     def load(self, keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
@@ -43,11 +45,8 @@ class FeatureCache:
         wanted = pa.array(list(keys), pa.binary(16))
         for shard in self._shards():
             try:
-                with (
-                    arrow_errors(shard, "a shard of features"),
-                    pa.memory_map(str(shard)) as source,
-                ):
-                    shard_keys, vectors = self._read(shard, pa.ipc.open_file(source).read_all())
+                with arrow_errors(shard, "a shard of features"):
+                    shard_keys, vectors = self._read(shard)
                     rows = pa.compute.index_in(wanted, value_set=shard_keys)
                     rows = rows.fill_null(-1).to_numpy(zero_copy_only=False)
                     values[rows >= 0] = vectors[rows[rows >= 0]]
@@ -57,7 +56,9 @@ class FeatureCache:
         return values, stored
 
     def add(self, keys: Sequence[bytes], values: np.ndarray) -> None:
-        """Write one shard: keys [n] and their vectors [n, d]; warn if that is not possible."""
+        """Write one shard: distinct keys [n] and their vectors [n, d]; warn if that is not possible."""
+        if self.folder is None:
+            return
         digest = hashlib.blake2b(b"".join(keys), digest_size=10).hexdigest()
         vectors = np.ascontiguousarray(values, np.float32)
         column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), self.width)
@@ -71,20 +72,33 @@ class FeatureCache:
             ):
                 writer.write_table(table)
         except OSError as error:  # read-only, full, no permission, a path under a file
-            _warn_unwritable(self.root, os.strerror(error.errno) if error.errno else str(error))
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            _warn_unwritable(self.folder.parent, reason)
 
     def _shards(self) -> list[Path]:
+        if self.folder is None:
+            return []
         try:
             return sorted(self.folder.glob("*.arrow"))
         except OSError:  # no permission; writing will say so
             return []
 
-    def _read(self, shard: Path, table: pa.Table) -> tuple[pa.Array, np.ndarray]:
+    def _read(self, shard: Path) -> tuple[pa.Array, np.ndarray]:
         """Keys [n] and vectors [n, d] of a shard; raise TableError if they are not what was written."""
+        if not stat.S_ISREG(shard.lstat().st_mode):
+            raise TableError(f"{shard} is no file of its own but a folder, a link or a device")
+        # not through a mapping: where the file shrinks or the disk fails, that would end the process
+        with pa.OSFile(str(shard)) as source:
+            table = pa.ipc.open_file(source).read_all()
+        table.validate(full=True)
         metadata = table.schema.metadata or {}
         if not table.schema.equals(_schema(self.width)) or _METADATA not in metadata:
             raise TableError(f"{shard} is of another version or width")
         keys, vectors = (table[name].combine_chunks() for name in ("key", "values"))
+        if keys.null_count or vectors.null_count or len(keys.unique()) < len(keys):
+            raise TableError(
+                f"{shard} is damaged: it lacks a key or a vector, or holds one key twice"
+            )
         values = vectors.flatten().to_numpy().reshape(len(keys), self.width)
         if metadata[_METADATA] != _checksum(b"".join(keys.to_pylist()), values):
             raise TableError(f"{shard} is damaged: its checksum differs")

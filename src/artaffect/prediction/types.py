@@ -12,6 +12,7 @@ from artaffect.data.preprocessing import ImagePreprocessing, ImageSource
 from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import ArtAffectError, ImageError, InputError
 from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution
+from artaffect.runtime import printable, visible
 
 T = TypeVar("T")
 
@@ -235,7 +236,7 @@ class CulturePrediction:
     def __repr__(self) -> str:
         ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])[:3]
         top = ", ".join(f"{emotion} {probability:.2f}" for emotion, probability in ranked)
-        return f"CulturePrediction({self.culture}: {top})"
+        return printable(f"CulturePrediction({self.culture}: {top})")
 
     def _repr_html_(self) -> str:
         return Prediction((self,))._repr_html_()
@@ -265,11 +266,11 @@ class Prediction:
 
     def __repr__(self) -> str:
         tops = (f"{p.culture}: {p.top} {p.probabilities[p.top]:.2f}" for p in self.by_culture)
-        return f"Prediction({', '.join(tops)})"
+        return printable(f"Prediction({', '.join(tops)})")
 
     def _repr_html_(self) -> str:
         from jinja2 import Environment
 
         notes = dict.fromkeys(p.note for p in self.by_culture if p.note)
-        template = Environment(autoescape=True).from_string(_HTML)
+        template = Environment(autoescape=True, finalize=visible).from_string(_HTML)
         return template.render(predictions=self.by_culture, emotions=EMOTIONS, notes=notes)

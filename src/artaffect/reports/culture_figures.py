@@ -18,6 +18,7 @@ from artaffect.reports.figures import (
     drawn,
     intervals,
     legend_below,
+    legend_name,
     name_cells,
     name_rows,
     reliability_lines,
@@ -169,7 +170,7 @@ def emotion_bars(figure: Any, columns: Mapping[str, Sequence[float]], unit: str)
     for i, (name, values) in enumerate(columns.items()):
         look = {"color": COLOURS[(i + 1) % len(COLOURS)], "hatch": _HATCHES[i % len(_HATCHES)]}
         positions, height = spread(len(EMOTIONS), i, len(columns)), 0.8 / len(columns)
-        axis.barh(positions, values, height, edgecolor="white", label=name, **look)
+        axis.barh(positions, values, height, edgecolor="white", label=legend_name(name), **look)
     name_rows(axis, [str(emotion) for emotion in EMOTIONS])
     axis.set_xlabel(unit)
     legend_below(figure, axis, 4)

@@ -12,7 +12,7 @@ from artaffect.reports.figures import evaluation_figures, training_curves
 from artaffect.reports.findings import protocol_line, unreadable_images
 from artaffect.reports.pages import render, write
 from artaffect.reports.tables import TextTable, evaluation_tables, headlines, overall_label
-from artaffect.runtime import Terminal, to_json_text
+from artaffect.runtime import Terminal, printable, to_json_text
 
 _INPUTS = {"both": "image and caption", "image": "image"}
 """What the detailed model uses; a distilled student uses captions."""
@@ -72,7 +72,7 @@ def model_card(result: EvaluationResult, description: Mapping[str, Any]) -> str:
     The scores of each culture are tables in the text, and evaluation results in the metadata.
     """
     data = description["data"]
-    source = Path(str(data.get("source", "unknown"))).name
+    source = printable(Path(str(data.get("source", "unknown"))).name)
     return render(
         "model_card.md.j2",
         metadata=_metadata(result, source).to_yaml(),
@@ -88,6 +88,7 @@ def _metadata(result: EvaluationResult, source: str) -> ModelCardData:
     inputs = _INPUTS.get(result.detailed, "caption")
     scores = result[result.detailed]
     groups = {overall_label(scores): scores.overall, **scores.by_culture}
+    groups = {printable(name): group for name, group in groups.items()}
     return ModelCardData(
         library_name="artaffect",
         tags=["art", "emotion-recognition", "affective-computing", "culture", "multimodal"],
@@ -99,7 +100,7 @@ def _metadata(result: EvaluationResult, source: str) -> ModelCardData:
                 dataset_type=Path(source).stem.lower() or "unknown",
                 dataset_name=f"{source} ({group})",
                 dataset_config=group,
-                dataset_split=str(result.protocol["split"]),
+                dataset_split=printable(result.protocol["split"]),
                 metric_type=metric.name,
                 metric_value=round(group_scores.metrics[metric.name].value, 4),
             )

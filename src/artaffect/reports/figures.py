@@ -5,6 +5,7 @@ Lines and text are drawn in ``currentColor``, so that a page can show them on a 
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import wraps
@@ -18,6 +19,7 @@ from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.classification import METRICS
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, Reliability
 from artaffect.reports.tables import MAX_GROUPS, headlines, label, shown_groups
+from artaffect.runtime import visible
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,7 +68,12 @@ def drawn(function: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate
         import matplotlib.text
 
         buffer = io.StringIO()
-        with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
+        with (
+            matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}),
+            warnings.catch_warnings(),
+        ):
+            # the text of the SVG is drawn with the reader's fonts, not with matplotlib's
+            warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib .* not support")
             canvas = matplotlib.figure.Figure(layout="constrained")
             function(canvas, *args, **kwargs)
             for written in canvas.findobj(matplotlib.text.Text):
@@ -86,7 +93,7 @@ def drawn(function: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate
 
 def _short(name: str, length: int = _NAME_LENGTH) -> str:
     """A name in one line; the middle of one that would leave no room for the drawing is cut."""
-    name = " ".join(name.split())
+    name = " ".join(visible(name).split())
     end = length // 2
     return name if len(name) <= length else f"{name[: end - 1]}…{name[-end:]}"
 
@@ -127,7 +134,9 @@ def _curves(figure: Any, training_log: Mapping[str, Sequence[Mapping[str, Any]]]
             values = [epoch.get(key, np.nan) for epoch in epochs]
             if not np.isnan(values).all():
                 numbers = range(1, len(values) + 1)
-                axis.plot(numbers, values, markersize=4, label=training, **_look(i + 1))
+                axis.plot(
+                    numbers, values, markersize=4, label=legend_name(training), **_look(i + 1)
+                )
         axis.set_title(titles[key], fontsize=10)
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -185,6 +194,11 @@ def name_cells(axis: Any, rows: Sequence[str], columns: Sequence[str]) -> None:
     axis.set_yticks(range(len(rows)), rows, fontsize=8)
 
 
+def legend_name(name: str) -> str:
+    """A name for a legend, from which matplotlib leaves out those that begin with an underscore."""
+    return f" {name}"
+
+
 def legend_below(figure: Any, axis: Any, columns: int = 3) -> None:
     """One legend for the whole figure."""
     handles, labels = axis.get_legend_handles_labels()
@@ -198,7 +212,7 @@ def intervals(
     values, low, high = np.array([astuple(e) for e in estimates]).T
     # the bootstrap interval of a biased score may not contain its value
     reach = np.maximum([values - low, high - values], 0)
-    look = {**_look(number), "linestyle": "none", "markersize": 5, "label": name}
+    look = {**_look(number), "linestyle": "none", "markersize": 5, "label": legend_name(name)}
     axis.errorbar(values, positions, xerr=reach, **look)
 
 
@@ -240,7 +254,7 @@ def reliability_lines(axis: Any, groups: Mapping[str, Reliability], model: str) 
     axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":", label="perfect")
     for i, (group, bins) in enumerate(groups.items()):
         look = {"color": COLOURS[(i + 2) % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
-        name = f"{group} ({sum(bins.support):,})"
+        name = legend_name(f"{group} ({sum(bins.support):,})")
         axis.plot(bins.confidence, bins.accuracy, linewidth=1.5, label=name, **look)
     axis.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of correct predictions")
     axis.set_xlabel(f"confidence of {model}")
@@ -257,7 +271,9 @@ def _weights(figure: Any, fusion: Mapping[str, Any]) -> None:
         values = [row[source] for row in weights.values()]
         positions = spread(len(weights), i, len(sources), 0.76)
         colour = COLOURS[(i + 1) % len(COLOURS)]
-        bars = axis.barh(positions, values, 0.76 / len(sources), color=colour, label=source)
+        bars = axis.barh(
+            positions, values, 0.76 / len(sources), color=colour, label=legend_name(source)
+        )
         axis.bar_label(bars, fmt="%.2f", padding=3)
     axis.axvline(0, color=INK, linewidth=0.8)
     axis.margins(x=0.15)

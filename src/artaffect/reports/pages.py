@@ -27,8 +27,8 @@ from artaffect.reports.culture_tables import (
 from artaffect.reports.figures import Figure, evaluation_figures, scores_figure
 from artaffect.reports.findings import findings, protocol_line, run_findings
 from artaffect.reports.results import CultureReport
-from artaffect.reports.tables import TextTable, evaluation_tables, markdown_text
-from artaffect.runtime import to_json_text
+from artaffect.reports.tables import TextTable, evaluation_tables, markdown_line
+from artaffect.runtime import to_json_text, visible
 
 if TYPE_CHECKING:  # explanations need the extra explain
     from artaffect.explain.explainer import Check, CultureExplanation, Explanation
@@ -53,12 +53,12 @@ _TERMS = {
 @cache
 def _environment(markdown: bool) -> Environment:
     def as_markdown(value: object) -> str:
-        return str(value) if hasattr(value, "__html__") else markdown_text(str(value))
+        return str(value) if hasattr(value, "__html__") else markdown_line(str(value))
 
     environment = Environment(
         loader=PackageLoader("artaffect.reports", "templates"),
         autoescape=not markdown,
-        finalize=as_markdown if markdown else None,
+        finalize=as_markdown if markdown else visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -119,6 +119,7 @@ def save_culture_report(report: CultureReport, folder: Path, embed_images: bool 
     links = {}
     for number, artwork in enumerate(report.divisive_artworks, start=1):
         stem = re.sub(r"[^\w.-]+", "_", artwork.artwork.rpartition("/")[2])[:80]
+        stem = stem.encode()[:200].decode(errors="ignore")  # file systems count bytes
         name = f"{ARTWORKS}/{number:02d}-{stem}.html"
         page = render(
             "artwork.html.j2",

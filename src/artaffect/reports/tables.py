@@ -1,5 +1,6 @@
 """Scores as tables of text, for the terminal, Markdown and HTML; the only place where labels are made."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -7,6 +8,7 @@ from typing import Any, TypeVar
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.classification import METRICS, Metric
 from artaffect.metrics.evaluation import ByGroup, Comparison, EvaluationResult
+from artaffect.runtime import visible
 
 T = TypeVar("T")
 
@@ -45,12 +47,29 @@ class TextTable:
         return f"**{markdown_text(self.title)}**\n\n{text}\n"
 
 
+_MARKUP = re.compile(r"[\\`*_~$#]|(?<=\])\(")
+"""What a backslash keeps from being markup; numbers in brackets stay as they are."""
+_ENTITIES = {"&": "&amp;", "<": "&lt;", "://": "&#58;//", "www.": "www&#46;"}
+"""Tags and addresses, which no backslash keeps from being markup."""
+_BLOCK = re.compile(r"^([>[:|=]|[-+](?=[\s-]|$)|\d{1,9}(?=[.)](\s|$)))")
+"""What at the beginning of a line makes it a quotation, a list or a reference."""
+
+
 def markdown_text(text: str) -> str:
-    """A text as Markdown that shows it: no tag, no link and no line break of its own."""
-    text = " ".join(str(text).split())
-    for character, shown in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), ("](", "]\\(")):
-        text = text.replace(character, shown)
+    """A text as Markdown that shows it in one line, wherever it stands: none of it is markup."""
+    text = _MARKUP.sub(r"\\\g<0>", " ".join(str(visible(text)).split()))
+    for characters, shown in _ENTITIES.items():
+        text = text.replace(characters, shown)
     return text
+
+
+def markdown_line(text: str) -> str:
+    """As :func:`markdown_text`, for the beginning of a line too."""
+
+    def escape(match: re.Match[str]) -> str:
+        return f"{match[0]}\\" if match[0].isdigit() else f"\\{match[0]}"
+
+    return _BLOCK.sub(escape, markdown_text(text))
 
 
 def _markdown_cell(text: str) -> str:

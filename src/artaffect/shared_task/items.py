@@ -18,6 +18,9 @@ from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
 
 ErrorType = type[ArtAffectError]
 
+_EXCERPT = 200
+"""Characters of a cell that a message quotes."""
+
 
 @dataclass(frozen=True)
 class EmotionItems:
@@ -115,9 +118,15 @@ class CsvRow(dict[str, str]):
         except ValueError:
             value = math.nan
         if not 0 <= value <= 1:  # true for nan as well
-            fault = f"column {column} must be a number from 0 to 1, got {self[column]!r}"
+            given = excerpt(self[column])
+            fault = f"column {column} must be a number from 0 to 1, got {given!r}"
             raise self.error(f"{self.where}: {fault}")
         return value
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a cell, for a message."""
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
 
 
 def parse_csv(
@@ -137,7 +146,7 @@ def parse_csv(
             hint = f"; missing {', '.join(missing)}" if missing else ""
             raise error(
                 f"{name}: the header must {'be' if exact else 'include'} {','.join(required)}, "
-                f"got {','.join(header) or 'nothing'}{hint}"
+                f"got {excerpt(','.join(header)) or 'nothing'}{hint}"
             )
         rows = []
         for cells in reader:
@@ -152,7 +161,7 @@ def parse_csv(
 
 
 def format_csv(columns: Mapping[str, Iterable[object]]) -> str:
-    """Write columns under their names."""
+    """Write columns under their names, each cell as it is: programs compare ids and languages."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
@@ -265,7 +274,7 @@ def _check_unique(rows: Sequence[CsvRow], what: str, keys: Sequence[str]) -> Non
     for row, key in zip(rows, keys, strict=True):
         if first.setdefault(key, row) is not row:
             line = first[key].where.rpartition(" ")[2]
-            raise TableError(f"{row.where}: {what} {key!r} repeats line {line}")
+            raise TableError(f"{row.where}: {what} {excerpt(key)!r} repeats line {line}")
 
 
 def _write_csv(path: Path, columns: Mapping[str, Iterable[object]]) -> None:

@@ -16,6 +16,7 @@ from artaffect.shared_task.items import (
     CsvRow,
     EmotionItems,
     ShareItems,
+    excerpt,
     format_csv,
     is_share_file,
     parse_csv,
@@ -29,7 +30,13 @@ T = TypeVar("T")
 
 _MAX_EXAMPLES = 3
 _MAX_BYTES = 64 << 20
-"""Of an unpacked file: many times the largest submission, and no danger to the memory."""
+"""Of a zip, and of an unpacked file: many times the largest submission, and no danger to the memory."""
+_MAX_MEMBERS = 100
+"""A submission has one or two; some programs add files of their own."""
+_MAX_LINES = 10
+"""For each item, whatever is wrong with a file."""
+_MEMBER = b"PK\x01\x02"
+"""How the entry of each member begins in a zip's directory."""
 
 
 def write_emotions(
@@ -129,7 +136,8 @@ def _parse_labels(text: str, items: EmotionItems, rules: SharedTaskRules, name: 
         label = digits.get(row[rules.label_column], row[rules.label_column])
         if label not in rules.label_emotions:
             allowed = ", ".join(rules.label_emotions)
-            raise SubmissionError(f"{row.where}: unknown label {label!r}; allowed: {allowed}")
+            given = excerpt(label)
+            raise SubmissionError(f"{row.where}: unknown label {given!r}; allowed: {allowed}")
         return label
 
     return _parse_values(
@@ -156,6 +164,9 @@ def _parse_values(
     name: str,
 ) -> list[T]:
     """The values in the order of the expected keys, each of which must appear exactly once."""
+    n_lines = text.count("\n") + text.count("\r")
+    if n_lines > _MAX_LINES * (len(expected) + 100):
+        raise SubmissionError(f"{name}: {n_lines:,} lines for {len(expected):,} {what}s")
     lines = io.StringIO(text, newline=None)  # any line ends
     rows = parse_csv(lines, header, name, SubmissionError, exact=True)
     values = [value_of(row) for row in rows]
@@ -167,7 +178,8 @@ def _parse_values(
         "unknown": sorted(counts.keys() - set(expected)),
     }
     messages = [
-        f"{len(examples):,} {what}s {fault} (first: {'; '.join(examples[:_MAX_EXAMPLES])})"
+        f"{len(examples):,} {what}s {fault} "
+        f"(first: {'; '.join(map(excerpt, examples[:_MAX_EXAMPLES]))})"
         for fault, examples in faults.items()
         if examples
     ]
@@ -179,12 +191,12 @@ def _parse_values(
 
 
 def _read_zip(path: Path, files: Sequence[str]) -> dict[str, str]:
-    with _zip_errors(path), zipfile.ZipFile(path) as archive:
+    with _zip_errors(path), zipfile.ZipFile(_bounded(path)) as archive:
         members = archive.namelist()
         missing = [file for file in files if file not in members]
         if missing:
             nested = [m for m in members if m.rpartition("/")[2] in missing and "/" in m]
-            hint = f" ({nested[0]} is not at the top level)" if nested else ""
+            hint = f" ({excerpt(nested[0])} is not at the top level)" if nested else ""
             raise SubmissionError(
                 f"{path.name} must contain {' and '.join(files)} at the top level; "
                 f"missing {', '.join(missing)}{hint}"
@@ -195,7 +207,25 @@ def _read_zip(path: Path, files: Sequence[str]) -> dict[str, str]:
         return {file: _read_member(archive, file, path.name) for file in files}
 
 
+def _bounded(path: Path) -> io.BytesIO:
+    """The content of a zip, whose members can be listed without danger."""
+    if not path.is_file():
+        raise SubmissionError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    size = path.stat().st_size
+    if size > _MAX_BYTES:
+        raise SubmissionError(f"{path.name} is larger than {_MAX_BYTES >> 20} MiB")
+    with path.open("rb") as file:
+        data = file.read(size)
+    if (members := data.count(_MEMBER)) > _MAX_MEMBERS:  # whatever number the archive claims
+        raise SubmissionError(f"{path.name} has {members:,} members; allowed: {_MAX_MEMBERS}")
+    return io.BytesIO(data)
+
+
 def _read_member(archive: zipfile.ZipFile, file: str, name: str) -> str:
+    method = archive.getinfo(file).compress_type
+    if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # what the others have compressed, zipfile unpacks without a bound
+        raise zipfile.BadZipFile(f"the compression of {file} is not deflate but method {method}")
     with archive.open(file) as stream:
         data = stream.read(_MAX_BYTES + 1)  # whatever size the archive claims
     if len(data) > _MAX_BYTES:
@@ -214,10 +244,8 @@ def _zip_errors(path: Path) -> Iterator[None]:
         yield
     except SubmissionError:
         raise
-    except FileNotFoundError:
-        raise SubmissionError(f"{path}: no such file") from None
     except Exception as error:  # noqa: BLE001 - see above
-        reason = str(error) or type(error).__name__
+        reason = excerpt(str(error)) or type(error).__name__
         raise SubmissionError(f"{path.name} is not a zip of CSV files in UTF-8: {reason}") from None
 
 

@@ -289,7 +289,7 @@ class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
         """Training views of the artworks, in their order."""
         config, context = self.config, self.context
         images = (self.inputs(rows), self.encoder.preprocessing)
-        folder = (context.cache or cache_folder()) / "decoded"
+        folder = context.cache / "decoded" if context.cache else cache_folder("decoded")
         store = ImageCache(*images, folder) if config.decoded else None
         return ImageViews(*images, config.crop, config.flip, context.seed, store)
 
