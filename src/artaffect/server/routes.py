@@ -1,11 +1,9 @@
 """The routes of the service."""
 
-import base64
-import binascii
 import io
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Annotated
@@ -19,6 +17,13 @@ from artaffect.data.sample.painting_styles import paint
 from artaffect.errors import ImageError, InputError, UnknownNameError
 from artaffect.prediction.predictor import PredictionInput
 from artaffect.server import schemas
+from artaffect.server.bodies import (
+    MULTIPART,
+    URLENCODED,
+    BoundedRoute,
+    decode_base64,
+    media_type,
+)
 from artaffect.server.problems import (
     ProblemError,
     invalid_request,
@@ -32,7 +37,7 @@ _PROBLEMS = problem_responses(
     *("invalid", "internal", "busy", "slow-answer"),
 )
 
-v1 = APIRouter(prefix="/v1")
+v1 = APIRouter(prefix="/v1", route_class=BoundedRoute)
 unversioned = APIRouter()
 
 
@@ -42,19 +47,19 @@ async def _service(request: Request) -> Service:
 
 TheService = Annotated[Service, Depends(_service)]
 
-_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _REPEATABLE = "culture"
 
 
 async def _check_form(request: Request) -> None:
     """Refuse what would be silently ignored: another media type, unknown and repeated fields."""
-    _check_media_type(request, _FORMS, "JSON goes to /v1/predict/batch")
+    _check_media_type(request, (MULTIPART, URLENCODED), "JSON goes to /v1/predict/batch")
     fields = (await request.form()).multi_items()
     known = request.scope["route"].body_field.field_info.annotation.model_fields
     counts = Counter(name for name, _ in fields)
+    limit = request.app.state.service.limits.name_characters
     for name, count in counts.items():
         if name not in known:
-            raise InputError(str(UnknownNameError("field", name, known)))
+            raise InputError(str(UnknownNameError("field", name[:limit], known)))
         if count > 1 and name != _REPEATABLE:
             raise InputError(f"the form has {count} fields {name!r}; send one")
 
@@ -64,11 +69,11 @@ async def _check_json(request: Request) -> None:
 
 
 def _check_media_type(request: Request, expected: Sequence[str], hint: str) -> None:
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    sent = media_type(request)
     has_body = request.headers.get("content-length", "0") != "0"
     if sent in expected or (not sent and not has_body):
         return
-    body = f"a body of type {sent}" if sent else "a body without a Content-Type"
+    body = f"a body of type {sent[:100]}" if sent else "a body without a Content-Type"
     detail = f"got {body}; send {' or '.join(expected)} ({hint})"
     raise ProblemError("media-type", detail)
 
@@ -135,11 +140,9 @@ async def predict_batch(
     service: TheService, batch: schemas.BatchRequest, request: Request
 ) -> schemas.BatchResponse:
     """Predict for several artworks. An artwork that fails does not affect the others."""
-    count, limit = len(batch.items), service.limits.batch_items
-    if count > limit:
-        raise ProblemError("invalid", f"got {count} artworks; at most {limit} are allowed")
-    with service.queue.acquire(count - 1):  # the request itself holds one slot
-        results = await service.predict_each([_reader(item) for item in batch.items])
+    images = request.state.images
+    with service.queue.acquire(len(batch.items) - 1):  # the request itself holds one slot
+        results = await service.predict_each([_reader(item, images) for item in batch.items])
     request_id = request.scope["request_id"]
     return schemas.BatchResponse(results=[_batch_result(result, request_id) for result in results])
 
@@ -207,16 +210,17 @@ def _cultures(names: Sequence[str] | None) -> list[str] | None:
     return [name for name in names or () if name.strip()] or None
 
 
-def _reader(artwork: schemas.Artwork | ValidationError) -> InputReader:
+def _reader(artwork: schemas.Artwork | ValidationError, images: Mapping[str, bytes]) -> InputReader:
     def read() -> PredictionInput:
         if isinstance(artwork, ValidationError):
             raise invalid_request(artwork)
-        try:
-            image = base64.b64decode(artwork.image, validate=True) if artwork.image else None
-        except (binascii.Error, ValueError) as error:
-            raise InputError(f"the image is not valid base64 ({error})") from None
+        sent = (artwork.image or "").encode("utf-8", "surrogatepass")
+        image = images.get(artwork.image or "", sent)  # not moved: its key has an escape sequence
         return PredictionInput(
-            image, artwork.caption or None, artwork.language or None, _cultures(artwork.cultures)
+            decode_base64(image) or None,
+            artwork.caption or None,
+            artwork.language or None,
+            _cultures(artwork.cultures),
         )
 
     return read

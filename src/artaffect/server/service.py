@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from artaffect.data.preprocessing import image_size, open_image
-from artaffect.errors import ImageError, InputError
+from artaffect.errors import ImageError
 from artaffect.labels import EMOTION_NAMES, EMOTIONS
 from artaffect.prediction.predictor import ModelPredictor, PredictionInput, PreparedInput
 from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher, run_in
@@ -32,10 +32,8 @@ InputReader = Callable[[], PredictionInput]
 class Service:
     """A model with its queue, its limits and its metrics."""
 
-    def __init__(
-        self, predictor: ModelPredictor, limits: ServiceLimits, key: str | None = None
-    ) -> None:
-        self.predictor, self.limits, self.key = predictor, limits, key
+    def __init__(self, predictor: ModelPredictor, limits: ServiceLimits) -> None:
+        self.predictor, self.limits = predictor, limits
         self.metrics = Metrics()
         self.queue = ConcurrencyLimiter(limits.queue_size, self.metrics.queue_depth.set)
         self.explanation_queue = ConcurrencyLimiter(limits.explanation_queue_size)
@@ -161,6 +159,7 @@ class Service:
 
     def _read(self, read: InputReader) -> PredictionInput:
         item, limits = read(), self.limits
+        limits.check(item)
         if isinstance(item.image, bytes):
             width, height = image_size(item.image)
             if width * height > limits.pixels:
@@ -168,15 +167,6 @@ class Service:
                     f"the image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are "
                     "allowed"
                 )
-        length, limit = len(item.caption or ""), limits.caption_characters
-        if length > limit:
-            raise InputError(
-                f"the caption has {length:,} characters; at most {limit:,} are allowed"
-            )
-        count, limit = len(item.cultures or ()), limits.cultures
-        if count > limit:
-            fault = f"the request names {count} cultures; at most {limit} cultures are allowed"
-            raise InputError(fault)
         return item
 
     def _explained_response(self, explained: Sequence[Any], item: PredictionInput) -> Prediction:
