@@ -26,7 +26,7 @@ _PIECE = 2**18
 _IMAGE, _COLON, _BRACKET = b'"image"', re.compile(rb"\s*:\s*"), re.compile(rb"[][{}]")
 _SMALL = 2**14
 """Bytes of a body that is parsed at once, because a thread would take longer."""
-_SLASHES = 2**13
+_SLASH, _SLASHES = ord("\\"), 2**13
 """More backslashes in a row than any caption has."""
 _PARSER = ThreadPoolExecutor(1, "parse")
 """One thread for all large bodies, so that they do not compete with the loop for the interpreter."""
@@ -179,8 +179,11 @@ def parse_json(body: bytes, limits: ServiceLimits) -> tuple[Any, dict[str, bytes
     position, last = 0, b""
     while (start := body.find(b'"', position)) >= 0:
         gap = outline.add_structure(position, start)
-        is_image = last == _IMAGE and _COLON.fullmatch(gap) is not None
-        end = body.find(b'"', start + 1) if is_image else outline.end_of_string(start)
+        end = body.find(b'"', start + 1)
+        # base64 has no quotation mark, and so no escaped one
+        is_image = last == _IMAGE and _COLON.fullmatch(gap) is not None and body[end - 1] != _SLASH
+        if not is_image:
+            end = outline.end_of_string(start)
         if end < 0:
             break
         if is_image:
