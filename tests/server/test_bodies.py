@@ -183,13 +183,13 @@ def random_json(rng: random.Random, depth: int = 0) -> object:
     return {rng.choice((*texts, "image")): random_json(rng, depth + 1) for _ in range(3)}
 
 
-def restored(value: object, images: dict[str, bytes]) -> object:
+def restored(value: object, images: dict[str, memoryview]) -> object:
     """What the client sent: with the images in their places."""
     if isinstance(value, list):
         return [restored(entry, images) for entry in value]
     if isinstance(value, dict):
         return {
-            name: json.loads(b'"' + images[entry] + b'"')
+            name: json.loads(b'"%s"' % images[entry])
             if name == "image" and isinstance(entry, str) and entry in images
             else restored(entry, images)
             for name, entry in value.items()

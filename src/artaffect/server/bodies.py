@@ -163,7 +163,7 @@ def _too_many_fields(limit: int) -> ProblemError:
     return ProblemError("too-large", f"the form has more than {limit} fields")
 
 
-def parse_json(body: bytes, limits: ServiceLimits) -> tuple[Any, dict[str, bytes]]:
+def parse_json(body: bytes, limits: ServiceLimits) -> tuple[Any, dict[str, memoryview]]:
     """Parse JSON.
 
     Returns:
@@ -175,7 +175,8 @@ def parse_json(body: bytes, limits: ServiceLimits) -> tuple[Any, dict[str, bytes
         ProblemError: it exceeds a limit.
     """
     outline = _Outline(body, limits)
-    images: dict[str, bytes] = {}
+    images: dict[str, memoryview] = {}
+    whole = memoryview(body)
     position, last = 0, b""
     while (start := body.find(b'"', position)) >= 0:
         gap = outline.add_structure(position, start)
@@ -188,7 +189,7 @@ def parse_json(body: bytes, limits: ServiceLimits) -> tuple[Any, dict[str, bytes
             break
         if is_image:
             key = str(len(images))
-            images[key] = body[start + 1 : end]
+            images[key] = whole[start + 1 : end]
             outline.text += b'"%s"' % key.encode()
         else:
             outline.add(start, end + 1)
@@ -250,30 +251,32 @@ class _Outline:
         return -1
 
 
-def decode_base64(text: bytes) -> bytes:
+def decode_base64(text: bytes | memoryview) -> bytes:
     """Decode base64 as it stands in JSON, in steps between which other threads can run.
 
     Raises:
         InputError: it is not valid.
     """
-    content, rest, position = bytearray(), b"", 0
+    content, rest, position = [], b"", 0
     while position < len(text):
-        end = min(position + _PIECE, len(text))
-        escape = text.rfind(b"\\", max(position, end - 5), end)
-        if end < len(text) and escape > position:  # an escape sequence stays in one piece
-            end = escape
-        piece = text[position:end]
+        piece = bytes(text[position : position + _PIECE])
+        escape = piece.rfind(b"\\", -5)
+        if (
+            position + len(piece) < len(text) and escape > 0
+        ):  # an escape sequence stays in one piece
+            piece = piece[:escape]
+        position += len(piece)
         try:
             if b"\\" in piece:  # some programs write / or + as an escape sequence
                 piece = json.loads(b'"%s"' % piece).encode("ascii")
             piece = rest + piece
-            whole = len(piece) - len(piece) % 4
-            if b"=" in piece[:-2] or (b"=" in piece and end < len(text)):
+            usable = len(piece) - len(piece) % 4
+            if b"=" in piece[:-2] or (b"=" in piece and position < len(text)):
                 raise ValueError("padding before the end")
-            content += base64.b64decode(piece[:whole], validate=True)
+            content.append(base64.b64decode(piece[:usable], validate=True))
         except (binascii.Error, ValueError) as error:
             raise InputError(f"the image is not valid base64 ({error})") from None
-        rest, position = piece[whole:], end
+        rest = piece[usable:]
     if rest:
         raise InputError("the image is not valid base64 (its length is not a multiple of 4)")
-    return bytes(content)
+    return b"".join(content)

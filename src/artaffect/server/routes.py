@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from artaffect.data.sample.painting_styles import paint
 from artaffect.errors import ImageError, InputError, UnknownNameError
-from artaffect.prediction.predictor import PredictionInput
+from artaffect.prediction.predictor import Prediction, PredictionInput
 from artaffect.server import schemas
 from artaffect.server.bodies import (
     MULTIPART,
@@ -132,19 +132,19 @@ async def predict(
 
 @v1.post(
     "/predict/batch",
-    response_model_exclude_unset=True,
+    response_model=schemas.BatchResponse,
     responses=_PROBLEMS,
     dependencies=[Depends(_check_json)],
 )
 async def predict_batch(
     service: TheService, batch: schemas.BatchRequest, request: Request
-) -> schemas.BatchResponse:
+) -> Response:
     """Predict for several artworks. An artwork that fails does not affect the others."""
-    images = request.state.images
+    images, request_id = request.state.images, request.scope["request_id"]
     with service.queue.acquire(len(batch.items) - 1):  # the request itself holds one slot
         results = await service.predict_each([_reader(item, images) for item in batch.items])
-    request_id = request.scope["request_id"]
-    return schemas.BatchResponse(results=[_batch_result(result, request_id) for result in results])
+        content = await service.in_thread(_batch_response, results, request_id)
+    return Response(content, media_type="application/json")
 
 
 @v1.post(
@@ -210,12 +210,14 @@ def _cultures(names: Sequence[str] | None) -> list[str] | None:
     return [name for name in names or () if name.strip()] or None
 
 
-def _reader(artwork: schemas.Artwork | ValidationError, images: Mapping[str, bytes]) -> InputReader:
+def _reader(
+    artwork: schemas.Artwork | ValidationError, images: Mapping[str, memoryview]
+) -> InputReader:
     def read() -> PredictionInput:
         if isinstance(artwork, ValidationError):
             raise invalid_request(artwork)
-        sent = (artwork.image or "").encode("utf-8", "surrogatepass")
-        image = images.get(artwork.image or "", sent)  # not moved: its key has an escape sequence
+        image: bytes | memoryview = (artwork.image or "").encode("utf-8", "surrogatepass")
+        image = images.get(artwork.image or "", image)  # not moved: its key has an escape sequence
         return PredictionInput(
             decode_base64(image) or None,
             artwork.caption or None,
@@ -226,12 +228,24 @@ def _reader(artwork: schemas.Artwork | ValidationError, images: Mapping[str, byt
     return read
 
 
-def _batch_result(result: schemas.Prediction | Exception, request_id: str) -> schemas.BatchResult:
-    if isinstance(result, Exception):
-        members = logged_problem(result, request_id).to_json(request_id)
+def _batch_response(results: Sequence[Prediction | Exception], request_id: str) -> bytes:
+    """A :class:`BatchResponse` in JSON, made piece by piece because it may have megabytes."""
+    pieces = (
+        _batch_result(result, request_id).model_dump_json(exclude_unset=True) for result in results
+    )
+    return f'{{"results":[{",".join(pieces)}]}}'.encode()
+
+
+def _batch_result(result: Prediction | Exception, request_id: str) -> schemas.BatchResult:
+    try:
+        if isinstance(result, Exception):
+            raise result
+        prediction = schemas.Prediction.model_validate(result.to_json())
+        return schemas.BatchResult(prediction=prediction, problem=None)
+    except Exception as error:  # noqa: BLE001 - it is the problem of this artwork alone
+        members = logged_problem(error, request_id).to_json(request_id)
         problem = schemas.Problem.model_validate(members)
         return schemas.BatchResult(prediction=None, problem=problem)
-    return schemas.BatchResult(prediction=result, problem=None)
 
 
 _EXAMPLES = (
