@@ -16,11 +16,20 @@ import httpx2 as httpx
 
 @dataclass
 class Running:
-    """A process and where it listens."""
+    """A process and where it listens; ``delays`` is written by ``tests.watched``."""
 
     process: subprocess.Popen[bytes]
     address: str
     log: Path
+    delays: Path
+    _read: int = 0
+
+    def longest_delay(self) -> float:
+        """Milliseconds for which the event loop was held up, since the last call."""
+        lines = self.delays.read_text().split()
+        longest = max(map(float, lines[self._read :]), default=0.0)
+        self._read = len(lines)
+        return longest
 
     def resident_bytes(self) -> int:
         """Memory that the process holds."""
@@ -33,18 +42,41 @@ class Running:
         return self.process.wait(60)
 
 
+_ROOT = Path(__file__).resolve().parents[1]
 _ANNOUNCED = re.compile(r'"message": "serving", "address": "(http://[^"]+)"')
 
 
 @contextlib.contextmanager
-def serve(run: Path, folder: Path, *options: str, key: str | None = None) -> Iterator[Running]:
-    """Run the command until the block ends; its log is kept in ``folder``."""
+def serve(
+    run: Path, folder: Path, *options: str, key: str | None = None, files: int | None = None
+) -> Iterator[Running]:
+    """Run the command until the block ends; its log is kept in ``folder``.
+
+    Args:
+        files: how many files it may open.
+    """
     command = [sys.executable, "-m", "artaffect.cli.main", "serve", str(run), "--port", "0"]
+    if files is not None:
+        command = ["prlimit", f"--nofile={files}:{files}", *command]
     environment = os.environ | ({"ARTAFFECT_API_KEY": key} if key else {})
+    with _started([*command, *options], folder, environment) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def serve_watched(run: Path, folder: Path) -> Iterator[Running]:
+    """Run the service until the block ends, in a process that measures its event loop."""
+    command = [sys.executable, "-m", "tests.watched", str(run), str(folder / "delays")]
+    with _started(command, folder, dict(os.environ)) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def _started(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[Running]:
     log = folder / "serve.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*command, *options], stdout=out, stderr=subprocess.STDOUT, env=environment
+            command, stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=_ROOT
         )
     try:
         deadline = time.monotonic() + 120
@@ -54,7 +86,7 @@ def serve(run: Path, folder: Path, *options: str, key: str | None = None) -> Ite
             time.sleep(0.1)
         # an announced address answers at once
         assert httpx.get(announced[1] + "readyz").status_code == 200
-        yield Running(process, announced[1], log)
+        yield Running(process, announced[1], log, folder / "delays")
     finally:
         if process.poll() is None:
             process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from artaffect.runtime import listen, say
 from artaffect.server.limits import ServiceLimits
 
 _LIMITS = ServiceLimits()
+_KEY_VARIABLE = "ARTAFFECT_API_KEY"
 
 
 class Engine(StrEnum):
@@ -179,8 +181,18 @@ def serve(
         str | None,
         Option(
             "--api-key",
-            envvar="ARTAFFECT_API_KEY",
+            envvar=_KEY_VARIABLE,
             help="The key that clients of /v1 must send. Prefer the variable ARTAFFECT_API_KEY.",
+        ),
+    ] = None,
+    protect_metrics: Annotated[
+        bool, Option("--protect-metrics", help="Require the key for /metrics too.")
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        Option(
+            help="A name or an address by which clients may call the service; repeatable. Always "
+            "allowed: localhost, 127.0.0.1, ::1 and --host."
         ),
     ] = None,
     batch_size: Annotated[
@@ -205,16 +217,24 @@ def serve(
     exported to ONNX is served without torch.
     """
     checks.check_run(run)
-    listen(host, port).close()  # reports a port in use before the model is loaded
+    from artaffect.server.access import Access, allowed_hosts
+
+    hosts = allowed_hosts(host, allow_host or ())
+    key = os.environ.get(_KEY_VARIABLE) if key is None else key  # also if it is empty
+    Access(hosts, key, protect_metrics)  # reports an empty key before the model is loaded
+    listen(host, port).close()  # and a port in use
     from artaffect.server import app
 
     limits = ServiceLimits(
         upload_bytes=upload_mib * 2**20,
+        held_bytes=max(_LIMITS.held_bytes, upload_mib * 2**20),
         pixels=pixels,
         timeout_seconds=timeout_seconds,
+        peer_bodies=min(_LIMITS.peer_bodies, (queue_size + 1) // 2),
         queue_size=queue_size,
         explanation_queue_size=min(_LIMITS.explanation_queue_size, queue_size),
         batch_size=batch_size,
         batch_items=min(_LIMITS.batch_items, queue_size),
     )
-    app.serve(app.create_app(api.load_predictor(run), limits, key or None), host, port)
+    service = app.create_app(api.load_predictor(run), limits, key, hosts, protect_metrics)
+    app.serve(service, host, port)

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,21 +17,41 @@ from starlette.staticfiles import StaticFiles
 import artaffect
 from artaffect.prediction.predictor import ModelPredictor
 from artaffect.runtime import listen, say
+from artaffect.server.access import Access
 from artaffect.server.limits import ServiceLimits
 from artaffect.server.middleware import RequestMiddleware
 from artaffect.server.problems import add_problem_handlers, problem_responses
+from artaffect.server.protocol import ACCEPTED_AT_ONCE, BoundedProtocol, file_budget
 from artaffect.server.routes import unversioned, v1
 from artaffect.server.service import Service
 from artaffect.server.telemetry import LOGGER, log_to_stderr
 
+_BACKLOG = 2048
+"""Connections that may wait to be accepted."""
 _PAGE = Path(str(files("artaffect.server") / "page"))
 
 
 def create_app(
-    predictor: ModelPredictor, limits: ServiceLimits | None = None, key: str | None = None
+    predictor: ModelPredictor,
+    limits: ServiceLimits | None = None,
+    key: str | None = None,
+    hosts: frozenset[str] | None = None,
+    protect_metrics: bool = False,
 ) -> FastAPI:
-    """Create the service; with a ``key``, ``/v1`` requires ``Authorization: Bearer KEY``."""
-    service = Service(predictor, limits or ServiceLimits(), key)
+    """Create the service.
+
+    Args:
+        key: if given, ``/v1`` requires ``Authorization: Bearer KEY``.
+        hosts: the names by which clients may call it, from
+            :func:`~artaffect.server.access.allowed_hosts`; None for any name, if another server
+            checks it.
+        protect_metrics: whether ``/metrics`` requires the key too.
+
+    Raises:
+        InputError: the key is empty, or no header can carry it.
+    """
+    access = Access(hosts, key, protect_metrics)
+    service = Service(predictor, limits or ServiceLimits())
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,7 +67,7 @@ def create_app(
         docs_url=None,  # FastAPI's own documentation pages load scripts from other sites
         redoc_url=None,
     )
-    app.state.service = service
+    app.state.service, app.state.access = service, access
     add_problem_handlers(app)
     # the middleware checks the key; this documents it
     security = [] if key is None else [Security(HTTPBearer(auto_error=False))]
@@ -55,27 +76,31 @@ def create_app(
     app.include_router(unversioned)
     app.add_api_route("/", lambda: FileResponse(_PAGE / "index.html"), include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE))
-    app.add_middleware(
-        RequestMiddleware, service=service, paths=frozenset([*app.openapi()["paths"], "/"])
-    )
+    paths = frozenset([*app.openapi()["paths"], "/"])
+    app.add_middleware(RequestMiddleware, service=service, access=access, paths=paths)
     return app
 
 
 class _Server(uvicorn.Server):
     """Says where it listens once it does: in words on a terminal, otherwise as a line of the log."""
 
-    def __init__(self, config: uvicorn.Config, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, address: str, hosts: str | None) -> None:
         super().__init__(config)
-        self.address = address
+        self.address, self.hosts = address, hosts
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.started:
             return
-        if sys.stderr.isatty():
-            say(f"serving at {self.address} (Ctrl+C stops the service)")
-        else:
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)  # asyncio sets it to the number that it accepts at once
+        if not sys.stderr.isatty():
             LOGGER.info("serving", extra={"fields": {"address": self.address}})
+        else:
+            say(f"serving at {self.address} (Ctrl+C stops the service)")
+        if self.hosts is not None:
+            line = f"only requests to {self.hosts} are answered; add a name with --allow-host NAME"
+            say(line) if sys.stderr.isatty() else LOGGER.info(line)
 
 
 def serve(app: FastAPI, host: str, port: int) -> None:
@@ -89,8 +114,14 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     """
     log_to_stderr()
     app.state.service.warm_up()
+    limits: ServiceLimits = app.state.service.limits
     config = uvicorn.Config(
         app,
+        # the limits of a connection are checked with h11 and asyncio, whatever is installed beside them
+        http=partial(BoundedProtocol, limits=limits, files=file_budget()),  # type: ignore[arg-type]
+        loop="asyncio",
+        ws="none",
+        backlog=ACCEPTED_AT_ONCE,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -99,4 +130,6 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     with listen(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
         address = f"http://{name}:{listener.getsockname()[1]}/"
-        _Server(config, address).run([listener])
+        hosts = app.state.access.hosts
+        everywhere = host in ("0.0.0.0", "::") and hosts is not None
+        _Server(config, address, ", ".join(sorted(hosts)) if everywhere else None).run([listener])

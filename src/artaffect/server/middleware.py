@@ -1,23 +1,26 @@
-"""Checks that apply to every request, whatever its route: key, size, time-out, queue, log and metrics."""
+"""Checks that apply to every request, whatever its route: access, size, time, queue, log and metrics."""
 
 import asyncio
 import contextlib
-import hmac
+from collections import Counter
 from time import perf_counter
 from uuid import uuid4
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from artaffect.server.access import Access
 from artaffect.server.problems import ProblemError, logged_problem
 from artaffect.server.service import Service
 from artaffect.server.telemetry import LOGGER
 
 LINGER_SECONDS = 5.0
 """How long the rest of a refused upload is read and discarded, so that the client can read the problem."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (
         b"content-security-policy",
         b"default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'",
@@ -31,8 +34,11 @@ class RequestMiddleware:
     ``paths`` are logged and counted by name, all others as ``other``.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, paths: frozenset[str]) -> None:
-        self.app, self.service, self.paths = app, service, paths
+    def __init__(
+        self, app: ASGIApp, service: Service, access: Access, paths: frozenset[str]
+    ) -> None:
+        self.app, self.service, self.access, self.paths = app, service, access, paths
+        self.bodies = BodyBudget(service.limits.peer_bodies, service.limits.held_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -41,7 +47,7 @@ class RequestMiddleware:
             return
         started = perf_counter()
         scope["request_id"] = str(uuid4())
-        exchange = _Exchange(scope, receive, send, self.service.limits.upload_bytes)
+        exchange = _Exchange(scope, receive, send, self.service.limits.upload_bytes, self.bodies)
         try:
             await self._run_app(exchange.scope, exchange)
         except Exception as error:  # noqa: BLE001 - the client gets a response in any case
@@ -50,14 +56,16 @@ class RequestMiddleware:
                 response = problem.response(scope["request_id"])
                 await response(scope, exchange.receive, exchange.send)
         finally:
+            exchange.close()
             self._record(scope, exchange.status, perf_counter() - started)
 
     async def _run_app(self, scope: Scope, exchange: "_Exchange") -> None:
-        self._check_key(scope)
+        self.access.check(scope)
         exchange.check_length()
         works = scope["method"] == "POST" and scope["path"].startswith("/v1/")
         # the slot is taken before the body is read, because waiting bodies take memory
         with self.service.queue.acquire(1) if works else contextlib.nullcontext():
+            exchange.admit()
             try:
                 async with asyncio.timeout(self.service.limits.timeout_seconds) as timer:
                     exchange.timer = timer
@@ -65,6 +73,8 @@ class RequestMiddleware:
             except TimeoutError:
                 if not timer.expired():
                     raise
+                if exchange.abandoned:
+                    return  # nobody reads a response
                 exchange.discard_rest = exchange.complete
                 name = "slow-answer" if exchange.complete else "slow-request"
                 detail = f"the limit is {self.service.limits.timeout_seconds:g} seconds"
@@ -72,29 +82,61 @@ class RequestMiddleware:
             finally:
                 exchange.timer = None  # a problem is sent after the clock has stopped
 
-    def _check_key(self, scope: Scope) -> None:
-        if self.service.key is None or not scope["path"].startswith("/v1/"):
-            return
-        credentials = Headers(scope=scope).get("authorization", "").encode("latin-1")
-        if not hmac.compare_digest(credentials, b"Bearer " + self.service.key.encode()):
-            detail = "send the header `Authorization: Bearer KEY` with the API key of this service"
-            raise ProblemError("key", detail, {"WWW-Authenticate": "Bearer"})
-
     def _record(self, scope: Scope, status: int | None, seconds: float) -> None:
         path = scope["path"] if scope["path"] in self.paths else "other"
         metrics = self.service.metrics
         metrics.requests.labels(path, str(status or "disconnected")).inc()
         metrics.request_duration.labels(path).observe(seconds)
-        fields = {"id": scope["request_id"], "method": scope["method"], "path": path}
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        fields = {"id": scope["request_id"], "method": method, "path": path}
         fields |= {"status": status, "milliseconds": round(1000 * seconds, 1)}
         LOGGER.info("request", extra={"fields": fields})
+
+
+class BodyBudget:
+    """How many bodies each client may be sending, and how many bytes all bodies may take."""
+
+    def __init__(self, of_one_peer: int, held_bytes: int) -> None:
+        self.of_one_peer, self.held_bytes = of_one_peer, held_bytes
+        self.arriving: Counter[str] = Counter()
+        self.held = 0
+
+    def begin(self, peer: str) -> None:
+        """Count a body that is arriving.
+
+        Raises:
+            ProblemError: its sender sends too many already.
+        """
+        if self.arriving[peer] >= self.of_one_peer:
+            detail = f"{self.of_one_peer} bodies from your address are still arriving"
+            raise ProblemError("busy", detail, {"Retry-After": "1"})
+        self.arriving[peer] += 1
+
+    def end(self, peer: str) -> None:
+        """Count a body that has arrived, or never will."""
+        self.arriving[peer] -= 1
+        if not self.arriving[peer]:
+            del self.arriving[peer]
+
+    def hold(self, size: int) -> None:
+        """Count bytes that are held, or released if ``size`` is negative.
+
+        Raises:
+            ProblemError: no more can be held.
+        """
+        self.held += size
+        if self.held > self.held_bytes and size > 0:
+            detail = f"the bodies in the service have more than {self.held_bytes:,} bytes"
+            raise ProblemError("busy", detail, {"Retry-After": "1"})
 
 
 class _Exchange:
     """The body of one request as it arrives, and its response as it is sent."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
-        self._receive, self._send, self.limit = receive, send, limit
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, limit: int, bodies: BodyBudget
+    ) -> None:
+        self._receive, self._send, self.limit, self.bodies = receive, send, limit, bodies
         self._sends_body = scope["method"] != "HEAD"
         # HEAD gets the response to GET, without its body (RFC 9110)
         self.scope = scope if self._sends_body else {**scope, "method": "GET"}
@@ -107,8 +149,12 @@ class _Exchange:
         """Whether to read the rest of a refused body before the response ends."""
         self.timer: asyncio.Timeout | None = None
         """Runs until the response starts."""
-        self.received = 0
-        self._tail = b""
+        self.received = self._held = 0
+        self._peer: str | None = None
+        """Whose arriving body is counted."""
+        self._watcher: asyncio.Task[None] | None = None
+        self.abandoned = False
+        """Whether the client has closed the connection before the response."""
         self.status: int | None = None
         """The status of the response, once it has started."""
 
@@ -119,18 +165,49 @@ class _Exchange:
             if size > self.limit:
                 self._refuse(size)
 
+    def admit(self) -> None:
+        """Count the body as one that is arriving."""
+        if not self.complete:
+            peer = str((self.scope.get("client") or ("",))[0])
+            self.bodies.begin(peer)
+            self._peer = peer
+
+    def close(self) -> None:
+        """Release what the body took."""
+        self._arrived()
+        self.bodies.hold(-self._held)
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def _arrived(self) -> None:
+        if self._peer is not None:
+            self.bodies.end(self._peer)
+            self._peer = None
+
     async def receive(self) -> Message:
         """Receive the next part of the body."""
         message = await self._next()
         if self.received > self.limit:
             self._refuse(self.received)
-        self._check_end(message)
+        size = len(message.get("body", b""))
+        self._held += size
+        self.bodies.hold(size)
+        if self.complete and not self.abandoned and self._watcher is None and self.timer:
+            self._watcher = asyncio.create_task(self._end_with_client())
         return message
+
+    async def _end_with_client(self) -> None:
+        """End the work for a client that closes the connection: nobody reads the response."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if self.status is None and self.timer is not None and not self.timer.expired():
+            self.abandoned = True
+            self.timer.reschedule(asyncio.get_running_loop().time())
 
     async def send(self, message: Message) -> None:
         """Send a part of the response; before the last part, wait for the rest of the body."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status = None if self.abandoned else message["status"]
             if self.timer is not None and not self.timer.expired():
                 self.timer.reschedule(None)
             headers = [*message["headers"], (b"x-request-id", self._id), *SECURITY_HEADERS]
@@ -154,17 +231,11 @@ class _Exchange:
         if message["type"] == "http.request":
             self.received += len(message.get("body", b""))
             self.complete = not message.get("more_body", False)
-        else:  # the client has disconnected
-            self.complete = True
+        else:
+            self.complete = self.abandoned = True
+        if self.complete:
+            self._arrived()
         return message
-
-    def _check_end(self, message: Message) -> None:
-        """Refuse an incomplete form: the parser would silently drop its last field."""
-        if not self._headers.get("content-type", "").startswith("multipart/form-data"):
-            return
-        self._tail = (self._tail + message.get("body", b""))[-8:]
-        if self.complete and self.received and not self._tail.rstrip().endswith(b"--"):
-            raise ProblemError("malformed", "the form ends before its final boundary")
 
     def _refuse(self, size: int) -> None:
         detail = f"the request has at least {size:,} bytes; at most {self.limit:,} are allowed"

@@ -15,6 +15,9 @@ from artaffect.runtime import printable
 from artaffect.server.telemetry import LOGGER
 
 MEDIA_TYPE = "application/problem+json"
+LISTED_ERRORS = 10
+"""How many faults of a request are listed; the others are counted."""
+_DETAIL_CHARACTERS, _FIELD_CHARACTERS = 4_000, 200
 
 
 class ProblemKind(NamedTuple):
@@ -27,11 +30,13 @@ class ProblemKind(NamedTuple):
 PROBLEMS: Mapping[str, ProblemKind] = {
     "malformed": ProblemKind(400, "The request cannot be parsed"),
     "key": ProblemKind(401, "An API key is required"),
+    "foreign-page": ProblemKind(403, "Pages of other sites cannot use this service"),
     "not-found": ProblemKind(404, "Not found"),
     "method": ProblemKind(405, "Method not allowed"),
     "slow-request": ProblemKind(408, "The request did not arrive in time"),
     "too-large": ProblemKind(413, "The request is too large"),
     "media-type": ProblemKind(415, "The request has the wrong media type"),
+    "host": ProblemKind(421, "The service does not answer to this host"),
     "invalid": ProblemKind(422, "The request is invalid"),
     "image": ProblemKind(422, "The image cannot be used"),
     "no-explanations": ProblemKind(422, "This model does not support explanations"),
@@ -64,17 +69,18 @@ class ProblemError(HTTPException):
             "type": f"urn:artaffect:problem:{self.name}",
             "title": PROBLEMS[self.name].title,
             "status": self.status_code,
-            "detail": printable(self.detail),
+            "detail": _shortened(self.detail, _DETAIL_CHARACTERS),
         }
         if request_id:
             members["instance"] = f"urn:uuid:{request_id}"
         if self.errors:
             members["errors"] = [
-                {key: printable(text) for key, text in error.items()} for error in self.errors
+                {key: _shortened(text, _FIELD_CHARACTERS) for key, text in error.items()}
+                for error in self.errors
             ]
         return members
 
-    def response(self, request_id: str) -> JSONResponse:
+    def response(self, request_id: str | None) -> JSONResponse:
         members = self.to_json(request_id)
         return JSONResponse(members, self.status_code, self.headers, media_type=MEDIA_TYPE)
 
@@ -131,11 +137,21 @@ def invalid_request(error: RequestValidationError | ValidationError) -> ProblemE
     faults, errors = error.errors(), []
     # FastAPI's errors begin with the part of the request, such as the body
     skipped = 1 if isinstance(error, RequestValidationError) else 0
-    for fault in faults:
+    for fault in faults[:LISTED_ERRORS]:
         detail = fault["msg"]
         if "UploadFile" in detail:  # the most common mistake gets a more helpful message
             detail = "send it as a file with a file name; with curl: -F image=@FILE"
-        errors.append({"field": ".".join(map(str, fault["loc"][skipped:])), "detail": detail})
+        field = ".".join(map(str, fault["loc"][skipped:]))
+        errors.append({"field": _shortened(field, _FIELD_CHARACTERS), "detail": detail})
     summary = "; ".join(f"{fault['field'] or 'body'}: {fault['detail']}" for fault in errors)
+    if len(faults) > LISTED_ERRORS:
+        summary += f"; and {len(faults) - LISTED_ERRORS:,} more"
     malformed = any(fault["type"] == "json_invalid" for fault in faults)
     return ProblemError("malformed" if malformed else "invalid", summary, errors=errors)
+
+
+def _shortened(text: str, characters: int) -> str:
+    """One line of at most so many characters: a name or a value that a client sent may be long."""
+    whole = text[: characters + 1].encode("utf-8", "backslashreplace").decode("utf-8")
+    line = printable(whole)  # half a surrogate pair, which JSON may hold, is no text
+    return line if len(line) <= characters else line[: characters - 1] + "…"

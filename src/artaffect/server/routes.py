@@ -1,11 +1,9 @@
 """The routes of the service."""
 
-import base64
-import binascii
 import io
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Annotated
@@ -17,8 +15,15 @@ from pydantic import ValidationError
 
 from artaffect.data.sample.painting_styles import paint
 from artaffect.errors import ImageError, InputError, UnknownNameError
-from artaffect.prediction.predictor import PredictionInput
+from artaffect.prediction.predictor import Prediction, PredictionInput
 from artaffect.server import schemas
+from artaffect.server.bodies import (
+    MULTIPART,
+    URLENCODED,
+    BoundedRoute,
+    decode_base64,
+    media_type,
+)
 from artaffect.server.problems import (
     ProblemError,
     invalid_request,
@@ -32,7 +37,7 @@ _PROBLEMS = problem_responses(
     *("invalid", "internal", "busy", "slow-answer"),
 )
 
-v1 = APIRouter(prefix="/v1")
+v1 = APIRouter(prefix="/v1", route_class=BoundedRoute)
 unversioned = APIRouter()
 
 
@@ -42,19 +47,19 @@ async def _service(request: Request) -> Service:
 
 TheService = Annotated[Service, Depends(_service)]
 
-_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _REPEATABLE = "culture"
 
 
 async def _check_form(request: Request) -> None:
     """Refuse what would be silently ignored: another media type, unknown and repeated fields."""
-    _check_media_type(request, _FORMS, "JSON goes to /v1/predict/batch")
+    _check_media_type(request, (MULTIPART, URLENCODED), "JSON goes to /v1/predict/batch")
     fields = (await request.form()).multi_items()
     known = request.scope["route"].body_field.field_info.annotation.model_fields
     counts = Counter(name for name, _ in fields)
+    limit = request.app.state.service.limits.name_characters
     for name, count in counts.items():
         if name not in known:
-            raise InputError(str(UnknownNameError("field", name, known)))
+            raise InputError(str(UnknownNameError("field", name[:limit], known)))
         if count > 1 and name != _REPEATABLE:
             raise InputError(f"the form has {count} fields {name!r}; send one")
 
@@ -64,11 +69,11 @@ async def _check_json(request: Request) -> None:
 
 
 def _check_media_type(request: Request, expected: Sequence[str], hint: str) -> None:
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    sent = media_type(request)
     has_body = request.headers.get("content-length", "0") != "0"
     if sent in expected or (not sent and not has_body):
         return
-    body = f"a body of type {sent}" if sent else "a body without a Content-Type"
+    body = f"a body of type {sent[:100]}" if sent else "a body without a Content-Type"
     detail = f"got {body}; send {' or '.join(expected)} ({hint})"
     raise ProblemError("media-type", detail)
 
@@ -127,21 +132,19 @@ async def predict(
 
 @v1.post(
     "/predict/batch",
-    response_model_exclude_unset=True,
+    response_model=schemas.BatchResponse,
     responses=_PROBLEMS,
     dependencies=[Depends(_check_json)],
 )
 async def predict_batch(
     service: TheService, batch: schemas.BatchRequest, request: Request
-) -> schemas.BatchResponse:
+) -> Response:
     """Predict for several artworks. An artwork that fails does not affect the others."""
-    count, limit = len(batch.items), service.limits.batch_items
-    if count > limit:
-        raise ProblemError("invalid", f"got {count} artworks; at most {limit} are allowed")
-    with service.queue.acquire(count - 1):  # the request itself holds one slot
-        results = await service.predict_each([_reader(item) for item in batch.items])
-    request_id = request.scope["request_id"]
-    return schemas.BatchResponse(results=[_batch_result(result, request_id) for result in results])
+    images, request_id = request.state.images, request.scope["request_id"]
+    with service.queue.acquire(len(batch.items) - 1):  # the request itself holds one slot
+        results = await service.predict_each([_reader(item, images) for item in batch.items])
+        content = await service.in_thread(_batch_response, results, request_id)
+    return Response(content, media_type="application/json")
 
 
 @v1.post(
@@ -207,27 +210,42 @@ def _cultures(names: Sequence[str] | None) -> list[str] | None:
     return [name for name in names or () if name.strip()] or None
 
 
-def _reader(artwork: schemas.Artwork | ValidationError) -> InputReader:
+def _reader(
+    artwork: schemas.Artwork | ValidationError, images: Mapping[str, memoryview]
+) -> InputReader:
     def read() -> PredictionInput:
         if isinstance(artwork, ValidationError):
             raise invalid_request(artwork)
-        try:
-            image = base64.b64decode(artwork.image, validate=True) if artwork.image else None
-        except (binascii.Error, ValueError) as error:
-            raise InputError(f"the image is not valid base64 ({error})") from None
+        image: bytes | memoryview = (artwork.image or "").encode("utf-8", "surrogatepass")
+        image = images.get(artwork.image or "", image)  # not moved: its key has an escape sequence
         return PredictionInput(
-            image, artwork.caption or None, artwork.language or None, _cultures(artwork.cultures)
+            decode_base64(image) or None,
+            artwork.caption or None,
+            artwork.language or None,
+            _cultures(artwork.cultures),
         )
 
     return read
 
 
-def _batch_result(result: schemas.Prediction | Exception, request_id: str) -> schemas.BatchResult:
-    if isinstance(result, Exception):
-        members = logged_problem(result, request_id).to_json(request_id)
+def _batch_response(results: Sequence[Prediction | Exception], request_id: str) -> bytes:
+    """A :class:`BatchResponse` in JSON, made piece by piece because it may have megabytes."""
+    pieces = (
+        _batch_result(result, request_id).model_dump_json(exclude_unset=True) for result in results
+    )
+    return f'{{"results":[{",".join(pieces)}]}}'.encode()
+
+
+def _batch_result(result: Prediction | Exception, request_id: str) -> schemas.BatchResult:
+    try:
+        if isinstance(result, Exception):
+            raise result
+        prediction = schemas.Prediction.model_validate(result.to_json())
+        return schemas.BatchResult(prediction=prediction, problem=None)
+    except Exception as error:  # noqa: BLE001 - it is the problem of this artwork alone
+        members = logged_problem(error, request_id).to_json(request_id)
         problem = schemas.Problem.model_validate(members)
         return schemas.BatchResult(prediction=None, problem=problem)
-    return schemas.BatchResult(prediction=result, problem=None)
 
 
 _EXAMPLES = (

@@ -11,12 +11,12 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from PIL import Image
-from pydantic import ValidationError
 
 from artaffect.data.preprocessing import image_size, open_image
-from artaffect.errors import ImageError, InputError
+from artaffect.errors import ImageError
 from artaffect.labels import EMOTION_NAMES, EMOTIONS
 from artaffect.prediction.predictor import ModelPredictor, PredictionInput, PreparedInput
+from artaffect.prediction.predictor import Prediction as ModelPrediction
 from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher, run_in
 from artaffect.server.limits import ServiceLimits
 from artaffect.server.problems import ProblemError
@@ -32,10 +32,8 @@ InputReader = Callable[[], PredictionInput]
 class Service:
     """A model with its queue, its limits and its metrics."""
 
-    def __init__(
-        self, predictor: ModelPredictor, limits: ServiceLimits, key: str | None = None
-    ) -> None:
-        self.predictor, self.limits, self.key = predictor, limits, key
+    def __init__(self, predictor: ModelPredictor, limits: ServiceLimits) -> None:
+        self.predictor, self.limits = predictor, limits
         self.metrics = Metrics()
         self.queue = ConcurrencyLimiter(limits.queue_size, self.metrics.queue_depth.set)
         self.explanation_queue = ConcurrencyLimiter(limits.explanation_queue_size)
@@ -60,31 +58,27 @@ class Service:
     async def predict(self, read: InputReader) -> Prediction:
         """Predict for one artwork."""
         with self.batcher.expecting(1):
-            prepared = await self._in_thread(self._prepare, read)
+            prepared = await self.in_thread(self._prepare, read)
         (prediction,) = await self.batcher.predict([prepared])
         if isinstance(prediction, Exception):
             raise prediction
         return Prediction.model_validate(prediction.to_json())
 
-    async def predict_each(self, readers: Sequence[InputReader]) -> list[Prediction | Exception]:
+    async def predict_each(
+        self, readers: Sequence[InputReader]
+    ) -> list[ModelPrediction | Exception]:
         """Predict for several artworks; an artwork that fails does not affect the others."""
         with self.batcher.expecting(1):
-            tasks = (self._in_thread(self._prepare, read) for read in readers)
+            tasks = (self.in_thread(self._prepare, read) for read in readers)
             prepared = await asyncio.gather(*tasks, return_exceptions=True)
         usable = [item for item in prepared if isinstance(item, PreparedInput)]
         predictions = iter(await self.batcher.predict(usable))
-        results: list[Prediction | Exception] = []
+        results: list[ModelPrediction | Exception] = []
         for item in prepared:
             result = next(predictions) if isinstance(item, PreparedInput) else item
-            if isinstance(result, Exception):
-                results.append(result)
-            elif isinstance(result, BaseException):
+            if not isinstance(result, ModelPrediction | Exception):
                 raise result
-            else:
-                try:
-                    results.append(Prediction.model_validate(result.to_json()))
-                except ValidationError as error:  # the model's fault, and only for this artwork
-                    results.append(error)
+            results.append(result)
         return results
 
     async def preview(self, data: bytes) -> bytes:
@@ -98,7 +92,7 @@ class Service:
             image.save(buffer, "JPEG", quality=88)
             return buffer.getvalue()
 
-        return await self._in_thread(draw)
+        return await self.in_thread(draw)
 
     async def explain(self, read: InputReader) -> Prediction:
         """Predict for one artwork, with an explanation for each culture.
@@ -113,7 +107,7 @@ class Service:
                 "`explain`: serve the original model folder, or send the request without explain",
             )
         with self.explanation_queue.acquire(1):
-            item = await self._in_thread(self._read, read)
+            item = await self.in_thread(self._read, read)
             cultures = self.predictor.cultures if item.cultures is None else item.cultures
             if len(cultures) > self.limits.explained_cultures:
                 raise ProblemError(
@@ -128,7 +122,7 @@ class Service:
                     explanation = await self.batcher.run_exclusively(self.explainer.explain, single)
                     explained += explanation.by_culture
             self.metrics.explanations.inc(len(explained))
-            return await self._in_thread(self._explained_response, explained, item)
+            return await self.in_thread(self._explained_response, explained, item)
 
     def describe(self) -> ModelInfo:
         """What a client needs to know to send requests."""
@@ -161,6 +155,7 @@ class Service:
 
     def _read(self, read: InputReader) -> PredictionInput:
         item, limits = read(), self.limits
+        limits.check(item)
         if isinstance(item.image, bytes):
             width, height = image_size(item.image)
             if width * height > limits.pixels:
@@ -168,15 +163,6 @@ class Service:
                     f"the image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are "
                     "allowed"
                 )
-        length, limit = len(item.caption or ""), limits.caption_characters
-        if length > limit:
-            raise InputError(
-                f"the caption has {length:,} characters; at most {limit:,} are allowed"
-            )
-        count, limit = len(item.cultures or ()), limits.cultures
-        if count > limit:
-            fault = f"the request names {count} cultures; at most {limit} cultures are allowed"
-            raise InputError(fault)
         return item
 
     def _explained_response(self, explained: Sequence[Any], item: PredictionInput) -> Prediction:
@@ -197,7 +183,8 @@ class Service:
             predictions.append({**culture.prediction.to_json(), "explanation": explanation})
         return Prediction.model_validate({"predictions": predictions})
 
-    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+    async def in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call a function without holding up the event loop."""
         return await run_in(self._threads, work, *arguments)
 
     def _record_batch(self, size: int, seconds: float) -> None:

@@ -2,9 +2,12 @@
 
 import json
 import logging
+import math
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TextIO
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,6 +19,8 @@ from prometheus_client import (
 )
 
 LOGGER = logging.getLogger("artaffect.server")
+_REMEMBERED = 1_000
+"""Lines of which repetitions are counted at the same time."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -33,11 +38,59 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
+class CountingHandler(logging.StreamHandler[TextIO]):
+    """Writes a line that repeats once per interval, with how often it came since."""
+
+    def __init__(self, stream: TextIO, interval: float = 10.0) -> None:
+        """Create a handler that writes the same line at most every ``interval`` seconds."""
+        super().__init__(stream)
+        self.interval = interval
+        self._written: dict[tuple[object, ...], _Repetition] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, unless the same one was written a short time ago."""
+        self._write_repeated(record.created)
+        if hasattr(record, "fields"):  # it differs from every other one, for example in its id
+            super().emit(record)
+            return
+        key = (record.name, record.levelno, record.getMessage(), str((record.exc_info or [""])[0]))
+        if key in self._written:
+            self._written[key].count += 1
+            return
+        if len(self._written) < _REMEMBERED:
+            self._written[key] = _Repetition(record)
+        super().emit(record)
+
+    def close(self) -> None:
+        """Write how often the last lines repeated."""
+        self._write_repeated(math.inf)
+        super().close()
+
+    def _write_repeated(self, now: float) -> None:
+        for key, line in list(self._written.items()):
+            if now - line.record.created < self.interval:
+                continue
+            del self._written[key]
+            if line.count:
+                again = logging.makeLogRecord({**vars(line.record), "exc_info": None})
+                again.fields = {"repeated": line.count}
+                super().emit(again)
+
+
+@dataclass
+class _Repetition:
+    """A line that was written, and how often it came again."""
+
+    record: logging.LogRecord
+    count: int = 0
+
+
 def log_to_stderr() -> None:
     """Write the log of the whole process to standard error: our own lines and others' warnings."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = CountingHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.captureWarnings(True)  # a warning may quote a file, and would be no JSON
     library = logging.getLogger("artaffect")  # the command line prints its messages as plain text
     library.handlers.clear()
     library.propagate = True
