@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from artaffect.data.preprocessing import ImagePreprocessing, open_image
+from artaffect.data.decoders import shared_decoders
+from artaffect.data.preprocessing import Crop, ImagePreprocessing
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,15 @@ class ImageViews:
     def read(self, index: int, epoch: int) -> np.ndarray:
         """The view of one image in one epoch: float32 [3, size, size]."""
         if self.crop == 1 and not self.flip and self.cache is None:
-            return self.preprocessing(self.files[index])
+            return shared_decoders().prepare(self.preprocessing, self.files[index])
         source = self.files[index] if self.cache is None else self.cache.read(index)
         rng = np.random.default_rng((self.seed, epoch, index))
         fraction = rng.uniform(self.crop, 1.0)
         left, top = rng.uniform(size=2)
         is_mirrored = self.flip and rng.uniform() < 0.5
-        pixels = self.preprocessing.view(source, fraction, (left, top))
+        crop = Crop.of(self.preprocessing.size, fraction, (left, top))
+        square = shared_decoders().square(self.preprocessing, source, crop)
+        pixels = self.preprocessing.normalise(square)
         return np.ascontiguousarray(pixels[..., ::-1]) if is_mirrored else pixels
 
 
@@ -67,8 +70,9 @@ class ImageCache:
             self._open()
         pixels, is_cached = self._arrays["pixels"], self._arrays["is_cached"]
         if not is_cached[index]:
-            image = open_image(self.files[index], smallest_side=self.side)
-            pixels[index] = np.asarray(self.preprocessing.square(image, self.side, 1.0, (0.5, 0.5)))
+            crop = Crop.of(self.side, 1.0, (0.5, 0.5))
+            decoded = shared_decoders().square(self.preprocessing, self.files[index], crop)
+            pixels[index] = decoded.pixels
             is_cached[index] = True
         return Image.fromarray(pixels[index])
 
