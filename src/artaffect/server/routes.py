@@ -122,7 +122,8 @@ async def predict(
             _cultures(culture),
         )
 
-    return await (service.explain(read) if explain else service.predict(read))
+    reader = InputReader(read, has_image=image is not None)
+    return await (service.explain(reader) if explain else service.predict(reader))
 
 
 @v1.post(
@@ -219,7 +220,7 @@ def _reader(artwork: schemas.Artwork | ValidationError) -> InputReader:
             image, artwork.caption or None, artwork.language or None, _cultures(artwork.cultures)
         )
 
-    return read
+    return InputReader(read, has_image=isinstance(artwork, schemas.Artwork) and bool(artwork.image))
 
 
 def _batch_result(result: schemas.Prediction | Exception, request_id: str) -> schemas.BatchResult:
