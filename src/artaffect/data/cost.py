@@ -22,6 +22,7 @@ SCANS = 20
 
 _TIFF_ENTRIES = 2**18
 """Values of one tag: twice as many as a TIFF of the largest size has strips of one row."""
+_TILE_PIXELS = 2**24
 _TRANSPARENT = ("RGBA", "RGBa", "LA", "La", "PA")
 _BYTES_PER_PIXEL = {"WebP": 20, "AVIF": 20, "HEIC": 20}
 """Measured, and rounded up: the decoder's own copies, the image and its conversion to RGB."""
@@ -29,6 +30,7 @@ _BYTES_PER_PIXEL = {"WebP": 20, "AVIF": 20, "HEIC": 20}
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _WIDTH, _HEIGHT, _BITS, _SAMPLES, _ROWS = 256, 257, 258, 277, 278
 _TILE_WIDTH, _TILE_HEIGHT, _JPEG_TABLES = 322, 323, 347
+_SIDES = _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def check_before_opening(kind: str, stream: BinaryIO, limits: DecodingLimits) ->
     """Check what costs something as soon as Pillow opens a file, which is at its start.
 
     Raises:
-        ImageError: a WebP is too large, or a TIFF has too many parts.
+        ImageError: a WebP is too large, or a TIFF has too many parts or too large ones.
     """
     if kind == "WebP":
         width, height = webp_size(stream.read(30))
@@ -86,6 +88,12 @@ def check_before_opening(kind: str, stream: BinaryIO, limits: DecodingLimits) ->
     elif kind == "TIFF":
         tags = tiff_tags(stream)
         count = max([0, *(count for tag, (count, _) in tags.items() if tag != _JPEG_TABLES)])
+        width, height, *tile = (tags.get(tag, (1, 0))[1] for tag in _SIDES)
+        if math.prod(tile) > max(_TILE_PIXELS, 4 * width * height):
+            raise ImageError(
+                f"tiles of {tile[0]:,} x {tile[1]:,} pixels are too large for a TIFF of {width:,} x "
+                f"{height:,} pixels; at most {_TILE_PIXELS:,} pixels are allowed"
+            )
         if count > _TIFF_ENTRIES:
             raise ImageError(
                 f"a TIFF with {count:,} strips or tiles, or values of another tag, is not read; at "
@@ -103,7 +111,7 @@ def needed_bytes(kind: str, image: ImageFile) -> int:
     elif image.mode in _TRANSPARENT or "transparency" in image.info:
         each = 16
     else:
-        each = 12 if image.mode in ("F", "I") else 9
+        each = 20 if image.mode in ("F", "I") else 9
     return each * image.width * image.height
 
 

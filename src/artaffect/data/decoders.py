@@ -264,7 +264,8 @@ class Decoders:
             fault = head["image_error"] or (
                 f"decoding needs more memory than the allowed {self.limits.memory:,} bytes"
             )
-            raise ImageError(f"{name}: {fault.removeprefix(f'{source!s}: ')}")
+            prefix = source if isinstance(source, str) else name
+            raise ImageError(f"{name}: {fault.removeprefix(f'{prefix}: ')}")
         return job.result(head["size"], content)
 
     def stop(self, decoding: Decoding) -> None:
