@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.decoders import shared_decoders
 from artaffect.errors import ImageError
 from artaffect.labels import EMOTIONS
 from artaffect.models.feature_cache import FeatureCache
@@ -119,16 +120,19 @@ def encode(encoder: Encoder, inputs: Sequence[Path | str]) -> Iterator[Encoded]:
 def _encode_images(
     encoder: ImageEncoder, files: Sequence[Path | str], device: torch.device
 ) -> Iterator[Encoded]:
+    decoders = shared_decoders()
+
     def read(file: Path | str) -> np.ndarray | str:
         try:
-            return encoder.preprocessing(file)
+            return decoders.prepare(encoder.preprocessing, file)
         except ImageError as error:
             return str(error)
 
     def submit(start: int) -> list[Future[np.ndarray | str]]:
         return [pool.submit(read, file) for file in files[start : start + _IMAGE_BATCH]]
 
-    with ThreadPoolExecutor(2) as pool:  # decodes the next batch while this one is encoded
+    # decodes the next batch while this one is encoded
+    with ThreadPoolExecutor(max(2, decoders.count)) as pool:
         upcoming = submit(0)
         for start in range(0, len(files), _IMAGE_BATCH):
             current, upcoming = upcoming, submit(start + _IMAGE_BATCH)

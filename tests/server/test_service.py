@@ -27,6 +27,7 @@ from artaffect.server.app import create_app
 from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher
 from artaffect.server.limits import ServiceLimits
 from artaffect.server.problems import ProblemError
+from artaffect.server.service import InputReader
 from tests.absent import run_without
 
 LIMITS = ServiceLimits(
@@ -308,9 +309,11 @@ def test_a_prediction_does_not_wait_for_all_explanations(tiny_run: Path) -> None
     async def run() -> None:
         async with service.batcher.running():
             item = PredictionInput(caption="waves", cultures=["arabic", "chinese", "english"])
-            slow = [asyncio.create_task(service.explain(lambda: item)) for _ in range(3)]
+            slow = [
+                asyncio.create_task(service.explain(InputReader(lambda: item))) for _ in range(3)
+            ]
             await asyncio.sleep(0.02)
-            await service.predict(lambda: PredictionInput(caption="a black sky"))
+            await service.predict(InputReader(lambda: PredictionInput(caption="a black sky")))
             order.append("predicted")
             await asyncio.gather(*slow)
 

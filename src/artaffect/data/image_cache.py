@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from artaffect.data.preprocessing import ImagePreprocessing, open_image
+from artaffect.data.decoders import shared_decoders
+from artaffect.data.preprocessing import Crop, ImagePreprocessing
 
 _logger = logging.getLogger(__name__)
 
@@ -41,13 +42,15 @@ class ImageViews:
     def read(self, index: int, epoch: int) -> np.ndarray:
         """The view of one image in one epoch: float32 [3, size, size]."""
         if self.crop == 1 and not self.flip and self.cache is None:
-            return self.preprocessing(self.files[index])
+            return shared_decoders().prepare(self.preprocessing, self.files[index])
         source = self.files[index] if self.cache is None else self.cache.read(index)
         rng = np.random.default_rng((self.seed, epoch, index))
         fraction = rng.uniform(self.crop, 1.0)
         left, top = rng.uniform(size=2)
         is_mirrored = self.flip and rng.uniform() < 0.5
-        pixels = self.preprocessing.view(source, fraction, (left, top))
+        crop = Crop.of(self.preprocessing.size, fraction, (left, top))
+        square = shared_decoders().square(self.preprocessing, source, crop)
+        pixels = self.preprocessing.normalise(square)
         return np.ascontiguousarray(pixels[..., ::-1]) if is_mirrored else pixels
 
 
@@ -80,10 +83,10 @@ class ImageCache:
         pixels = self._load(index)
         if pixels is not None:
             return Image.frombytes("RGB", (self.side, self.side), pixels)
-        image = open_image(self.files[index], smallest_side=self.side)
-        square = self.preprocessing.square(image, self.side, 1.0, (0.5, 0.5))
+        crop = Crop.of(self.side, 1.0, (0.5, 0.5))
+        square = shared_decoders().square(self.preprocessing, self.files[index], crop).pixels
         self._store(index, square.tobytes())
-        return square
+        return Image.fromarray(square)
 
     @cached_property
     def path(self) -> Path | None:

@@ -4,14 +4,16 @@ import os
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
+from artaffect.data.decoders import shared_decoders
 from artaffect.data.formats import SUFFIXES as SUFFIXES
 from artaffect.data.formats import identify
-from artaffect.data.preprocessing import check_image
 from artaffect.errors import ImageError, TableError
 from artaffect.runtime import track
+
+_BATCH = 16
 
 
 def is_image_file(path: Path) -> bool:
@@ -60,9 +62,14 @@ class ImageStore:
         return None
 
     def find_broken(self, paths: list[str]) -> dict[str, str]:
-        """The images that cannot be read, and why; see :func:`check_image`."""
-        with ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
-            faults = pool.map(self._fault, paths)
+        """The images that cannot be read, and why, as ``check_image`` says."""
+        decoders = shared_decoders()
+        batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
+        with ThreadPoolExecutor(decoders.count) as pool:
+            results = pool.map(
+                lambda batch: decoders.find_faults([self.root / path for path in batch]), batches
+            )
+            faults = chain.from_iterable(results)
             checked = track(zip(paths, faults, strict=True), "checking images", len(paths))
             return {path: fault for path, fault in checked if fault}
 
@@ -77,14 +84,6 @@ class ImageStore:
             }
             self._listings[folder] = small | {name: name for name in names}
         return self._listings[folder]
-
-    def _fault(self, path: str) -> str | None:
-        file = self.root / path
-        try:
-            check_image(file)
-        except ImageError as error:
-            return str(error).removeprefix(f"{file}: ")
-        return None
 
 
 def name_forms(name: str) -> tuple[str, ...]:

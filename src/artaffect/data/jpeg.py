@@ -28,12 +28,12 @@ class WholeJpeg(io.BytesIO):
     """
 
     def __init__(self, data: bytes) -> None:
-        kind, start, end, is_complete, is_single = _structure(data)
+        kind, start, end, is_complete, self.scans = _structure(data)
         if not is_complete:
             raise ImageError("broken JPEG image (some of its passes are missing)")
         if end == len(data) and len(data) - len(data.rstrip(b"\0")) >= len(_ZEROS):
             raise ImageError("broken JPEG image (the rest of the file is zeros)")
-        is_strict = is_single and kind in (_BASELINE, _SEQUENTIAL)
+        is_strict = self.scans == 1 and kind in (_BASELINE, _SEQUENTIAL)
         # pixels after a hole of zeros are read early, so that some of the file is left over
         has_hole = is_strict and data.find(_ZEROS, start, end) >= 0
         restarts = _RESTART.findall(data, start, end) if has_hole else []
@@ -64,8 +64,8 @@ class WholeJpeg(io.BytesIO):
             raise ImageError(_HOLE)
 
 
-def _structure(data: bytes) -> tuple[int, int, int, bool, bool]:
-    """Kind of frame, start and end of the last pass, whether all passes exist, if there is just one."""
+def _structure(data: bytes) -> tuple[int, int, int, bool, int]:
+    """Kind of frame, start and end of the last pass, whether all passes exist, how many there are."""
     kind = start = 0
     end, position = len(data), 2
     # of each component: for each coefficient, how many of its bits are missing
@@ -88,4 +88,4 @@ def _structure(data: bytes) -> tuple[int, int, int, bool, bool]:
                 if component in missing:
                     missing[component][first : last + 1] = [bits & 15] * (last + 1 - first)
     is_complete = not passes or not any(bits for rows in missing.values() for bits in rows)
-    return kind, start, end, is_complete, passes == 1
+    return kind, start, end, is_complete, passes

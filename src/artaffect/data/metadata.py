@@ -6,7 +6,7 @@ import zlib
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 # not JFIF and Adobe, which define the colours
 _JPEG_METADATA = {bytes([marker]) for marker in (*range(0xE1, 0xEE), 0xEF, 0xFE)}
-_TIFF_PIXELS = {
+TIFF_PIXELS = {
     *(256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324),
     *(325, 338, 339, 347, 512, 513, 514, 519, 520, 521, 529, 530, 531, 532),
 }
@@ -101,4 +101,4 @@ def _tiff(data: bytes) -> bytes:
 
 def _is_needed(order: str, entry: bytes) -> bool:
     tag, kind = struct.unpack_from(order + "HH", entry)
-    return tag in _TIFF_PIXELS or (tag == _ORIENTATION and kind == _SHORT)
+    return tag in TIFF_PIXELS or (tag == _ORIENTATION and kind == _SHORT)

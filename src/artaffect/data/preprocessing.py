@@ -17,32 +17,51 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
+from artaffect.data.cost import (
+    DecodingLimits,
+    check_before_opening,
+    jpeg_bytes,
+    needed_bytes,
+    tiff_part_bytes,
+)
 from artaffect.data.formats import DecoderError, decoder_errors, identify, open_decoder
 from artaffect.data.jpeg import WholeJpeg
 from artaffect.data.metadata import png_looks_whole, without_metadata
 from artaffect.data.pixels import upright_rgb
 from artaffect.errors import ImageError
 
-MAX_PIXELS = 178_956_970
-"""Pillow's own limit against decompression bombs; large WikiArt scans stay below it."""
-
+_LIMITS = DecodingLimits()
 Read = TypeVar("Read", ImageFile, Image.Image)
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
-ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
-"""A path, the bytes of a file, a Pillow image, or an array.
+
+@dataclass(frozen=True)
+class DecodedSquare:
+    """The square of an image that a model sees."""
+
+    pixels: np.ndarray
+    """uint8 [side, side, 3]."""
+    size: tuple[int, int]
+    """Width and height of the upright image, which may have been decoded at a part of its size."""
+
+
+FileSource = str | os.PathLike[str] | bytes
+"""A path, or the bytes of a file."""
+
+ImageSource = FileSource | Image.Image | np.ndarray | DecodedSquare
+"""A path, the bytes of a file, a Pillow image, an array, or what a decoder has made of an image.
 
 An array is uint8, or float from 0 to 1, of shape [height, width, 3] or [height, width].
 """
 
 
-def image_size(source: bytes) -> tuple[int, int]:
+def image_size(source: FileSource, limits: DecodingLimits = _LIMITS) -> tuple[int, int]:
     """Width and height from a file's header, before any rotation; nothing is decoded."""
-    with open_header(source) as image:
+    with open_header(source, limits) as image:
         return image.size
 
 
-def frame_count(source: str | os.PathLike[str] | bytes) -> int:
+def frame_count(source: FileSource) -> int:
     """How many frames or pages a file has; of several, :func:`open_image` reads the first."""
     with open_header(source) as image:
         with contextlib.suppress(ImageError), decoder_errors("animated"):
@@ -50,27 +69,32 @@ def frame_count(source: str | os.PathLike[str] | bytes) -> int:
         return 1  # frames after the first are broken
 
 
-def check_image(source: str | os.PathLike[str] | bytes) -> None:
+def check_image(source: FileSource, limits: DecodingLimits = _LIMITS) -> None:
     """Check that an image can be read; a JPEG or PNG is decoded only if its structure looks damaged.
 
     A whole JPEG with one pass cannot be told from one that was cut and given a new end: in half of
     these cases, only :func:`open_image` notices.
 
     Raises:
-        ImageError: the image is broken.
+        ImageError: the image is broken, or too large.
     """
     with _opened(source) as (kind, stream):
-        _read(_read_header, kind, stream)
+        image = _read(partial(_read_header, limits=limits), kind, stream)
         stream.seek(0)
-        if kind == "JPEG" and WholeJpeg(stream.read()).looks_whole:
-            return
+        if kind == "JPEG":
+            jpeg = WholeJpeg(stream.read())
+            limits.check_scans(*image.size, jpeg.scans)
+            if jpeg.looks_whole:
+                return
         if kind == "PNG" and png_looks_whole(stream.read()):
             return
         stream.seek(0)
-        _read(partial(_decode, smallest_side=1), kind, stream)
+        _read(partial(_decode, smallest_side=1, limits=limits), kind, stream)
 
 
-def open_image(source: ImageSource, smallest_side: int | None = None) -> Image.Image:
+def open_image(
+    source: ImageSource, smallest_side: int | None = None, limits: DecodingLimits = _LIMITS
+) -> Image.Image:
     """Decode an image as upright RGB; of several frames or pages, the first.
 
     Of the metadata only the orientation counts, and only if it can be read.
@@ -78,28 +102,32 @@ def open_image(source: ImageSource, smallest_side: int | None = None) -> Image.I
     Args:
         smallest_side: lets a JPEG be decoded at a half, a quarter or an eighth of its size, as long
             as no side becomes shorter than twice this number of pixels.
+        limits: what decoding may cost, judged by the structure of the file.
 
     Raises:
         ImageError: the message has the file's name and the problem.
     """
+    if isinstance(source, DecodedSquare):
+        return Image.fromarray(source.pixels)
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
         with _named_errors("the image"):
             return upright_rgb(source, source.format or source.mode)
     with _opened(source) as (kind, stream):
-        return _read(partial(_decode, smallest_side=smallest_side), kind, stream)
+        decode = partial(_decode, smallest_side=smallest_side, limits=limits)
+        return _read(decode, kind, stream)
 
 
 @contextlib.contextmanager
-def open_header(source: str | os.PathLike[str] | bytes) -> Iterator[ImageFile]:
+def open_header(source: FileSource, limits: DecodingLimits = _LIMITS) -> Iterator[ImageFile]:
     """Open an image file without decoding it; an ImageError in the block gets the file's name."""
     with _opened(source) as (kind, stream):
-        yield _read(_read_header, kind, stream)
+        yield _read(partial(_read_header, limits=limits), kind, stream)
 
 
 @contextlib.contextmanager
-def _opened(source: str | os.PathLike[str] | bytes) -> Iterator[tuple[str, BinaryIO]]:
+def _opened(source: FileSource) -> Iterator[tuple[str, BinaryIO]]:
     """An image file's format and content."""
     if not isinstance(source, str | os.PathLike | bytes):
         raise ImageError(
@@ -159,25 +187,32 @@ def _read(read: Callable[[str, BinaryIO, bytes], Read], kind: str, stream: Binar
         raise
 
 
-def _decode(kind: str, stream: BinaryIO, exif: bytes, smallest_side: int | None) -> Image.Image:
+def _decode(
+    kind: str, stream: BinaryIO, exif: bytes, smallest_side: int | None, limits: DecodingLimits
+) -> Image.Image:
+    needed = 0
     if kind == "JPEG":
         stream = WholeJpeg(stream.read())
-    image = _read_header(kind, stream, exif)
-    if kind == "JPEG" and smallest_side:
-        with decoder_errors(kind):
-            image.draft("RGB", (2 * smallest_side, 2 * smallest_side))
+    elif kind == "TIFF":
+        needed = tiff_part_bytes(stream)
+    image = _read_header(kind, stream, exif, limits)
+    if isinstance(stream, WholeJpeg):
+        limits.check_scans(*image.size, stream.scans)
+        needed = jpeg_bytes(*image.size, len(image.getbands()), stream.scans)
+        if smallest_side:
+            with decoder_errors(kind):
+                image.draft("RGB", (2 * smallest_side, 2 * smallest_side))
+    limits.admit(needed + needed_bytes(kind, image))
     upright = upright_rgb(image, kind, exif)
     if isinstance(stream, WholeJpeg):
         stream.check_end()
     return upright
 
 
-def _read_header(kind: str, stream: BinaryIO, _: bytes) -> ImageFile:
+def _read_header(kind: str, stream: BinaryIO, _: bytes, limits: DecodingLimits) -> ImageFile:
+    check_before_opening(kind, stream, limits)
     image = open_decoder(kind, stream)
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(
-            f"{image.width:,} x {image.height:,} is more than the allowed {MAX_PIXELS:,} pixels"
-        )
+    limits.check_size(*image.size)
     return image
 
 
@@ -191,6 +226,25 @@ def _from_array(pixels: np.ndarray) -> Image.Image:
         "an image array must be uint8, or float from 0 to 1, of shape [height, width, 3] or "
         f"[height, width], got {pixels.dtype} {list(pixels.shape)}"
     )
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which part of an image becomes a square, and how."""
+
+    side: int
+    """Side of the square, in pixels."""
+    fraction: float
+    """How much of each side of the image is visible."""
+    position: tuple[float, float]
+    """Where the part is, from left and top, each from 0 to 1."""
+    smallest_side: int
+    """See :func:`open_image`."""
+
+    @classmethod
+    def of(cls, side: int, fraction: float, position: tuple[float, float]) -> "Crop":
+        """A part that is decoded at the size that it needs."""
+        return cls(side, fraction, position, round(side / fraction))
 
 
 @dataclass(frozen=True)
@@ -218,30 +272,34 @@ class ImagePreprocessing:
 
     def __call__(self, source: ImageSource) -> np.ndarray:
         """Prepare an image for prediction: float32 [3, size, size]."""
-        image = open_image(source, smallest_side=round(self.size / self.crop_fraction))
-        return self._normalise(self.square(image, self.size, *self._visible))
+        return self.normalise(self.decode(source, self.crop))
 
-    def view(
-        self, source: ImageSource, fraction: float, position: tuple[float, float]
-    ) -> np.ndarray:
-        """Prepare a part of an image for training: float32 [3, size, size].
+    @property
+    def crop(self) -> "Crop":
+        """The part of an image that prediction sees."""
+        return Crop(self.size, *self._visible, round(self.size / self.crop_fraction))
 
-        ``fraction`` of each side is visible; ``position`` is that of the part, from left and top,
-        each from 0 to 1.
-        """
-        image = open_image(source, smallest_side=round(self.size / fraction))
-        return self._normalise(self.square(image, self.size, fraction, position))
+    def decode(
+        self, source: ImageSource, crop: "Crop", limits: DecodingLimits = _LIMITS
+    ) -> DecodedSquare:
+        """Decode a part of an image as a square."""
+        if isinstance(source, DecodedSquare):
+            return source
+        image = open_image(source, crop.smallest_side, limits)
+        square = self.square(image, crop.side, crop.fraction, crop.position)
+        return DecodedSquare(np.asarray(square), image.size)
 
     def square(
         self, image: Image.Image, side: int, fraction: float, position: tuple[float, float]
     ) -> Image.Image:
-        """A part of an image as a square of ``side`` pixels; see :meth:`view`."""
+        """A part of an image as a square of ``side`` pixels; see :class:`Crop`."""
         box = self._box(image.width, image.height, fraction, position)
         # resizing only this box avoids a huge intermediate image for a long frieze
         return image.resize((side, side), _RESAMPLING[self.interpolation], box=box)
 
-    def _normalise(self, square: Image.Image) -> np.ndarray:
-        pixels = np.asarray(square, np.float32) / 255
+    def normalise(self, square: DecodedSquare) -> np.ndarray:
+        """The input array of a square: float32 [3, side, side]."""
+        pixels = square.pixels.astype(np.float32) / 255
         pixels = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 

@@ -47,7 +47,7 @@ class TextEncoder(nn.Module):
         self.tokens = CaptionTokenizer(lambda: cast(Tokenizer, tokenizer), preprocessing, pad, size)
         self.network = network if network is not None else build_network(config)
         if hasattr(self.network, "pooler"):
-            self.network.pooler = None  # a layer for another task, which not every file contains
+            self.network.pooler = None  # type: ignore[assignment] # a layer for another task, which not every file contains
         self.feature_dim = int(config.hidden_size)
 
     @property
@@ -157,7 +157,7 @@ def create_text_encoder(
     if not spec.offline:
         return _load_transformers(spec, pooling, prefix)
     network, tokenizer = load_e5_small()
-    architecture = {
+    architecture: dict[str, Any] = {
         "config": saved_settings(network.config),
         "pooling": pooling or spec.pooling,
     }
@@ -190,7 +190,7 @@ def _load_transformers(
         raise EncoderUnavailableError(
             f"{name} has no tokenizer.json: save it with its fast tokenizer, and pass that folder"
         )
-    architecture = {
+    architecture: dict[str, Any] = {
         "config": saved_settings(network.config),
         "pooling": files.pooling or spec.pooling,
     }

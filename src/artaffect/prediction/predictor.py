@@ -3,12 +3,13 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 import numpy as np
 
+from artaffect.data.decoders import shared_decoders
 from artaffect.data.preprocessing import ImageSource
 from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
 from artaffect.labels import ANY_CULTURE, EMOTIONS, EmotionDistribution
@@ -224,12 +225,10 @@ class ModelPredictor(ABC):
     def prepare_each(
         self, inputs: Sequence[PredictionInput | ArtAffectError]
     ) -> list[PreparedInput | ArtAffectError]:
-        """As :meth:`prepare`, but return errors, and pass errors among the inputs through."""
-        pixels: dict[object, np.ndarray] = {}
-        prepare = self.description.prepare
+        """As :meth:`prepare`, but in processes of their own, return errors, and pass errors through."""
+        prepare = partial(self.description.prepare, pixels={}, decoders=shared_decoders())
         return [
-            item if isinstance(item, ArtAffectError) else attempt(prepare, item, pixels)
-            for item in inputs
+            item if isinstance(item, ArtAffectError) else attempt(prepare, item) for item in inputs
         ]
 
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:

@@ -3,12 +3,15 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from types import NoneType
 from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from artaffect.data.preprocessing import ImagePreprocessing, ImageSource
+from artaffect.data.decoders import Decoders
+from artaffect.data.preprocessing import DecodedSquare, ImagePreprocessing, ImageSource
 from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import ArtAffectError, ImageError, InputError
 from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution
@@ -16,6 +19,7 @@ from artaffect.runtime import printable, visible
 
 T = TypeVar("T")
 
+_IMAGES = (str, os.PathLike, bytes, Image.Image, np.ndarray, DecodedSquare)
 _HTML = """\
 <table><caption>Probability of each emotion, by culture</caption>
 <tr><td></td>{% for p in predictions %}<th scope="col">{{ p.culture }}</th>{% endfor %}</tr>
@@ -66,7 +70,7 @@ class PredictionInput:
     """The cultures to predict for; None for all cultures of the model. A string is one culture."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.image, str | os.PathLike | bytes | Image.Image | np.ndarray | None):
+        if not isinstance(self.image, (*_IMAGES, NoneType)):
             raise InputError(
                 "image must be a path, bytes, a PIL image or an array, "
                 f"got {type(self.image).__name__}"
@@ -149,8 +153,16 @@ class ModelDescription:
         """The culture's index; 0, which stands for all cultures together, if it was not in training."""
         return 1 + list(self.cultures).index(culture) if culture in self.cultures else 0
 
-    def prepare(self, item: PredictionInput, pixels: dict[object, np.ndarray]) -> PreparedInput:
+    def prepare(
+        self,
+        item: PredictionInput,
+        pixels: dict[object, np.ndarray],
+        decoders: Decoders | None = None,
+    ) -> PreparedInput:
         """Preprocess one input; ``pixels`` keeps the decoded images for the next inputs.
+
+        Args:
+            decoders: decode image files in processes of their own; by default in this one.
 
         Raises:
             ImageError: the image cannot be read.
@@ -160,7 +172,8 @@ class ModelDescription:
             raise InputError(f"expected a PredictionInput, got {type(item).__name__}")
         key = item.image if isinstance(item.image, str | bytes | os.PathLike) else id(item.image)
         if self.image and item.image is not None and key not in pixels:
-            pixels[key] = self.image(item.image)
+            read = partial(decoders.prepare, self.image) if decoders else self.image
+            pixels[key] = read(item.image)
         decoded = None if item.image is None else pixels.get(key)
         tokens, truncated = None, False
         if self.captions and item.caption:

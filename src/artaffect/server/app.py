@@ -125,7 +125,7 @@ def serve(app: FastAPI, host: str, port: int) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=10,  # seconds
+        timeout_graceful_shutdown=8,  # seconds
     )
     with listen(host, port) as listener:
         name = f"[{host}]" if ":" in host else host

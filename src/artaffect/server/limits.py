@@ -23,6 +23,11 @@ class ServiceLimits:
     """Size of all request bodies that are held at the same time, in bytes."""
     pixels: int = 50_000_000
     """Width times height of an image, read from its header before it is decoded."""
+    decode_seconds: float = 10.0
+    """Time to decode one image, in seconds."""
+    decode_bytes: int = 768 * 2**20
+    """Memory to decode images, of all that are decoded at the same time, in bytes; an image that needs
+    less than 64 MiB is not counted."""
     caption_characters: int = 2_000
     """Characters of a caption."""
     name_characters: int = 100

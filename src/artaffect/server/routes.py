@@ -127,7 +127,8 @@ async def predict(
             _cultures(culture),
         )
 
-    return await (service.explain(read) if explain else service.predict(read))
+    reader = InputReader(read, has_image=image is not None)
+    return await (service.explain(reader) if explain else service.predict(reader))
 
 
 @v1.post(
@@ -225,7 +226,7 @@ def _reader(
             _cultures(artwork.cultures),
         )
 
-    return read
+    return InputReader(read, has_image=isinstance(artwork, schemas.Artwork) and bool(artwork.image))
 
 
 def _batch_response(results: Sequence[Prediction | Exception], request_id: str) -> bytes:

@@ -1,19 +1,19 @@
 """What the service does with an artwork once the request has been parsed."""
 
 import asyncio
-import io
 import os
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from PIL import Image
 
-from artaffect.data.preprocessing import image_size, open_image
-from artaffect.errors import ImageError
+from artaffect.data.cost import SCANS, DecodingLimits
+from artaffect.data.decoders import Decoders, Decoding
+from artaffect.data.preprocessing import DecodedSquare
 from artaffect.labels import EMOTION_NAMES, EMOTIONS
 from artaffect.prediction.predictor import ModelPredictor, PredictionInput, PreparedInput
 from artaffect.prediction.predictor import Prediction as ModelPrediction
@@ -25,8 +25,18 @@ from artaffect.server.telemetry import Metrics
 
 T = TypeVar("T")
 _PREVIEW_SIDE = 1024
-InputReader = Callable[[], PredictionInput]
-"""Reads an artwork. It is called in a worker thread, so that few images are in memory at once."""
+_DECODERS = 8
+"""The most processes that decode images; a model is slower than these together."""
+
+
+@dataclass(frozen=True)
+class InputReader:
+    """Reads an artwork."""
+
+    read: Callable[[], PredictionInput]
+    """It is called in a worker thread, so that few images are in memory at once."""
+    has_image: bool = False
+    """Whether it waits for a process that decodes; captions never wait for images."""
 
 
 class Service:
@@ -47,18 +57,30 @@ class Service:
             from artaffect.explain.explainer import Explainer
 
             self.explainer = Explainer(predictor)
-        self._threads = ThreadPoolExecutor(os.cpu_count(), "prepare")
+        cores = os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(cores, "prepare")
+        self.decoders = Decoders(
+            DecodingLimits(
+                pixels=limits.pixels,
+                scanned_pixels=SCANS * limits.pixels,
+                memory=limits.decode_bytes,
+                seconds=limits.decode_seconds,
+            ),
+            min(cores, _DECODERS),
+        )
+        self._decoding_threads = ThreadPoolExecutor(self.decoders.count, "decode")
 
     def warm_up(self) -> None:
         """Predict once, so that the first request does not wait for anything that loads lazily."""
+        self.decoders.start()
         self.predictor.warm()
         grey = Image.new("RGB", (64, 64), "grey")
         self.predictor.predict(image=grey, caption="grey")
 
-    async def predict(self, read: InputReader) -> Prediction:
+    async def predict(self, reader: InputReader) -> Prediction:
         """Predict for one artwork."""
         with self.batcher.expecting(1):
-            prepared = await self.in_thread(self._prepare, read)
+            prepared = await self._with_reader(self._prepare, reader)
         (prediction,) = await self.batcher.predict([prepared])
         if isinstance(prediction, Exception):
             raise prediction
@@ -69,7 +91,7 @@ class Service:
     ) -> list[ModelPrediction | Exception]:
         """Predict for several artworks; an artwork that fails does not affect the others."""
         with self.batcher.expecting(1):
-            tasks = (self.in_thread(self._prepare, read) for read in readers)
+            tasks = (self._with_reader(self._prepare, reader) for reader in readers)
             prepared = await asyncio.gather(*tasks, return_exceptions=True)
         usable = [item for item in prepared if isinstance(item, PreparedInput)]
         predictions = iter(await self.batcher.predict(usable))
@@ -83,18 +105,9 @@ class Service:
 
     async def preview(self, data: bytes) -> bytes:
         """An image as an upright JPEG that every browser can show."""
+        return await self._decode(self.decoders.preview, data, _PREVIEW_SIDE)
 
-        def draw() -> bytes:
-            self._read(lambda: PredictionInput(data))
-            image = open_image(data, smallest_side=_PREVIEW_SIDE // 2)
-            image.thumbnail((_PREVIEW_SIDE, _PREVIEW_SIDE))
-            buffer = io.BytesIO()
-            image.save(buffer, "JPEG", quality=88)
-            return buffer.getvalue()
-
-        return await self.in_thread(draw)
-
-    async def explain(self, read: InputReader) -> Prediction:
+    async def explain(self, reader: InputReader) -> Prediction:
         """Predict for one artwork, with an explanation for each culture.
 
         Raises:
@@ -107,7 +120,7 @@ class Service:
                 "`explain`: serve the original model folder, or send the request without explain",
             )
         with self.explanation_queue.acquire(1):
-            item = await self.in_thread(self._read, read)
+            item = await self._with_reader(self._read, reader)
             cultures = self.predictor.cultures if item.cultures is None else item.cultures
             if len(cultures) > self.limits.explained_cultures:
                 raise ProblemError(
@@ -147,31 +160,50 @@ class Service:
         )
 
     def close(self) -> None:
-        """Stop the worker threads."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """Stop the processes that decode, whatever they do, and the worker threads."""
+        self.decoders.close()
+        for threads in (self._threads, self._decoding_threads):
+            threads.shutdown(wait=True, cancel_futures=True)
 
-    def _prepare(self, read: InputReader) -> PreparedInput:
-        return self.predictor.prepare([self._read(read)])[0]
+    async def _with_reader(
+        self, work: Callable[[InputReader, Decoding], T], reader: InputReader
+    ) -> T:
+        if reader.has_image:
+            return await self._decode(work, reader)
+        return await self.in_thread(work, reader, Decoding())
 
-    def _read(self, read: InputReader) -> PredictionInput:
-        item, limits = read(), self.limits
+    async def _decode(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that decodes; if the request ends before, its decoding ends too."""
+        decoding = Decoding()
+        try:
+            return await run_in(self._decoding_threads, work, *arguments, decoding)
+        except asyncio.CancelledError:
+            self.decoders.stop(decoding)
+            raise
+
+    def _prepare(self, reader: InputReader, decoding: Decoding) -> PreparedInput:
+        return self.predictor.prepare([self._read(reader, decoding)])[0]
+
+    def _read(self, reader: InputReader, decoding: Decoding) -> PredictionInput:
+        """An artwork within the limits; its image is decoded, if the model uses images."""
+        item, limits = reader.read(), self.limits
         limits.check(item)
-        if isinstance(item.image, bytes):
-            width, height = image_size(item.image)
-            if width * height > limits.pixels:
-                raise ImageError(
-                    f"the image has {width:,} x {height:,} pixels; at most {limits.pixels:,} are "
-                    "allowed"
-                )
-        return item
+        preprocessing = self.predictor.description.image
+        if not isinstance(item.image, bytes):
+            return item
+        if preprocessing is None:
+            self.decoders.measure(item.image, decoding)
+            return item
+        square = self.decoders.square(preprocessing, item.image, preprocessing.crop, decoding)
+        return replace(item, image=square)
 
     def _explained_response(self, explained: Sequence[Any], item: PredictionInput) -> Prediction:
         """Predictions with their explanations, each with its heatmap as a PNG."""
         from artaffect.explain.overlay import overlay_png
 
         preprocessing, size = self.predictor.description.image, None
-        if item.image is not None and preprocessing is not None:
-            size = open_image(item.image, smallest_side=256).size  # only its proportions matter
+        if isinstance(item.image, DecodedSquare):
+            size = item.image.size
         predictions = []
         for culture in explained:
             details, heatmap = culture.to_json(), None

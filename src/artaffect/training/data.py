@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import torch
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.decoders import shared_decoders
 from artaffect.data.preprocessing import ImagePreprocessing
 from artaffect.errors import ImageError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays, image_files
@@ -127,7 +128,7 @@ class TrainingData:
         assert arrays.image_paths is not None
         files = arrays.image_paths.tolist()
         new = [f for f in dict.fromkeys(files) if f is not None and f not in self._faults]
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(shared_decoders().count) as pool:
             faults = pool.map(lambda file: _fault(preprocessing, file), new)
             checked = track(zip(new, faults, strict=True), "checking images", len(new))
             self._faults.update(checked)
@@ -169,7 +170,7 @@ def _artworks_with_image(table: AnnotationTable) -> int:
 
 def _fault(preprocessing: ImagePreprocessing, file: Path) -> str | None:
     try:
-        preprocessing(file)
+        shared_decoders().prepare(preprocessing, file)
     except ImageError as error:
         return str(error)
     return None
