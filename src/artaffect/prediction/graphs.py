@@ -128,12 +128,10 @@ def _check_signature(path: Path, kind: str, nodes: Sequence[Any], known: Signatu
 
 def _check_content(path: Path) -> None:
     """Refuse a graph that reads other files, contains other graphs, or needs other operators."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        view = memoryview(data)
-        try:
-            _check_model(view)
-        finally:
-            view.release()
+    with path.open("rb") as file:
+        # not closed here: the fields of a graph that is refused are parts of it
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    _check_model(memoryview(data))
 
 
 def _check_model(data: memoryview) -> None:
