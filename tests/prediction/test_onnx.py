@@ -2,13 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import helper
 from PIL import Image
 
 from artaffect.config import (
@@ -210,6 +212,85 @@ def test_an_altered_graph_is_refused(exported: Path, tmp_path: Path) -> None:
     (broken / "caption.onnx").unlink()
     with pytest.raises(ModelFolderError, match=r"is missing|is not the file"):
         load_predictor(broken)
+
+
+def altered_graph(exported: Path, folder: Path, change: Callable[[Any], None]) -> Path:
+    """A copy with another graph behind the encoders, signed as a stranger can."""
+    shutil.copytree(exported, folder)
+    model = onnx.load(folder / "answer.onnx")
+    change(model.graph)
+    onnx.save(model, folder / "answer.onnx")
+    write_checksums(folder)
+    return folder
+
+
+def with_weights_elsewhere(graph: Any) -> None:
+    tensor = graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="README.md")
+
+
+def with_a_loop(graph: Any) -> None:
+    body = helper.make_graph([], "body", [], [])
+    graph.node.append(helper.make_node("Loop", ["", ""], ["never"], body=body))
+
+
+def with_a_terabyte_of_zeros(graph: Any) -> None:
+    graph.initializer.append(helper.make_tensor("size", onnx.TensorProto.INT64, [1], [2**38]))
+    graph.node[-1].output[0], last = "before", graph.node[-1].output[0]
+    graph.node.append(helper.make_node("ConstantOfShape", ["size"], ["zeros"]))
+    graph.node.append(helper.make_node("ReduceMax", ["zeros"], ["zero"], keepdims=0))
+    dtype = next(o.type.tensor_type.elem_type for o in graph.output if o.name == last)
+    graph.node.append(helper.make_node("Cast", ["zero"], ["zero.cast"], to=dtype))
+    graph.node.append(helper.make_node("Add", ["before", "zero.cast"], [last]))
+
+
+GRAPH_CHANGES: list[tuple[Callable[[Any], None], str]] = [
+    (with_weights_elsewhere, "a tensor lies in another file"),
+    (with_a_loop, "an attribute has content that is not allowed"),
+    (with_a_terabyte_of_zeros, "answer.onnx cannot be used"),
+    (
+        lambda g: g.node.append(helper.make_node("Run", [], ["x"], domain="other")),
+        "b'other' is not",
+    ),
+    (lambda g: g.ClearField("node"), "answer.onnx cannot be used"),
+    (lambda g: g.ClearField("output"), "answer.onnx (cannot be used|gives no predictions)"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), GRAPH_CHANGES)
+def test_a_graph_of_a_stranger_is_refused_in_one_line(
+    exported: Path, tmp_path: Path, change: Callable[[Any], None], reason: str
+) -> None:
+    folder = altered_graph(exported, tmp_path / "stranger", change)
+    with pytest.raises(ModelFolderError, match=reason) as caught:
+        load_predictor(folder).predict(caption="waves")
+    assert "\n" not in str(caught.value)
+
+
+def test_graphs_of_another_kind_and_broken_graphs_are_one_line(
+    exported: Path, tmp_path: Path
+) -> None:
+    for number, content in enumerate(
+        ((exported / "image.onnx").read_bytes(), b"", b"\xff" * 99, b"{}")
+    ):
+        folder = Path(shutil.copytree(exported, tmp_path / str(number)))
+        (folder / "caption.onnx").write_bytes(content)
+        write_checksums(folder)
+        with pytest.raises(ModelFolderError, match=r"caption\.onnx") as caught:
+            load_predictor(folder).predict(caption="waves")
+        assert "\n" not in str(caught.value)
+
+
+def test_graphs_beside_an_untouched_folder_are_not_used(
+    tiny_run: Path, exported: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    for path in exported.glob("*.onnx"):
+        shutil.copy(path, folder / path.name)
+    with pytest.raises(ModelFolderError, match=r"answer\.onnx is not listed in SHA256SUMS"):
+        load_predictor(folder)
 
 
 def test_a_saved_copy_of_a_model_predicts_the_same(

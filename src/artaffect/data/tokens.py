@@ -1,8 +1,11 @@
 """From captions to token ids, identically for every engine and without torch."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -10,6 +13,9 @@ from tokenizers import Encoding, Tokenizer
 from artaffect.data.preprocessing import TextPreprocessing
 from artaffect.errors import ModelFolderError
 from artaffect.runtime import printable
+
+_NAME = "tokenizer.json"
+_MOST_GROWTH = 1000
 
 
 class CaptionTokenizer:
@@ -41,12 +47,12 @@ class CaptionTokenizer:
             ModelFolderError: it has more tokens than the encoder.
         """
         tokenizer = self._load()
-        with tokenizer_errors("the tokenizer"):
+        with tokenizer_errors(f"{_NAME} cannot be used"):
             tokenizer.no_padding()
             tokenizer.enable_truncation(self.preprocessing.max_length)
         if tokenizer.get_vocab_size() > self.vocabulary:
             raise ModelFolderError(
-                f"the tokenizer has {tokenizer.get_vocab_size():,} tokens, and its text encoder "
+                f"{_NAME} has {tokenizer.get_vocab_size():,} tokens, and its text encoder "
                 f"{self.vocabulary:,}"
             )
         return tokenizer
@@ -59,14 +65,14 @@ class CaptionTokenizer:
         """
         texts = [self.preprocessing(text) for text in captions]
         tokenizer = self.tokenizer
-        with tokenizer_errors("the tokenizer"):
+        with tokenizer_errors(f"{_NAME} cannot be used"):
             encodings = tokenizer.encode_batch(texts)
         # a vocabulary may number its tokens as it likes, and special tokens are never cut
         largest = max((max(e.ids, default=0) for e in encodings), default=0)
         longest = max((len(e.ids) for e in encodings), default=0)
         if largest >= self.vocabulary or longest > self.preprocessing.max_length:
             raise ModelFolderError(
-                f"the tokenizer gives token {largest:,} or {longest:,} tokens, and its text encoder "
+                f"{_NAME} gives token {largest:,} or {longest:,} tokens, and its text encoder "
                 f"takes {self.vocabulary:,} different tokens, {self.preprocessing.max_length} at once"
             )
         return encodings
@@ -89,10 +95,25 @@ def read_tokenizer(content: bytes, source: str) -> Tokenizer:
     """The tokenizer in a file's bytes; ``source`` names the file in messages.
 
     Raises:
-        ModelFolderError: it is not a tokenizer.
+        ModelFolderError: it is not a tokenizer, or makes captions much longer before it splits them.
     """
     with tokenizer_errors(f"{source} is not a tokenizer"):
-        return Tokenizer.from_buffer(content)
+        tokenizer = Tokenizer.from_buffer(content)
+        steps = tokenizer.normalizer and json.loads(tokenizer.normalizer.__getstate__())
+        growth = math.prod(_growth(steps or {}))
+    if growth > _MOST_GROWTH:
+        raise ModelFolderError(
+            f"{source}: its normalizer may make a caption {growth:,} times longer"
+        )
+    return tokenizer
+
+
+def _growth(step: Mapping[str, Any]) -> Iterator[int]:
+    """By how much each step of a normalizer may multiply the length of a text."""
+    for part in step.get("normalizers", ()):
+        yield from _growth(part)
+    if step.get("type") in ("Replace", "Prepend"):
+        yield 1 + len(step.get("content") or step.get("prepend") or "")
 
 
 @contextlib.contextmanager

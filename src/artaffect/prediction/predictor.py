@@ -121,8 +121,7 @@ class ModelPredictor(ABC):
         try:
             return EvaluationResult.from_json(read_scores(folder))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            reason = f"contains no evaluation: {shown(error)}"
-            raise ModelFolderError(f"{folder / SCORES} {reason}") from None
+            raise ModelFolderError(f"{folder / SCORES} is no evaluation: {shown(error)}") from None
 
     def predict(
         self,
