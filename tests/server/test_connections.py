@@ -66,6 +66,14 @@ def address(app: FastAPI) -> Iterator[tuple[str, int]]:
         yield address
 
 
+@contextlib.contextmanager
+def opened(address: tuple[str, int], count: int) -> Iterator[list[socket.socket]]:
+    """So many connections, which are closed at the end of the block."""
+    with contextlib.ExitStack() as stack:
+        connect = partial(socket.create_connection, address, timeout=10)
+        yield [stack.enter_context(connect()) for _ in range(count)]
+
+
 def until_closed(connection: socket.socket, seconds: float = 20) -> bytes:
     connection.settimeout(seconds)
     received = b""
@@ -111,13 +119,11 @@ def test_what_is_not_http_is_answered_with_a_problem(address: tuple[str, int]) -
 
 
 def test_a_client_that_reads_nothing_is_disconnected(address: tuple[str, int]) -> None:
-    connections = [socket.create_connection(address) for _ in range(5)]
-    for connection in connections:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    time.sleep(2.5)
-    for connection in connections:
-        with connection:
+    with opened(address, 5) as connections:
+        for connection in connections:
+            connection.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(2.5)
+        for connection in connections:
             assert len(until_closed(connection)) < 30_000_000, "the rest was never sent"
     assert is_well(address)
 
@@ -125,26 +131,22 @@ def test_a_client_that_reads_nothing_is_disconnected(address: tuple[str, int]) -
 def test_a_new_connection_replaces_the_one_that_has_been_idle_longest(
     address: tuple[str, int],
 ) -> None:
-    idle = [socket.create_connection(address) for _ in range(30)]
-    time.sleep(0.3)
-    assert is_well(address)
-    for connection in idle[:10]:
-        assert until_closed(connection, 0.5) == b"", "it was closed before its time"
-    for connection in idle:
-        connection.close()
+    with opened(address, 30) as idle:
+        time.sleep(0.3)
+        assert is_well(address)
+        for connection in idle[:10]:
+            assert until_closed(connection, 0.5) == b"", "it was closed before its time"
 
 
 def test_a_client_may_send_only_so_many_bodies_at_once(address: tuple[str, int]) -> None:
     url = f"http://{address[0]}:{address[1]}/v1/predict"
-    slow = [socket.create_connection(address) for _ in range(LIMITS.peer_bodies)]
-    for connection in slow:
-        connection.sendall(FORM)
-    time.sleep(0.3)
-    response = httpx.post(url, data={"caption": "waves"}, timeout=10)
+    with opened(address, LIMITS.peer_bodies) as slow:
+        for connection in slow:
+            connection.sendall(FORM)
+        time.sleep(0.3)
+        response = httpx.post(url, data={"caption": "waves"}, timeout=10)
     assert response.status_code == 503 and response.headers["retry-after"] == "1"
     assert "3 bodies from your address" in response.json()["detail"]
-    for connection in slow:
-        connection.close()
     time.sleep(0.3)
     assert httpx.post(url, data={"caption": "waves"}, timeout=10).status_code == 200
 
@@ -191,16 +193,12 @@ def test_the_service_outlives_more_connections_than_it_may_open_files(
 ) -> None:
     with serve(tiny_run, tmp_path, files=200) as running:
         url = urlsplit(running.address)
-        idle: list[socket.socket] = []
-        for _ in range(400):
-            idle.append(socket.create_connection((url.hostname, url.port), timeout=10))
-        for _ in range(5):
-            response = httpx.post(
-                running.address + "v1/predict", data={"caption": "waves"}, timeout=30
-            )
-            assert response.status_code == 200
-        for connection in idle:
-            connection.close()
+        with opened((str(url.hostname), url.port or 0), 400):
+            for _ in range(5):
+                response = httpx.post(
+                    running.address + "v1/predict", data={"caption": "waves"}, timeout=30
+                )
+                assert response.status_code == 200
         assert running.process.poll() is None
         assert running.log.stat().st_size < 20_000
         lines = [json.loads(line) for line in running.log.read_text("utf-8").splitlines()]

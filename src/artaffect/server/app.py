@@ -71,9 +71,10 @@ def create_app(
     add_problem_handlers(app)
     # the middleware checks the key; this documents it
     security = [] if key is None else [Security(HTTPBearer(auto_error=False))]
-    responses = {} if key is None else problem_responses("key")
+    refusals = problem_responses("foreign-page", "host")
+    responses = refusals if key is None else refusals | problem_responses("key")
     app.include_router(v1, dependencies=security, responses=responses)
-    app.include_router(unversioned)
+    app.include_router(unversioned, responses=refusals)
     app.add_api_route("/", lambda: FileResponse(_PAGE / "index.html"), include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE))
     paths = frozenset([*app.openapi()["paths"], "/"])

@@ -1,33 +1,38 @@
-"""Send damaged requests to the service: each is answered, or refused with a problem of status 4xx.
+"""Attack a running service: damaged requests, many at once, idle connections, slow bodies and readers.
 
-The requests go to the app in this process. Anything else is a fault, and the run exits with 1: a status
-of 5xx, also for one artwork of a batch; an answer without a request id or a security header; a problem
-that is not `application/problem+json`; JSON with NaN; a batch whose answers do not add up.
+Each request is answered, refused with a problem of status 4xx or 503, or its connection is closed. Anything
+else is a fault: another status of 5xx, also for one artwork of a batch; an answer without a security header;
+a problem that is not `application/problem+json`; JSON with NaN; a batch whose answers do not add up; a
+traceback in the log. Also measured: the highest memory, and how long the event loop was held up.
 """
 
 import argparse
 import asyncio
 import base64
+import contextlib
 import io
 import json
-import logging
 import math
 import random
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import h11
 import httpx2 as httpx
 from PIL import Image
 
-from artaffect.prediction.predictor import load_predictor
-from artaffect.server.app import create_app
 from artaffect.server.middleware import SECURITY_HEADERS
+from tests.running import Running, serve_watched
 
 FORM, BATCH, PREVIEW = "/v1/predict", "/v1/predict/batch", "/v1/preview"
-SHOWN = 20
+SHOWN, PARALLEL, BACKGROUND = 20, 500, 100
+DEMO = Path("artaffect-demo/run")
 ODD_TEXTS = (
     "", " ", "\0", "\n\r\u2028", "\ud800", "a\udfff", "🎨", "e\u0301", "\u202e", "<b>", "../..",
     "9" * 5000, "NaN", "null", "x" * 3000, "ARABIC ", "arabc", "{{7*7}}", "%00", "\u0660",
@@ -50,6 +55,9 @@ ODD_HEADERS = {
     "x-request-id": ("a\tb", "\xff", "x" * 5000),
     "transfer-encoding": ("chunked", "gzip"),
     "expect": ("100-continue",),
+    "origin": ("http://foreign.example", "null", ""),
+    "sec-fetch-site": ("cross-site", "same-site", "none", ""),
+    "host": ("rebound.example", "", "[", "localhost:99999"),
     "range": ("bytes=0-1", "bytes=9-1", "bytes=-", "x"),
 }  # fmt: skip
 ODD_PATHS = (
@@ -203,13 +211,11 @@ def refuse_constant(name: str) -> None:
 
 def fault(sent: Sent, response: httpx.Response) -> str | None:
     """What is wrong with a response, if anything is."""
-    if response.status_code >= 500:
+    if response.status_code >= 500 and response.status_code != 503:
         return f"status {response.status_code}"
     for name, value in SECURITY_HEADERS:
         if response.headers.get(name.decode()) != value.decode():
             return f"without the header {name.decode()}"
-    if "x-request-id" not in response.headers:
-        return "without a request id"
     kind = response.headers.get("content-type", "")
     if response.status_code >= 400 and kind != "application/problem+json":
         return f"status {response.status_code} as {kind or 'no media type'}"
@@ -225,7 +231,11 @@ def fault(sent: Sent, response: httpx.Response) -> str | None:
 
 
 def batch_fault(sent: Sent, answer: Any) -> str | None:
-    items, results = json.loads(sent.body)["items"], answer["results"]
+    try:  # what an image holds beside base64 is the problem of its artwork
+        items = json.loads(sent.body.decode("utf-8", "replace"), strict=False)["items"]
+    except ValueError:
+        return None
+    results = answer["results"]
     if len(items) != len(results):
         return f"{len(results)} results for {len(items)} items"
     for result in results:
@@ -242,12 +252,14 @@ async def send(client: httpx.AsyncClient, sent: Sent) -> tuple[str, str | None]:
         (name.encode("latin-1"), text.encode("latin-1")) for name, text in sent.headers.items()
     ]
     try:
-        async with asyncio.timeout(60):
-            request = client.build_request(
-                sent.method, "http://service" + sent.path, content=sent.body, headers=headers
-            )
-            response = await client.send(request)
-    except Exception as error:  # noqa: BLE001 - whatever leaves the app is a fault
+        path = sent.path if sent.path.isascii() else "/"
+        request = client.build_request(sent.method, path, content=sent.body, headers=headers)
+        response = await client.send(request)
+    except (h11.LocalProtocolError, httpx.LocalProtocolError, httpx.InvalidURL):
+        return "not sent", None  # this client sends no such request
+    except (httpx.RemoteProtocolError, httpx.NetworkError):
+        return "closed", None
+    except Exception as error:  # noqa: BLE001 - also a service that does not answer in time
         return "fault", f"no answer: {error!r}"
     problem = fault(sent, response)
     if problem:
@@ -255,44 +267,92 @@ async def send(client: httpx.AsyncClient, sent: Sent) -> tuple[str, str | None]:
     return ("refused" if response.status_code >= 400 else "answered"), None
 
 
-async def run(model: str, count: int, seed: int) -> int:
-    """Send ``count`` requests and print the counts; the number of faults."""
+async def hold_open(address: str, begin: bytes, trickle: bytes) -> None:
+    """A connection that begins a request, then sends a byte now and then and reads nothing."""
+    url = urlsplit(address)
+    while True:
+        writer = None
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(url.hostname, url.port, limit=1024)
+            writer.write(begin)
+            for byte in trickle:
+                await asyncio.sleep(0.5)
+                writer.write(bytes([byte]))
+                await writer.drain()
+        if writer is not None:
+            writer.transport.abort()
+        await asyncio.sleep(0.1)
+
+
+def background(address: str) -> list[asyncio.Task[None]]:
+    """Idle connections, heads and bodies that do not end, and clients that read nothing."""
+    post = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
+    form = (
+        post + b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 9999\r\n\r\n--x"
+    )
+    read = b"GET /page/page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 500
+    kinds = ((b"", b""), (post, b"a" * 60), (form, b"a" * 60), (read, b"G" * 60))
+    return [
+        asyncio.create_task(hold_open(address, *kinds[number % len(kinds)]))
+        for number in range(BACKGROUND)
+    ]
+
+
+async def attack(running: Running, count: int, seed: int) -> Counter[str]:
     rng = random.Random(seed)
-    app = create_app(load_predictor(model))
     outcomes: Counter[str] = Counter()
     faults: Counter[str] = Counter()
-    started = time.perf_counter()
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client,
+    memory = 0
+    limits = httpx.Limits(max_connections=PARALLEL)
+    async with httpx.AsyncClient(limits=limits, timeout=90, base_url=running.address) as client:
+        others = background(running.address)
+        for start in range(0, count, PARALLEL):
+            batch = [mutated(rng) for _ in range(min(PARALLEL, count - start))]
+            for sent, (outcome, problem) in zip(
+                batch, await asyncio.gather(*(send(client, sent) for sent in batch)), strict=True
+            ):
+                outcomes[outcome] += 1
+                if problem:
+                    faults[problem] += 1
+                    if faults[problem] <= 2 and len(faults) <= SHOWN:
+                        print(f"{problem}: {sent.method} {sent.path[:60]} {sent.body[:300]!r}")
+            memory = max(memory, running.resident_bytes())
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        caption = await client.post("v1/predict", data={"caption": "waves"})
+        outcomes["answered afterwards"] = int(caption.is_success)
+    log = running.log.read_text("utf-8").splitlines()
+    outcomes["traceback"] = sum('"traceback"' in line for line in log)
+    outcomes["line that is not JSON"] = sum(not line.startswith("{") for line in log)
+    print(
+        f"highest memory {memory / 2**20:,.0f} MiB, event loop held up for at most "
+        f"{running.longest_delay():.0f} ms, log {running.log.stat().st_size / 2**20:.1f} MiB"
+    )
+    return outcomes
+
+
+def run(count: int, seed: int, model: Path = DEMO) -> Counter[str]:
+    """Attack the service of a model with ``count`` requests, and count the outcomes."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serve_watched(model.resolve(), Path(folder)) as running,
     ):
-        for number in range(count):
-            sent = mutated(rng)
-            outcome, problem = await send(client, sent)
-            outcomes[outcome] += 1
-            if problem:
-                faults[problem] += 1
-                if faults[problem] <= 2 and len(faults) <= SHOWN:
-                    head = {name: text[:60] for name, text in sent.headers.items()}
-                    print(
-                        f"{number}: {problem}: {sent.method} {sent.path[:60]} {head} {sent.body[:300]!r}"
-                    )
-    counts = ", ".join(f"{name} {outcomes[name]:,}" for name in ("answered", "refused", "fault"))
-    print(f"{count:,} requests in {time.perf_counter() - started:.0f} s: {counts}")
-    for problem, number in faults.most_common():
-        print(f"  {number:,} x {problem}")
-    return sum(faults.values())
+        started = time.perf_counter()
+        outcomes = asyncio.run(attack(running, count, seed))
+        print(f"{count:,} requests in {time.perf_counter() - started:.0f} s")
+    return outcomes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="a model folder")
-    parser.add_argument("--count", type=int, default=3000)
+    parser.add_argument("run", nargs="?", type=Path, default=DEMO, help="a model folder")
+    parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    logging.getLogger("artaffect.server").setLevel(logging.CRITICAL)
-    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
-    raise SystemExit(bool(asyncio.run(run(options.run, options.count, options.seed))))
+    counts = run(options.count, options.seed, options.run)
+    print("requests " + ", ".join(f"{name}: {n:,}" for name, n in sorted(counts.items())))
+    raise SystemExit(bool(counts["fault"] or counts["traceback"]))
 
 
 if __name__ == "__main__":
