@@ -143,13 +143,8 @@ def test_a_process_prepares_an_image_as_this_one_does(picture: Path) -> None:
     for source in (picture, str(picture), picture.read_bytes(), Image.open(picture)):
         np.testing.assert_array_equal(decoders.prepare(PREPROCESSING, source), expected)
     crop = Crop.of(16, 0.5, (0.2, 0.9))
-    square, again = (
-        with_.square(PREPROCESSING, picture, crop).pixels
-        if isinstance(with_, Decoders)
-        else with_.decode(picture, crop).pixels
-        for with_ in (decoders, PREPROCESSING)
-    )
-    np.testing.assert_array_equal(square, again)
+    square = decoders.square(PREPROCESSING, picture, crop)
+    np.testing.assert_array_equal(square.pixels, PREPROCESSING.decode(picture, crop).pixels)
     assert decoders.measure(picture.read_bytes()) == image_size(picture)
     assert Image.open(io.BytesIO(decoders.preview(picture.read_bytes(), 40))).size == (40, 30)
 

@@ -44,6 +44,23 @@ def test_an_image_may_be_a_path_bytes_a_pillow_image_or_an_array(
     )
 
 
+def test_a_note_says_that_only_the_first_frame_was_read(
+    predictor: ModelPredictor, tmp_path: Path
+) -> None:
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    note = "several frames or pages: only the first was read"
+    for suffix in ("gif", "tif", "webp", "png"):
+        several, single = tmp_path / f"several.{suffix}", tmp_path / f"single.{suffix}"
+        frames[0].save(several, save_all=True, append_images=frames[1:])
+        frames[0].save(single)
+        for path, is_noted in ((several, True), (single, False)):
+            here = predictor.predict(path, cultures="arabic")
+            (prepared,) = predictor.prepare_each([PredictionInput(path, cultures=["arabic"])])
+            (elsewhere,) = predictor.answer_each([prepared])  # decoded in another process
+            for prediction in (here, elsewhere):
+                assert (note in (prediction[0].note or "")) == is_noted, (path, prediction)  # type: ignore[index]
+
+
 def test_a_string_is_one_culture_and_none_means_all(predictor: ModelPredictor) -> None:
     assert [p.culture for p in predictor.predict(caption="waves", cultures="Arabic")] == ["arabic"]
     assert [p.culture for p in predictor.predict(caption="waves")] == list(predictor.cultures)

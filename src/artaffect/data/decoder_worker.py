@@ -113,11 +113,13 @@ class Square:
 
     def run(self, source: FileSource, limits: DecodingLimits) -> tuple[Size, bytes]:
         decoded = self.preprocessing.decode(source, self.crop, limits)
-        return decoded.size, decoded.pixels.tobytes()
+        return decoded.size, decoded.pixels.tobytes() + bytes([decoded.is_first_frame])
 
     def result(self, size: Size, content: bytes) -> DecodedSquare:
         side = self.crop.side
-        return DecodedSquare(np.frombuffer(content, np.uint8).reshape(side, side, 3), size)
+        *_, is_first_frame = content[-1:]
+        pixels = np.frombuffer(content[:-1], np.uint8).reshape(side, side, 3)
+        return DecodedSquare(pixels, size, bool(is_first_frame))
 
 
 @dataclass(frozen=True)

@@ -266,7 +266,8 @@ class Decoders:
             )
             prefix = source if isinstance(source, str) else name
             raise ImageError(f"{name}: {fault.removeprefix(f'{prefix}: ')}")
-        return job.result(head["size"], content)
+        width, height = head["size"]
+        return job.result((width, height), content)
 
     def stop(self, decoding: Decoding) -> None:
         """End a decoding whose result is no longer wanted, from any thread."""

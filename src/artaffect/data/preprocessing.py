@@ -43,7 +43,12 @@ class DecodedSquare:
     """uint8 [side, side, 3]."""
     size: tuple[int, int]
     """Width and height of the upright image, which may have been decoded at a part of its size."""
+    is_first_frame: bool = False
+    """Whether the file has further frames or pages."""
 
+
+_FRAMES = "artaffect.frames"
+"""In the info of a decoded image: whether its file has further frames or pages."""
 
 FileSource = str | os.PathLike[str] | bytes
 """A path, or the bytes of a file."""
@@ -206,6 +211,8 @@ def _decode(
     upright = upright_rgb(image, kind, exif)
     if isinstance(stream, WholeJpeg):
         stream.check_end()
+    with contextlib.suppress(DecoderError), decoder_errors(kind):
+        upright.info[_FRAMES] = bool(getattr(image, "is_animated", False))
     return upright
 
 
@@ -287,7 +294,7 @@ class ImagePreprocessing:
             return source
         image = open_image(source, crop.smallest_side, limits)
         square = self.square(image, crop.side, crop.fraction, crop.position)
-        return DecodedSquare(np.asarray(square), image.size)
+        return DecodedSquare(np.asarray(square), image.size, bool(image.info.get(_FRAMES)))
 
     def square(
         self, image: Image.Image, side: int, fraction: float, position: tuple[float, float]

@@ -218,14 +218,14 @@ class ModelPredictor(ABC):
             ImageError: an image cannot be read.
             InputError: the model does not use any part of an input.
         """
-        pixels: dict[object, np.ndarray] = {}
-        return [self.description.prepare(item, pixels) for item in inputs]
+        decoded: dict[object, tuple[np.ndarray, bool]] = {}
+        return [self.description.prepare(item, decoded) for item in inputs]
 
     def prepare_each(
         self, inputs: Sequence[PredictionInput | ArtAffectError]
     ) -> list[PreparedInput | ArtAffectError]:
         """As :meth:`prepare`, but in processes of their own, return errors, and pass errors through."""
-        prepare = partial(self.description.prepare, pixels={}, decoders=shared_decoders())
+        prepare = partial(self.description.prepare, decoded={}, decoders=shared_decoders())
         return [
             item if isinstance(item, ArtAffectError) else attempt(prepare, item) for item in inputs
         ]

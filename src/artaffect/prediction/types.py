@@ -125,6 +125,8 @@ class PreparedInput:
     language: str | None
     truncated: bool = False
     """Whether the caption is longer than the text encoder can read."""
+    is_first_frame: bool = False
+    """Whether the image file has further frames or pages."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +158,10 @@ class ModelDescription:
     def prepare(
         self,
         item: PredictionInput,
-        pixels: dict[object, np.ndarray],
+        decoded: dict[object, tuple[np.ndarray, bool]],
         decoders: Decoders | None = None,
     ) -> PreparedInput:
-        """Preprocess one input; ``pixels`` keeps the decoded images for the next inputs.
+        """Preprocess one input; ``decoded`` keeps the images for the next inputs.
 
         Args:
             decoders: decode image files in processes of their own; by default in this one.
@@ -171,21 +173,25 @@ class ModelDescription:
         if not isinstance(item, PredictionInput):
             raise InputError(f"expected a PredictionInput, got {type(item).__name__}")
         key = item.image if isinstance(item.image, str | bytes | os.PathLike) else id(item.image)
-        if self.image and item.image is not None and key not in pixels:
-            read = partial(decoders.prepare, self.image) if decoders else self.image
-            pixels[key] = read(item.image)
-        decoded = None if item.image is None else pixels.get(key)
+        pixels, is_first_frame = None, False
+        if self.image and item.image is not None:
+            if key not in decoded:
+                read = partial(decoders.square, self.image) if decoders else self.image.decode
+                square = read(item.image, self.image.crop)
+                decoded[key] = (self.image.normalise(square), square.is_first_frame)
+            pixels, is_first_frame = decoded[key]
         tokens, truncated = None, False
         if self.captions and item.caption:
             (encoding,) = self.captions.encodings([item.caption])
             tokens, truncated = encoding.ids, bool(encoding.overflowing)
-        if decoded is None and tokens is None:
+        if pixels is None and tokens is None:
             given = "an image" if item.caption is None else "a caption"
             raise InputError(
                 f"this model reads {' and '.join(self.modalities)} only, and the input is {given}"
             )
         cultures = self.cultures if item.cultures is None else item.cultures
-        return PreparedInput(decoded, tokens, tuple(cultures), item.language, truncated)
+        is_cut = (truncated, is_first_frame)
+        return PreparedInput(pixels, tokens, tuple(cultures), item.language, *is_cut)
 
     def note(self, culture: str, item: PreparedInput) -> str | None:
         """The caveats of a prediction for one culture, if it has any."""
@@ -205,6 +211,8 @@ class ModelDescription:
                 f"the caption is longer than the {self.captions.preprocessing.max_length} tokens "
                 "that the model reads: its end had no influence"
             )
+        if item.is_first_frame:
+            notes.append("the image file has several frames or pages: only the first was read")
         if self.synthetic:
             notes.append("the model was trained on synthetic data")
         return "; ".join(notes) or None

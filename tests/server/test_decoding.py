@@ -1,0 +1,165 @@
+"""An image that takes long or much to decode costs its own request, and nobody else's."""
+
+import asyncio
+import base64
+import contextlib
+import io
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from artaffect.prediction.predictor import PredictionInput, load_predictor
+from artaffect.server.app import create_app
+from artaffect.server.limits import ServiceLimits
+from artaffect.server.service import InputReader, Service
+
+PREDICT = "/v1/predict"
+FOREVER = ServiceLimits(pixels=10**12, decode_bytes=2**40, decode_seconds=60)
+"""With these, only the clock of a request ends a bomb, and shutting down."""
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """A progressive JPEG whose last pass is repeated; it takes a minute to decode."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (7000, 7000)).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    table, end = data.rindex(b"\xff\xc4"), data.rindex(b"\xff\xd9")
+    return data[:end] + data[table:end] * 2000 + data[end:]
+
+
+@pytest.fixture
+def forever(tiny_run: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(load_predictor(tiny_run), FOREVER)) as client:
+        yield client
+
+
+def test_a_bomb_is_refused_by_its_structure(tiny_run: Path, bomb: bytes, picture: Path) -> None:
+    with TestClient(create_app(load_predictor(tiny_run))) as client:
+        items = [
+            {"image": base64.b64encode(data).decode()} for data in (bomb, picture.read_bytes())
+        ]
+        started = time.monotonic()
+        first, second = client.post("/v1/predict/batch", json={"items": items}).json()["results"]
+        assert time.monotonic() - started < 5
+        for path in (PREDICT, "/v1/preview"):
+            problem = client.post(path, files={"image": bomb}).json()
+            assert problem["type"] == "urn:artaffect:problem:image"
+            assert "passes are more than the allowed 20" in problem["detail"]
+    assert "passes are more than" in first["problem"]["detail"] and second["prediction"]
+
+
+def test_the_clock_ends_a_decoding_and_the_next_image_is_answered(
+    tiny_run: Path, bomb: bytes, picture: Path
+) -> None:
+    limits = ServiceLimits(pixels=10**12, decode_bytes=2**40, decode_seconds=0.5)
+    with TestClient(create_app(load_predictor(tiny_run), limits)) as client:
+        response = client.post(PREDICT, files={"image": bomb})
+        assert response.status_code == 422
+        assert "longer than the allowed 0.5 seconds" in response.json()["detail"]
+        assert client.post(PREDICT, files={"image": picture.read_bytes()}).status_code == 200
+
+
+def test_captions_are_answered_while_every_decoder_is_busy(
+    forever: TestClient, bomb: bytes, picture: Path
+) -> None:
+    service: Service = forever.app.state.service  # type: ignore[attr-defined]
+    bombs = max(2, service.decoders.count)
+    forever.post(PREDICT, files={"image": picture.read_bytes()})
+    requests = [
+        threading.Thread(target=forever.post, args=[PREDICT], kwargs={"files": {"image": bomb}})
+        for _ in range(bombs)
+    ]
+    for request in requests:
+        request.start()
+    wait_for_decodings(service)
+    for _ in range(3):
+        started = time.monotonic()
+        assert forever.post(PREDICT, data={"caption": "waves"}).status_code == 200
+        assert time.monotonic() - started < 3
+    assert all(request.is_alive() for request in requests)
+    service.decoders.close()
+    for request in requests:
+        request.join(10)
+
+
+def test_a_request_that_ends_early_stops_its_decoding(
+    tiny_run: Path, bomb: bytes, picture: Path
+) -> None:
+    service = Service(load_predictor(tiny_run), FOREVER)
+
+    async def leave() -> float:
+        async with service.batcher.running():
+            reader = InputReader(lambda: PredictionInput(bomb), has_image=True)
+            waiting = [asyncio.create_task(service.predict(reader)) for _ in range(4)]
+            await asyncio.to_thread(wait_for_decodings, service)
+            for task in waiting:
+                task.cancel()
+            started = time.monotonic()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            data = picture.read_bytes()
+            await service.predict(InputReader(lambda: PredictionInput(data), has_image=True))
+            return time.monotonic() - started
+
+    assert asyncio.run(leave()) < 5
+    started = time.monotonic()
+    service.close()
+    assert time.monotonic() - started < 3
+
+
+SERVE = """
+import sys
+from artaffect.prediction.predictor import load_predictor
+from artaffect.server.app import create_app, serve
+from artaffect.server.limits import ServiceLimits
+limits = ServiceLimits(pixels=10**12, decode_bytes=2**40, decode_seconds=60)
+serve(create_app(load_predictor(sys.argv[1]), limits), "127.0.0.1", 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
+def test_sigterm_ends_the_service_within_ten_seconds_under_two_bombs(
+    tiny_run: Path, bomb: bytes
+) -> None:
+    service = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(tiny_run)], stderr=subprocess.PIPE, text=True
+    )
+    assert service.stderr is not None
+    line = next(line for line in service.stderr if '"address"' in line)
+    address = line.split('"address": "')[1].split('"')[0]
+
+    def send(files: dict[str, bytes]) -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.post(address + "v1/predict", files=files, timeout=60)
+
+    senders = [threading.Thread(target=send, args=[{"image": bomb}]) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    time.sleep(2)
+    started = time.monotonic()
+    caption = httpx.post(address + "v1/predict", data={"caption": "waves"}, timeout=60)
+    assert caption.status_code == 200 and time.monotonic() - started < 3
+    assert all(sender.is_alive() for sender in senders)
+    started = time.monotonic()
+    service.terminate()
+    _, log = service.communicate(timeout=60)
+    assert time.monotonic() - started < 10, log
+    for sender in senders:
+        sender.join(10)
+
+
+def wait_for_decodings(service: Service) -> None:
+    """Wait until all processes that decode are busy, and for a while."""
+    deadline = time.monotonic() + 20
+    while len(service.decoders.pids) < min(2, service.decoders.count):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(1)
