@@ -45,9 +45,10 @@ class TextEncoder(nn.Module):
         config = build_config(architecture["config"])
         pad, size = config.pad_token_id, int(config.vocab_size)
         self.tokens = CaptionTokenizer(lambda: cast(Tokenizer, tokenizer), preprocessing, pad, size)
-        self.network = network if network is not None else build_network(config)
-        if hasattr(self.network, "pooler"):
-            self.network.pooler = None  # a layer for another task, which not every file contains
+        built: Any = network if network is not None else build_network(config)
+        if hasattr(built, "pooler"):
+            built.pooler = None  # a layer for another task, which not every file contains
+        self.network: nn.Module = built
         self.feature_dim = int(config.hidden_size)
 
     @property
@@ -190,7 +191,7 @@ def _load_transformers(
         raise EncoderUnavailableError(
             f"{name} has no tokenizer.json: save it with its fast tokenizer, and pass that folder"
         )
-    architecture = {
+    architecture: dict[str, Any] = {
         "config": saved_settings(network.config),
         "pooling": files.pooling or spec.pooling,
     }

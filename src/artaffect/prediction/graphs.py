@@ -31,8 +31,10 @@ OUTPUTS: Mapping[str, Signature] = {
     "answer.onnx": {"probabilities": ("double", 2), "shares": ("float", 2)},
 }
 
-_PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "MIGraphXExecutionProvider")
-_PROVIDERS += ("CoreMLExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider")
+_PROVIDERS = (
+    *("CUDAExecutionProvider", "ROCMExecutionProvider", "MIGraphXExecutionProvider"),
+    *("CoreMLExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider"),
+)
 """None that calls a remote service, or runs compiled code from a graph."""
 
 _GIB = 2**30
