@@ -45,9 +45,10 @@ class TextEncoder(nn.Module):
         config = build_config(architecture["config"])
         pad, size = config.pad_token_id, int(config.vocab_size)
         self.tokens = CaptionTokenizer(lambda: cast(Tokenizer, tokenizer), preprocessing, pad, size)
-        self.network = network if network is not None else build_network(config)
-        if hasattr(self.network, "pooler"):
-            self.network.pooler = None  # type: ignore[assignment] # a layer for another task, which not every file contains
+        built: Any = network if network is not None else build_network(config)
+        if hasattr(built, "pooler"):
+            built.pooler = None  # a layer for another task, which not every file contains
+        self.network: nn.Module = built
         self.feature_dim = int(config.hidden_size)
 
     @property
@@ -157,7 +158,7 @@ def create_text_encoder(
     if not spec.offline:
         return _load_transformers(spec, pooling, prefix)
     network, tokenizer = load_e5_small()
-    architecture: dict[str, Any] = {
+    architecture = {
         "config": saved_settings(network.config),
         "pooling": pooling or spec.pooling,
     }
