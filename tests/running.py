@@ -67,7 +67,8 @@ def serve(
 def serve_watched(run: Path, folder: Path) -> Iterator[Running]:
     """Run the service until the block ends, in a process that measures its event loop."""
     command = [sys.executable, "-m", "tests.watched", str(run), str(folder / "delays")]
-    with _started(command, folder, dict(os.environ)) as running:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # so that time used is time lost to others
+    with _started(command, folder, environment) as running:
         yield running
 
 
