@@ -116,13 +116,11 @@ def log_messages() -> Iterator[list[str]]:
         def emit(self, record: logging.LogRecord) -> None:
             messages.append(record.getMessage())
 
-    logger, handler = logging.getLogger("artaffect"), Collecting()
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger = logging.getLogger("artaffect")
+    before = (logger.level, logger.handlers, logger.propagate)
+    logger.level, logger.handlers, logger.propagate = logging.INFO, [Collecting()], False
     yield messages
-    logger.removeHandler(handler)
-    logger.setLevel(level)
+    logger.level, logger.handlers, logger.propagate = before
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_a_note_says_that_only_the_first_frame_was_read(
             (prepared,) = predictor.prepare_each([PredictionInput(path, cultures=["arabic"])])
             (elsewhere,) = predictor.answer_each([prepared])  # decoded in another process
             for prediction in (here, elsewhere):
-                assert (note in (prediction[0].note or "")) == is_noted, (path, prediction)  # type: ignore[index]
+                assert (note in (prediction["arabic"].note or "")) == is_noted, path
 
 
 def test_a_string_is_one_culture_and_none_means_all(predictor: ModelPredictor) -> None:

@@ -148,15 +148,19 @@ def check_folder(folder: Path) -> dict[str, str]:
 def listed_path(folder: Path, name: str) -> Path:
     """Where the content of one of ``FILES`` lies: in the folder, or in its snapshot's ``blobs``.
 
-    The cache of the Hugging Face hub holds snapshots of links into a folder ``blobs`` beside them.
+    The cache of the Hugging Face hub holds snapshots of links into a folder ``blobs``, either that of
+    the model or one that all models share.
 
     Raises:
         ModelFolderError: it is missing, not a file, or a link that leads elsewhere.
     """
     root = Path(os.path.realpath(folder))
     path = Path(os.path.realpath(root / name))
-    blobs = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
-    if path.parent not in (root, blobs):
+    places = [root]
+    if root.parent.name == "snapshots":
+        model = root.parent.parent
+        places += [model / "blobs", model.parent / "blobs"]
+    if path.parent != root and not any(path.is_relative_to(place) for place in places[1:]):
         raise ModelFolderError(
             f"{folder}: {name} is a link that leads out of the folder: put the file itself there"
         )

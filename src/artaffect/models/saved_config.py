@@ -88,7 +88,7 @@ class SavedHead:
     cultures: Cultures
     hidden: Widths
     dropout: Dropout = 0.0
-    culture_input: Literal["head", "embedding"] = "head"
+    culture_input: Literal["head", "embedding", "off"] = "head"
     multi_label: bool = False
 
 

@@ -5,7 +5,6 @@ at all, so the folder shows what is left after a kill, on every machine that see
 carries a digest of the plan and of its own inputs; a part of anything else is never used.
 """
 
-import csv
 import hashlib
 import io
 import json
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from artaffect.data.arrow import arrow_errors
+from artaffect.data.listing import write_listing
 from artaffect.errors import IncompleteRunError, OutputExistsError, TableError
 from artaffect.labels import EMOTIONS
 from artaffect.outputs import atomic_file, discard_folder
@@ -250,14 +250,10 @@ def _checksum(predictions: pa.Table, left_out: str) -> str:
 
 
 def _write_skipped(skipped: Sequence[Skipped], path: Path) -> None:
-    if not skipped:
+    if skipped:
+        write_listing(path, ("id", "image", "reason"), skipped)
+    else:
         path.unlink(missing_ok=True)
-        return
-    with (
-        atomic_file(path) as temporary,
-        temporary.open("w", encoding="utf-8", newline="") as file,
-    ):
-        csv.writer(file).writerows([("id", "image", "reason"), *skipped])
 
 
 def _table_digest(table: pa.Table) -> str:
