@@ -16,6 +16,7 @@ from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import read_config, read_histories
 from artaffect.models.fusion import FUSION_FORMS, LogitFusion, register_fusion
 from artaffect.prediction.predictor import load_predictor
+from artaffect.reports.tables import markdown_text
 from artaffect.training.run import train_run
 
 
@@ -69,7 +70,7 @@ def test_a_new_form_trains_saves_loads_and_is_reported(
     assert described["form"] == shared_weight
     weights = described["weights"]["arabic"]
     assert weights["image"] == weights["caption"] == pytest.approx(float(weight[1, 0]))
-    assert f"Combination: {shared_weight}" in (run / "README.md").read_text("utf-8")
+    assert f"Combination: {markdown_text(shared_weight)}" in (run / "README.md").read_text("utf-8")
     assert "<html" in (run / "report.html").read_text("utf-8")
 
     predictor = load_predictor(run)
