@@ -57,7 +57,7 @@ class ServiceLimits:
     connections: int = 1_000
     """Open connections. A further one replaces the one that has been idle for the longest time."""
     peer_bodies: int = 64
-    """Requests of one client address whose bodies are still arriving."""
+    """Requests of one client address whose bodies are still arriving after a second."""
     queue_size: int = 256
     """Artworks that are waiting or being processed."""
     explanation_queue_size: int = 8

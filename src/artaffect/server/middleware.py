@@ -14,6 +14,8 @@ from artaffect.server.problems import ProblemError, logged_problem
 from artaffect.server.service import Service
 from artaffect.server.telemetry import LOGGER
 
+SLOW_BODY_SECONDS = 1.0
+"""From when on a body that has not arrived counts as one that is still arriving."""
 LINGER_SECONDS = 5.0
 """How long the rest of a refused upload is read and discarded, so that the client can read the problem."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -76,6 +78,8 @@ class RequestMiddleware:
                 if exchange.abandoned:
                     return  # nobody reads a response
                 exchange.discard_rest = exchange.complete
+                if exchange.crowded is not None:
+                    raise exchange.crowded from None
                 name = "slow-answer" if exchange.complete else "slow-request"
                 detail = f"the limit is {self.service.limits.timeout_seconds:g} seconds"
                 raise ProblemError(name, detail) from None
@@ -150,6 +154,9 @@ class _Exchange:
         self.timer: asyncio.Timeout | None = None
         """Runs until the response starts."""
         self.received = self._held = 0
+        self._slow: asyncio.TimerHandle | None = None
+        self.crowded: ProblemError | None = None
+        """Why the rest of the body is not awaited: its sender sends too many slowly."""
         self._peer: str | None = None
         """Whose arriving body is counted."""
         self._watcher: asyncio.Task[None] | None = None
@@ -166,11 +173,20 @@ class _Exchange:
                 self._refuse(size)
 
     def admit(self) -> None:
-        """Count the body as one that is arriving."""
+        """Count the body as one that is arriving, unless it arrives within a second."""
         if not self.complete:
-            peer = str((self.scope.get("client") or ("",))[0])
+            loop = asyncio.get_running_loop()
+            self._slow = loop.call_later(SLOW_BODY_SECONDS, self._count)
+
+    def _count(self) -> None:
+        peer = str((self.scope.get("client") or ("",))[0])
+        try:
             self.bodies.begin(peer)
             self._peer = peer
+        except ProblemError as problem:
+            self.crowded = problem
+            if self.timer is not None and not self.timer.expired():
+                self.timer.reschedule(asyncio.get_running_loop().time())
 
     def close(self) -> None:
         """Release what the body took."""
@@ -180,6 +196,8 @@ class _Exchange:
             self._watcher.cancel()
 
     def _arrived(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
         if self._peer is not None:
             self.bodies.end(self._peer)
             self._peer = None
