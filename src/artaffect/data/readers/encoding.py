@@ -1,6 +1,7 @@
 """Which encoding a text file has: by its mark, as UTF-8, or by the letters that it would hold."""
 
 import codecs
+import io
 import re
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def _no_bytes() -> np.ndarray:
 def _lookup(encoding: str) -> str:
     try:
         name = codecs.lookup(encoding).name
-        b"".decode(name)  # some codecs, such as base64, are not for text
+        io.TextIOWrapper(io.BytesIO(), name)  # refuses those that are not for text, such as base64
     except (LookupError, ValueError):
         raise TableError(
             f"unknown encoding {encoding!r}: name one such as utf-8, utf-16, cp1252 (Western "

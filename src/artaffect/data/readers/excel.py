@@ -42,9 +42,9 @@ def _cells(path: Path) -> tuple[list[list[Any]], str, int]:
     with zipfile.ZipFile(path) as archive:
         if sum(part.file_size for part in archive.infolist()) > _MAX_BYTES:
             raise ValueError("it unpacks to more than 2 GiB")
-    with warnings.catch_warnings():  # of parts that do not matter, such as rules for typing
-        warnings.simplefilter("ignore")
-        book = load_workbook(path, data_only=True, keep_links=False)
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of parts that do not matter, such as rules for typing
+        book = load_workbook(file, data_only=True, keep_links=False)
     sheet = book.worksheets[0]
     rows = [
         [None if cell.data_type == "e" else cell.value for cell in row] for row in sheet.iter_rows()

@@ -205,11 +205,11 @@ def _columns(
 
 def _joined(parts: list[pa.Array]) -> pa.Array:
     """Texts with a blank line between them; blank ones are left out."""
-    trimmed = [pc.utf8_trim_whitespace(part) for part in parts]
-    present = [pc.if_else(pc.equal(part, ""), None, part) for part in trimmed]
-    if len(parts) == 1:
-        return parts[0]
-    return pc.binary_join_element_wise(*present, "\n\n", null_handling="skip")
+    joined, *others = [pc.utf8_trim_whitespace(part) for part in parts]
+    for part in others:
+        is_between = pc.and_(pc.not_equal(joined, ""), pc.not_equal(part, ""))
+        joined = pc.binary_join_element_wise(joined, part, pc.if_else(is_between, "\n\n", ""))
+    return joined
 
 
 def _mapped(cells: pa.Array, rule: Callable[[str], str]) -> pa.Array:
