@@ -52,6 +52,8 @@ class Annotation:
 
 _LISTED = 20
 """The most values that a message lists."""
+_ALIKE = 0.65
+"""How alike two labels must be: ``happiness`` and ``sadness`` are not."""
 
 _RELATIVE = "images_relative"
 """In a saved table: the folder of images relative to the table's own folder."""
@@ -132,7 +134,7 @@ class ImportReport:
         """For values that are not known: which the file has, how often, and which are known."""
         labels = self._unknown("unknown emotion", EMOTIONS)
         splits = self._unknown("unknown split", SPLITS)
-        remedy = "; leave the column out, and make splits with `artaffect split`"
+        remedy = "; without that column, `artaffect split` makes splits"
         return [f"labels {line}" for line in labels] + [f"splits {s}{remedy}" for s in splits]
 
     def _unknown(self, reason: str, known: Sequence[str]) -> list[str]:
@@ -142,7 +144,7 @@ class ImportReport:
         counts = Counter(rows["detail"].to_pylist()).most_common()
         names = [f"{name[:40] or '(blank)'} {count:,}" for name, count in counts[:_LISTED]]
         for i, (name, _) in enumerate(counts[:_LISTED]):
-            if close := difflib.get_close_matches(name.strip().lower(), known, n=1):
+            if close := difflib.get_close_matches(name.strip().lower(), known, 1, _ALIKE):
                 names[i] += f" (nearest: {close[0]})"
         names += [f"{len(counts) - _LISTED:,} more"] if len(counts) > _LISTED else []
         return [printable(f"that are not known: {', '.join(names)}; known: {', '.join(known)}")]

@@ -24,6 +24,7 @@ from artaffect.data.readers.table_columns import (
 from artaffect.data.readers.table_formats import TableFile, check_delimiter, open_table
 from artaffect.data.readers.table_steps import table_steps
 from artaffect.errors import TableError
+from artaffect.labels import ANY_CULTURE
 from artaffect.runtime import as_path, printable
 
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -81,6 +82,8 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
     for kind, value in (("culture", culture), ("language", language)):
         if value is not None and not value.strip():
             raise TableError(f"the {kind} is empty: give it a name, or leave it out")
+        if value is not None and value.strip().lower() == ANY_CULTURE:
+            raise TableError(f"{ANY_CULTURE!r} stands for all cultures together: name the {kind}")
         if value is not None and kinds.get(kind):
             raise TableError(f"{kind} is given twice: as a column, and as one name for all rows")
         kinds |= {} if value is None else {kind: []}
@@ -196,7 +199,7 @@ def _columns(
         pairs = pc.binary_join_element_wise(columns["art_style"], columns["painting"], "/")
         columns["image"] = pc.utf8_ltrim(pairs, "/")
     split = _SPLITS.get(folder.name.lower())
-    if "split" in texts:
+    if "split" in texts and pc.any(pc.not_equal(text("split"), "")).as_py():
         columns["split"] = _mapped(text("split"), _split)
     elif split:
         columns["split"] = pa.array([split] * count, pa.string())

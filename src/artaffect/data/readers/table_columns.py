@@ -1,4 +1,4 @@
-"""Which column of a table holds what: by name, or as the caller says."""
+"""Which column of a table holds what: as the caller says, or by its name."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,21 +69,25 @@ def match_columns(
 ) -> dict[str, list[int]]:
     """The positions of the columns of each kind, ignoring case and blanks; kinds without are left out.
 
+    A given column is not taken for anything else because of its name.
+
     Raises:
         TableError: a given column does not exist, or it is not clear which one is meant.
     """
     positions: dict[str, list[int]] = {}
+    for kind, names in given.items():
+        parts = [part for name in names for part in _parts(name, header)]
+        positions[kind] = [_position(path, header, part, kind) for part in parts]
+    taken = {header[i] for columns in positions.values() for i in columns}
+    present = {_key(name) for name in header if name not in taken}
     for kind, defaults in COLUMNS.items():
         if kind in given:
-            parts = [part for name in given[kind] for part in _parts(name, header)]
-            positions[kind] = [_position(path, header, part, kind) for part in parts]
             continue
         if kind == "artwork" and positions.get("image"):
-            defaults = tuple(name for name in defaults if name != _ROW_NUMBER)
-        present = {_key(name) for name in header}
+            present.discard(_ROW_NUMBER)
         name = next((name for name in defaults if name in present), None)
         positions[kind] = [] if name is None else [_position(path, header, name, kind)]
-    return {kind: columns for kind, columns in positions.items() if columns}
+    return {kind: positions[kind] for kind in COLUMNS if positions[kind]}
 
 
 def require_column(path: Path, header: Sequence[str], kind: str, remedy: str = "") -> TableError:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -61,6 +62,8 @@ _REFUSED = {
 }
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _TABS = (".tsv", ".tab")
+_DECLARATION = re.compile(r"sep=([!-/:-~\t])\r?\n", re.ASCII)
+"""The line by which Excel knows the delimiter of a text."""
 _SAMPLE = 1 << 20  # bytes
 
 
@@ -112,6 +115,11 @@ def _open_delimited(
     path: Path, data: np.ndarray, encoding: str, delimiter: str | None
 ) -> TableFile:
     start = data[:_SAMPLE].tobytes().decode("utf-8", "ignore")
+    declared = _DECLARATION.match(start)
+    if declared:
+        start, data = start[declared.end() :], data[declared.end() :]
+        delimiter = delimiter or declared[1]
+    skipped = 1 if declared else 0
     if delimiter is None:
         is_tabular = path.suffix.lower() in _TABS
         delimiter = "\t" if is_tabular else detect_delimiter(start)
@@ -121,12 +129,12 @@ def _open_delimited(
     except csv.Error as error:
         raise TableError(f"{path} is not a CSV file: {error}") from None
     if not any(name.strip() for name in header):
-        raise TableError(f"{path}: line 1 is blank: expected the names of the columns")
+        raise TableError(f"{path}: line {1 + skipped} is blank: expected the names of the columns")
 
     def read(positions: Sequence[int]) -> Cells:
         table, lines, malformed = read_records(file, header)
         columns = [table.column(i).combine_chunks() for i in positions]
-        return Cells(columns, lines, malformed)
+        return Cells(columns, lines + skipped, [(line + skipped, text) for line, text in malformed])
 
     name = _DELIMITERS.get(delimiter, repr(delimiter))
     return TableFile(path, f"text in {encoding}, cells between {name}", header, read)

@@ -19,6 +19,7 @@ from artaffect.data.filtering import (
     drop_duplicates,
 )
 from artaffect.data.images import SUFFIXES, ImageStore, is_plain_name
+from artaffect.labels import ANY_CULTURE
 
 _UNSAFE = "unsafe"
 _UNKNOWN = "unknown"
@@ -46,8 +47,8 @@ def table_steps(store: ImageStore | None, keep_unpictured: bool, has_splits: boo
 
 
 def clean_cultures(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
-    """Add the columns ``culture`` and ``language``, in small letters."""
-    culture = columns.clean("culture", lambda text: _key(text) or None)
+    """Add the columns ``culture`` and ``language``, in small letters; any culture is no culture."""
+    culture = columns.clean("culture", _culture)
     language = columns.clean("language", lambda text: _key(text) or _UNKNOWN)
     columns = columns.adding(culture=culture, language=language)
     return columns, drop(reasons, "empty culture", culture.codes < 0)
@@ -144,6 +145,11 @@ def _without_suffix(path: str) -> str:
 
 def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip())
+
+
+def _culture(text: str) -> str | None:
+    culture = _key(text)
+    return culture if culture not in ("", ANY_CULTURE) else None
 
 
 def _key(text: str) -> str:
