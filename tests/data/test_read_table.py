@@ -8,7 +8,7 @@ import pytest
 import artaffect as aa
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.readers.table_columns import parse_assignments
-from artaffect.errors import NoRowsError, TableError, UnknownNameError
+from artaffect.errors import InputTypeError, NoRowsError, TableError, UnknownNameError
 from tests.conftest import Command
 from tests.tables import (
     COLUMNS,
@@ -152,6 +152,20 @@ def test_a_name_of_two_columns_is_refused_only_where_it_is_used(tmp_path: Path) 
         aa.read_table(tmp_path / "t.csv", columns={"caption": "note"}, culture="x")
     exact = "artwork,label,Text,text\na,awe,x,y\n"
     assert captions(tmp_path / "t.csv", exact, columns={"caption": "Text"}) == ["x"]
+
+
+def test_arguments_of_a_wrong_type_are_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("artwork,label,text\n1,awe,x\n")
+    for name in ("culture", "language", "encoding", "delimiter"):
+        with pytest.raises(InputTypeError, match=f"{name} must be a str, got int"):
+            aa.read_table(tmp_path / "t.csv", **{name: 5})  # type: ignore[arg-type]
+    for columns in ({"label": 5}, {"caption": ["text", None]}):
+        with pytest.raises(
+            InputTypeError, match=r"columns\['\w+'\] must be a str or a list of str"
+        ):
+            aa.read_table(tmp_path / "t.csv", columns=columns)  # type: ignore[arg-type]
+    with pytest.raises(InputTypeError, match="columns must be a mapping, got list"):
+        aa.read_table(tmp_path / "t.csv", columns=["label"])  # type: ignore[arg-type]
 
 
 def test_a_given_column_holds_nothing_else(tmp_path: Path) -> None:

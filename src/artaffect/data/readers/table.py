@@ -23,7 +23,7 @@ from artaffect.data.readers.table_columns import (
 )
 from artaffect.data.readers.table_formats import TableFile, check_delimiter, open_table
 from artaffect.data.readers.table_steps import table_steps
-from artaffect.errors import TableError
+from artaffect.errors import InputTypeError, TableError
 from artaffect.labels import ANY_CULTURE
 from artaffect.runtime import as_path, printable
 
@@ -78,17 +78,14 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
         TableError: the file is missing or damaged, lacks a column, or no row can be kept.
     """
     path = as_path(path, "path")
-    kinds = check_kinds(columns or {})
+    for name, text in (("encoding", encoding), ("delimiter", delimiter)):
+        _check_text(name, text)
+    delimiter = None if delimiter is None else check_delimiter(delimiter)
+    kinds = check_kinds({} if columns is None else columns)
     for kind, value in (("culture", culture), ("language", language)):
-        if value is not None and not value.strip():
-            raise TableError(f"the {kind} is empty: give it a name, or leave it out")
-        if value is not None and value.strip().lower() == ANY_CULTURE:
-            raise TableError(f"{ANY_CULTURE!r} stands for all cultures together: name the {kind}")
-        if value is not None and kinds.get(kind):
-            raise TableError(f"{kind} is given twice: as a column, and as one name for all rows")
-        kinds |= {} if value is None else {kind: []}
-    if delimiter is not None:
-        delimiter = check_delimiter(delimiter)
+        if value is not None:
+            _check_constant(kind, value, kinds)
+            kinds[kind] = []
     constants = _Constants(culture or "", language or "")
     sources = [
         _read(file, folder, kinds, constants, images is not None)
@@ -100,6 +97,22 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
     store = ImageStore(root) if "image" in source.columns else None
     steps = table_steps(store, keep_unpictured, "split" in source.columns)
     return filter_rows(source, path, store, steps)
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str | None):
+        raise InputTypeError(f"{name} must be a str, got {type(value).__name__}")
+
+
+def _check_constant(kind: str, value: str, kinds: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a culture or a language of all rows that cannot be one."""
+    _check_text(kind, value)
+    if not value.strip():
+        raise TableError(f"the {kind} is empty: give it a name, or leave it out")
+    if value.strip().lower() == ANY_CULTURE:
+        raise TableError(f"{ANY_CULTURE!r} stands for all cultures together: name the {kind}")
+    if kinds.get(kind):
+        raise TableError(f"{kind} is given twice: as a column, and as one name for all rows")
 
 
 def _open(

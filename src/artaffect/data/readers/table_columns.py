@@ -3,8 +3,9 @@
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from artaffect.errors import TableError, UnknownNameError
+from artaffect.errors import InputTypeError, TableError, UnknownNameError
 from artaffect.runtime import printable
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -49,13 +50,19 @@ def check_kinds(columns: ColumnNames) -> dict[str, list[str]]:
 
     Raises:
         UnknownNameError: a kind is unknown.
+        InputTypeError: a name is not a text.
         TableError: several columns hold something that is not text to be joined.
     """
+    if not isinstance(columns, Mapping):
+        raise InputTypeError(f"columns must be a mapping, got {type(columns).__name__}")
     checked: dict[str, list[str]] = {}
     for kind, names in columns.items():
         if kind not in COLUMNS:
-            raise UnknownNameError("kind of column", kind, COLUMNS)
-        checked[kind] = [names] if isinstance(names, str) else list(names or ())
+            raise UnknownNameError("kind of column", str(kind), COLUMNS)
+        listed: Any = [names] if isinstance(names, str) else names or []
+        if not isinstance(listed, list | tuple) or not all(isinstance(n, str) for n in listed):
+            raise InputTypeError(f"columns[{kind!r}] must be a str or a list of str, got {names!r}")
+        checked[kind] = list(listed)
         if len(checked[kind]) > 1 and kind != "caption":
             raise TableError(
                 f"{kind} can be one column only, got {', '.join(checked[kind])}; "
@@ -85,6 +92,8 @@ def match_columns(
             continue
         if kind == "artwork" and positions.get("image"):
             present.discard(_ROW_NUMBER)
+        if kind == "language":  # it may be the culture, too
+            present |= {_key(header[i]) for i in positions["culture"]}
         name = next((name for name in defaults if name in present), None)
         positions[kind] = [] if name is None else [_position(path, header, name, kind)]
     return {kind: positions[kind] for kind in COLUMNS if positions[kind]}

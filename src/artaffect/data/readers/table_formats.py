@@ -65,6 +65,8 @@ _TABS = (".tsv", ".tab")
 _DECLARATION = re.compile(r"sep=([!-/:-~\t])\r?\n", re.ASCII)
 """The line by which Excel knows the delimiter of a text."""
 _SAMPLE = 1 << 20  # bytes
+_EXACT = 2.0**53
+"""Below it, a float that is a whole number is exactly that number."""
 
 
 def open_table(path: Path, encoding: str | None = None, delimiter: str | None = None) -> TableFile:
@@ -263,7 +265,7 @@ def _text(value: Any, column: str) -> str:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return str(int(value))
     if isinstance(value, datetime) and value.time() == time():
         return value.date().isoformat()
