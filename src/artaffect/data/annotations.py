@@ -266,6 +266,11 @@ class AnnotationTable:
         """What no output may replace: the table's file, and its folder of images."""
         return [path for path in (self.file, self.images) if path is not None]
 
+    @property
+    def has_caption(self) -> np.ndarray:
+        """Whether the caption of each row is more than blanks: bool [n]."""
+        return np.array(pc.not_equal(pc.utf8_trim_whitespace(self.rows["caption"]), ""), bool)
+
     def check_images(self) -> None:
         """Raise TableError if rows have images, and the folder of images is unknown or missing."""
         root = self.images
