@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ import pytest
 import artaffect as aa
 from artaffect.data.readers.table_formats import detect_delimiter
 from artaffect.errors import TableError
+from tests.absent import run_without
 from tests.tables import (
     COLUMNS,
     Row,
@@ -303,3 +305,37 @@ def test_how_a_table_was_read_is_logged(images: Path, caplog: pytest.LogCaptureF
     with caplog.at_level(logging.INFO, "artaffect"):
         aa.read_table(write_excel(images / "t.xlsx", rows_with()), columns=COLUMNS)
     assert "t.xlsx: Excel, sheet 'Sheet'; label = Feeling, image = File" in caplog.text
+
+
+def test_excel_without_its_package_names_the_extra(tmp_path: Path) -> None:
+    write_excel(tmp_path / "t.xlsx", rows_with())
+    code = "import artaffect as aa; aa.read_table('t.xlsx')"
+    process = run_without(["openpyxl"], code, cwd=tmp_path)
+    assert "TableError: t.xlsx: reading Excel needs openpyxl: pip install 'artaffect[excel]'" in (
+        process.stderr
+    )
+
+
+@pytest.mark.parametrize("name", ["t.csv", "u.csv", "t.jsonl", "t.xlsx", "t.parquet"])
+def test_a_damaged_file_is_read_or_refused_and_its_rows_add_up(tmp_path: Path, name: str) -> None:
+    file, rng = tmp_path / name, np.random.default_rng(0)
+    writers: dict[str, Callable[[], Path]] = {
+        "t.csv": lambda: write_text(file, rows_with()),
+        "u.csv": lambda: write_text(file, rows_with(), "utf-16", ";"),
+        "t.jsonl": lambda: write_json_lines(file, rows_with()),
+        "t.xlsx": lambda: write_excel(file, rows_with()),
+        "t.parquet": lambda: write_parquet(file, rows_with()),
+    }
+    whole = np.frombuffer(writers[name]().read_bytes(), np.uint8)
+    columns = {"artwork": "file", "caption": "text", "label": "feeling", "culture": "land"}
+    for damage in range(60):
+        data = whole.copy()
+        positions = rng.integers(0, len(data), 1 + damage % 4)
+        data[positions] = rng.choice(
+            np.frombuffer(b'\0\n\r",;{}[\xff\xed\xa0 a', np.uint8), len(positions)
+        )
+        file.write_bytes(data[: positions[0]].tobytes() if damage % 5 == 0 else data.tobytes())
+        try:
+            report_of(aa.read_table(file, columns=columns))
+        except aa.ArtAffectError as error:
+            assert name in str(error) or "column" in str(error)
