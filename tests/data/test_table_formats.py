@@ -109,6 +109,7 @@ def test_an_imagefolder_is_read_with_the_split_of_its_folders(images: Path) -> N
         ("big5", "海浪高高聳立在小船上,令人恐懼"),
         ("cp932", "小さな船の上に波がそびえ立っている"),
         ("cp1251", "Волны возвышаются над маленькой лодкой"),
+        ("gb18030", "海浪高高聳立在小船上，令人恐懼 😱 龘𠮷"),
         ("cp949", "작은 배 위로 파도가 솟아오른다"),
         ("utf-16-be", "Des vagues très hautes"),
         ("utf-32", "Des vagues très hautes"),

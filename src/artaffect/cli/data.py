@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
 
 import_app = typer.Typer(
-    help="Read a published data set into a table for the other commands.", no_args_is_help=True
+    help="Read a published data set, or a table of your own, for the other commands.",
+    no_args_is_help=True,
 )
 
 File = Annotated[Path, Argument(metavar="FILE", help="The published file.")]

@@ -3,6 +3,8 @@
 import codecs
 import io
 import re
+from bisect import bisect_left
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,10 @@ _MARKS = {  # the mark of UTF-32 begins with that of UTF-16
 # The first of those that suit a text equally well is taken. Single letters beyond ASCII among others
 # are Latin: two bytes that are no letters of it can always be read as one character of Chinese.
 _LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "mac_roman")
+_MULTIBYTE = ("gb18030", "cp932", "euc_jp", "big5", "cp949")
 _OTHER = (
-    *("gb18030", "cp932", "euc_jp", "big5", "cp949", "cp1256", "cp1251", "koi8_r"),
-    *("cp1253", "cp1255", "cp874", "cp1258", "cp1252"),
+    *_MULTIBYTE,
+    *("cp1256", "cp1251", "koi8_r", "cp1253", "cp1255", "cp874", "cp1258", "cp1252"),
 )
 _SAMPLE = 200_000  # bytes
 
@@ -126,19 +129,31 @@ def _detect_8bit(path: Path, data: bytes) -> str:
 
     # lines in ASCII tell nothing
     lines = [line for line in data.split(b"\n") if not line.isascii()]
-    sample = b"\n".join(lines)[:_SAMPLE].rsplit(b"\n", len(lines) > 1)[0]
+    sample = b"\n".join(lines[: 1 + bisect_left(list(accumulate(map(len, lines))), _SAMPLE)])
     runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", sample)]
-    names = list(_LATIN if runs.count(1) > len(runs) / 2 else _OTHER)
+    usual = _LATIN if runs.count(1) > len(runs) / 2 else _OTHER
+    names = [name for name in usual if _is_encoded(sample, name)]
     scores: dict[str, tuple[float, float, int]] = {}
-    for match in from_bytes(sample, cp_isolation=names):
-        for name in {match.encoding, *match.could_be_from_charset} & set(names):
-            scores[name] = (round(match.chaos, 2), -round(match.coherence, 1), names.index(name))
-    if not scores:
-        raise TableError(
-            f"{path}: its encoding is not clear; name it with --encoding, for example cp1252 (Western "
-            "European), cp1256 (Arabic) or gb18030 (Chinese), or save the file as UTF-8"
-        )
-    return min(scores, key=scores.__getitem__)
+    for threshold in (0.2, 0.8) if names else ():  # rare letters and signs look like chaos
+        for match in from_bytes(sample, cp_isolation=names, threshold=threshold):
+            for name in {match.encoding, *match.could_be_from_charset} & set(names):
+                chaos, coherence = round(match.chaos, 2), round(match.coherence, 1)
+                scores[name] = (chaos, -coherence, names.index(name))
+        if scores:
+            return min(scores, key=scores.__getitem__)
+    if certain := [name for name in names if name in _MULTIBYTE]:
+        return certain[0]  # text in single bytes would have an odd number of them somewhere
+    raise TableError(
+        f"{path}: its encoding is not clear; name it with --encoding, for example cp1252 (Western "
+        "European), cp1256 (Arabic) or gb18030 (Chinese), or save the file as UTF-8"
+    )
+
+
+def _is_encoded(data: bytes, name: str) -> bool:
+    try:
+        return bool(data.decode(name))
+    except UnicodeDecodeError:
+        return False
 
 
 def _undecodable(path: Path, data: bytes, name: str, error: UnicodeError) -> TableError:
