@@ -19,7 +19,8 @@ _MARKS = {  # the mark of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF16_BE: "utf-16",
 }
 # The first of those that suit a text equally well is taken. Single letters beyond ASCII among others
-# are Latin: two bytes that are no letters of it can always be read as one character of Chinese.
+# are Latin: two bytes that are no letters of it can always be read as one character of Chinese. In
+# other scripts at least every second byte is beyond ASCII.
 _LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "mac_roman")
 _MULTIBYTE = ("gb18030", "cp932", "euc_jp", "big5", "cp949")
 _OTHER = (
@@ -130,8 +131,8 @@ def _detect_8bit(path: Path, data: bytes) -> str:
     # lines in ASCII tell nothing
     lines = [line for line in data.split(b"\n") if not line.isascii()]
     sample = b"\n".join(lines[: 1 + bisect_left(list(accumulate(map(len, lines))), _SAMPLE)])
-    runs = [len(run) for run in re.findall(rb"[\x80-\xff]+", sample)]
-    usual = _LATIN if runs.count(1) > len(runs) / 2 else _OTHER
+    gaps = np.diff(np.flatnonzero(np.frombuffer(sample, np.uint8) >= 0x80))
+    usual = _LATIN if (gaps > 2).sum() >= (gaps <= 2).sum() else _OTHER
     names = [name for name in usual if _is_encoded(sample, name)]
     scores: dict[str, tuple[float, float, int]] = {}
     for threshold in (0.2, 0.8) if names else ():  # rare letters and signs look like chaos
