@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
     from artaffect.data.readers.artelingo import read_artelingo, read_artemis
     from artaffect.data.readers.hf_parquet import read_hf_parquet
+    from artaffect.data.readers.table import read_table
     from artaffect.errors import ArtAffectError
     from artaffect.explain.explainer import Explanation
     from artaffect.features import extract_features
@@ -63,6 +64,7 @@ _MODULES = {
     "read_artemis": "data.readers.artelingo",
     "read_artemotion28": "shared_task.reader",
     "read_hf_parquet": "data.readers.hf_parquet",
+    "read_table": "data.readers.table",
     "report": "api",
     "reproduce": "api",
     "Sentiment": "labels",
@@ -98,6 +100,7 @@ __all__ = [
     "read_artemis",
     "read_artemotion28",
     "read_hf_parquet",
+    "read_table",
     "report",
     "reproduce",
     "Sentiment",

@@ -272,6 +272,7 @@ def test_the_summary_has_counts_and_the_first_row_of_each_reason(
         f"{file}: 5 rows read, 2 kept",
         "  dropped         2  unknown emotion  (first: rows.csv line 3: joy)",
         "  dropped         1  image missing  (first: rows.csv line 5: Baroque/none)",
+        "  labels that are not known: joy 1, envy 1; known: " + ", ".join(EMOTIONS),
         "  paintings without an image: 1, with an unreadable image: 0",
         "  warning: paintings in more than one split: 1, which makes scores too high; "
         "`artaffect split` makes splits without such leaks",

@@ -13,7 +13,7 @@ from PIL import Image
 
 from artaffect.data.annotations import SCHEMA, AnnotationTable
 from artaffect.data.readers.artelingo import read_artelingo
-from artaffect.data.readers.csv import quotes_are_sound
+from artaffect.data.readers.csv import DelimitedFile, quotes_are_sound
 from artaffect.data.readers.hf_parquet import read_hf_parquet
 from artaffect.errors import NoRowsError, TableError
 
@@ -74,10 +74,10 @@ def test_both_ways_to_read_agree_on_sound_files(tmp_path: Path) -> None:
         writer = csv.writer(stream)
         writer.writerow(HEADER.split(","))
         writer.writerows([*LINE.split(",")[:-1], caption] for caption in captions)
-    assert quotes_are_sound(file)
+    assert quotes_are_sound(DelimitedFile.open(file))
     table = read_artelingo(file, keep_unpictured=True)
     file.write_bytes(file.read_bytes() + f'{LINE}a "quoted" word\n'.encode())
-    assert not quotes_are_sound(file)
+    assert not quotes_are_sound(DelimitedFile.open(file))
     careful = read_artelingo(file, keep_unpictured=True)
     for column in ("annotation_id", "caption"):
         assert careful.strings(column)[:-1] == table.strings(column)
@@ -248,9 +248,9 @@ def test_a_file_may_have_the_line_ends_of_an_old_mac(tmp_path: Path) -> None:
 def test_the_rows_of_a_narrow_file_are_not_guessed(tmp_path: Path) -> None:
     file = tmp_path / "collection.csv"
     file.write_text('image,caption\na.jpg,"a boat,\nblue"\nb.jpg,x\n')
-    assert quotes_are_sound(file)
+    assert quotes_are_sound(DelimitedFile.open(file))
     file.write_text('image,language,caption\na.jpg,english,"a boat\nb.jpg,english,two"\n')
-    assert not quotes_are_sound(file)
+    assert not quotes_are_sound(DelimitedFile.open(file))
 
 
 def test_an_import_without_a_usable_row_lists_them_all(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import InputError
+from artaffect.errors import InputError, TableError
 from artaffect.features import extract_arrays
 from artaffect.models.checkpoint import load_model
-from artaffect.prediction.evaluation import modality_ablation, shuffle_images
+from artaffect.prediction.evaluation import evaluate_run, modality_ablation, shuffle_images
 from artaffect.reports.culture import ReportOptions, culture_report, votes_of
-from artaffect.reports.findings import findings
+from artaffect.reports.findings import findings, protocol_line
 from artaffect.reports.pages import image_addresses, save_culture_report
 from artaffect.reports.tables import markdown_text
 
@@ -172,3 +172,28 @@ def test_what_cannot_be_compared_is_noted_and_the_rest_is_there(
 def test_the_same_run_twice_is_refused(tiny_run: Path, sample_table: AnnotationTable) -> None:
     with pytest.raises(InputError, match="a run is given twice"):
         culture_report([tiny_run, tiny_run], sample_table, "sample", QUICK)
+
+
+def test_rows_without_a_caption_are_votes_but_do_not_score_a_caption_model(
+    tiny_run: Path, sample_table: AnnotationTable
+) -> None:
+    rows, index = sample_table.rows, sample_table.rows.column_names.index("caption")
+    captions = ["" if i % 3 else text for i, text in enumerate(sample_table.strings("caption"))]
+    column = pa.array(captions, pa.string())
+    table = replace(sample_table, rows=rows.set_column(index, rows.schema.field(index), column))
+    options = replace(QUICK, explanations=1, top_k=0)
+    report = culture_report([tiny_run], table, "sample", options)
+    part = table.of_split("test")
+    assert report.rows == part.has_caption.sum() < len(part)
+    assert f"{(~part.has_caption).sum():,} annotations without a caption are not scored." in (
+        report.notes
+    )
+    result = evaluate_run(tiny_run, table, "test", n_resamples=10)
+    assert result.protocol["rows"] == report.rows
+    assert result.protocol["rows_without_caption"] == len(part) - report.rows
+    assert "annotations without a caption are left out" in protocol_line(result)
+    silent = table.select(~table.has_caption)
+    with pytest.raises(TableError, match="no row of split 'test' has a caption"):
+        evaluate_run(tiny_run, silent, "test")
+    with pytest.raises(InputError, match="no row of the split has a caption"):
+        culture_report([tiny_run], silent, "sample", QUICK)

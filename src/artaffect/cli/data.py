@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
 
 import_app = typer.Typer(
-    help="Read a published data set into a table for the other commands.", no_args_is_help=True
+    help="Read a published data set, or a table of your own, for the other commands.",
+    no_args_is_help=True,
 )
 
 File = Annotated[Path, Argument(metavar="FILE", help="The published file.")]
@@ -70,6 +71,50 @@ def import_parquet(
 
     check_output_folder(images, [file])
     save_import(file, lambda: read_hf_parquet(file, images, keep_unpictured), out, as_json)
+
+
+@import_app.command("table")
+def import_table(
+    file: Annotated[Path, Argument(metavar="FILE", help="The table, or a folder of images.")],
+    out: Out,
+    column: Annotated[
+        list[str] | None,
+        Option(
+            help="What a column holds, for example label=feeling or caption=title,description; "
+            "repeatable. Default: by the names of the columns."
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None, Option(help="The folder of the images. Default: the folder of the table.")
+    ] = None,
+    culture: Annotated[str | None, Option(help="The culture of all rows.")] = None,
+    language: Annotated[str | None, Option(help="The language of all captions.")] = None,
+    encoding: Annotated[
+        str | None, Option(help="The encoding of a text file. Default: detected.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, Option(help="The character between cells, or tab. Default: detected.")
+    ] = None,
+    keep_unpictured: Keep = False,
+    as_json: Json = False,
+) -> None:
+    """Read a table of your own: CSV, TSV, JSON Lines, Parquet, Excel, or a Hugging Face imagefolder."""
+    from artaffect.data.readers.table import read_table
+    from artaffect.data.readers.table_columns import parse_assignments
+
+    def read() -> AnnotationTable:
+        return read_table(
+            file,
+            images,
+            parse_assignments(column or []),
+            culture=culture,
+            language=language,
+            encoding=encoding,
+            delimiter=delimiter,
+            keep_unpictured=keep_unpictured,
+        )
+
+    save_import(file, read, out, as_json)
 
 
 def save_import(file: Path, read: Callable[[], AnnotationTable], out: Path, as_json: bool) -> None:

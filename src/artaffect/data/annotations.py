@@ -4,9 +4,11 @@ All columns and checks are defined here. A table is saved as one Parquet file to
 provenance: the source file, its digest, the folder of images, and what the import did.
 """
 
+import difflib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -47,6 +49,11 @@ class Annotation:
     image: str | None
     """A path relative to the folder of images."""
 
+
+_LISTED = 20
+"""The most values that a message lists."""
+_ALIKE = 0.65
+"""How alike two labels must be: ``happiness`` and ``sadness`` are not."""
 
 _RELATIVE = "images_relative"
 """In a saved table: the folder of images relative to the table's own folder."""
@@ -105,6 +112,7 @@ class ImportReport:
         lines = [f"{printable(self.source)}: {self.read:,} rows read, {self.kept:,} kept"]
         for reason, count in self.dropped.items():
             lines.append(f"  dropped {count:>9,}  {reason}{self.first_dropped(reason)}")
+        lines += [f"  {remedy}" for remedy in self.remedies()]
         if self.missing_artworks or self.unreadable_artworks:
             lines.append(
                 f"  paintings without an image: {self.missing_artworks:,}, "
@@ -121,6 +129,25 @@ class ImportReport:
                 "scores too high; `artaffect split` makes splits without such leaks"
             )
         return "\n".join(lines)
+
+    def remedies(self) -> list[str]:
+        """For values that are not known: which the file has, how often, and which are known."""
+        labels = self._unknown("unknown emotion", EMOTIONS)
+        splits = self._unknown("unknown split", SPLITS)
+        remedy = "; without that column, `artaffect split` makes splits"
+        return [f"labels {line}" for line in labels] + [f"splits {s}{remedy}" for s in splits]
+
+    def _unknown(self, reason: str, known: Sequence[str]) -> list[str]:
+        if reason not in self.dropped or self.dropped_rows is None:
+            return []
+        rows = self.dropped_rows.filter(pc.field("reason") == reason)
+        counts = Counter(rows["detail"].to_pylist()).most_common()
+        names = [f"{name[:40] or '(blank)'} {count:,}" for name, count in counts[:_LISTED]]
+        for i, (name, _) in enumerate(counts[:_LISTED]):
+            if close := difflib.get_close_matches(name.strip().lower(), known, 1, _ALIKE):
+                names[i] += f" (nearest: {close[0]})"
+        names += [f"{len(counts) - _LISTED:,} more"] if len(counts) > _LISTED else []
+        return [printable(f"that are not known: {', '.join(names)}; known: {', '.join(known)}")]
 
     def first_dropped(self, reason: str) -> str:
         """The first row that was dropped for a reason, in brackets."""
@@ -238,6 +265,11 @@ class AnnotationTable:
     def sources(self) -> list[Path]:
         """What no output may replace: the table's file, and its folder of images."""
         return [path for path in (self.file, self.images) if path is not None]
+
+    @property
+    def has_caption(self) -> np.ndarray:
+        """Whether the caption of each row is more than blanks: bool [n]."""
+        return np.array(pc.not_equal(pc.utf8_trim_whitespace(self.rows["caption"]), ""), bool)
 
     def check_images(self) -> None:
         """Raise TableError if rows have images, and the folder of images is unknown or missing."""

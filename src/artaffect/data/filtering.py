@@ -5,7 +5,7 @@ adds. A row has the reason of the first step that drops it.
 """
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -29,16 +29,21 @@ REASONS = (
     "unknown emotion",
     "empty caption",
     "empty language",
+    "empty culture",
     "unsafe painting name",
+    "empty artwork name",
     "split rest or blank",
     "unknown split",
+    "another image of the artwork",
+    "unsafe image name",
     "image missing",
     "image unreadable",
     "duplicate",
 )
 """Why a row is dropped, in the order of the steps."""
 
-_MISSING = "missing"
+MISSING = "missing"
+"""The fault of an image that does not exist."""
 
 
 class Labels(NamedTuple):
@@ -73,6 +78,11 @@ class Columns:
     def adding(self, **labels: Labels) -> "Columns":
         return replace(self, labels={**self.labels, **labels})
 
+    @property
+    def lacks_caption(self) -> np.ndarray:
+        """Whether the caption of each row is blank: bool [n]."""
+        return np.array(pc.equal(self.caption, ""), bool)
+
     def clean(self, name: str, rule: Callable[[str], str | None]) -> Labels:
         return Labels.clean(self.source.columns[name], rule)
 
@@ -90,7 +100,7 @@ def import_rows(
     keep_duplicates: bool = False,
     culture_of: Callable[[str], str] = str,
 ) -> AnnotationTable:
-    """Turn the rows of a data set into a table; every reader ends here.
+    """Turn the rows of a published data set into a table.
 
     Args:
         drop_other: ``other`` is a label of its own, not a synonym of ``something else``.
@@ -113,9 +123,20 @@ def import_rows(
         partial(match_images, store=store, keep_unpictured=keep_unpictured) if store else None,
         None if keep_duplicates else drop_duplicates,
     ]
+    return filter_rows(source, path, store, filter(None, steps))
+
+
+def filter_rows(
+    source: SourceRows, path: Path, store: ImageStore | None, steps: Iterable[Step]
+) -> AnnotationTable:
+    """Turn the rows that pass all steps into a table; every reader ends here.
+
+    Raises:
+        NoRowsError: there are none.
+    """
     columns = Columns(source, pc.utf8_trim_whitespace(source.columns["utterance"]))
     reasons = np.full(source.size, -1, np.int8)
-    for step in filter(None, steps):
+    for step in steps:
         columns, reasons = step(columns, reasons)
     provenance: dict[str, Any] = {
         "source": str(path.resolve()),
@@ -131,13 +152,14 @@ def import_rows(
             f"{reason} {count:,}{report.first_dropped(reason)}"
             for reason, count in report.dropped.items()
         )
-        raise NoRowsError(
-            f"{path}: none of its {report.read:,} rows can be used ({counts or 'empty'})", report
-        )
+        message = f"{path}: none of its {report.read:,} rows can be used ({counts or 'empty'})"
+        if store and "image missing" in report.dropped:
+            message += f"; images were looked for in {store.root} (--images names another folder)"
+        raise NoRowsError("; ".join([message, *report.remedies()]), report)
     return replace(table, report=report)
 
 
-def _drop(reasons: np.ndarray, reason: str, rows: np.ndarray) -> np.ndarray:
+def drop(reasons: np.ndarray, reason: str, rows: np.ndarray) -> np.ndarray:
     """Add a reason to the given rows (bool [n]) that have none yet."""
     index = np.int8(REASONS.index(reason))
     return np.where(rows & (reasons < 0), index, reasons)
@@ -146,19 +168,21 @@ def _drop(reasons: np.ndarray, reason: str, rows: np.ndarray) -> np.ndarray:
 def set_other_aside(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
     """Drop the label ``other`` of a data set that distinguishes it from ``something else``."""
     is_other = columns.clean("emotion", lambda text: text if _key(text) == "other" else None)
-    return columns, _drop(reasons, "emotion other", is_other.codes >= 0)
+    return columns, drop(reasons, "emotion other", is_other.codes >= 0)
 
 
 def clean_emotions(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
     """Add the column ``emotion``."""
     emotion = columns.clean("emotion", _emotion)
-    return columns.adding(emotion=emotion), _drop(reasons, "unknown emotion", emotion.codes < 0)
+    return columns.adding(emotion=emotion), drop(reasons, "unknown emotion", emotion.codes < 0)
 
 
 def check_captions(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
-    """Drop rows with a blank caption."""
-    is_empty = pc.equal(pc.utf8_length(columns.caption), 0).to_numpy(zero_copy_only=False)
-    return columns, _drop(reasons, "empty caption", is_empty)
+    """Drop rows with a blank caption; where rows name images, only those without one."""
+    is_empty = columns.lacks_caption
+    if "image" in columns.source.columns:
+        is_empty &= np.array(pc.equal(columns.source.columns["image"], ""), bool)
+    return columns, drop(reasons, "empty caption", is_empty)
 
 
 def clean_languages(
@@ -168,7 +192,7 @@ def clean_languages(
     language = columns.clean("language", lambda text: _key(text) or None)
     culture = columns.clean("language", lambda text: culture_of(_key(text)) if _key(text) else None)
     columns = columns.adding(language=language, culture=culture)
-    return columns, _drop(reasons, "empty language", language.codes < 0)
+    return columns, drop(reasons, "empty language", language.codes < 0)
 
 
 def name_artworks(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
@@ -181,7 +205,7 @@ def name_artworks(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.nd
     pairs, codes = Labels.clean(joined, _artwork)
     artwork = Labels(np.concatenate([pairs, [None]]), codes)  # the last one is that of the code -1
     columns = columns.adding(art_style=columns.clean("art_style", _plain), artwork=artwork)
-    return columns, _drop(reasons, "unsafe painting name", codes < 0)
+    return columns, drop(reasons, "unsafe painting name", codes < 0)
 
 
 def clean_splits(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
@@ -189,8 +213,8 @@ def clean_splits(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.nda
     split = columns.clean("split", lambda text: _key(text) or "rest")
     is_rest = np.isin(split.codes, np.flatnonzero(split.names == "rest"))
     is_known = np.isin(split.codes, np.flatnonzero(np.isin(split.names, SPLITS)))
-    reasons = _drop(reasons, "split rest or blank", is_rest)
-    return columns.adding(split=split), _drop(reasons, "unknown split", ~is_known)
+    reasons = drop(reasons, "split rest or blank", is_rest)
+    return columns.adding(split=split), drop(reasons, "unknown split", ~is_known)
 
 
 def match_images(
@@ -202,14 +226,14 @@ def match_images(
     for artwork, name in _names_of_artworks(columns, reasons):
         if images[artwork] is None:
             images[artwork] = store.find(*name)
-        faults[artwork] = "" if images[artwork] else _MISSING
+        faults[artwork] = "" if images[artwork] else MISSING
     unreadable = store.find_broken([str(image) for image in images if image])
     is_unreadable = np.array([image in unreadable for image in images], bool)
     faults[is_unreadable] = [unreadable[image] for image in images[is_unreadable]]
     images[is_unreadable] = None
     if not keep_unpictured:
-        reasons = _drop(reasons, "image missing", (faults == _MISSING)[codes])
-        reasons = _drop(reasons, "image unreadable", is_unreadable[codes])
+        reasons = drop(reasons, "image missing", (faults == MISSING)[codes])
+        reasons = drop(reasons, "image unreadable", is_unreadable[codes])
     return columns.adding(image=Labels(images, codes), fault=Labels(faults, codes)), reasons
 
 
@@ -232,20 +256,26 @@ def _names_of_artworks(
 
 
 def drop_duplicates(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
-    """Keep the first of the rows with the same artwork, caption, emotion and language."""
-    kept = np.flatnonzero(reasons < 0)
-    keys = {name: columns[name].codes[kept] for name in ("artwork", "emotion", "language")}
+    """Keep the first of the rows with the same artwork, caption, emotion, culture and language.
+
+    Each row of another annotator, or without a caption, is a vote of its own.
+    """
+    if "annotator" in columns.source.columns:
+        columns = columns.adding(annotator=columns.clean("annotator", str))
+    kept = np.flatnonzero((reasons < 0) & ~columns.lacks_caption)
+    names = ("artwork", "emotion", "culture", "language", "annotator")
+    keys = {name: columns[name].codes[kept] for name in names}
     rows = pa.table({**keys, "caption": columns.caption.take(kept), "row": kept})
     first = rows.group_by([*keys, "caption"]).aggregate([("row", "min")])["row_min"]
-    is_repeated = np.ones(len(reasons), bool)
+    is_repeated = ~columns.lacks_caption
     is_repeated[first.to_numpy()] = False
-    return columns, _drop(reasons, "duplicate", is_repeated)
+    return columns, drop(reasons, "duplicate", is_repeated)
 
 
 def _to_rows(columns: Columns, keep: np.ndarray) -> pa.Table:
     """The kept rows in the columns of a table."""
     pairs, codes = columns["artwork"]
-    ids = np.array([pair and "/".join(pair) for pair in pairs], object)
+    ids = np.array([pair and "/".join(filter(None, pair)) for pair in pairs], object)
     columns = columns.adding(artwork_id=Labels(ids, codes))
     files, lines = columns.source.file.take(keep), columns.source.line.take(keep)
     values = {name: _dictionary_column(columns[name], keep) for name in SCHEMA.names}
@@ -269,7 +299,7 @@ def _report(
     counts[0] += len(columns.source.malformed)
     artworks, images = table.codes("artwork_id")[1], table.codes("image")[1]
     faults = [fault for fault in columns["fault"].names if fault]
-    n_missing = faults.count(_MISSING)
+    n_missing = faults.count(MISSING)
     return ImportReport(
         source=path,
         read=len(reasons) + len(columns.source.malformed),
@@ -307,7 +337,9 @@ def _detail(columns: Columns, row: int, reason: str) -> str:
     column = reason.removeprefix("unknown ").removesuffix(" other")
     if column in ("emotion", "split"):
         return str(cells[column][row])
-    name = f"{cells['art_style'][row]}/{cells['painting'][row]}"
+    name = f"{cells['art_style'][row]}/{cells['painting'][row]}".removeprefix("/")
+    if "image" in cells and "image" in reason:
+        name = str(cells["image"][row])
     if reason == "image unreadable":
         faults, codes = columns["fault"]
         return f"{name}: {faults[codes[row]]}"

@@ -49,16 +49,19 @@ class ImageStore:
         if not self.root.is_dir():
             raise TableError(f"{self.root}: no such folder of images")
 
-    def find(self, art_style: str, name: str) -> str | None:
-        """The path of an image relative to the root, or None if there is no image."""
-        if not (is_plain_name(art_style) and is_plain_name(name)):
-            raise ValueError(f"unsafe name {art_style!r}/{name!r}")
-        for folder, stem, suffix in product(
-            name_forms(art_style), name_forms(name), ("", *SUFFIXES)
-        ):
+    def find(self, *names: str) -> str | None:
+        """The path of an image relative to the root, or None if there is no image.
+
+        Args:
+            names: the folders in which it lies, and its own, such as the art style and the painting.
+        """
+        if not (names and all(map(is_plain_name, names))):
+            raise ValueError(f"unsafe name {'/'.join(names)!r}")
+        folders = name_forms("/".join(names[:-1]))
+        for folder, stem, suffix in product(folders, name_forms(names[-1]), ("", *SUFFIXES)):
             file = self._names(folder).get(stem + suffix)
             if file and (suffix or (self.root / folder / file).is_file()):
-                return f"{folder}/{file}"
+                return f"{folder}/{file}".removeprefix("/")
         return None
 
     def find_broken(self, paths: list[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import InputError, ModelFolderError
+from artaffect.errors import InputError, ModelFolderError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.baseline import PriorBaseline
@@ -68,19 +68,28 @@ def evaluate_run(
 ) -> EvaluationResult:
     """Score a model folder on one split of a table.
 
+    A model that reads captions is scored on the rows that have one.
+
     Raises:
         ModelFolderError: the folder is incomplete or altered.
-        TableError: the split has no rows, or its images are missing.
+        TableError: the split has no rows or captions, or its images are missing.
         InputError: none of the rows has an image.
     """
     model = load_model(run)
     priors = TrainingPriors.from_json(read_config(run)["training_priors"])
-    rows = extract_arrays(table.of_split(split), *model.encoders, model.cultures, cache)
+    part = table.of_split(split)
+    has_caption = part.has_caption | (model.caption is None)
+    if not has_caption.any():
+        raise TableError(f"no row of split {split!r} has a caption, so the model cannot be scored")
+    part = part if has_caption.all() else part.select(has_caption)
+    rows = extract_arrays(part, *model.encoders, model.cultures, cache)
     result = evaluate_rows(model, rows, priors, split, n_resamples)
     synthetic = {"synthetic": True} if table.provenance.get("synthetic") else {}
     # a result that is passed on does not tell where its author keeps images
     unreadable = [fault.removeprefix(f"{table.images}/") for fault in rows.unreadable]
     protocol = {**result.protocol, "unreadable": unreadable, **synthetic}
+    if not has_caption.all():
+        protocol["rows_without_caption"] = int((~has_caption).sum())
     return replace(result, protocol=protocol)
 
 

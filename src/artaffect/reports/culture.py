@@ -122,7 +122,7 @@ def culture_report(
     options = options or ReportOptions()
     part = table.of_split(options.split)
     notes: list[str] = []
-    loaded, left_out = _load(runs, part, cache)
+    loaded, left_out = _load(runs, part, cache, notes)
     rows = loaded[0].rows
     faults = dict.fromkeys(fault for run in loaded for fault in run.rows.unreadable)
     notes += unreadable_images(list(faults))
@@ -192,7 +192,9 @@ def _deletion_tests(
 def _one_input_per_artwork(
     predictor: TorchPredictor, table: AnnotationTable, options: ReportOptions
 ) -> list[PredictionInput]:
-    root = table.images if "image" in predictor.description.modalities else None
+    modalities = predictor.description.modalities
+    root = table.images if "image" in modalities else None
+    table = table.select(table.has_caption) if "caption" in modalities else table
     images, artworks = table.strings("image"), table.strings("artwork_id")
     captions, cultures = table.strings("caption"), table.strings("culture")
     rows: dict[str, int] = {}
@@ -200,7 +202,12 @@ def _one_input_per_artwork(
         if root is None or images[row] is not None:
             rows.setdefault(artworks[row], row)
     return [
-        PredictionInput(root / images[row] if root else None, captions[row], None, [cultures[row]])
+        PredictionInput(
+            root / images[row] if root else None,
+            captions[row].strip() or None,
+            None,
+            [cultures[row]],
+        )
         for row in list(rows.values())[: options.explanations]
     ]
 
@@ -217,9 +224,9 @@ def _deletion_test(checks: "Sequence[Check]") -> DeletionTest:
 
 
 def _load(
-    runs: Sequence[Path], part: AnnotationTable, cache: Path | None
+    runs: Sequence[Path], part: AnnotationTable, cache: Path | None, notes: list[str]
 ) -> tuple[list[_Run], int]:
-    """Models with the rows on which all of them can be scored, and how many rows are left out."""
+    """Models with the rows on which all of them can be scored, and how many lack an image."""
     loaded, keep = [], torch.ones(len(part), dtype=torch.bool)
     for name, path in zip(_names(runs), runs, strict=True):
         model = load_model(path)
@@ -231,7 +238,14 @@ def _load(
             keep &= rows.has_image
     if not keep.any():
         raise InputError("no row of the split has an image that the runs can use")
-    return [replace(run, rows=run.rows.select(keep)) for run in loaded], int((~keep).sum())
+    left_out = int((~keep).sum())
+    silent = keep & torch.from_numpy(~part.has_caption)
+    if silent.any() and any(run.model.caption is not None for run in loaded):
+        keep &= ~silent
+        notes.append(f"{int(silent.sum()):,} annotations without a caption are not scored.")
+    if not keep.any():
+        raise InputError("no row of the split has a caption that the runs can use")
+    return [replace(run, rows=run.rows.select(keep)) for run in loaded], left_out
 
 
 def _names(runs: Sequence[Path]) -> list[str]:

@@ -23,6 +23,8 @@ def protocol_line(result: EvaluationResult) -> str:
         line += " The data are synthetic."
     if protocol["rows_without_image"]:
         line += f" {protocol['rows_without_image']:,} captions without a usable image are left out."
+    if count := protocol.get("rows_without_caption"):
+        line += f" {count:,} annotations without a caption are left out."
     if protocol.get("chosen_on_this_split"):
         line += " The model was chosen on this split, which flatters it a little."
     return line + _caution(result)

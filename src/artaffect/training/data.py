@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 
 from artaffect.data.annotations import AnnotationTable
@@ -111,7 +110,7 @@ class TrainingData:
         return arrays
 
     def _with_captions(self, table: AnnotationTable) -> AnnotationTable:
-        empty = np.array(pc.equal(pc.utf8_trim_whitespace(table.rows["caption"]), ""))
+        empty = ~table.has_caption
         if not empty.any():
             return table
         ids = table.select(empty).strings("annotation_id")

@@ -65,12 +65,12 @@ def _read(path: Path, images: Path) -> SourceRows:
     for file in files:
         parquet = _open(file)
         n_rows = parquet.metadata.num_rows
-        class_names = _class_names(parquet.schema_arrow)
+        classes = class_names(parquet.schema_arrow)
         batches = _batches(file, parquet)
         for batch in track(batches, f"reading {file.name}", -(-n_rows // _BATCH_SIZE)):
             for original, name in _RENAMED.items():
                 with arrow_errors(file, f"Parquet, column {original}"):
-                    columns[name].append(_text(batch[original], class_names.get(original)))
+                    columns[name].append(text_column(batch[original], classes.get(original)))
             names_of_rows = zip(columns["art_style"][-1], columns["painting"][-1], strict=True)
             pairs = [(style.as_py(), name.as_py()) for style, name in names_of_rows]
             replaced += _write_images(batch["image"], pairs, images, written)
@@ -112,7 +112,7 @@ def _open(file: Path) -> pq.ParquetFile:
     return parquet
 
 
-def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+def class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """The names of integer labels, which ``datasets`` keeps in the schema's metadata."""
     try:
         info = json.loads((schema.metadata or {})[b"huggingface"])
@@ -127,12 +127,13 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
     }
 
 
-def _text(column: pa.Array, class_names: list[str] | None) -> pa.Array:
-    if class_names is not None and pa.types.is_integer(column.type):
+def text_column(column: pa.Array, classes: list[str] | None) -> pa.Array:
+    """A column as text; integers take the names of their classes, where they have one."""
+    if classes is not None and pa.types.is_integer(column.type):
         # a code without a name, such as -1 for "no label", stays as it is and is listed
-        names = pa.array(class_names, pa.string())
+        names = pa.array(classes, pa.string())
         codes = column.cast(pa.int64(), safe=False)  # beyond its range, a code becomes negative
-        is_named = pc.and_(pc.greater_equal(codes, 0), pc.less(codes, len(class_names)))
+        is_named = pc.and_(pc.greater_equal(codes, 0), pc.less(codes, len(classes)))
         codes = pc.if_else(is_named, codes, None)
         column = pc.coalesce(names.take(codes), column.cast(pa.string()))
     text = column.cast(pa.string()).fill_null("")

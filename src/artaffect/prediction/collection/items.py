@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.arrow import arrow_errors
 from artaffect.data.images import SUFFIXES, is_image_file
-from artaffect.data.readers.csv import quotes_are_sound, strict_records
+from artaffect.data.readers.csv import DelimitedFile, quotes_are_sound, strict_records
 from artaffect.errors import TableError
 from artaffect.runtime import printable
 
@@ -181,8 +181,8 @@ def _read(path: Path) -> pa.Table:
     with arrow_errors(path, "Parquet" if is_parquet else "CSV"):
         if is_parquet:
             return pq.read_table(path)
-        if not quotes_are_sound(path):
-            _check_quotes(path)
+        if not quotes_are_sound(file := DelimitedFile.open(path)):
+            _check_quotes(file)
         as_text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in ITEMS.names})
         multiline = pa.csv.ParseOptions(newlines_in_values=True)
         return pa.csv.read_csv(path, parse_options=multiline, convert_options=as_text)
@@ -198,12 +198,12 @@ def _check_images(items: pa.Table, source: Path) -> None:
         )
 
 
-def _check_quotes(path: Path) -> None:
+def _check_quotes(file: DelimitedFile) -> None:
     """Refuse a CSV file in which a stray quote would swallow the rows after it."""
-    for line, _, fault in strict_records(path):
+    for line, _, fault in strict_records(file):
         if fault:
             raise TableError(
-                f"{path}: the row that begins on line {line} has a quote that is not closed or not "
+                f"{file.path}: the row that begins on line {line} has a quote that is not closed or not "
                 f"doubled ({printable(fault[:200])})"
             )
 

@@ -1,0 +1,273 @@
+"""Read a table of any layout: the caller, or the names of its columns, say what it holds."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from artaffect.data.annotations import AnnotationTable
+from artaffect.data.filtering import filter_rows
+from artaffect.data.images import ImageStore
+from artaffect.data.readers.csv import SourceRows
+from artaffect.data.readers.table_columns import (
+    ColumnNames,
+    check_kinds,
+    describe_columns,
+    match_columns,
+    require_column,
+)
+from artaffect.data.readers.table_formats import TableFile, check_delimiter, open_table
+from artaffect.data.readers.table_steps import table_steps
+from artaffect.errors import InputTypeError, TableError
+from artaffect.labels import ANY_CULTURE
+from artaffect.runtime import as_path, printable
+
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "development"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""The usual names of the splits."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Constants:
+    """The culture and the language of all rows, where no column says them; empty if unknown."""
+
+    culture: str
+    language: str
+
+
+def read_table(  # noqa: PLR0913 -- it takes what its command takes
+    path: str | PathLike[str],
+    images: str | PathLike[str] | None = None,
+    columns: ColumnNames | None = None,
+    *,
+    culture: str | None = None,
+    language: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    keep_unpictured: bool = False,
+) -> AnnotationTable:
+    """Read a table of your own: CSV, TSV, JSON Lines, Parquet, Excel, or an ``imagefolder``.
+
+    A row needs a label, a culture, an artwork or an image, and a caption or an image. The table's
+    ``report`` says which rows were dropped, and why; the log says how the file was read.
+
+    Args:
+        path: the file, or a folder of images with ``metadata.csv`` or ``metadata.jsonl``.
+        images: the folder of the images that the rows name; by default that of the table.
+        columns: the column of each kind: ``label``, ``artwork``, ``image``, ``caption``, ``culture``,
+            ``language``, ``art_style``, ``annotator``, ``split``. A caption may have several, which are
+            joined with a blank line; None means no column. By default columns are known by their names.
+        culture: the culture of all rows; where there is no other, a row's language is its culture.
+        language: the language of all captions.
+        encoding: of a text file, such as ``cp1252``; by default it is detected.
+        delimiter: the character between cells; by default it is detected.
+        keep_unpictured: keep rows with a caption whose image is missing or unreadable, without an image.
+
+    Raises:
+        TableError: the file is missing or damaged, lacks a column, or no row can be kept.
+    """
+    path = as_path(path, "path")
+    for name, text in (("encoding", encoding), ("delimiter", delimiter)):
+        _check_text(name, text)
+    delimiter = None if delimiter is None else check_delimiter(delimiter)
+    kinds = check_kinds({} if columns is None else columns)
+    for kind, value in (("culture", culture), ("language", language)):
+        if value is not None:
+            _check_constant(kind, value, kinds)
+            kinds[kind] = []
+    constants = _Constants(culture or "", language or "")
+    sources = [
+        _read(file, folder, kinds, constants, images is not None)
+        for file, folder in _open(path, encoding, delimiter)
+    ]
+    source = _concatenate(sources)
+    default = path if path.is_dir() else path.parent
+    root = default if images is None else as_path(images, "images")
+    store = ImageStore(root) if "image" in source.columns else None
+    steps = table_steps(store, keep_unpictured, "split" in source.columns)
+    return filter_rows(source, path, store, steps)
+
+
+def _check_text(name: str, value: object) -> None:
+    if not isinstance(value, str | None):
+        raise InputTypeError(f"{name} must be a str, got {type(value).__name__}")
+
+
+def _check_constant(kind: str, value: str, kinds: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a culture or a language of all rows that cannot be one."""
+    _check_text(kind, value)
+    if not value.strip():
+        raise TableError(f"the {kind} is empty: give it a name, or leave it out")
+    if value.strip().lower() == ANY_CULTURE:
+        raise TableError(f"{ANY_CULTURE!r} stands for all cultures together: name the {kind}")
+    if kinds.get(kind):
+        raise TableError(f"{kind} is given twice: as a column, and as one name for all rows")
+
+
+def _open(
+    path: Path, encoding: str | None, delimiter: str | None
+) -> Iterator[tuple[TableFile, Path]]:
+    """The table, or those of an ``imagefolder``, each with its folder relative to the whole."""
+    if not path.is_dir():
+        yield open_table(path, encoding, delimiter), Path()
+        return
+    folders = [path, *sorted(folder for folder in path.iterdir() if folder.is_dir())]
+    files = [folder / name for folder in folders for name in _METADATA]
+    files = [file for file in files if file.is_file()]
+    if not files:
+        raise TableError(
+            f"{path} is a folder without {' or '.join(_METADATA[:2])}: name the file of the table, or "
+            "write one there with the columns file_name, label and text"
+        )
+    for file in files:
+        yield open_table(file, encoding, delimiter), file.parent.relative_to(path)
+
+
+def _read(
+    file: TableFile,
+    folder: Path,
+    kinds: Mapping[str, Sequence[str]],
+    constants: _Constants,
+    has_images: bool,
+) -> SourceRows:
+    """The rows of one file in the columns of :class:`SourceRows`."""
+    positions = match_columns(file.path, file.header, kinds)
+    _require(file, positions, constants, has_images)
+    used = sorted({position for columns in positions.values() for position in columns})
+    cells = file.read(used)
+    index = {position: cells.columns[i] for i, position in enumerate(used)}
+    is_blank = np.ones(len(cells.line), bool)
+    for column in cells.columns:
+        is_blank &= np.array(pc.equal(pc.utf8_trim_whitespace(column), ""), bool)
+    malformed = cells.malformed + [(int(line), "empty line") for line in cells.line[is_blank]]
+    kept = pa.array(np.flatnonzero(~is_blank))
+    texts = {kind: [index[i].take(kept) for i in columns] for kind, columns in positions.items()}
+    line = cells.line[~is_blank]
+    columns = _columns(texts, folder, constants, len(line), has_images)
+    _say(file, positions, constants)
+    name = (folder / file.path.name).as_posix()
+    listed = [(name, number, text) for number, text in sorted(malformed)]
+    return SourceRows(columns, pa.repeat(name, len(line)), pa.array(line, pa.int64()), listed)
+
+
+def _require(
+    file: TableFile,
+    positions: Mapping[str, Sequence[int]],
+    constants: _Constants,
+    has_images: bool,
+) -> None:
+    """Refuse a table that lacks what every row needs."""
+    path, header = file.path, file.header
+    if "label" not in positions:
+        raise require_column(path, header, "label")
+    if "image" not in positions and "artwork" not in positions:
+        raise require_column(path, header, "artwork", ", or the images with --column image=NAME")
+    if "image" not in positions and "caption" not in positions and not has_images:
+        raise require_column(path, header, "caption", ", or the images with --column image=NAME")
+    if not (constants.culture or constants.language or {"culture", "language"} & positions.keys()):
+        remedy = ", or the culture of all rows with --culture NAME (in Python: culture=NAME)"
+        raise require_column(path, header, "culture", remedy)
+
+
+def _columns(
+    texts: Mapping[str, list[pa.Array]],
+    folder: Path,
+    constants: _Constants,
+    count: int,
+    has_images: bool,
+) -> dict[str, pa.Array]:
+    """The columns that the steps of an import know, from the texts of each kind of column."""
+    blank = pa.array([""] * count, pa.string())
+
+    def text(kind: str, constant: str = "") -> pa.Array:
+        if kind in texts:
+            return texts[kind][0]
+        return pa.array([constant] * count, pa.string()) if constant else blank
+
+    columns = {
+        "emotion": text("label"),
+        "utterance": _joined(texts["caption"]) if "caption" in texts else blank,
+        "art_style": text("art_style"),
+        "painting": text("artwork"),
+        "language": text("language", constants.language),
+    }
+    has_culture = "culture" in texts or constants.culture
+    columns["culture"] = text("culture", constants.culture) if has_culture else columns["language"]
+    if "annotator" in texts:
+        columns["annotator"] = text("annotator")
+    if "image" in texts:
+        columns["image"] = _mapped(text("image"), lambda name: _in_folder(name, folder))
+    elif has_images:
+        pairs = pc.binary_join_element_wise(columns["art_style"], columns["painting"], "/")
+        columns["image"] = pc.utf8_ltrim(pairs, "/")
+    split = _SPLITS.get(folder.name.lower())
+    if "split" in texts and pc.any(pc.not_equal(text("split"), "")).as_py():
+        columns["split"] = _mapped(text("split"), _split)
+    elif split:
+        columns["split"] = pa.array([split] * count, pa.string())
+    return columns
+
+
+def _joined(parts: list[pa.Array]) -> pa.Array:
+    """Texts with a blank line between them; blank ones are left out."""
+    joined, *others = [pc.utf8_trim_whitespace(part) for part in parts]
+    for part in others:
+        is_between = pc.and_(pc.not_equal(joined, ""), pc.not_equal(part, ""))
+        joined = pc.binary_join_element_wise(joined, part, pc.if_else(is_between, "\n\n", ""))
+    return joined
+
+
+def _mapped(cells: pa.Array, rule: Callable[[str], str]) -> pa.Array:
+    encoded = cells.dictionary_encode()
+    names = pa.array([rule(name) for name in encoded.dictionary.to_pylist()], pa.string())
+    return names.take(encoded.indices)
+
+
+def _in_folder(name: str, folder: Path) -> str:
+    return (folder / name.strip()).as_posix() if name.strip() and folder.parts else name
+
+
+def _split(name: str) -> str:
+    return _SPLITS.get(name.strip().lower(), name)
+
+
+def _concatenate(sources: Sequence[SourceRows]) -> SourceRows:
+    """The rows of several files; a column that one of them lacks is blank there."""
+    names = dict.fromkeys(name for source in sources for name in source.columns)
+    columns = {
+        name: pa.concat_arrays(
+            source.columns.get(name, pa.array([""] * source.size, pa.string()))
+            for source in sources
+        )
+        for name in names
+    }
+    return SourceRows(
+        columns,
+        pa.concat_arrays(source.file for source in sources),
+        pa.concat_arrays(source.line for source in sources),
+        [row for source in sources for row in source.malformed],
+    )
+
+
+def _say(file: TableFile, positions: Mapping[str, Sequence[int]], constants: _Constants) -> None:
+    """Say in one line how a table is read."""
+    fixed = [
+        f"{kind}: {value} for all rows"
+        for kind, value in (("culture", constants.culture), ("language", constants.language))
+        if value
+    ]
+    if "culture" not in positions and not constants.culture:
+        fixed.append("each row's language is its culture")
+    columns = ", ".join([describe_columns(file.header, positions), *fixed])
+    _logger.info("%s", printable(f"{file.path}: {file.layout}; {columns}"))

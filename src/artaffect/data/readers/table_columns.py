@@ -1,0 +1,152 @@
+"""Which column of a table holds what: as the caller says, or by its name."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from artaffect.errors import InputTypeError, TableError, UnknownNameError
+from artaffect.runtime import printable
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "label": ("label", "emotion", "feeling"),
+    "image": ("image", "file", "file_name", "path"),
+    "artwork": ("artwork", "painting", "object_number", "id"),
+    "caption": ("caption", "utterance", "description", "text"),
+    "culture": ("culture",),
+    "language": ("language", "lang"),
+    "art_style": ("art_style",),
+    "annotator": ("annotator",),
+    "split": ("split",),
+}
+"""What a column can hold, and the names by which it is recognised, the likeliest first."""
+
+_ROW_NUMBER = "id"
+"""Where there are images, a column of this name may as well number the rows."""
+
+ColumnNames = Mapping[str, str | Sequence[str] | None]
+"""The column, or the columns, of each kind; None or an empty list for none."""
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, list[str]]:
+    """The columns in texts such as ``caption=title,description``; each kind may be repeated.
+
+    Raises:
+        TableError: a text is not of this form.
+    """
+    names: dict[str, list[str]] = {}
+    for text in assignments:
+        kind, sign, column = text.partition("=")
+        if not sign:
+            raise TableError(
+                f"--column {text}: expected KIND=COLUMN, for example --column label=feeling"
+            )
+        names.setdefault(kind.strip(), []).extend([column] if column.strip() else [])
+    return names
+
+
+def check_kinds(columns: ColumnNames) -> dict[str, list[str]]:
+    """The columns of each kind as a list.
+
+    Raises:
+        UnknownNameError: a kind is unknown.
+        InputTypeError: a name is not a text.
+        TableError: several columns hold something that is not text to be joined.
+    """
+    if not isinstance(columns, Mapping):
+        raise InputTypeError(f"columns must be a mapping, got {type(columns).__name__}")
+    checked: dict[str, list[str]] = {}
+    for kind, names in columns.items():
+        if kind not in COLUMNS:
+            raise UnknownNameError("kind of column", str(kind), COLUMNS)
+        listed: Any = [names] if isinstance(names, str) else names or []
+        if not isinstance(listed, list | tuple) or not all(isinstance(n, str) for n in listed):
+            raise InputTypeError(f"columns[{kind!r}] must be a str or a list of str, got {names!r}")
+        checked[kind] = list(listed)
+        if len(checked[kind]) > 1 and kind != "caption":
+            raise TableError(
+                f"{kind} can be one column only, got {', '.join(checked[kind])}; "
+                "the columns of a caption are joined"
+            )
+    return checked
+
+
+def match_columns(
+    path: Path, header: Sequence[str], given: Mapping[str, Sequence[str]]
+) -> dict[str, list[int]]:
+    """The positions of the columns of each kind, ignoring case and blanks; kinds without are left out.
+
+    A given column is not taken for anything else because of its name.
+
+    Raises:
+        TableError: a given column does not exist, or it is not clear which one is meant.
+    """
+    positions: dict[str, list[int]] = {}
+    for kind, names in given.items():
+        parts = [part for name in names for part in _parts(name, header)]
+        positions[kind] = [_position(path, header, part, kind) for part in parts]
+    taken = {header[i] for columns in positions.values() for i in columns}
+    present = {_key(name) for name in header if name not in taken}
+    for kind, defaults in COLUMNS.items():
+        if kind in given:
+            continue
+        if kind == "artwork" and positions.get("image"):
+            present.discard(_ROW_NUMBER)
+        if kind == "language":  # it may be the culture, too
+            present |= {_key(header[i]) for i in positions["culture"]}
+        name = next((name for name in defaults if name in present), None)
+        positions[kind] = [] if name is None else [_position(path, header, name, kind)]
+    return {kind: positions[kind] for kind in COLUMNS if positions[kind]}
+
+
+def require_column(path: Path, header: Sequence[str], kind: str, remedy: str = "") -> TableError:
+    """The error of a table that lacks a column."""
+    return TableError(
+        f"{path} has no column for {kind}: expected one named {' or '.join(COLUMNS[kind])}, and it "
+        f"has {_listed(header)}; name it with --column {kind}=NAME{remedy}"
+    )
+
+
+def describe_columns(header: Sequence[str], positions: Mapping[str, Sequence[int]]) -> str:
+    """The mapping in words, such as ``label = feeling, caption = title + description``."""
+    return ", ".join(
+        f"{kind} = {' + '.join(header[i].strip() for i in columns)}"
+        for kind, columns in positions.items()
+    )
+
+
+def _parts(name: str, header: Sequence[str]) -> list[str]:
+    """A column whose name has a comma, or several columns."""
+    if _key(name) in map(_key, header):
+        return [name]
+    return [part for part in name.split(",") if part.strip()]
+
+
+def _position(path: Path, header: Sequence[str], name: str, kind: str) -> int:
+    same = [i for i, column in enumerate(header) if _key(column) == _key(name)]
+    exact = [i for i in same if header[i] == name]
+    same = exact if len(exact) == 1 else same
+    if not same:
+        keys = {_key(column): column for column in header}
+        close = difflib.get_close_matches(_key(name), keys, n=1)
+        nearest = f"; the nearest is {keys[close[0]].strip()!r}" if close else ""
+        raise TableError(
+            f"{path} has no column {name.strip()!r} for {kind}{nearest}; it has {_listed(header)}"
+        )
+    if len(same) > 1:
+        numbers = ", ".join(str(i + 1) for i in same)
+        raise TableError(
+            f"{path}: the name {name.strip()!r} is that of the columns {numbers}, so it is not clear "
+            f"which one holds the {kind}: rename one of them"
+        )
+    return same[0]
+
+
+def _listed(header: Sequence[str]) -> str:
+    names = [name.strip() for name in header if name.strip()]
+    listed = f"the columns {', '.join(names)}" if names else "no named column"
+    return printable(listed[:500])
+
+
+def _key(name: str) -> str:
+    return " ".join(name.split()).casefold()
