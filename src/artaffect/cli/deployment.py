@@ -237,4 +237,7 @@ def serve(
         batch_items=min(_LIMITS.batch_items, queue_size),
     )
     service = app.create_app(api.load_predictor(run), limits, key, hosts, protect_metrics)
-    app.serve(service, host, port)
+    try:
+        app.serve(service, host, port)
+    except KeyboardInterrupt:  # Ctrl+C, once the requests in progress are answered
+        say("stopped")
