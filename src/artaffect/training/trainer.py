@@ -192,7 +192,7 @@ class _Run:
     @property
     def position(self) -> str:
         """The current batch and epoch, for messages."""
-        return f"batch {self.batch + 1} of epoch {self.epoch + 1}{self.shapes}"
+        return f"batch {self.batch + 1} of epoch {self.epoch + 1}"
 
     def train_epoch(self, advance: Callable[[], None]) -> None:
         """Train from the current batch to the end of the epoch."""
@@ -205,7 +205,7 @@ class _Run:
             f"accumulation, now {self.config.accumulation}, by the same factor; "
             "precision = 'bf16' halves the memory of activations on a GPU"
         )
-        with machine_errors(lambda: self.position, remedy):
+        with machine_errors(lambda: f"{self.position}{self.shapes}", remedy):
             for batch in loader:
                 self.shapes = _shapes(batch)
                 rank = self.accelerator.process_index
