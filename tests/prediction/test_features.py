@@ -4,6 +4,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from artaffect.models.feature_cache import FeatureCache
 from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from tests.disk import files_at_most, without_home
+from tests.killing import killed_at
 
 
 class Counting:
@@ -119,6 +121,24 @@ def test_a_killed_extraction_continues_from_its_shards(
     every = extract_features(text_encoder, captions, tmp_path).values
     assert counter.rows == 4
     np.testing.assert_array_equal(every[:6], done)
+
+
+def test_a_kill_within_a_write_leaves_the_features_or_nothing(
+    text_encoder: TextEncoder, tmp_path: Path
+) -> None:
+    keys, values = [bytes([i]) * 16 for i in range(4)], np.arange(64, dtype=np.float32)
+    values = values.reshape(4, 16)
+    outcomes, event, was_killed = [], 0, True
+    while was_killed:
+        event += 1
+        cache = FeatureCache(tmp_path / str(event), text_encoder)
+        was_killed = killed_at(event, partial(cache.add, keys, values))
+        loaded, stored = cache.load(keys)
+        np.testing.assert_array_equal(loaded[stored], values[stored])
+        outcomes.append((was_killed, int(stored.sum())))
+        cache.add(keys, values)
+        assert cache.load(keys)[1].all()
+    assert (True, 0) in outcomes and outcomes[-1] == (False, 4)
 
 
 def test_batches_cover_every_position_once(text_encoder: TextEncoder) -> None:
