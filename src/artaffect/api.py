@@ -249,8 +249,8 @@ def explain_prediction(
     annotations = None if table is None else _table(table)
     target = None if out is None else as_path(out, "out")
     if target is not None:
-        inputs = [image] if isinstance(image, str | os.PathLike) else []
-        check_output(target, [*inputs, *(annotations.sources if annotations else ())])
+        inputs = [] if annotations is None else annotations.sources
+        check_output(target, [image, *inputs] if isinstance(image, str | os.PathLike) else inputs)
     from artaffect.explain.explainer import Explainer
     from artaffect.explain.neighbours import NearestArtworks
     from artaffect.prediction.predictor import ModelPredictor, PredictionInput
@@ -261,8 +261,8 @@ def explain_prediction(
     explainer = Explainer(predictor, show_progress=True)
     source = explainer.model.image
     if annotations is not None and image is not None and source is not None:
-        neighbours = (annotations, source.encoder, source.head, _cache(cache))
-        explainer.artworks = NearestArtworks(*neighbours)
+        image_source = (source.encoder, source.head)
+        explainer.artworks = NearestArtworks(annotations, *image_source, _cache(cache))
     explanation = explainer.explain(item, emotion, check=check)
     if target is not None:
         save_explanation(explanation, item, target, predictor.description.image)

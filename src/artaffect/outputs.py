@@ -116,15 +116,11 @@ def check_free(
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, flush: bool = True) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path, which is renamed to ``path`` when the block succeeds.
 
-    Where ``path`` is a link, the file that it leads to is replaced.
-
-    Args:
-        flush: write the content through to the disk before the file takes its name, so that not even
-            a loss of power leaves an empty file. Only for many files that can be made again, it may
-            be too slow.
+    The content is flushed to disk before the file takes its name, so that not even a loss of power
+    leaves an empty file. Where ``path`` is a link, the file that it leads to is replaced.
     """
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -136,11 +132,9 @@ def atomic_file(path: Path, flush: bool = True) -> Iterator[Path]:
         with _disk_errors(path):
             yield temporary
             temporary.chmod(_mode(0o666))
-            if flush:
-                _flush(temporary)
+            _flush(temporary)
             temporary.replace(target)
-            if flush:
-                _flush(target.parent)
+            _flush(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -135,9 +135,10 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
         yield from bar.track(items, total=total, description=printable(description))
 
 
-def say(message: str) -> None:
-    """Print one line on standard error, for the person who runs the command."""
-    console.print(message, soft_wrap=True)
+def say(*lines: str) -> None:
+    """Print lines on standard error, for the person who runs the command."""
+    for line in lines:
+        console.print(line, soft_wrap=True)
 
 
 def is_main_process() -> bool:

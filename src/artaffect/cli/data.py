@@ -134,8 +134,7 @@ def save_import(file: Path, read: Callable[[], AnnotationTable], out: Path, as_j
     report = table.report
     assert report is not None  # every reader reports what it did
     report.save_dropped(dropped)
-    for line in report.summary().split("\n"):
-        say(line)
+    say(*report.summary().split("\n"))
     if dropped.is_file():
         say(listed)
     say(f"  table: {out}")

@@ -24,8 +24,7 @@ def run_demo(out: Path, artworks: int, cache: Path | None) -> None:
     table = read_artelingo(csv, out / "data" / "wikiart")
     table.save(out / "annotations.parquet")
     if table.report is not None:
-        for line in table.report.summary().split("\n"):
-            say(line)
+        say(*table.report.summary().split("\n"))
 
     say("3/5 training image, caption, and their linear combination")
     run = out / "run"
@@ -35,8 +34,7 @@ def run_demo(out: Path, artworks: int, cache: Path | None) -> None:
     print_result(api.evaluate(run, table, out=run / "test", cache=cache))
     print_tables([best_possible()], Terminal(stderr=True))
 
-    say("")
-    say("5/5 predicting for a new artwork with a caption, in each culture")
+    say("", "5/5 predicting for a new artwork with a caption, in each culture")
     image = write_new_artwork(out / "new-painting.jpg")
     caption = "Waves tower over a small boat under a black sky."
     say(f'{image}: "{caption}"')

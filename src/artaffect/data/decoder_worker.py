@@ -117,9 +117,8 @@ class Square:
 
     def result(self, size: Size, content: bytes) -> DecodedSquare:
         side = self.crop.side
-        *_, is_first_frame = content[-1:]
         pixels = np.frombuffer(content[:-1], np.uint8).reshape(side, side, 3)
-        return DecodedSquare(pixels, size, bool(is_first_frame))
+        return DecodedSquare(pixels, size, is_first_frame=bool(content[-1]))
 
 
 @dataclass(frozen=True)

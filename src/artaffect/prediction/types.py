@@ -190,8 +190,9 @@ class ModelDescription:
                 f"this model reads {' and '.join(self.modalities)} only, and the input is {given}"
             )
         cultures = self.cultures if item.cultures is None else item.cultures
-        is_cut = (truncated, is_first_frame)
-        return PreparedInput(pixels, tokens, tuple(cultures), item.language, *is_cut)
+        return PreparedInput(
+            pixels, tokens, tuple(cultures), item.language, truncated, is_first_frame
+        )
 
     def note(self, culture: str, item: PreparedInput) -> str | None:
         """The caveats of a prediction for one culture, if it has any."""

@@ -252,7 +252,7 @@ class _Outline:
 
 
 def decode_base64(text: bytes | memoryview) -> bytes:
-    """Decode base64 as it stands in JSON, in steps between which other threads can run.
+    """Decode base64 from a JSON string, piece by piece, so that other threads can run in between.
 
     Raises:
         InputError: it is not valid.
@@ -260,10 +260,9 @@ def decode_base64(text: bytes | memoryview) -> bytes:
     content, rest, position = [], b"", 0
     while position < len(text):
         piece = bytes(text[position : position + _PIECE])
+        is_last = position + len(piece) >= len(text)
         escape = piece.rfind(b"\\", -5)
-        if (
-            position + len(piece) < len(text) and escape > 0
-        ):  # an escape sequence stays in one piece
+        if not is_last and escape > 0:  # an escape sequence stays in one piece
             piece = piece[:escape]
         position += len(piece)
         try:

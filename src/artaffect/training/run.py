@@ -1,6 +1,5 @@
 """Train a recipe and write a model folder, completely or not at all."""
 
-import contextlib
 import json
 import logging
 import os
@@ -81,9 +80,10 @@ def train_run(
         TableError: the table lacks what training needs.
         ConfigError: ``<out>.training`` belongs to other settings or another table, or is something else.
     """
-    with output_lock(out) if is_main_process() else contextlib.nullcontext():
-        if is_main_process():
-            check_free(out, CHECKSUMS, overwrite, [*table.sources, *_folders_of(config)])
+    if not is_main_process():
+        return _train_run(table, config, out, cache, overwrite)
+    with output_lock(out):
+        check_free(out, CHECKSUMS, overwrite, [*table.sources, *_folders_of(config)])
         return _train_run(table, config, out, cache, overwrite)
 
 

@@ -142,8 +142,9 @@ def _hidden_fault(record: str, header: str, delimiter: str) -> str:
 def _holds_rows(record: str, header: str, delimiter: str) -> bool:
     """Whether later lines of a record look like rows of their own, between two stray quotes.
 
-    Such a line has as many cells as the header, one of which stands in the first line as well; or
-    that is the number of cells of each line, in a file so wide that this is hardly chance.
+    A line looks like a row if it has as many cells as the header and shares one with the first line of
+    the record, in the same column. In a wide file it is enough that every line has that many cells,
+    because this rarely happens by chance.
     """
     lines = re.split("\r\n|\r|\n", record.rstrip("\r\n"))
     first, *later = [line.split(delimiter) for line in lines]

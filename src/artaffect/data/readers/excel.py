@@ -16,8 +16,8 @@ _MAX_BYTES = 2 << 30
 def read_excel(path: Path) -> tuple[str, list[str], list[tuple[int, list[Any]]]]:
     """The name of the first sheet, the cells of its first row, and the other rows with their number.
 
-    A formula counts by the value that was stored with it, and a merged cell stands in each row and
-    column that it covers. Rows at the end that are empty are not counted.
+    A formula is read as its stored result, and a merged cell fills every row and column that it spans.
+    Empty rows at the end are left out.
 
     Raises:
         TableError: the file is not a workbook or is damaged, the sheet is empty, or openpyxl is missing.
