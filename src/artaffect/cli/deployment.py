@@ -30,6 +30,13 @@ class Engine(StrEnum):
     RAY = "ray"
 
 
+class Layout(StrEnum):
+    """The rows of a collection's answers."""
+
+    LONG = "long"
+    WIDE = "wide"
+
+
 def explain(
     run: options.Run,
     out: Annotated[Path | None, Option(help="The HTML page to write.")] = None,
@@ -77,19 +84,38 @@ def explain(
 
 def predict_collection(
     run: options.Run,
-    images: Annotated[
-        Path,
-        Option(
-            "--images",
-            help="A folder of images; or a table, CSV or Parquet, with the columns image or caption "
-            "or both, and optionally id and language.",
-        ),
+    out: Annotated[
+        Path, Option(help="The file to write: NAME.parquet, NAME.csv, NAME.xlsx or NAME.jsonl.")
     ],
-    out: Annotated[Path, Option(help="The Parquet file to write.")],
+    items: Annotated[
+        str | None,
+        Argument(
+            metavar="ITEMS",
+            help="A folder of images; or a table in CSV, TSV, Excel, JSON Lines or Parquet.",
+        ),
+    ] = None,
+    images: Annotated[str | None, Option("--images", help="Another name of ITEMS.")] = None,
     culture: options.Culture = None,
+    column: Annotated[
+        list[str] | None,
+        Option(
+            help="What a column of a table holds, for example image=file, caption=title,description or "
+            "id=object_number; repeatable. Default: by the names of the columns."
+        ),
+    ] = None,
     root: Annotated[
         Path | None, Option(help="The folder of a table's images. Default: the table's folder.")
     ] = None,
+    language: Annotated[str | None, Option(help="The language of all captions.")] = None,
+    encoding: Annotated[
+        str | None, Option(help="The encoding of a text file. Default: detected.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, Option(help="The character between cells, or tab. Default: detected.")
+    ] = None,
+    layout: Annotated[
+        Layout, Option(help="A row for each item and culture, or for each item.")
+    ] = Layout.LONG,
     workers: Annotated[
         int, Option(min=0, help="Processes; 0: one per core, or a single one with a GPU.")
     ] = 0,
@@ -102,20 +128,29 @@ def predict_collection(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Predict for a whole collection of any size: one row for each item and culture.
+    """Predict for a whole collection of any size, and write a table that other programs open.
 
     Finished work is kept, so the same command continues after a kill. Items that cannot be read are
     listed beside the result with the reason; every other item is in the result exactly once.
     """
+    from artaffect.data.readers.table_columns import parse_assignments
     from artaffect.prediction.collection.plan import skipped_path
 
+    source = items or images
+    if source is None or (items and images):
+        raise InputError("name the folder or the table of the collection once, as ITEMS")
     checks.check_cultures(run, culture, new_culture)
     summary = api.predict_collection(
         run,
-        images,
+        source,
         out,
         culture or None,
+        columns=parse_assignments(column or []),
         root=root,
+        language=language,
+        encoding=encoding,
+        delimiter=delimiter,
+        layout=layout.value,
         workers=workers,
         engine=engine.value,
         overwrite=overwrite,
@@ -129,7 +164,7 @@ def predict_collection(
     if not summary.answered:
         with skipped_path(out).open(encoding="utf-8", newline="") as file:
             first = next(csv.DictReader(file))["reason"]
-        raise InputError(f"no item of {images} could be predicted, first: {first}")
+        raise InputError(f"no item of {source} could be predicted, first: {first}")
 
 
 def export(

@@ -28,6 +28,14 @@ def jensen_shannon_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return np.sqrt(jensen_shannon_divergence(p, q))
 
 
+def mean_divergence(distributions: np.ndarray) -> float | None:
+    """Mean Jensen-Shannon divergence of all pairs among distributions [n, k]; None of fewer than two."""
+    first, second = np.triu_indices(len(distributions), 1)
+    if not len(first):
+        return None
+    return float(jensen_shannon_divergence(distributions[first], distributions[second]).mean())
+
+
 def cross_entropy(p: np.ndarray, q: np.ndarray, smallest: float = TINY) -> np.ndarray:
     """Mean ``-ln q`` under ``p``, in nats [...]: the log-loss for a whole histogram of votes."""
     return -(p * np.log(np.maximum(q, smallest))).sum(-1)

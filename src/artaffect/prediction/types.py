@@ -151,6 +151,11 @@ class ModelDescription:
         inputs = {"image": self.image, "caption": self.captions}
         return tuple(name for name, value in inputs.items() if value is not None)
 
+    def missing(self, item: "PreparedInput") -> tuple[str, ...]:
+        """The modalities that the model reads and an input lacks."""
+        given = {"image": item.pixels, "caption": item.tokens}
+        return tuple(name for name in self.modalities if given[name] is None)
+
     def culture_index(self, culture: str) -> int:
         """The culture's index; 0, which stands for all cultures together, if it was not in training."""
         return 1 + list(self.cultures).index(culture) if culture in self.cultures else 0

@@ -18,6 +18,7 @@ from artaffect.data.readers.table_columns import (
     ColumnNames,
     check_kinds,
     describe_columns,
+    join_texts,
     match_columns,
     require_column,
 )
@@ -145,7 +146,7 @@ def _read(
     positions = match_columns(file.path, file.header, kinds)
     _require(file, positions, constants, has_images)
     used = sorted({position for columns in positions.values() for position in columns})
-    cells = file.read(used)
+    cells = file.read(used, ())
     index = {position: cells.columns[i] for i, position in enumerate(used)}
     is_blank = np.ones(len(cells.line), bool)
     for column in cells.columns:
@@ -197,7 +198,7 @@ def _columns(
 
     columns = {
         "emotion": text("label"),
-        "utterance": _joined(texts["caption"]) if "caption" in texts else blank,
+        "utterance": join_texts(texts["caption"]) if "caption" in texts else blank,
         "art_style": text("art_style"),
         "painting": text("artwork"),
         "language": text("language", constants.language),
@@ -217,15 +218,6 @@ def _columns(
     elif split:
         columns["split"] = pa.array([split] * count, pa.string())
     return columns
-
-
-def _joined(parts: list[pa.Array]) -> pa.Array:
-    """Texts with a blank line between them; blank ones are left out."""
-    joined, *others = [pc.utf8_trim_whitespace(part) for part in parts]
-    for part in others:
-        is_between = pc.and_(pc.not_equal(joined, ""), pc.not_equal(part, ""))
-        joined = pc.binary_join_element_wise(joined, part, pc.if_else(is_between, "\n\n", ""))
-    return joined
 
 
 def _mapped(cells: pa.Array, rule: Callable[[str], str]) -> pa.Array:

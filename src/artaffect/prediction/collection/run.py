@@ -4,16 +4,21 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import artaffect
-from artaffect.errors import OutputError, OutputExistsError
+from artaffect.errors import OutputExistsError
+from artaffect.labels import EMOTIONS
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
 from artaffect.models.hub import resolve_run
 from artaffect.outputs import check_output, check_output_folder, output_lock
+from artaffect.prediction.collection.answers import AnswerTable, Layout, check_layout
+from artaffect.prediction.collection.formats import check_format
 from artaffect.prediction.collection.items import read_items, readable
 from artaffect.prediction.collection.plan import SHARD_ROWS, Plan, skipped_path
+from artaffect.prediction.collection.records import TableOptions
 from artaffect.prediction.collection.workers import work_locally, work_on_ray
 from artaffect.prediction.types import culture_names
 from artaffect.runtime import file_digest, progress_bar
@@ -21,6 +26,8 @@ from artaffect.runtime import file_digest, progress_bar
 _logger = logging.getLogger(__name__)
 
 Engine = Literal["local", "ray"]
+
+LABELS = tuple(map(str, EMOTIONS))
 
 
 @dataclass(frozen=True)
@@ -39,13 +46,14 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     out: str | os.PathLike[str],
     cultures: str | Sequence[str] | None = None,
     *,
-    root: str | os.PathLike[str] | None = None,
+    options: TableOptions | None = None,
+    layout: Layout = "long",
     workers: int = 0,
     engine: Engine = "local",
     overwrite: bool = False,
     shard_rows: int = SHARD_ROWS,
 ) -> CollectionSummary:
-    """Write the predictions for a collection to a Parquet file: one row for each item and culture.
+    """Write the predictions for a collection to a file, in the format that its name says.
 
     Finished work is kept beside ``out`` until everything is done, and the same call continues it. Items
     that cannot be read are listed in ``<out>.skipped.csv``.
@@ -54,23 +62,25 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         run: a model folder, or ``hf:OWNER/MODEL``.
         source: a folder or a table: see :func:`read_items`.
         cultures: one culture or several; None for all cultures of the model.
-        root: the folder of a table's images.
+        options: how a table is read.
+        layout: a row for each item and culture, or for each item.
         workers: the number of processes; 0 for one per core, or a single one with a GPU.
 
     Raises:
         TableError: the collection cannot be listed.
         ModelFolderError: the model folder is incomplete or altered.
-        OutputError: ``out`` cannot be written, is written by another process, or is not named as a
-            Parquet file.
+        OutputError: ``out`` cannot be written, is written by another process, or its format is unknown
+            or holds fewer rows.
         OutputExistsError: ``out`` exists, or contains other unfinished work beside it.
         IncompleteRunError: an item is missing from the predictions, or repeated.
     """
     folder, target = resolve_run(run), Path(out)
     check_folder(folder)
     names = tuple(dict.fromkeys(culture_names(cultures) or read_config(folder)["cultures"]))
-    if target.suffix.lower() != ".parquet":
-        raise OutputError(f"{target}: predictions are written as Parquet: expected NAME.parquet")
-    read = [source, folder, *([] if root is None else [root])]
+    check_layout(layout)
+    check_format(target, 0, 0)
+    options = options or TableOptions()
+    read = [source, folder, *([] if options.root is None else [options.root])]
     plan = Plan.for_output(target)
     with output_lock(target):
         if target.exists() and not overwrite and not plan.is_merged(target):
@@ -78,21 +88,33 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         for path in (target, skipped_path(target)):
             check_output(path, read)
         check_output_folder(plan.folder)
-        items = read_items(source, root)
-        digest = file_digest(folder / CHECKSUMS)
-        version = artaffect.__version__
-        settings = {"artaffect": version, "model": digest, "cultures": names}
+        items = read_items(source, options)
+        about = _provenance(folder)
+        record = items["record"].type.names if "record" in items.column_names else []
+        answers = AnswerTable(layout, names, LABELS, tuple(record), about)
+        rows = items.num_rows * (1 if layout == "wide" else len(names))
+        check_format(target, rows, len(answers.schema))
+        settings = {
+            "artaffect": about["artaffect_version"],
+            "model": about["model_digest"],
+            "cultures": names,
+            "labels": LABELS,
+        }
         plan.begin(items, settings, shard_rows, overwrite)
         _finish(plan, items.num_rows, folder, names, workers, engine)
-        provenance = {
-            "artaffect": version,
-            "model": folder.resolve().name,
-            "model_digest": digest,
-            "source": readable(source),
-            "cultures": names,
-        }
-        skipped = plan.merge(target, len(names), provenance)
+        provenance = {**about, "source": readable(source), "cultures": names}
+        skipped = plan.merge(target, answers, provenance)
     return CollectionSummary(items.num_rows, items.num_rows - skipped, skipped, names)
+
+
+def _provenance(folder: Path) -> dict[str, str]:
+    """What every answer says of its origin."""
+    return {
+        "model": folder.resolve().name,
+        "model_digest": file_digest(folder / CHECKSUMS),
+        "artaffect_version": artaffect.__version__,
+        "predicted_on": datetime.now(UTC).date().isoformat(),
+    }
 
 
 def _finish(
