@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         find_overlap,
         list_encoders,
         load_predictor,
-        predict_collection,
         push_to_hub,
         report,
         reproduce,
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from artaffect.metrics.evaluation import EvaluationResult
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.text_encoders import create_text_encoder
+    from artaffect.prediction.collection.run import predict_collection
+    from artaffect.prediction.collection.statements import export_annotations
     from artaffect.prediction.predictor import CulturePrediction, Prediction, PredictionInput
     from artaffect.shared_task.reader import read_artemotion28
 
@@ -51,12 +52,13 @@ _MODULES = {
     "EvaluationResult": "metrics.evaluation",
     "explain_prediction": "api",
     "Explanation": "explain.explainer",
+    "export_annotations": "prediction.collection.statements",
     "export_onnx": "api",
     "extract_features": "features",
     "find_overlap": "api",
     "list_encoders": "api",
     "load_predictor": "api",
-    "predict_collection": "api",
+    "predict_collection": "prediction.collection.run",
     "Prediction": "prediction.predictor",
     "PredictionInput": "prediction.predictor",
     "push_to_hub": "api",
@@ -87,6 +89,7 @@ __all__ = [
     "EvaluationResult",
     "explain_prediction",
     "Explanation",
+    "export_annotations",
     "export_onnx",
     "extract_features",
     "find_overlap",

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from artaffect.errors import InputError, InputTypeError
 from artaffect.outputs import check_output, check_output_folder
@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from artaffect.config import Recipe
     from artaffect.data.annotations import AnnotationTable
     from artaffect.data.preprocessing import ImageSource
-    from artaffect.data.readers.table_columns import ColumnNames
     from artaffect.data.splits import Overlap
     from artaffect.explain.explainer import Explanation
     from artaffect.labels import Emotion
     from artaffect.metrics.divergence import CultureComparison
     from artaffect.metrics.evaluation import EvaluationResult
-    from artaffect.prediction.collection.run import CollectionSummary
     from artaffect.prediction.predictor import ModelPredictor
     from artaffect.reports.results import CultureReport
     from artaffect.training.reproduction import Reproduction
@@ -268,65 +266,6 @@ def explain_prediction(
     if target is not None:
         save_explanation(explanation, item, target, predictor.description.image)
     return explanation
-
-
-def predict_collection(
-    run: PathLike,
-    items: PathLike,
-    out: PathLike,
-    cultures: str | Sequence[str] | None = None,
-    *,
-    columns: "ColumnNames | None" = None,
-    root: PathLike | None = None,
-    language: str | None = None,
-    encoding: str | None = None,
-    delimiter: str | None = None,
-    layout: Literal["long", "wide"] = "long",
-    workers: int = 0,
-    engine: Literal["local", "ray"] = "local",
-    overwrite: bool = False,
-) -> "CollectionSummary":
-    """Predict for every item of a collection, and write the answers in the format that ``out`` names.
-
-    An interrupted job resumes: call the function again with the same arguments. Items that cannot be
-    used are listed in ``<out>.skipped.csv`` with the reason.
-
-    Args:
-        items: a folder of images, or a table in CSV, TSV, JSON Lines, Parquet or Excel with a column for
-            the image or the caption or both, and perhaps for the id and the language. Its other columns
-            are carried through to the answers.
-        out: a name that ends in ``.parquet``, ``.csv``, ``.xlsx`` or ``.jsonl``.
-        cultures: the cultures to predict for; all cultures of the model by default.
-        columns: the column of each kind: ``id``, ``image``, ``caption``, ``language``. A caption may have
-            several, which are joined with a blank line. By default columns are known by their names.
-        root: the folder that the table's image paths are relative to; the table's own by default.
-        language: the language of all captions.
-        encoding: of a text file, such as ``cp1252``; by default it is detected.
-        delimiter: the character between cells; by default it is detected.
-        layout: ``long`` has a row for each item and culture, ``wide`` a row for each item.
-        workers: processes; 0 means one per processor, or a single one with a GPU.
-        engine: processes of this machine, or a Ray cluster.
-
-    Raises:
-        TableError: the items cannot be listed.
-        OutputExistsError: ``out`` exists, or other work was begun beside it.
-    """
-    from artaffect.prediction.collection import run as collection
-    from artaffect.prediction.collection.records import TableOptions
-
-    folder = None if root is None else as_path(root, "root")
-    options = TableOptions(columns or {}, folder, language, encoding, delimiter)
-    return collection.predict_collection(
-        run,
-        items,
-        out,
-        cultures,
-        options=options,
-        layout=layout,
-        workers=workers,
-        engine=engine,
-        overwrite=overwrite,
-    )
 
 
 def export_onnx(

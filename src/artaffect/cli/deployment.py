@@ -1,4 +1,4 @@
-"""Commands that put a model to use: explain, predict-collection, export, push, serve."""
+"""Commands that put a model to use: explain, predict-collection, export-annotations, export, push, serve."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ class Layout(StrEnum):
 
     LONG = "long"
     WIDE = "wide"
+
+
+class StatementFormat(StrEnum):
+    """How statements are written."""
+
+    W3C = "w3c"
+    LINKED_ART = "linked-art"
+    CSV = "csv"
 
 
 def explain(
@@ -134,13 +142,14 @@ def predict_collection(
     listed beside the result with the reason; every other item is in the result exactly once.
     """
     from artaffect.data.readers.table_columns import parse_assignments
+    from artaffect.prediction.collection import run as collection
     from artaffect.prediction.collection.plan import skipped_path
 
     source = items or images
     if source is None or (items and images):
         raise InputError("name the folder or the table of the collection once, as ITEMS")
     checks.check_cultures(run, culture, new_culture)
-    summary = api.predict_collection(
+    summary = collection.predict_collection(
         run,
         source,
         out,
@@ -165,6 +174,49 @@ def predict_collection(
         with skipped_path(out).open(encoding="utf-8", newline="") as file:
             first = next(csv.DictReader(file))["reason"]
         raise InputError(f"no item of {source} could be predicted, first: {first}")
+
+
+def export_annotations(
+    answers: Annotated[
+        Path, Argument(metavar="ANSWERS", help="A file of `artaffect predict-collection`.")
+    ],
+    out: Annotated[Path, Option(help="The file to write.")],
+    format: Annotated[
+        StatementFormat,
+        Option("--as", help="W3C Web Annotations, Linked Art, or a table (JSON-LD, JSON-LD, CSV)."),
+    ] = StatementFormat.W3C,
+    labels: Annotated[
+        str | None, Option(help="The labels that may be published, between commas. Default: all.")
+    ] = None,
+    floor: Annotated[
+        float, Option(min=0, max=1, help="The smallest probability that is published.")
+    ] = 0.0,
+    base: Annotated[
+        str | None, Option(help="The start of the addresses; the ids of the items are added to it.")
+    ] = None,
+    target: Annotated[
+        str | None,
+        Option(help="The column that holds the addresses. Default: ids that are addresses."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write answers as statements of a machine, for the systems of a museum.
+
+    Each statement says for one item and one culture what the most likely label is, with its probability,
+    the model and the date, and that nobody has reviewed it. Write `rejected` into the column review of the
+    answers to leave one out, or `confirmed`, and your name into the column reviewed_by.
+    """
+    from artaffect.prediction.collection import statements
+
+    allowed = None if labels is None else [name.strip() for name in labels.split(",")]
+    summary = statements.export_annotations(
+        answers, out, format.value, labels=allowed, floor=floor, base=base, target=target
+    )
+    if as_json:
+        print_json(summary)
+    say(f"exported {summary.exported:,} statements, {summary.confirmed:,} of them confirmed: {out}")
+    for reason, count in summary.left_out.items():
+        say(f"left out {count:,}: {reason}")
 
 
 def export(

@@ -41,8 +41,8 @@ for _panel, _commands in (
     ("Data", (data.split, data.stats, data.overlap, data.sample)),
     ("Models", (models.demo, models.train, models.reproduce, models.evaluate)),
     ("Models", (models.report, models.cultures, models.predict, models.encoders)),
-    ("In use", (deployment.explain, deployment.predict_collection, deployment.export)),
-    ("In use", (deployment.push, deployment.serve)),
+    ("In use", (deployment.explain, deployment.predict_collection, deployment.export_annotations)),
+    ("In use", (deployment.export, deployment.push, deployment.serve)),
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
@@ -64,6 +64,7 @@ def _options(
 
 
 _EXTRAS = {
+    "excel": ("openpyxl",),
     "explain": ("captum",),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "scale": ("ray",),

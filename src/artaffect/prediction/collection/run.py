@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import artaffect
+from artaffect.data.readers.table_columns import ColumnNames
 from artaffect.errors import OutputExistsError
 from artaffect.labels import EMOTIONS
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
@@ -21,7 +22,7 @@ from artaffect.prediction.collection.plan import SHARD_ROWS, Plan, skipped_path
 from artaffect.prediction.collection.records import TableOptions
 from artaffect.prediction.collection.workers import work_locally, work_on_ray
 from artaffect.prediction.types import culture_names
-from artaffect.runtime import file_digest, progress_bar
+from artaffect.runtime import as_path, file_digest, progress_bar
 
 _logger = logging.getLogger(__name__)
 
@@ -42,29 +43,43 @@ class CollectionSummary:
 
 def predict_collection(  # noqa: PLR0913 - the options of the command
     run: str | os.PathLike[str],
-    source: str | os.PathLike[str],
+    items: str | os.PathLike[str],
     out: str | os.PathLike[str],
     cultures: str | Sequence[str] | None = None,
     *,
-    options: TableOptions | None = None,
+    columns: ColumnNames | None = None,
+    root: str | os.PathLike[str] | None = None,
+    language: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
     layout: Layout = "long",
     workers: int = 0,
     engine: Engine = "local",
     overwrite: bool = False,
     shard_rows: int = SHARD_ROWS,
 ) -> CollectionSummary:
-    """Write the predictions for a collection to a file, in the format that its name says.
+    """Predict for every item of a collection, and write the answers in the format that ``out`` names.
 
     Finished work is kept beside ``out`` until everything is done, and the same call continues it. Items
-    that cannot be read are listed in ``<out>.skipped.csv``.
+    that cannot be used are listed in ``<out>.skipped.csv`` with the reason.
 
     Args:
         run: a model folder, or ``hf:OWNER/MODEL``.
-        source: a folder or a table: see :func:`read_items`.
+        items: a folder of images, or a table in CSV, TSV, JSON Lines, Parquet or Excel with a column for
+            the image or the caption or both, and perhaps for the id and the language. Its other columns
+            are carried through to the answers.
+        out: a name that ends in ``.parquet``, ``.csv``, ``.xlsx`` or ``.jsonl``.
         cultures: one culture or several; None for all cultures of the model.
-        options: how a table is read.
-        layout: a row for each item and culture, or for each item.
+        columns: the column of each kind: ``id``, ``image``, ``caption``, ``language``. A caption may have
+            several, which are joined with a blank line. By default columns are known by their names.
+        root: the folder that the table's image paths are relative to; the table's own by default.
+        language: the language of all captions.
+        encoding: of a text file, such as ``cp1252``; by default it is detected.
+        delimiter: the character between cells; by default it is detected.
+        layout: ``long`` has a row for each item and culture, ``wide`` a row for each item.
         workers: the number of processes; 0 for one per core, or a single one with a GPU.
+        engine: processes of this machine, or a Ray cluster.
+        shard_rows: items in a part of the work.
 
     Raises:
         TableError: the collection cannot be listed.
@@ -75,11 +90,13 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         IncompleteRunError: an item is missing from the predictions, or repeated.
     """
     folder, target = resolve_run(run), Path(out)
+    source = as_path(items, "items")
     check_folder(folder)
     names = tuple(dict.fromkeys(culture_names(cultures) or read_config(folder)["cultures"]))
     check_layout(layout)
     check_format(target, 0, 0)
-    options = options or TableOptions()
+    images = None if root is None else as_path(root, "root")
+    options = TableOptions(columns or {}, images, language, encoding, delimiter)
     read = [source, folder, *([] if options.root is None else [options.root])]
     plan = Plan.for_output(target)
     with output_lock(target):
@@ -88,23 +105,23 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         for path in (target, skipped_path(target)):
             check_output(path, read)
         check_output_folder(plan.folder)
-        items = read_items(source, options)
+        rows = read_items(source, options)
         about = _provenance(folder)
-        record = items["record"].type.names if "record" in items.column_names else []
+        record = rows["record"].type.names if "record" in rows.column_names else []
         answers = AnswerTable(layout, names, LABELS, tuple(record), about)
-        rows = items.num_rows * (1 if layout == "wide" else len(names))
-        check_format(target, rows, len(answers.schema))
+        answer_rows = rows.num_rows * (1 if layout == "wide" else len(names))
+        check_format(target, answer_rows, len(answers.schema))
         settings = {
             "artaffect": about["artaffect_version"],
             "model": about["model_digest"],
             "cultures": names,
             "labels": LABELS,
         }
-        plan.begin(items, settings, shard_rows, overwrite)
-        _finish(plan, items.num_rows, folder, names, workers, engine)
+        plan.begin(rows, settings, shard_rows, overwrite)
+        _finish(plan, rows.num_rows, folder, names, workers, engine)
         provenance = {**about, "source": readable(source), "cultures": names}
         skipped = plan.merge(target, answers, provenance)
-    return CollectionSummary(items.num_rows, items.num_rows - skipped, skipped, names)
+    return CollectionSummary(rows.num_rows, rows.num_rows - skipped, skipped, names)
 
 
 def _provenance(folder: Path) -> dict[str, str]:
