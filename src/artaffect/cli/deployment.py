@@ -99,7 +99,8 @@ def predict_collection(
         str | None,
         Argument(
             metavar="ITEMS",
-            help="A folder of images; or a table in CSV, TSV, Excel, JSON Lines or Parquet.",
+            help="A folder of images; or a table in CSV, TSV, Excel, JSON Lines or Parquet; or a IIIF "
+            "manifest or collection, as a file or an address.",
         ),
     ] = None,
     images: Annotated[str | None, Option("--images", help="Another name of ITEMS.")] = None,
@@ -121,6 +122,16 @@ def predict_collection(
     delimiter: Annotated[
         str | None, Option(help="The character between cells, or tab. Default: detected.")
     ] = None,
+    fetch: Annotated[
+        bool,
+        Option(
+            "--fetch", help="Request the images and manifests that a file names by their addresses."
+        ),
+    ] = False,
+    allow_private: Annotated[
+        bool, Option("--allow-private", help="Request from addresses inside private networks, too.")
+    ] = False,
+    rate: Annotated[float, Option(min=0.01, help="Requests a second to one host.")] = 2.0,
     layout: Annotated[
         Layout, Option(help="A row for each item and culture, or for each item.")
     ] = Layout.LONG,
@@ -159,6 +170,9 @@ def predict_collection(
         language=language,
         encoding=encoding,
         delimiter=delimiter,
+        fetch=fetch,
+        allow_private=allow_private,
+        rate=rate,
         layout=layout.value,
         workers=workers,
         engine=engine.value,

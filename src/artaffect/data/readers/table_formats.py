@@ -86,7 +86,7 @@ def open_table(path: Path, encoding: str | None = None, delimiter: str | None = 
         return _open_parquet(path)
     if layout == "Excel":
         name, header, rows = read_excel(path)
-        return TableFile(path, f"Excel, {name}", header, _row_reader(header, rows, []))
+        return table_of_rows(path, f"Excel, {name}", header, rows, [])
     data, encoding = decode_file(path, encoding)
     if not data.tobytes().strip():
         raise TableError(f"{path} is empty: expected the names of the columns and rows")
@@ -197,8 +197,7 @@ def _open_json_lines(path: Path, text: str, encoding: str) -> TableFile:
         raise TableError(f"{path} is not JSON Lines: line {number}: {fault[:200]}")
     names = list(header)
     listed = ((number, [cells.get(name) for name in names]) for number, cells in rows)
-    read = _row_reader(names, listed, malformed)
-    return TableFile(path, f"JSON Lines in {encoding}", names, read)
+    return table_of_rows(path, f"JSON Lines in {encoding}", names, listed, malformed)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -259,10 +258,18 @@ def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
         )
 
 
-def _row_reader(
-    header: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]], faults: list[tuple[int, str]]
-) -> Callable[[Sequence[int], Collection[int]], Cells]:
-    """Reads columns of rows of Python values, each with its line."""
+def table_of_rows(
+    path: Path,
+    layout: str,
+    header: list[str],
+    rows: Iterable[tuple[int, Sequence[Any]]],
+    faults: Sequence[tuple[int, str]],
+) -> TableFile:
+    """A table of rows of Python values, each with its line.
+
+    Args:
+        faults: the rows that cannot be read: line and fault.
+    """
 
     def read(positions: Sequence[int], nested: Collection[int]) -> Cells:
         texts, lines, malformed = [], [], list(faults)
@@ -276,7 +283,7 @@ def _row_reader(
         arrays = [pa.array(column, pa.string()) for column in columns]
         return Cells(arrays, np.array(lines, np.int64), malformed)
 
-    return read
+    return TableFile(path, layout, header, read)
 
 
 def _text(value: Any, column: str, is_nested: bool) -> str:

@@ -3,7 +3,9 @@
 import logging
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,44 +13,85 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.fetch import is_address
 from artaffect.data.images import SUFFIXES, is_image_file
-from artaffect.errors import TableError
+from artaffect.data.readers.iiif import iiif_document, read_iiif
+from artaffect.errors import FetchError, TableError
+from artaffect.prediction.collection.downloads import Web, fetch_json
 from artaffect.prediction.collection.records import (
     ITEMS,
     TableOptions,
     encode_path,
+    items_from_table,
     read_records,
 )
 
 _logger = logging.getLogger(__name__)
 
 
-def read_items(source: str | os.PathLike[str], options: TableOptions | None = None) -> pa.Table:
+def read_items(
+    source: str | os.PathLike[str], options: TableOptions | None = None, web: Web | None = None
+) -> pa.Table:
     """List a collection: a table of ``ITEMS`` with unique ids, in the order of the source.
 
     Items of one image are neighbours, so that it is read once.
 
     Args:
         source: a folder, in which an image's id is its relative path, and hidden files are left out;
-            or a table: CSV, TSV, JSON Lines, Parquet or Excel, or one made by ``artaffect import``.
+            or a table: CSV, TSV, JSON Lines, Parquet or Excel, or one made by ``artaffect import``; or a
+            IIIF Presentation manifest or collection, as a file or an address.
+        web: whether manifests may be requested; by default nothing is.
 
     Raises:
         TableError: the collection is empty, a column is missing, or an id is repeated.
+        FetchError: an address cannot be read.
     """
-    source, options = Path(source), options or TableOptions()
+    options, web = options or TableOptions(), web or Web()
+    if is_address(os.fspath(source)):
+        items = _from_address(os.fspath(source), options, web)
+        source = Path(os.fspath(source).partition("://")[2])
+        return _checked(items, source)
+    source = Path(source)
     if source.is_dir():
         if options.columns:
             raise TableError(f"{source} is a folder, which has no columns: leave out --column")
         items = _from_folder(source.absolute())
     elif source.is_file():
-        items = _from_file(source, options)
+        document = iiif_document(source)
+        if document is None:
+            items = _from_file(source, options)
+        else:
+            items = _from_iiif(document, source, options, web)
     else:
         raise TableError(f"{source}: no such folder or table")
+    return _checked(items, source)
+
+
+def _checked(items: pa.Table, source: Path) -> pa.Table:
+    """The items in their order, with what must hold for every collection."""
     if not items.num_rows:
         raise TableError(f"{source} contains no images and no rows")
     _check_ids(items, source)
     _check_images(items, source)
     return items.take(_order(items["image"].combine_chunks()))
+
+
+def _from_address(url: str, options: TableOptions, web: Web) -> pa.Table:
+    with web.fetcher() as fetcher:
+        try:
+            document = fetch_json(fetcher, url)
+        except FetchError as error:
+            raise FetchError(f"{url} cannot be read: {error}") from None
+    return _from_iiif(document, Path(url.partition("://")[2]), options, web)
+
+
+def _from_iiif(document: Any, name: Path, options: TableOptions, web: Web) -> pa.Table:
+    """The canvases of a manifest or a collection; its manifests are requested if that is allowed."""
+    if not web.allowed:
+        return items_from_table(read_iiif(document, name, None, options.language), options)
+    with web.fetcher() as fetcher:
+        fetch = partial(fetch_json, fetcher)
+        return items_from_table(read_iiif(document, name, fetch, options.language), options)
 
 
 def _order(images: pa.Array) -> pa.Array:
@@ -147,7 +190,9 @@ def _text(column: pa.ChunkedArray) -> pa.Array:
 def _check_images(items: pa.Table, source: Path) -> None:
     """Refuse a table whose rows all have images of which none exists: their folder is another one."""
     paths = items["image"].to_pylist()
-    if not any(path is None or os.path.exists(path) for path in paths):
+    if not any(
+        path is None or is_address(os.fsdecode(path)) or os.path.exists(path) for path in paths
+    ):
         raise TableError(
             f"{source}: none of its images exists, first: {readable(paths[0])}; "
             "name their folder with --root"

@@ -24,6 +24,7 @@ from artaffect.data.listing import write_listing
 from artaffect.errors import IncompleteRunError, OutputExistsError, TableError
 from artaffect.outputs import atomic_file, discard_folder
 from artaffect.prediction.collection.answers import AnswerTable
+from artaffect.prediction.collection.downloads import Origins
 from artaffect.prediction.collection.formats import open_answers
 from artaffect.runtime import file_digest
 
@@ -126,7 +127,7 @@ class Plan:
         out: Path,
         answers: AnswerTable,
         provenance: Mapping[str, Any],
-        reasons: Mapping[str, Skipped] | None = None,
+        origins: Origins | None = None,
     ) -> int:
         """Merge all parts into one file, list the skipped items, and delete the plan.
 
@@ -134,7 +135,7 @@ class Plan:
 
         Args:
             provenance: for the metadata of formats that have any.
-            reasons: by the path of an image, where it comes from and why it is missing, for the list.
+            origins: where images come from, for the list of skipped items.
 
         Returns:
             The number of skipped items.
@@ -151,9 +152,7 @@ class Plan:
                     self._check(shard, predictions, left_out, len(answers.cultures))
                     skipped += left_out
                     write(answers.table(self.items(shard), predictions))
-            named = [
-                [name, *(reasons or {}).get(image, (image, why))] for name, image, why in skipped
-            ]
+            named = [_named(item, origins or {}) for item in skipped]
             _write_skipped(named, skipped_path(out))
             with atomic_file(self._result) as digest:
                 digest.write_text(file_digest(temporary), "utf-8")
@@ -258,6 +257,13 @@ def _write_skipped(skipped: Sequence[Skipped], path: Path) -> None:
         write_listing(path, ("id", "image", "reason"), skipped)
     else:
         path.unlink(missing_ok=True)
+
+
+def _named(item: Skipped, origins: Origins) -> Skipped:
+    """A skipped item with the address of its image, if it has one, and why that could not be had."""
+    name, image, reason = item
+    address, fault = origins.get(image, (image, ""))
+    return name, address, fault or reason
 
 
 def _table_digest(table: pa.Table) -> str:

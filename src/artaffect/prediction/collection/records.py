@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artaffect.data.fetch import is_address
 from artaffect.data.formats import SUFFIXES
 from artaffect.data.images import name_forms
 from artaffect.data.readers.table_columns import (
@@ -164,7 +165,12 @@ def _paths(table: Path, names: pa.Array, root: Path | None) -> pa.Array:
 
 
 def _path(base: Path, name: str) -> bytes:
-    """The file of an image: by its name, or by its name without the suffix, or with backslashes."""
+    """The file of an image: by its name, or by its name without the suffix, or with backslashes.
+
+    A web address is not one of a file, and stays as it is.
+    """
+    if is_address(name):
+        return encode_path(name)
     plain = os.path.join(base, name)
     for form in dict.fromkeys((*name_forms(name), *name_forms(name.replace("\\", "/")))):
         for suffix in ("", *SUFFIXES, *map(str.upper, SUFFIXES)):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import artaffect
+from artaffect.data.fetch import is_address
 from artaffect.data.readers.table_columns import ColumnNames
 from artaffect.errors import OutputExistsError
 from artaffect.labels import EMOTIONS
@@ -16,6 +17,7 @@ from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_
 from artaffect.models.hub import resolve_run
 from artaffect.outputs import check_output, check_output_folder, output_lock
 from artaffect.prediction.collection.answers import AnswerTable, Layout, check_layout
+from artaffect.prediction.collection.downloads import Web, fetch_images
 from artaffect.prediction.collection.formats import check_format
 from artaffect.prediction.collection.items import read_items, readable
 from artaffect.prediction.collection.plan import SHARD_ROWS, Plan, skipped_path
@@ -52,6 +54,9 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     language: str | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
+    fetch: bool = False,
+    allow_private: bool = False,
+    rate: float = 2.0,
     layout: Layout = "long",
     workers: int = 0,
     engine: Engine = "local",
@@ -67,7 +72,8 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         run: a model folder, or ``hf:OWNER/MODEL``.
         items: a folder of images, or a table in CSV, TSV, JSON Lines, Parquet or Excel with a column for
             the image or the caption or both, and perhaps for the id and the language. Its other columns
-            are carried through to the answers.
+            are carried through to the answers; or a IIIF Presentation manifest or collection, as a file
+            or an address.
         out: a name that ends in ``.parquet``, ``.csv``, ``.xlsx`` or ``.jsonl``.
         cultures: one culture or several; None for all cultures of the model.
         columns: the column of each kind: ``id``, ``image``, ``caption``, ``language``. A caption may have
@@ -76,6 +82,10 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         language: the language of all captions.
         encoding: of a text file, such as ``cp1252``; by default it is detected.
         delimiter: the character between cells; by default it is detected.
+        fetch: request the images, and the manifests, that a file names by their addresses. If ``items``
+            is an address itself, they are requested in any case. What is requested is kept in the cache.
+        allow_private: request from addresses inside private networks, too.
+        rate: requests a second to one host.
         layout: ``long`` has a row for each item and culture, ``wide`` a row for each item.
         workers: the number of processes; 0 for one per core, or a single one with a GPU.
         engine: processes of this machine, or a Ray cluster.
@@ -90,14 +100,16 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         IncompleteRunError: an item is missing from the predictions, or repeated.
     """
     folder, target = resolve_run(run), Path(out)
-    source = as_path(items, "items")
+    as_path(items, "items")
+    source, is_on_web = os.fspath(items), is_address(os.fspath(items))
+    web = Web(fetch or is_on_web, allow_private, rate)
     check_folder(folder)
     names = tuple(dict.fromkeys(culture_names(cultures) or read_config(folder)["cultures"]))
     check_layout(layout)
     check_format(target, 0, 0)
     images = None if root is None else as_path(root, "root")
     options = TableOptions(columns or {}, images, language, encoding, delimiter)
-    read = [source, folder, *([] if options.root is None else [options.root])]
+    read = [path for path in (folder, images, None if is_on_web else source) if path is not None]
     plan = Plan.for_output(target)
     with output_lock(target):
         if target.exists() and not overwrite and not plan.is_merged(target):
@@ -105,7 +117,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         for path in (target, skipped_path(target)):
             check_output(path, read)
         check_output_folder(plan.folder)
-        rows = read_items(source, options)
+        rows, origins = fetch_images(read_items(source, options, web), web, readable(source))
         about = _provenance(folder)
         record = rows["record"].type.names if "record" in rows.column_names else []
         answers = AnswerTable(layout, names, LABELS, tuple(record), about)
@@ -120,7 +132,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         plan.begin(rows, settings, shard_rows, overwrite)
         _finish(plan, rows.num_rows, folder, names, workers, engine)
         provenance = {**about, "source": readable(source), "cultures": names}
-        skipped = plan.merge(target, answers, provenance)
+        skipped = plan.merge(target, answers, provenance, origins)
     return CollectionSummary(rows.num_rows, rows.num_rows - skipped, skipped, names)
 
 
