@@ -52,8 +52,11 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
-class _PublicNetwork(httpcore2.SyncBackend):
-    """Opens connections to public addresses only; it connects to the very address that it checked."""
+class _CheckedNetwork(httpcore2.SyncBackend):
+    """Opens connections to some addresses only; it connects to the very address that it checked."""
+
+    def __init__(self, is_allowed: Callable[[str], bool]) -> None:
+        self._is_allowed = is_allowed
 
     def connect_tcp(
         self,
@@ -68,16 +71,16 @@ class _PublicNetwork(httpcore2.SyncBackend):
         except (OSError, UnicodeError):
             raise httpcore2.ConnectError(f"the name {host} is not known") from None
         addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
-        public = [address for address in addresses if is_public(address)]
-        if not public:
+        allowed = [address for address in addresses if self._is_allowed(address)]
+        if not allowed:
             raise FetchError(
                 f"{host} is {', '.join(addresses)}, inside a private network: add --allow-private if you "
                 "trust where this address comes from"
             )
-        for address in public[:-1]:
+        for address in allowed[:-1]:
             with contextlib.suppress(httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 return super().connect_tcp(address, port, timeout, local_address, socket_options)
-        return super().connect_tcp(public[-1], port, timeout, local_address, socket_options)
+        return super().connect_tcp(allowed[-1], port, timeout, local_address, socket_options)
 
 
 class Fetcher:
@@ -88,21 +91,25 @@ class Fetcher:
     """
 
     def __init__(
-        self, folder: Path, rate: float = 2.0, allow_private: bool = False, pause: float = 1.0
+        self,
+        folder: Path,
+        rate: float = 2.0,
+        is_allowed: Callable[[str], bool] = is_public,
+        pause: float = 1.0,
     ) -> None:
         """Requests go directly to the hosts, through no proxy.
 
         Args:
             folder: where the files are kept.
             rate: requests a second to one host.
-            allow_private: request from private networks, too.
+            is_allowed: whether a connection to an IP address may be opened.
             pause: seconds before the second attempt; each further pause is twice as long.
         """
         self.folder, self.interval, self.pause = folder, 1 / rate, pause
         agent = f"artaffect/{version('artaffect')} (reads collections; one request at a time)"
         self._headers = [("User-Agent", agent), ("Accept-Encoding", "identity")]
-        backend = httpcore2.SyncBackend() if allow_private else _PublicNetwork()
-        self._pool = httpcore2.ConnectionPool(network_backend=backend, max_connections=4)
+        network = _CheckedNetwork(is_allowed)
+        self._pool = httpcore2.ConnectionPool(network_backend=network, max_connections=4)
         self._next: dict[str, float] = {}
         self._failures: Counter[str] = Counter()
 
@@ -139,7 +146,8 @@ class Fetcher:
         """
         path = self.path(url)
         with contextlib.suppress(OSError):
-            if max_age is None or time.time() - path.stat().st_mtime < max_age:
+            age = time.time() - path.stat().st_mtime
+            if max_age is None or age < max_age:
                 return path
         data = self._get(url, max_bytes)
         check(data)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from artaffect.data.fetch import Fetcher, is_address
+from artaffect.data.fetch import Fetcher, is_address, is_public
 from artaffect.data.formats import identify
 from artaffect.errors import FetchError, ImageError, InputError
 from artaffect.prediction.collection.records import ITEMS
@@ -32,8 +32,6 @@ class Web:
     """Whether addresses inside private networks are requested, too."""
     rate: float = 2.0
     """Requests a second to one host."""
-    pause: float = 1.0
-    """Seconds before a second attempt."""
 
     def __post_init__(self) -> None:
         if not self.rate > 0:
@@ -45,7 +43,8 @@ class Web:
         folder = cache_folder("web")
         if folder is None:
             raise InputError("name a folder for what is requested in the variable ARTAFFECT_CACHE")
-        with Fetcher(folder, self.rate, self.allow_private, self.pause) as fetcher:
+        is_allowed = (lambda _: True) if self.allow_private else is_public
+        with Fetcher(folder, self.rate, is_allowed) as fetcher:
             yield fetcher
 
 
