@@ -99,14 +99,15 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         OutputExistsError: ``out`` exists, or contains other unfinished work beside it.
         IncompleteRunError: an item is missing from the predictions, or repeated.
     """
-    folder, target = resolve_run(run), Path(out)
+    target = as_path(out, "out")
+    check_layout(layout)
+    check_format(target, 0, 0)
+    folder = resolve_run(run)
     as_path(items, "items")
     source, is_on_web = os.fspath(items), is_address(os.fspath(items))
     web = Web(fetch or is_on_web, allow_private, rate)
     check_folder(folder)
     names = tuple(dict.fromkeys(culture_names(cultures) or read_config(folder)["cultures"]))
-    check_layout(layout)
-    check_format(target, 0, 0)
     images = None if root is None else as_path(root, "root")
     options = TableOptions(columns or {}, images, language, encoding, delimiter)
     read = [path for path in (folder, images, None if is_on_web else source) if path is not None]
