@@ -47,7 +47,7 @@ def read_frame(path: Path) -> pd.DataFrame:
         if path.suffix == ".jsonl"
         else pd.read_parquet(path)
     )
-    return frame.fillna("").astype(str)
+    return frame.astype(object).where(frame.notna(), "").astype(str)
 
 
 def items_of(texts: list[str]) -> pa.Table:

@@ -158,9 +158,10 @@ def _ids_from_images(path: Path, columns: Mapping[str, pa.Array], lines: np.ndar
 def _paths(table: Path, names: pa.Array, root: Path | None) -> pa.Array:
     """Absolute paths, as the file system encodes them."""
     base = (root or table.parent).absolute()
-    if not base.is_dir():
+    distinct = [name for name in names.unique().to_pylist() if name is not None]
+    if not base.is_dir() and not all(map(is_address, distinct)):
         raise TableError(f"{base}: no such folder of images; name the right one with --root")
-    paths = {name: _path(base, name) for name in names.unique().to_pylist() if name is not None}
+    paths = {name: _path(base, name) for name in distinct}
     return pa.array([paths.get(name) for name in names.to_pylist()], pa.binary())
 
 
