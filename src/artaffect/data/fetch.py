@@ -67,10 +67,10 @@ class _CheckedNetwork(httpcore2.SyncBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            resolved = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
             raise httpcore2.ConnectError(f"the name {host} is not known") from None
-        addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
+        addresses = dict.fromkeys(str(entry[4][0]) for entry in resolved)
         allowed = [address for address in addresses if self._is_allowed(address)]
         if not allowed:
             raise FetchError(
