@@ -25,7 +25,8 @@ _MAX_REDIRECTS = 5
 _BUSY = (429, 500, 502, 503, 504)
 """A server that answers so may answer otherwise a little later."""
 _ATTEMPTS = 4
-_MAX_WAIT = 120.0  # seconds
+_MAX_WAIT, _MAX_SECONDS = 120.0, 300.0
+"""Seconds until another attempt, and for one file."""
 _MAX_FAILURES = 5
 """So many failures in a row, and a host is left alone."""
 _TIMEOUTS = {"connect": 20.0, "read": 60.0, "write": 20.0, "pool": 20.0}
@@ -149,7 +150,7 @@ class Fetcher:
             age = time.time() - path.stat().st_mtime
             if max_age is None or age < max_age:
                 return path
-        data = self._get(url, max_bytes)
+        data = self._get(_ascii(url), max_bytes)
         check(data)
         with atomic_file(path) as temporary:
             temporary.write_bytes(data)
@@ -184,11 +185,11 @@ class Fetcher:
             self._take_turn(urlsplit(url).netloc)
             extensions = {"timeout": _TIMEOUTS}
             with self._pool.stream(
-                "GET", _ascii(url), headers=self._headers, extensions=extensions
+                "GET", url, headers=self._headers, extensions=extensions
             ) as response:
                 headers = {key.lower(): value for key, value in response.headers}
                 if response.status in _REDIRECTS and b"location" in headers:
-                    url = urljoin(url, headers[b"location"].decode("latin-1"))
+                    url = _joined(url, headers[b"location"].decode("latin-1"))
                     continue
                 if response.status in _BUSY:
                     return response.status, _retry_after(headers.get(b"retry-after", b""))
@@ -206,13 +207,22 @@ class Fetcher:
 
 
 def _body(response: httpcore2.Response, max_bytes: int) -> bytes:
-    parts, size = [], 0
+    parts, size, deadline = [], 0, time.monotonic() + _MAX_SECONDS
     for part in response.iter_stream():
         parts.append(part)
         size += len(part)
         if size > max_bytes:
             raise FetchError(f"more than {max_bytes / 2**20:.0f} MiB")
+        if time.monotonic() > deadline:
+            raise FetchError(f"not complete after {_MAX_SECONDS:.0f} seconds")
     return b"".join(parts)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return _ascii(urljoin(url, location))
+    except ValueError:
+        raise FetchError(f"redirected to {location!r}, which is not an address") from None
 
 
 def _retry_after(value: bytes) -> float | None:

@@ -228,12 +228,9 @@ def _image(canvas: Mapping[str, Any]) -> str:
     if not isinstance(body, dict):
         return ""
     for service in _list(body.get("service")):
-        address = _id(service)
-        about = (
-            f"{service.get('@context')} {service.get('profile')} {_kind(service)}"
-            if address
-            else ""
-        )
+        if not isinstance(service, dict) or not (address := _id(service)):
+            continue
+        about = f"{service.get('@context')} {service.get('profile')} {_kind(service)}"
         if "image" in about.lower() and "level0" not in about:
             is_first = "image-api/1" in about or "image/1" in about
             quality = "native" if is_first else "default"

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,13 @@ def _from_address(url: str, options: TableOptions, web: Web) -> pa.Table:
 
 def _from_iiif(document: Any, name: Path, options: TableOptions, web: Web) -> pa.Table:
     """The canvases of a manifest or a collection; its manifests are requested if that is allowed."""
+    # the reader says which language each caption has
+    columns = replace(options, language=None)
     if not web.allowed:
-        return items_from_table(read_iiif(document, name, None, options.language), options)
+        return items_from_table(read_iiif(document, name, None, options.language), columns)
     with web.fetcher() as fetcher:
         fetch = partial(fetch_json, fetcher)
-        return items_from_table(read_iiif(document, name, fetch, options.language), options)
+        return items_from_table(read_iiif(document, name, fetch, options.language), columns)
 
 
 def _order(images: pa.Array) -> pa.Array:
@@ -149,6 +152,8 @@ def _warn(error: OSError) -> None:
 def _from_file(path: Path, options: TableOptions) -> pa.Table:
     if not _is_imported(path):
         return read_records(path, options)
+    if options.columns:
+        raise TableError(f"{path} is a table of `artaffect import`: leave out --column")
     table = AnnotationTable.load(path, options.root)
     root = table.images
     if root is None:

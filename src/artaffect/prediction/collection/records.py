@@ -172,13 +172,15 @@ def _path(base: Path, name: str) -> bytes:
     """
     if is_address(name):
         return encode_path(name)
-    plain = os.path.join(base, name)
+    endings = ("", *SUFFIXES, *map(str.upper, SUFFIXES))
+    if name.lower().endswith(SUFFIXES):
+        endings = ("",)
     for form in dict.fromkeys((*name_forms(name), *name_forms(name.replace("\\", "/")))):
-        for suffix in ("", *SUFFIXES, *map(str.upper, SUFFIXES)):
-            path = os.path.join(base, form + suffix)
-            if os.path.isfile(encode_path(path)):
-                return encode_path(path)
-    return encode_path(plain)
+        for ending in endings:
+            path = encode_path(os.path.join(base, form + ending))
+            if os.path.isfile(path):
+                return path
+    return encode_path(os.path.join(base, name))
 
 
 def encode_path(path: str | bytes) -> bytes:
