@@ -119,7 +119,12 @@ def drawn_predictions(ids: Sequence[str], seed: int = 0) -> pa.Table:
             rows.append(
                 {
                     **{"id": name, "culture": culture, "top": LABELS[int(p.argmax())], **numbers},
-                    **{"probability": p.max(), "entropy_bits": 1.0, "divergence_bits": 0.125},
+                    **{
+                        "probability": p.max(),
+                        "entropy_bits": 1.0,
+                        "divergence_bits": 0.125,
+                        "similarity": None,
+                    },
                     **{"image_share": 0.0, "caption_share": 1.0, "missing": "image"},
                     "note": f"about {culture}",
                 }

@@ -86,12 +86,12 @@ def test_a_known_file_that_is_not_listed_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("0" * 64 + "  ../other", "line 7: expected 64 hexadecimal digits"),
-        ("0" * 64 + "  /etc/passwd", "line 7: expected"),
-        ("0" * 64 + "  notes.txt", "line 7: expected"),
-        ("0" * 64 + "  config.json", "line 7: config.json is listed twice"),
-        ("0" * 64 + " config.json", "line 7: expected"),
-        ("0" * 63 + "  config.json", "line 7: expected"),
+        ("0" * 64 + "  ../other", "line 8: expected 64 hexadecimal digits"),
+        ("0" * 64 + "  /etc/passwd", "line 8: expected"),
+        ("0" * 64 + "  notes.txt", "line 8: expected"),
+        ("0" * 64 + "  config.json", "line 8: config.json is listed twice"),
+        ("0" * 64 + " config.json", "line 8: expected"),
+        ("0" * 63 + "  config.json", "line 8: expected"),
         ("0" * 64 + "  answer.onnx", "lists both model.safetensors and answer.onnx"),
         ("\udcff", "is not UTF-8 text"),
         ("x" * 20_000, "larger than the allowed 16,384 bytes"),

@@ -26,6 +26,7 @@ from artaffect.models.folder import (
     CARD,
     CHECKSUMS,
     CONFIG,
+    FAMILIARITY,
     GRAPHS,
     SCORES,
     TOKENIZER,
@@ -91,7 +92,7 @@ def export_onnx(
     original.device = torch.device("cpu")
     with atomic_folder(target, CHECKSUMS, overwrite) as folder:
         _write_graphs(model, folder, int8)
-        for name in sorted(listed & {SCORES, TRAINING_LOG, TOKENIZER}):
+        for name in sorted(listed & {SCORES, TRAINING_LOG, TOKENIZER, FAMILIARITY}):
             shutil.copy(listed_path(source, name), folder / name)
         config = read_config(source)
         _write_texts(folder, config, source, int8)

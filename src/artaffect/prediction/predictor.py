@@ -2,10 +2,10 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
@@ -13,9 +13,11 @@ from artaffect.data.decoders import shared_decoders
 from artaffect.data.preprocessing import ImageSource
 from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
 from artaffect.labels import ANY_CULTURE, EMOTIONS, EmotionDistribution
+from artaffect.models.familiarity import Familiarity
 from artaffect.models.folder import SCORES, holds_graphs, read_scores
 from artaffect.models.hub import copy_folder, push_folder, resolve_run
 from artaffect.models.saved_config import shown
+from artaffect.prediction.rows import distinct_rows, gather_rows, raise_first
 from artaffect.prediction.types import (
     CulturePrediction,
     ModelDescription,
@@ -33,8 +35,6 @@ __all__ = [
     "CulturePrediction", "ModelDescription", "ModelPredictor", "Prediction", "PredictionInput",
     "PreparedInput", "load_predictor",
 ]  # fmt: skip
-
-T = TypeVar("T")
 
 BATCH = 32
 """Artworks that are encoded together."""
@@ -123,6 +123,12 @@ class ModelPredictor(ABC):
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ModelFolderError(f"{folder / SCORES} is no evaluation: {shown(error)}") from None
 
+    @cached_property
+    def familiarity(self) -> Familiarity | None:
+        """What tells how near an image is to the training artworks; None if the folder has none."""
+        dim = self.feature_dims["image"]
+        return Familiarity.load(self.folder, dim) if self.folder and dim else None
+
     def predict(
         self,
         image: ImageSource | None = None,
@@ -174,7 +180,7 @@ class ModelPredictor(ABC):
         for start in range(0, len(inputs), BATCH):
             prepared = self.prepare_each(inputs[start : start + BATCH])
             if on_error == "raise":
-                _raise_first(prepared, start)
+                raise_first(prepared, start)
             results += self.answer_each(prepared)
         return results
 
@@ -207,8 +213,8 @@ class ModelPredictor(ABC):
             inputs = [
                 attempt(PredictionInput, *pair, None, name) for pair in zip(*batch, strict=True)
             ]
-            prepared = _raise_first(self.prepare_each(inputs), start)
-            probabilities[start : start + BATCH], _ = self._compute(prepared)
+            prepared = raise_first(self.prepare_each(inputs), start)
+            probabilities[start : start + BATCH] = self._compute(prepared)[0]
         return probabilities
 
     def prepare(self, inputs: Sequence[PredictionInput]) -> list[PreparedInput]:
@@ -232,12 +238,17 @@ class ModelPredictor(ABC):
 
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
         """Predict for prepared inputs, which are all encoded together."""
-        values = iter(zip(*self._compute(inputs), strict=True))
+        probabilities, shares, similarity = self._compute(inputs)
+        values = iter(zip(probabilities, shares, strict=True))
         return [
             Prediction(
-                tuple(self._culture_prediction(name, item, *next(values)) for name in item.cultures)
+                tuple(
+                    self._culture_prediction(name, item, near, *next(values))
+                    for name in item.cultures
+                ),
+                near,
             )
-            for item in inputs
+            for item, near in zip(inputs, similarity, strict=True)
         ]
 
     def answer_each(
@@ -248,10 +259,15 @@ class ModelPredictor(ABC):
         predictions = iter(self.answer(usable))
         return [next(predictions) if isinstance(item, PreparedInput) else item for item in inputs]
 
-    def _compute(self, inputs: Sequence[PreparedInput]) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities [n, labels] and shares [n, 2], one row for each input and culture."""
+    def _compute(
+        self, inputs: Sequence[PreparedInput]
+    ) -> tuple[np.ndarray, np.ndarray, list[float | None]]:
+        """Probabilities [n, labels] and shares [n, 2], one row for each input and culture.
+
+        The list has the similarity of each input's image to the nearest training artwork.
+        """
         if not inputs:
-            return np.zeros((0, len(EMOTIONS))), np.zeros((0, 2))
+            return np.zeros((0, len(EMOTIONS))), np.zeros((0, 2)), []
         image, image_row = self._encode_images([item.pixels for item in inputs])
         caption, caption_row = self._encode_captions([item.tokens for item in inputs])
         rows = np.array([i for i, item in enumerate(inputs) for _ in item.cultures], np.int64)
@@ -259,18 +275,30 @@ class ModelPredictor(ABC):
         culture = np.array([self.description.culture_index(name) for name in names], np.int64)
         present = np.stack([image_row >= 0, caption_row >= 0], 1)[rows]
         probabilities, shares = self.answer_features(
-            _gather(image, image_row[rows]), _gather(caption, caption_row[rows]), present, culture
+            gather_rows(image, image_row[rows]),
+            gather_rows(caption, caption_row[rows]),
+            present,
+            culture,
         )
-        return probabilities / probabilities.sum(1, keepdims=True), shares
+        near = [] if self.familiarity is None else self.familiarity.similarity(image).tolist()
+        similarity = [near[row] if near and row >= 0 else None for row in image_row]
+        return probabilities / probabilities.sum(1, keepdims=True), shares, similarity
 
     def _culture_prediction(
-        self, culture: str, item: PreparedInput, probabilities: np.ndarray, shares: np.ndarray
+        self,
+        culture: str,
+        item: PreparedInput,
+        similarity: float | None,
+        probabilities: np.ndarray,
+        shares: np.ndarray,
     ) -> CulturePrediction:
+        notes = [self.description.note(culture, item)]
+        notes += [self.familiarity.note(similarity)] if self.familiarity else []
         return CulturePrediction(
             culture=culture,
             distribution=EmotionDistribution(tuple(probabilities.tolist())),
             modality_shares={"image": float(shares[0]), "caption": float(shares[1])},
-            note=self.description.note(culture, item),
+            note="; ".join(filter(None, notes)) or None,
         )
 
     @abstractmethod
@@ -311,7 +339,7 @@ class ModelPredictor(ABC):
 
     def _encode_images(self, images: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
         """Features of the distinct images, and the row of each input in them: -1 without an image."""
-        distinct, index = _distinct(images, id)
+        distinct, index = distinct_rows(images, id)
         if not distinct:
             return np.zeros((0, self.feature_dims["image"]), np.float32), index
         return self.image_features(np.stack(distinct)), index
@@ -320,7 +348,7 @@ class ModelPredictor(ABC):
         self, tokens: Sequence[Sequence[int] | None]
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`_encode_images`, for captions."""
-        distinct, index = _distinct(tokens, tuple)
+        distinct, index = distinct_rows(tokens, tuple)
         captions = self.description.captions
         if captions is None or not distinct:
             return np.zeros((0, self.feature_dims["caption"]), np.float32), index
@@ -341,35 +369,6 @@ class ModelPredictor(ABC):
         if name not in self.cultures:
             raise UnknownNameError("culture", culture, self.cultures)
         return name
-
-
-def _raise_first(
-    items: Sequence[PreparedInput | ArtAffectError], start: int
-) -> list[PreparedInput]:
-    """Raise the first error with its position, counted from ``start``; else return the items."""
-    prepared = []
-    for position, item in enumerate(items, start):
-        if isinstance(item, ArtAffectError):
-            raise type(item)(f"item {position}: {item}")
-        prepared.append(item)
-    return prepared
-
-
-def _distinct(
-    items: Sequence[T | None], key: Callable[[T], Hashable]
-) -> tuple[list[T], np.ndarray]:
-    """The items with distinct keys, and each item's index among them: -1 for None."""
-    distinct = {key(item): item for item in items if item is not None}
-    row_of = {name: row for row, name in enumerate(distinct)}
-    rows = [-1 if item is None else row_of[key(item)] for item in items]
-    return list(distinct.values()), np.array(rows, np.int64)
-
-
-def _gather(features: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Rows of features, zero where the index is -1."""
-    rows = np.zeros((len(index), features.shape[1]), np.float32)
-    rows[index >= 0] = features[index[index >= 0]]
-    return rows
 
 
 def load_predictor(

@@ -274,6 +274,9 @@ class Prediction:
     """The predictions for one artwork, one for each requested culture, in that order."""
 
     by_culture: Sequence[CulturePrediction]
+    similarity: float | None = None
+    """Cosine similarity of the image to the nearest training artwork; None without an image, or if the
+    model folder does not tell."""
 
     def __getitem__(self, culture: str) -> CulturePrediction:
         for prediction in self.by_culture:

@@ -11,9 +11,11 @@ from artaffect.errors import ConfigError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.familiarity import Familiarity
 from artaffect.models.folder import Histories
 from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows, predict_proba
 from artaffect.training.data import TrainingData
+from artaffect.training.familiarity import learn_familiarity
 
 MIN_ROWS = 100
 """A culture with fewer captions takes the temperature of all cultures together."""
@@ -33,6 +35,8 @@ class TrainedModel:
     histories: Histories
     """Every epoch of each training."""
     evaluation: EvaluationResult
+    familiarity: Familiarity | None = None
+    """How near an image is to the training artworks; None if the model does not read images."""
 
 
 def finish(
@@ -51,9 +55,14 @@ def finish(
         )
         settings = " and ".join(dict.fromkeys(f"{s}train.learning_rate" for s in sections))
         raise ConfigError(f"training diverged: its predictions are not finite: lower {settings}")
-    priors = TrainingPriors.from_rows(extract_arrays(data.train, None, None, data.cultures))
+    encoder = model.encoders[0]
+    train = extract_arrays(data.train, encoder, None, data.cultures, data.cache)
+    priors = TrainingPriors.from_rows(train)
     evaluation = evaluate_rows(model, val, priors, "val")
-    return TrainedModel(model, priors, log, histories, evaluation)
+    familiarity = None
+    if model.image is not None:
+        familiarity = learn_familiarity(train, val, model.image.head.scaler)
+    return TrainedModel(model, priors, log, histories, evaluation, familiarity)
 
 
 def calibrate(model: EmotionModel, rows: AnnotationArrays) -> None:

@@ -17,7 +17,7 @@ REVIEW, REVIEWER = "review", "reviewed_by"
 """Empty columns for people: what they think of an answer, and who they are."""
 
 _SHARES = ("image_share", "caption_share")
-_OF_ITEM = ("divergence_bits", "missing")
+_OF_ITEM = ("divergence_bits", "similarity", "missing")
 """What is the same for all cultures of an item."""
 
 
@@ -25,15 +25,16 @@ def prediction_schema(labels: Sequence[str]) -> pa.Schema:
     """The columns of predictions, one row for each item and culture.
 
     The columns named by labels hold their probabilities, which sum to 1. ``divergence_bits`` is the mean
-    Jensen-Shannon divergence of the item's cultures, 0 to 1; null for a single culture. ``missing`` names
-    the inputs that the model reads and the item lacks.
+    Jensen-Shannon divergence of the item's cultures, 0 to 1; null for a single culture. ``similarity`` is
+    that of the image to the nearest training artwork, -1 to 1. ``missing`` names the inputs that the model
+    reads and the item lacks.
     """
     numbers = ("probability", *labels, "entropy_bits", *_SHARES)
     return pa.schema(
         [
             *(pa.field(name, pa.string(), nullable=False) for name in ("id", "culture", "top")),
             *(pa.field(name, pa.float32(), nullable=False) for name in numbers),
-            pa.field("divergence_bits", pa.float32()),
+            *(pa.field(name, pa.float32()) for name in ("divergence_bits", "similarity")),
             pa.field("missing", pa.string()),
             pa.field("note", pa.string()),
         ]

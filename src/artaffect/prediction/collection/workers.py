@@ -90,6 +90,7 @@ def _as_rows(name: str, prediction: Prediction, missing: Sequence[str]) -> list[
     about_item = {
         "id": name,
         "divergence_bits": mean_divergence(values),
+        "similarity": prediction.similarity,
         "missing": ", ".join(missing) or None,
     }
     return [
