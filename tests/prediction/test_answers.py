@@ -156,11 +156,12 @@ def test_the_columns_of_a_wide_table_are_those_of_the_long_one(tmp_path: Path) -
 
 def test_a_column_with_the_name_of_an_answer_keeps_its_text(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("id,caption,top,note,note,model\n1,waves,shelf 3,a,b,M-1\n", "utf-8")
+    path.write_text("id,caption,top,note,note,model,,,note (2)\n1,waves,shelf 3,a,b,M-1,x,,c\n")
     write_answers(read_items(path), tmp_path / "out.parquet")
     row = pq.read_table(tmp_path / "out.parquet").to_pylist()[0]
     assert (row["record_top"], row["record_note"], row["note (2)"]) == ("shelf 3", "a", "b")
     assert (row["record_model"], row["model"]) == ("M-1", "first")
+    assert (row["note (2) (2)"], row["column 7"]) == ("c", "x") and "column 8" not in row
     assert row["top"] in LABELS
 
 

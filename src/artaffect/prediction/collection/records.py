@@ -2,7 +2,6 @@
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,9 +99,12 @@ def items_from_table(file: TableFile, options: TableOptions) -> pa.Table:
     texts = {i: column.take(kept) for i, column in texts.items()}
     _say(file, positions, options.language)
     columns = _columns(path, positions, texts, cells.line[~is_blank], options)
-    carried = [i for i in sorted(texts) if i not in positions.get("id", ())]
-    names = _distinct_names([header[i] for i in carried])
-    record = {name: texts[i] for name, i in zip(names, carried, strict=True) if name}
+    carried = [
+        i
+        for i in sorted(texts)
+        if i not in positions.get("id", ()) and (header[i].strip() or _has_text(texts[i]))
+    ]
+    record = dict(zip(_carried_names(header, carried), (texts[i] for i in carried), strict=True))
     rows = pa.table(columns, schema=ITEMS)
     if record:
         rows = rows.append_column(
@@ -188,13 +190,20 @@ def encode_path(path: str | bytes) -> bytes:
     return path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
 
 
-def _distinct_names(header: Sequence[str]) -> list[str]:
-    """Names of columns, each once; one without a name has none."""
-    counts = Counter[str]()
-    names = []
-    for name in (" ".join(name.split()) for name in header):
-        counts[name] += 1
-        names.append(name if counts[name] == 1 or not name else f"{name} ({counts[name]})")
+def _has_text(column: pa.Array) -> bool:
+    return bool(pc.any(pc.not_equal(pc.utf8_trim_whitespace(column), "")).as_py())
+
+
+def _carried_names(header: Sequence[str], positions: Sequence[int]) -> list[str]:
+    """The names of some columns, each once; one without a name has that of its place."""
+    names: list[str] = []
+    for position in positions:
+        name = plain = " ".join(header[position].split()) or f"column {position + 1}"
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{plain} ({number})"
+        names.append(name)
     return names
 
 
