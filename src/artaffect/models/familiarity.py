@@ -43,7 +43,7 @@ class Familiarity:
         own = self.direction(features)
         directions = self.directions.astype(np.float32)
         blocks = [own[i : i + _BLOCK] @ directions.T for i in range(0, len(own), _BLOCK)]
-        nearest = [block.max(1) for block in blocks]
+        nearest = [block.max(1).clip(-1, 1) for block in blocks]  # directions are rounded
         return np.concatenate(nearest) if nearest else np.zeros(0, np.float32)
 
     def direction(self, features: np.ndarray) -> np.ndarray:
