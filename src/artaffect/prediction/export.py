@@ -88,8 +88,11 @@ def export_onnx(
     check_free(target, CHECKSUMS, overwrite, [source])
     listed = listed_files(source).keys()
     original = TorchPredictor.load(source)
-    model = original.model.cpu()
+    model = original.model.cpu().float()  # half precision is for storage; tables are halved again
     original.device = torch.device("cpu")
+    for encoder in model.encoders:
+        if encoder is not None:
+            encoder.precision = "float32"  # in which the graphs compute
     with atomic_folder(target, CHECKSUMS, overwrite) as folder:
         _write_graphs(model, folder, int8)
         for name in sorted(listed & {SCORES, TRAINING_LOG, TOKENIZER, FAMILIARITY}):
