@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from artaffect.errors import InputError
 from artaffect.explain.attribution import gradient_heatmap, occlusion_heatmap, token_weights
 from artaffect.explain.contributions import LogOddsContributions, log_odds_contributions
 from artaffect.explain.deletion import DeletionCurves, delete_parts, delete_patches
-from artaffect.explain.neighbours import NearestArtworks, Neighbour
 from artaffect.explain.words import Word, weigh_words
 from artaffect.labels import EMOTIONS, Emotion, parse_emotion
 from artaffect.models.emotion_model import EmotionModel
@@ -26,6 +25,9 @@ from artaffect.prediction.predictor import (
 )
 from artaffect.prediction.torch import TorchPredictor
 from artaffect.runtime import printable, track, visible
+
+if TYPE_CHECKING:  # a prediction needs no table
+    from artaffect.explain.neighbours import NearestArtworks, Neighbour
 
 _NO_WORDS = "the caption contains no words, only symbols: there is nothing to attribute to words"
 
@@ -103,7 +105,7 @@ class Explanation:
     """The explanations for one artwork, one for each culture, in the order requested."""
 
     by_culture: Sequence[CultureExplanation]
-    neighbours: Sequence[Neighbour] = ()
+    neighbours: Sequence["Neighbour"] = ()
     """The most similar training artworks."""
 
     def __getitem__(self, culture: str) -> CultureExplanation:
@@ -141,7 +143,7 @@ class Explainer:
     def __init__(
         self,
         predictor: ModelPredictor,
-        artworks: NearestArtworks | None = None,
+        artworks: "NearestArtworks | None" = None,
         show_progress: bool = False,
     ) -> None:
         """Create an explainer, which looks for the most similar training artworks in ``artworks``.

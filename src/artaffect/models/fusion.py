@@ -177,7 +177,7 @@ class LogitFusion(LinearFusion):
         rows = cultures + 1 if per_culture else 1
         start = [0.25] * (len(self.sources) - 1) + [1.0]
         self.register_buffer("log_prior", torch.zeros(cultures + 1, len(EMOTIONS)))
-        self.weight = nn.Parameter(torch.tensor([start]).repeat(rows, 1))
+        self.weight = nn.Parameter(torch.tensor([start] * rows))
         self.bias = nn.Parameter(torch.zeros(len(EMOTIONS)))
 
     @classmethod

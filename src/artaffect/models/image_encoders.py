@@ -19,6 +19,8 @@ T = TypeVar("T")
 Settings = Mapping[str, Any]
 
 _CPU_BATCH = 4
+_SMALLEST_LITE0 = 32
+"""Five halvings leave one pixel."""
 
 
 class ImageEncoder(nn.Module):
@@ -53,6 +55,11 @@ class ImageEncoder(nn.Module):
         if pixels.device.type != "cpu":
             return self(pixels)
         return torch.cat([self(batch) for batch in torch.split(pixels, _CPU_BATCH)])
+
+    def check_size(self) -> None:
+        """Raise an error unless the network takes images of its preprocessing's size."""
+        size = self.preprocessing.size
+        self(torch.zeros(1, 3, size, size))
 
     def target_layers(self) -> list[nn.Module]:
         """The layers whose feature maps the features are computed from; none: the last spatial one."""
@@ -90,6 +97,11 @@ class EfficientNetLite0Encoder(ImageEncoder):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.network.stage_statistics(pixels) if self.stages else self.network.pooled(pixels)
+
+    def check_size(self) -> None:
+        # computing on the device meta would import torch's compiler, for the batch norms
+        if self.preprocessing.size < _SMALLEST_LITE0:
+            raise ValueError(f"images must have at least {_SMALLEST_LITE0} pixels a side")
 
     def target_layers(self) -> list[nn.Module]:
         layers = self.network.stage_layers()

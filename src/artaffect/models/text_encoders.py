@@ -44,7 +44,10 @@ class TextEncoder(nn.Module):
         self.architecture = dict(architecture)
         config = build_config(architecture["config"])
         pad, size = config.pad_token_id, int(config.vocab_size)
-        self.tokens = CaptionTokenizer(lambda: cast(Tokenizer, tokenizer), preprocessing, pad, size)
+        self._tokenizer = tokenizer
+        self.tokens = CaptionTokenizer(
+            lambda: cast(Tokenizer, self._tokenizer), preprocessing, pad, size
+        )
         built: Any = network if network is not None else build_network(config)
         if hasattr(built, "pooler"):
             built.pooler = None  # a layer for another task, which not every file contains
@@ -58,7 +61,12 @@ class TextEncoder(nn.Module):
 
     @property
     def tokenizer(self) -> Tokenizer:
+        """The tokenizer, which an encoder of which only the shapes were needed may get later."""
         return self.tokens.tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Tokenizer | None) -> None:
+        self._tokenizer = tokenizer
 
     def tokenize(self, captions: Sequence[str]) -> list[list[int]]:
         """Token ids of each caption, truncated to the maximum length, without padding."""

@@ -88,7 +88,7 @@ def export_onnx(
     check_free(target, CHECKSUMS, overwrite, [source])
     listed = listed_files(source).keys()
     original = TorchPredictor.load(source)
-    model = original.model.cpu()
+    model = original.model.cpu().float()  # half precision is for storage; tables are halved again
     original.device = torch.device("cpu")
     with atomic_folder(target, CHECKSUMS, overwrite) as folder:
         _write_graphs(model, folder, int8)
