@@ -62,7 +62,7 @@ def test_a_heatmap_finds_the_region_that_the_score_depends_on(name: str, tmp_pat
 
     for heatmap in (
         gradient_heatmap(encoder, pixels, score),
-        occlusion_heatmap(encoder, pixels, score),
+        occlusion_heatmap(pixels, lambda x: score(encoder.encode(x))),
     ):
         assert heatmap.shape == (size, size) and np.isfinite(heatmap).all()
         half = size // 2

@@ -13,6 +13,7 @@ from artaffect.errors import InputError
 from artaffect.explain.attribution import gradient_heatmap, occlusion_heatmap, token_weights
 from artaffect.explain.contributions import LogOddsContributions, log_odds_contributions
 from artaffect.explain.deletion import DeletionCurves, delete_parts, delete_patches
+from artaffect.explain.encoding import EncodeOnce, encode_captions_once, encode_images_once
 from artaffect.explain.words import Word, weigh_words
 from artaffect.labels import EMOTIONS, Emotion, parse_emotion
 from artaffect.models.emotion_model import EmotionModel
@@ -227,8 +228,8 @@ class Explainer:
         pixels = torch.from_numpy(image)[None].to(self.predictor.device)
         heatmap = gradient_heatmap(encoder, pixels, score.of_image)
         if checks is not None:
-            occlusion = occlusion_heatmap(encoder, pixels, score.of_image)
-            deletion = delete_patches(pixels, heatmap, lambda x: score.of_image(encoder.encode(x)))
+            occlusion = occlusion_heatmap(pixels, score.of_pixels)
+            deletion = delete_patches(pixels, heatmap, score.of_pixels)
             checks["image"] = Check(deletion, _rank_correlation(heatmap, occlusion))
         return heatmap
 
@@ -276,11 +277,16 @@ class ExplainingPredictor(TorchPredictor):
 
 @dataclass(frozen=True)
 class _Features:
-    """The features of one input: image [1, d], caption [1, e], and which of them are present [1, 2]."""
+    """The features of one input: image [1, d], caption [1, e], and which of them are present [1, 2].
+
+    The encoders remember the altered inputs, which all cultures share.
+    """
 
     image: Tensor
     caption: Tensor
     present: Tensor
+    encode_images: EncodeOnce[Tensor] | None
+    encode_captions: EncodeOnce[Sequence[int]] | None
 
     @classmethod
     @torch.no_grad()
@@ -295,7 +301,13 @@ class _Features:
             ids, mask = text_encoder.collate([prepared.tokens])
             caption = text_encoder(ids.to(device), mask.to(device))
         present = torch.tensor([[prepared.pixels is not None, prepared.tokens is not None]])
-        return cls(image.to(device), caption.to(device), present.to(device))
+        return cls(
+            image.to(device),
+            caption.to(device),
+            present.to(device),
+            image_encoder and encode_images_once(image_encoder),
+            text_encoder and encode_captions_once(text_encoder),
+        )
 
 
 @dataclass(frozen=True)
@@ -315,6 +327,16 @@ class _LogProbability:
         """For caption features [n, e]: [n]."""
         return self._evaluate(self.features.image.expand(len(features), -1), features)
 
+    def of_pixels(self, pixels: Tensor) -> Tensor:
+        """For images [n, 3, size, size], without gradients: [n]."""
+        assert self.features.encode_images is not None
+        return self.of_image(self.features.encode_images(list(pixels)))
+
+    def of_tokens(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """For the token ids of n captions, without gradients: [n]."""
+        assert self.features.encode_captions is not None
+        return self.of_caption(self.features.encode_captions(tokens))
+
     def _evaluate(self, image: Tensor, caption: Tensor) -> Tensor:
         present = self.features.present.expand(len(image), 2)
         culture = torch.full((len(image),), self.culture, device=present.device)
@@ -330,9 +352,7 @@ def _delete_words(
     def without(parts: Sequence[Sequence[int]]) -> Tensor:
         deleted = ({positions[i] for i in part} for part in parts)
         texts = [[w.text for i, w in enumerate(words) if i not in gone] for gone in deleted]
-        ids, mask = encoder.collate(encoder.tokenize(["".join(text) for text in texts]))
-        device = score.features.present.device
-        return score.of_caption(encoder(ids.to(device), mask.to(device)))
+        return score.of_tokens(encoder.tokenize(["".join(text) for text in texts]))
 
     return delete_parts(np.array([words[i].weight for i in positions]), without)
 
