@@ -54,6 +54,8 @@ class ImageEncoder(nn.Module):
         # system after each layer, and clearing new pages costs more than the arithmetic.
         if pixels.device.type != "cpu":
             return self(pixels)
+        # With the channels last, convolutions on a CPU are half as fast again.
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         return torch.cat([self(batch) for batch in torch.split(pixels, _CPU_BATCH)])
 
     def check_size(self) -> None:

@@ -37,9 +37,12 @@ class _SameConv(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
         total = kernel - stride if stride > 1 else kernel - 1
         self.edges = (total // 2, total - total // 2) * 2
+        if total % 2 == 0:  # the convolution pads by itself, without a copy
+            self.padding = (total // 2, total // 2)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(F.pad(input, self.edges))
+        odd = self.edges[0] != self.edges[1]
+        return super().forward(F.pad(input, self.edges) if odd else input)
 
 
 class _Block(nn.Module):
