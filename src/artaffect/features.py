@@ -143,7 +143,7 @@ def _encode_images(
             if pixels:
                 with torch.inference_mode():
                     tensor = torch.from_numpy(np.stack(list(pixels.values()))).to(device)
-                    vectors = encoder.encode(tensor).float().cpu().numpy()
+                    vectors = encoder.encode(tensor).cpu().numpy()
             yield list(pixels), vectors, faults
 
 
@@ -159,7 +159,7 @@ def _encode_captions(
         batch = order[start : start + size]
         with torch.inference_mode():
             ids, mask = encoder.collate([tokens[i] for i in batch])
-            vectors = encoder(ids.to(device), mask.to(device)).float().cpu().numpy()
+            vectors = encoder.encode(ids.to(device), mask.to(device)).cpu().numpy()
         yield batch, vectors, {}
         start += size
 

@@ -57,9 +57,17 @@ if _shared_task is not None and _shared_task.origin is not None:  # the package 
 @app.callback(invoke_without_command=True)
 def _options(
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+    verbose: bool = typer.Option(
+        False, "--verbose", help="With --version: what the machine offers."
+    ),
 ) -> None:
     if version:
         typer.echo(f"artaffect {artaffect.__version__}")
+        if verbose:
+            from artaffect.models import precision
+
+            typer.echo(f"device: {precision.device()}")
+            typer.echo(f"precision = 'auto' is {precision.describe('auto')}")
         raise typer.Exit
 
 

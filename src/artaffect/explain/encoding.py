@@ -55,7 +55,7 @@ def encode_captions_once(encoder: TextEncoder) -> EncodeOnce[Sequence[int]]:
         for start in range(0, len(order), _CAPTIONS):
             batch = [captions[i] for i in order[start : start + _CAPTIONS]]
             ids, mask = encoder.collate(batch)
-            features.append(encoder(ids.to(device), mask.to(device)))
+            features.append(encoder.encode(ids.to(device), mask.to(device)))
         return torch.cat(features)[torch.tensor(order).argsort()]
 
     return EncodeOnce(encode, tuple)

@@ -305,8 +305,8 @@ class _Features:
             image.to(device),
             caption.to(device),
             present.to(device),
-            image_encoder and encode_images_once(image_encoder),
-            text_encoder and encode_captions_once(text_encoder),
+            encode_images_once(image_encoder) if image_encoder else None,
+            encode_captions_once(text_encoder) if text_encoder else None,
         )
 
 

@@ -12,6 +12,7 @@ from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.bundled.efficientnet_lite0 import EfficientNetLite0
 from artaffect.models.networks import build_config, build_network, saved_settings
+from artaffect.models.precision import computing
 from artaffect.models.vgg import Vgg16, from_published
 from artaffect.models.weights import load_weights, package_file
 
@@ -31,6 +32,8 @@ class ImageEncoder(nn.Module):
 
     network: nn.Module
     feature_dim: int
+    precision: str = "float32"
+    """One of ``PRECISIONS``: how :meth:`encode` computes."""
 
     def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
         super().__init__()
@@ -49,7 +52,11 @@ class ImageEncoder(nn.Module):
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
-        """As ``forward``, without gradients."""
+        """As ``forward``, in the encoder's precision and without gradients: float32 [n, feature_dim]."""
+        with computing(self.precision):
+            return self._encode(pixels).float()
+
+    def _encode(self, pixels: Tensor) -> Tensor:
         # On a CPU, the feature maps of 32 images are so large that the allocator returns them to the
         # system after each layer, and clearing new pages costs more than the arithmetic.
         if pixels.device.type != "cpu":
@@ -79,7 +86,8 @@ class ImageEncoder(nn.Module):
 
     def settings(self) -> dict[str, Any]:
         """The settings that a saved model keeps beside the weights."""
-        return {"architecture": self.architecture, "preprocessing": asdict(self.preprocessing)}
+        settings = {"architecture": self.architecture, "preprocessing": asdict(self.preprocessing)}
+        return settings | ({} if self.precision == "float32" else {"precision": self.precision})
 
 
 class EfficientNetLite0Encoder(ImageEncoder):
@@ -281,7 +289,9 @@ def build_image_encoder(settings: Mapping[str, Any]) -> ImageEncoder:
     rules = dict(settings["preprocessing"])
     rules |= {"mean": tuple(rules["mean"]), "std": tuple(rules["std"])}
     family = _FAMILIES[settings["architecture"]["family"]]
-    return family(settings["architecture"], ImagePreprocessing(**rules))
+    encoder = family(settings["architecture"], ImagePreprocessing(**rules))
+    encoder.precision = settings.get("precision", "float32")
+    return encoder
 
 
 def _load_files(name: str, load: Callable[[], T]) -> T:

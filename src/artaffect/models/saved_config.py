@@ -37,6 +37,7 @@ Cultures = Annotated[int, Field(ge=0, le=_NAMES)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Shares = Annotated[list[Share], Field(min_length=len(EMOTIONS), max_length=len(EMOTIONS))]
+Precision = Literal["float32", "bfloat16", "auto"]
 Colour = Annotated[float, Field(ge=-1000, le=1000)]
 Scale = Annotated[float, Field(ge=1e-6, le=1000)]
 
@@ -148,6 +149,7 @@ class SavedImageEncoder:
 
     architecture: Annotated[ImageArchitecture, Field(discriminator="family")]
     preprocessing: SavedImagePreprocessing
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         largest = _LARGEST_IMAGES.get(self.architecture.family, self.preprocessing.size)
@@ -181,6 +183,7 @@ class SavedTextEncoder:
 
     architecture: SavedTextModel
     preprocessing: SavedTextPreprocessing
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True, config=_STRICT)

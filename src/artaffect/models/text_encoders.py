@@ -15,6 +15,7 @@ from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.bundled.e5_small import load_e5_small
 from artaffect.models.networks import build_config, build_network, saved_settings
+from artaffect.models.precision import computing
 
 POOLINGS = ("cls", "mean", "max")
 
@@ -29,6 +30,9 @@ class TextEncoder(nn.Module):
     token; ``mean`` or ``max``: over the caption's tokens) and optionally ``normalize`` (scale the
     features to length 1).
     """
+
+    precision: str = "float32"
+    """One of ``PRECISIONS``: how :meth:`encode` computes."""
 
     def __init__(
         self,
@@ -83,6 +87,12 @@ class TextEncoder(nn.Module):
         features = self._pool(states, mask)
         return F.normalize(features, dim=-1) if self.architecture.get("normalize") else features
 
+    @torch.no_grad()
+    def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """As ``forward``, in the encoder's precision and without gradients: float32 [n, feature_dim]."""
+        with computing(self.precision):
+            return self(ids, mask).float()
+
     def _pool(self, states: Tensor, mask: Tensor) -> Tensor:
         pooling = self.architecture["pooling"]
         if pooling == "cls":
@@ -94,7 +104,8 @@ class TextEncoder(nn.Module):
 
     def settings(self) -> dict[str, Any]:
         """The settings that a saved model keeps beside the weights and the tokenizer."""
-        return {"architecture": self.architecture, "preprocessing": asdict(self.preprocessing)}
+        settings = {"architecture": self.architecture, "preprocessing": asdict(self.preprocessing)}
+        return settings | ({} if self.precision == "float32" else {"precision": self.precision})
 
 
 @dataclass(frozen=True)
@@ -177,7 +188,9 @@ def create_text_encoder(
 def build_text_encoder(settings: Mapping[str, Any], tokenizer: Tokenizer | None) -> TextEncoder:
     """The encoder of a saved model, without weights."""
     preprocessing = TextPreprocessing(**settings["preprocessing"])
-    return TextEncoder(settings["architecture"], preprocessing, tokenizer)
+    encoder = TextEncoder(settings["architecture"], preprocessing, tokenizer)
+    encoder.precision = settings.get("precision", "float32")
+    return encoder
 
 
 def _load_transformers(

@@ -55,7 +55,7 @@ class TorchPredictor(ModelPredictor):
     @torch.inference_mode()
     def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         encoder: Any = self.model.encoders[1]
-        return encoder(self._tensor(ids), self._tensor(mask)).cpu().numpy()
+        return encoder.encode(self._tensor(ids), self._tensor(mask)).cpu().numpy()
 
     def answer_features(
         self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray

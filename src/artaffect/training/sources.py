@@ -21,6 +21,7 @@ from artaffect.models.checkpoint import load_model
 from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
 from artaffect.models.hub import resolve_run
 from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
+from artaffect.models.precision import describe
 from artaffect.models.pruning import prune_layers, prune_vocabulary, train_only
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from artaffect.runtime import cache_folder
@@ -88,7 +89,11 @@ class Source(ABC, Generic[C, E]):
             ConfigError: the run has no such source, or was trained for other cultures.
         """
         if not config.run:
-            return cls(config, cls.load_encoder(config, captions), context, name)
+            encoder = cls.load_encoder(config, captions)
+            encoder.precision = config.precision
+            if config.precision != "float32":
+                _logger.info(f"{name or cls.modality}: features in {describe(config.precision)}")
+            return cls(config, encoder, context, name)
         model = load_model(resolve_run(config.run))
         trained: EmotionClassifier[E] | None = getattr(model, cls.modality)
         if trained is None or model.cultures != context.cultures:

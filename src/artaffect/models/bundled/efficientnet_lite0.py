@@ -92,14 +92,16 @@ class EfficientNetLite0(nn.Module):
     def pooled(self, pixels: Tensor) -> Tensor:
         """The spatial average of the last feature map: [n, 1280]."""
         *_, last = self._stage_maps(pixels)
-        return F.relu6(self._bn1(self._conv_head(last))).mean((2, 3))
+        return F.relu6(self._bn1(self._conv_head(last))).float().mean((2, 3))
 
     def stage_statistics(self, pixels: Tensor) -> Tensor:
         """Mean and standard deviation of each channel at six depths: [n, 1536].
 
         They describe texture and style as well as content (Gatys et al. 2016).
         """
-        maps = list(self._stage_maps(pixels))
+        maps = [
+            x.float() for x in self._stage_maps(pixels)
+        ]  # sums of many values, in any precision
         return torch.cat([s for x in maps for s in (x.mean((2, 3)), x.std((2, 3)))], 1)
 
     def stage_layers(self) -> list[nn.Module]:
