@@ -90,8 +90,9 @@ def export_onnx(
     original = TorchPredictor.load(source)
     model = original.model.cpu().float()  # half precision is for storage; tables are halved again
     original.device = torch.device("cpu")
-    for encoder in filter(None, model.encoders):
-        encoder.precision = "float32"  # in which the graphs compute
+    for encoder in model.encoders:
+        if encoder is not None:
+            encoder.precision = "float32"  # in which the graphs compute
     with atomic_folder(target, CHECKSUMS, overwrite) as folder:
         _write_graphs(model, folder, int8)
         for name in sorted(listed & {SCORES, TRAINING_LOG, TOKENIZER, FAMILIARITY}):
