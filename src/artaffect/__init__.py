@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     from artaffect.errors import ArtAffectError
     from artaffect.explain.explainer import Explanation
     from artaffect.features import extract_features
-    from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution, Sentiment
+    from artaffect.labels import (
+        EMOTIONS,
+        LabelDistribution,
+        LabelSet,
+        Sentiment,
+        label_sets,
+        load_label_set,
+    )
     from artaffect.metrics.evaluation import EvaluationResult
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.text_encoders import create_text_encoder
@@ -45,9 +52,11 @@ _MODULES = {
     "create_image_encoder": "models.image_encoders",
     "create_text_encoder": "models.text_encoders",
     "CulturePrediction": "prediction.predictor",
-    "Emotion": "labels",
-    "EmotionDistribution": "labels",
     "EMOTIONS": "labels",
+    "LabelDistribution": "labels",
+    "LabelSet": "labels",
+    "label_sets": "labels",
+    "load_label_set": "labels",
     "evaluate": "api",
     "EvaluationResult": "metrics.evaluation",
     "explain_prediction": "api",
@@ -82,9 +91,11 @@ __all__ = [
     "create_image_encoder",
     "create_text_encoder",
     "CulturePrediction",
-    "Emotion",
-    "EmotionDistribution",
     "EMOTIONS",
+    "LabelDistribution",
+    "LabelSet",
+    "label_sets",
+    "load_label_set",
     "evaluate",
     "EvaluationResult",
     "explain_prediction",

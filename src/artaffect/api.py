@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from artaffect.data.preprocessing import ImageSource
     from artaffect.data.splits import Overlap
     from artaffect.explain.explainer import Explanation
-    from artaffect.labels import Emotion
     from artaffect.metrics.divergence import CultureComparison
     from artaffect.metrics.evaluation import EvaluationResult
     from artaffect.prediction.predictor import ModelPredictor
@@ -227,7 +226,7 @@ def explain_prediction(
     language: str | None = None,
     cultures: str | Sequence[str] | None = None,
     *,
-    emotion: "str | Emotion | None" = None,
+    emotion: str | None = None,
     table: "Table | None" = None,
     out: PathLike | None = None,
     check: bool = True,

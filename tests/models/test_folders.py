@@ -165,7 +165,12 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("cultures", ["\x1b[2J" * 10_000], r"cultures.0: String should have at most"),
     ("training_priors.prior", [1, 0, 0], "training_priors.prior"),
     ("image", None, "expected image, caption, or both and a fusion"),
-    ("emotions", [["joy"]], "was made for other emotions"),
+    ("emotions", ["joy"], "emotions: unknown key"),
+    ("labels.names", ["joy"], "a label set needs 2 to 200 labels"),
+    ("labels", {"names": ["joy", "\x1b[2J"]}, "it holds control characters"),
+    ("labels", {"names": ["joy", "calm"]}, "training_priors: expected 2 shares, got 9"),
+    ("image.head.labels", 2, "a head has 2 labels, the model 9"),
+    ("fusion.labels", 8, "which config.json describes|and"),
     ("format", {}, "this version reads format 2"),
 ]
 

@@ -87,6 +87,21 @@ def import_table(
     images: Annotated[
         Path | None, Option(help="The folder of the images. Default: the folder of the table.")
     ] = None,
+    labels: Annotated[
+        str | None,
+        Option(
+            help="The label set: a name (artaffect labels lists them), a TOML file, or data for the "
+            "labels that the table holds. Default: artemis, or the first set that knows all of them, "
+            "or else those of the table."
+        ),
+    ] = None,
+    map_label: Annotated[
+        list[str] | None,
+        Option(
+            help="What a label stands for, for example happiness=contentment; repeatable. Or a TOML "
+            "file with such lines."
+        ),
+    ] = None,
     culture: Annotated[str | None, Option(help="The culture of all rows.")] = None,
     language: Annotated[str | None, Option(help="The language of all captions.")] = None,
     encoding: Annotated[
@@ -99,6 +114,7 @@ def import_table(
     as_json: Json = False,
 ) -> None:
     """Read a table of your own: CSV, TSV, JSON Lines, Parquet, Excel, or a Hugging Face imagefolder."""
+    from artaffect.data.label_maps import parse_label_map
     from artaffect.data.readers.table import read_table
     from artaffect.data.readers.table_columns import parse_assignments
 
@@ -107,6 +123,8 @@ def import_table(
             file,
             images,
             parse_assignments(column or []),
+            labels=labels,
+            map_labels=parse_label_map(map_label or []),
             culture=culture,
             language=language,
             encoding=encoding,

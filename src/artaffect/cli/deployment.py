@@ -14,7 +14,6 @@ from artaffect import api
 from artaffect.cli import checks, options
 from artaffect.cli.show import print_json
 from artaffect.errors import InputError
-from artaffect.labels import parse_emotion
 from artaffect.outputs import check_free
 from artaffect.runtime import listen, say
 from artaffect.server.limits import ServiceLimits
@@ -77,8 +76,6 @@ def explain(
         raise InputError("choose an output: --out page.html for a page, or --json")
     checks.check_cultures(run, culture, new_culture)
     checks.check_artwork(image, caption, language)
-    if emotion is not None:
-        parse_emotion(emotion)
     table = None if data is None else checks.load_table(data, images)
     inputs = (image, caption, language, culture or None)
     explanation = api.explain_prediction(

@@ -40,7 +40,7 @@ app.add_typer(data.import_app, name="import", rich_help_panel="Data")
 for _panel, _commands in (
     ("Data", (data.split, data.stats, data.overlap, data.sample)),
     ("Models", (models.demo, models.train, models.reproduce, models.evaluate)),
-    ("Models", (models.report, models.cultures, models.predict, models.encoders)),
+    ("Models", (models.report, models.cultures, models.predict, models.encoders, models.labels)),
     ("In use", (deployment.explain, deployment.predict_collection, deployment.export_annotations)),
     ("In use", (deployment.export, deployment.push, deployment.serve)),
 ):

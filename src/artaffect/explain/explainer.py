@@ -15,7 +15,6 @@ from artaffect.explain.contributions import LogOddsContributions, log_odds_contr
 from artaffect.explain.deletion import DeletionCurves, delete_parts, delete_patches
 from artaffect.explain.encoding import EncodeOnce, encode_captions_once, encode_images_once
 from artaffect.explain.words import Word, weigh_words
-from artaffect.labels import EMOTIONS, Emotion, parse_emotion
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.prediction.predictor import (
@@ -67,7 +66,7 @@ class CultureExplanation:
     """Why the model gives an emotion its probability for one culture."""
 
     prediction: CulturePrediction
-    emotion: Emotion
+    emotion: str
     """The explained emotion."""
     contributions: LogOddsContributions
     heatmap: np.ndarray | None
@@ -88,7 +87,7 @@ class CultureExplanation:
         """Everything except the heatmap."""
         return {
             **self.prediction.to_json(),
-            "explained_emotion": str(self.emotion),
+            "explained_emotion": self.emotion,
             "contributions": asdict(self.contributions),
             "words": None if self.words is None else [asdict(word) for word in self.words],
             "caption_truncated": self.caption_truncated,
@@ -163,7 +162,7 @@ class Explainer:
         self.model = predictor.model.requires_grad_(False)
 
     def explain(
-        self, input: PredictionInput, emotion: Emotion | str | None = None, check: bool = False
+        self, input: PredictionInput, emotion: str | None = None, check: bool = False
     ) -> Explanation:
         """Predict for an artwork, and explain the prediction.
 
@@ -176,7 +175,7 @@ class Explainer:
             InputError: the input contains nothing that the model uses.
             UnknownNameError: the emotion is unknown.
         """
-        chosen = None if emotion is None else parse_emotion(emotion)
+        chosen = None if emotion is None else self.predictor.labels.parse(emotion)
         prepared = self.predictor.prepare([input])[0]
         features = _Features.from_input(self.predictor, prepared)
         predictions = self.predictor.answer([prepared])[0].by_culture
@@ -198,11 +197,11 @@ class Explainer:
         prepared: PreparedInput,
         features: "_Features",
         prediction: CulturePrediction,
-        emotion: Emotion | None,
+        emotion: str | None,
         check: bool,
     ) -> CultureExplanation:
         emotion = emotion or prediction.top
-        index = EMOTIONS.index(emotion)
+        index = self.predictor.labels.index(emotion)
         culture = self.predictor.description.culture_index(prediction.culture)
         score = _LogProbability(self.model, features, culture, index)
         checks: _Checks = {} if check else None
@@ -262,7 +261,7 @@ class ExplainingPredictor(TorchPredictor):
         language: str | None = None,
         culture: str | Sequence[str] | None = None,
         *,
-        emotion: Emotion | str | None = None,
+        emotion: str | None = None,
         check: bool = False,
     ) -> Explanation:
         """Predict for one artwork, and explain the prediction; see :meth:`Explainer.explain`.

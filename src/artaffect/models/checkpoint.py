@@ -13,7 +13,7 @@ from torch import Tensor
 
 from artaffect.data.tokens import read_tokenizer
 from artaffect.errors import ArtAffectError, ModelFolderError
-from artaffect.labels import EMOTIONS
+from artaffect.labels import LabelSet
 from artaffect.models.bert import Table
 from artaffect.models.emotion_model import SOURCES, EmotionModel
 from artaffect.models.folder import (
@@ -44,7 +44,7 @@ def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> No
     sources = {"image": model.image, "caption": model.caption}
     config = {
         "format": FORMAT,
-        "emotions": list(map(str, EMOTIONS)),
+        "labels": model.labels.to_json(),
         "cultures": list(model.cultures),
         "languages": list(model.languages),
         **{
@@ -134,7 +134,8 @@ def _build(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> EmotionMod
         text_encoder = build_text_encoder(config["caption"]["encoder"], tokenizer)
         caption = EmotionClassifier(text_encoder, EmotionHead(**config["caption"]["head"]))
     fusion = build_fusion(config["fusion"]) if config["fusion"] else None
-    return EmotionModel(image, caption, fusion, config["cultures"], config["languages"])
+    labels = LabelSet.from_json(config["labels"])
+    return EmotionModel(image, caption, fusion, config["cultures"], config["languages"], labels)
 
 
 def _check_work(model: EmotionModel) -> None:

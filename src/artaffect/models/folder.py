@@ -20,7 +20,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from artaffect.errors import ModelFolderError
-from artaffect.labels import EMOTIONS
+from artaffect.labels import ARTEMIS
 from artaffect.models.saved_config import check_config
 from artaffect.outputs import CHECKSUMS as CHECKSUMS
 from artaffect.runtime import file_digest, printable, to_json_text
@@ -236,9 +236,9 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} has format {printable(repr(config.get('format'))[:40])}; this version reads "
             f"format {FORMAT}: train it again"
         )
-    if config.get("emotions") != list(map(str, EMOTIONS)):
-        emotions = printable(repr(config.get("emotions"))[:200])
-        raise ModelFolderError(f"{folder} was made for other emotions: {emotions}")
+    if config.get("emotions") == list(ARTEMIS):  # so older versions name the default label set
+        del config["emotions"]
+        config.setdefault("labels", ARTEMIS.to_json())
     check_config(config, path)
     data = config.get("data")  # folders of older versions say it only there
     config.setdefault("synthetic", isinstance(data, dict) and bool(data.get("synthetic")))

@@ -12,7 +12,7 @@ import numpy as np
 from artaffect.data.decoders import shared_decoders
 from artaffect.data.preprocessing import ImageSource
 from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
-from artaffect.labels import ANY_CULTURE, EMOTIONS, EmotionDistribution
+from artaffect.labels import ANY_CULTURE, LabelDistribution, LabelSet
 from artaffect.models.familiarity import Familiarity
 from artaffect.models.folder import SCORES, holds_graphs, read_scores
 from artaffect.models.hub import copy_folder, push_folder, resolve_run
@@ -108,6 +108,11 @@ class ModelPredictor(ABC):
         """The cultures of the training data."""
         return self.description.cultures
 
+    @property
+    def labels(self) -> LabelSet:
+        """The labels that the model predicts."""
+        return self.description.labels
+
     @cached_property
     def evaluation(self) -> "EvaluationResult":
         """The validation scores that the training saved in the folder's ``metrics.json``.
@@ -198,7 +203,7 @@ class ModelPredictor(ABC):
             culture: a culture of the training data; None for all cultures together.
 
         Returns:
-            float64 [n, labels]; the columns follow ``EMOTIONS``, and each row sums to 1.
+            float64 [n, labels]; the columns follow :attr:`labels`, and each row sums to 1.
 
         Raises:
             ImageError: an image cannot be read; the message begins with its position, from 0.
@@ -207,7 +212,7 @@ class ModelPredictor(ABC):
         """
         name = self._training_culture(culture)
         columns = aligned_lists(images, captions)
-        probabilities = np.zeros((len(columns[0]), len(EMOTIONS)))
+        probabilities = np.zeros((len(columns[0]), len(self.labels)))
         for start in range(0, len(probabilities), BATCH):
             batch = (column[start : start + BATCH] for column in columns)
             inputs = [
@@ -267,7 +272,7 @@ class ModelPredictor(ABC):
         The list has the similarity of each input's image to the nearest training artwork.
         """
         if not inputs:
-            return np.zeros((0, len(EMOTIONS))), np.zeros((0, 2)), []
+            return np.zeros((0, len(self.labels))), np.zeros((0, 2)), []
         image, image_row = self._encode_images([item.pixels for item in inputs])
         caption, caption_row = self._encode_captions([item.tokens for item in inputs])
         rows = np.array([i for i, item in enumerate(inputs) for _ in item.cultures], np.int64)
@@ -296,7 +301,7 @@ class ModelPredictor(ABC):
         notes += [self.familiarity.note(similarity)] if self.familiarity else []
         return CulturePrediction(
             culture=culture,
-            distribution=EmotionDistribution(tuple(probabilities.tolist())),
+            distribution=LabelDistribution(tuple(probabilities.tolist()), self.labels),
             modality_shares={"image": float(shares[0]), "caption": float(shares[1])},
             note="; ".join(filter(None, notes)) or None,
         )

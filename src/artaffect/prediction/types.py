@@ -14,7 +14,7 @@ from artaffect.data.decoders import Decoders
 from artaffect.data.preprocessing import DecodedSquare, ImagePreprocessing, ImageSource
 from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import ArtAffectError, ImageError, InputError
-from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution
+from artaffect.labels import ARTEMIS, LabelDistribution, LabelSet
 from artaffect.runtime import printable, visible
 
 T = TypeVar("T")
@@ -23,9 +23,9 @@ _IMAGES = (str, os.PathLike, bytes, Image.Image, np.ndarray, DecodedSquare)
 _HTML = """\
 <table><caption>Probability of each emotion, by culture</caption>
 <tr><td></td>{% for p in predictions %}<th scope="col">{{ p.culture }}</th>{% endfor %}</tr>
-{% for emotion in emotions %}<tr><th scope="row">{{ emotion }}</th>{% for p in predictions %}\
-<td>{% if p.top == emotion %}<strong>{% endif %}{{ '%.2f' % p.probabilities[emotion] }}\
-{% if p.top == emotion %}</strong>{% endif %}</td>{% endfor %}</tr>
+{% for label in labels %}<tr><th scope="row">{{ label }}</th>{% for p in predictions %}\
+<td>{% if p.top == label %}<strong>{% endif %}{{ '%.2f' % p.probabilities[label] }}\
+{% if p.top == label %}</strong>{% endif %}</td>{% endfor %}</tr>
 {% endfor %}</table>
 {% for note in notes %}<p>{{ note }}</p>
 {% endfor %}"""
@@ -144,6 +144,7 @@ class ModelDescription:
     """The names of the encoders by modality, if known."""
     synthetic: bool = False
     """Whether the model learned from synthetic data."""
+    labels: LabelSet = ARTEMIS
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -229,32 +230,32 @@ class CulturePrediction:
     """The emotions that an artwork evokes in one culture."""
 
     culture: str
-    distribution: EmotionDistribution
+    distribution: LabelDistribution
     modality_shares: Mapping[str, float]
     """How much ``image`` and ``caption`` influenced the prediction; the shares sum to 1."""
     note: str | None = None
     """A caveat, for example that the culture was not in the training data."""
 
     @property
-    def top(self) -> Emotion:
-        """The most likely emotion."""
+    def top(self) -> str:
+        """The most likely label."""
         return self.distribution.top
 
     @property
-    def probabilities(self) -> Mapping[Emotion, float]:
-        """The probability of each emotion; they sum to 1."""
+    def probabilities(self) -> Mapping[str, float]:
+        """The probability of each label; they sum to 1."""
         return self.distribution.probabilities
 
     @property
     def entropy(self) -> float:
-        """Shannon entropy in bits: 0 when certain, log2 of the number of emotions when uniform."""
+        """Shannon entropy in bits: 0 when certain, log2 of the number of labels when uniform."""
         return self.distribution.entropy
 
     def to_json(self) -> dict[str, Any]:
         return {
             "culture": self.culture,
-            "top": str(self.top),
-            "probabilities": {str(e): round(p, 6) for e, p in self.probabilities.items()},
+            "top": self.top,
+            "probabilities": {label: round(p, 6) for label, p in self.probabilities.items()},
             "entropy_bits": round(self.entropy, 4),
             "modality_shares": {name: round(s, 4) for name, s in self.modality_shares.items()},
             "note": self.note,
@@ -262,7 +263,7 @@ class CulturePrediction:
 
     def __repr__(self) -> str:
         ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])[:3]
-        top = ", ".join(f"{emotion} {probability:.2f}" for emotion, probability in ranked)
+        top = ", ".join(f"{label} {probability:.2f}" for label, probability in ranked)
         return printable(f"CulturePrediction({self.culture}: {top})")
 
     def _repr_html_(self) -> str:
@@ -303,4 +304,5 @@ class Prediction:
 
         notes = dict.fromkeys(p.note for p in self.by_culture if p.note)
         template = Environment(autoescape=True, finalize=visible).from_string(_HTML)
-        return template.render(predictions=self.by_culture, emotions=EMOTIONS, notes=notes)
+        labels = list(self.by_culture[0].probabilities) if self.by_culture else []
+        return template.render(predictions=self.by_culture, labels=labels, notes=notes)

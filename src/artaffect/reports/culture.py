@@ -123,7 +123,8 @@ def culture_report(
     part = table.of_split(options.split)
     notes: list[str] = []
     loaded, left_out = _load(runs, part, cache, notes)
-    rows = loaded[0].rows
+    rows, labels = loaded[0].rows, loaded[0].model.labels
+    table, part = table.with_labels(labels), part.with_labels(labels)
     faults = dict.fromkeys(fault for run in loaded for fault in run.rows.unreadable)
     notes += unreadable_images(list(faults))
     _logger.info("comparing cultures")
@@ -143,6 +144,7 @@ def culture_report(
     return CultureReport(
         table=name,
         split=options.split,
+        labels=labels.names,
         synthetic=bool(table.provenance.get("synthetic")),
         rows=len(rows),
         artworks=len(np.unique(rows.artwork.numpy())),
@@ -163,6 +165,7 @@ def votes_of(table: AnnotationTable) -> Votes:
         table.codes("culture"),
         table.emotion_codes(),
         table.codes("art_style"),
+        table.labels,
     )
 
 
@@ -227,10 +230,17 @@ def _load(
     runs: Sequence[Path], part: AnnotationTable, cache: Path | None, notes: list[str]
 ) -> tuple[list[_Run], int]:
     """Models with the rows on which all of them can be scored, and how many lack an image."""
-    loaded, keep = [], torch.ones(len(part), dtype=torch.bool)
+    loaded: list[_Run] = []
+    keep = torch.ones(len(part), dtype=torch.bool)
     for name, path in zip(_names(runs), runs, strict=True):
         model = load_model(path)
-        rows = extract_arrays(part, *model.encoders, model.cultures, cache)
+        if loaded and model.labels.names != loaded[0].model.labels.names:
+            raise InputError(
+                f"{name} predicts {', '.join(model.labels)}, and {loaded[0].name} predicts "
+                f"{', '.join(loaded[0].model.labels)}: only runs with the same labels can be compared"
+            )
+        labelled = part.with_labels(model.labels)
+        rows = extract_arrays(labelled, *model.encoders, model.cultures, cache)
         for fault in rows.unreadable:
             _logger.info(f"left out because the image cannot be read: {fault}")
         loaded.append(_Run(name, read_config(path), model, rows))
@@ -295,7 +305,7 @@ def _score(
         chosen_on_this_split=options.split == "val" and same_table,
         evaluation=evaluate_rows(model, rows, run.priors, options.split, options.n_resamples),
         gaps=culture_gaps(scored, *arrays, options.n_resamples),
-        distributions=distribution_scores(scored, *arrays, options.min_votes),
+        distributions=distribution_scores(scored, *arrays, options.min_votes, rows.labels),
         min_votes=options.min_votes,
         calibration={
             kind: _calibration(run, kind, predictions[kind], options) for kind in run.inputs

@@ -77,7 +77,9 @@ def create_app(
     app.include_router(unversioned, responses=refusals)
     app.add_api_route("/", lambda: FileResponse(_PAGE / "index.html"), include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE))
-    paths = frozenset([*app.openapi()["paths"], "/"])
+    description = app.openapi()
+    description["components"]["schemas"]["Emotion"]["enum"] = list(predictor.labels)
+    paths = frozenset([*description["paths"], "/"])
     app.add_middleware(RequestMiddleware, service=service, access=access, paths=paths)
     return app
 

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.filtering import filter_rows
 from artaffect.data.images import ImageStore
+from artaffect.data.label_maps import LabelMap, LabelsOption, choose_labels, load_label_map
 from artaffect.data.readers.csv import SourceRows
 from artaffect.data.readers.table_columns import (
     ColumnNames,
@@ -52,6 +53,8 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
     images: str | PathLike[str] | None = None,
     columns: ColumnNames | None = None,
     *,
+    labels: LabelsOption = None,
+    map_labels: LabelMap | str | PathLike[str] | None = None,
     culture: str | None = None,
     language: str | None = None,
     encoding: str | None = None,
@@ -69,6 +72,11 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
         columns: the column of each kind: ``label``, ``artwork``, ``image``, ``caption``, ``culture``,
             ``language``, ``art_style``, ``annotator``, ``split``. A caption may have several, which are
             joined with a blank line; None means no column. By default columns are known by their names.
+        labels: the label set: the name of a built-in one, a TOML file, or ``data`` for the labels that
+            the table holds. By default ``artemis``, or the first set that knows every label of the
+            table, or else those labels themselves; the log says which.
+        map_labels: what labels of the table stand for, such as ``{"joy": ["amusement", "awe"]}``, or a
+            TOML file with such lines; one of several makes a partial label.
         culture: the culture of all rows; where there is no other, a row's language is its culture.
         language: the language of all captions.
         encoding: of a text file, such as ``cp1252``; by default it is detected.
@@ -77,6 +85,7 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
 
     Raises:
         TableError: the file is missing or damaged, lacks a column, or no row can be kept.
+        ConfigError: the label set or the map of labels cannot be used.
     """
     path = as_path(path, "path")
     for name, text in (("encoding", encoding), ("delimiter", delimiter)):
@@ -96,8 +105,12 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
     default = path if path.is_dir() else path.parent
     root = default if images is None else as_path(images, "images")
     store = ImageStore(root) if "image" in source.columns else None
-    steps = table_steps(store, keep_unpictured, "split" in source.columns)
-    return filter_rows(source, path, store, steps)
+    if isinstance(map_labels, str | PathLike):
+        map_labels = load_label_map(map_labels)
+    cells = [text for text in pc.unique(source.columns["emotion"]).to_pylist() if text.strip()]
+    label_set, rule = choose_labels(cells, labels, map_labels, str(path))
+    steps = table_steps(store, keep_unpictured, "split" in source.columns, rule)
+    return filter_rows(source, path, store, steps, label_set)
 
 
 def _check_text(name: str, value: object) -> None:

@@ -19,6 +19,7 @@ from artaffect.data.filtering import (
     drop_duplicates,
 )
 from artaffect.data.images import SUFFIXES, ImageStore, is_plain_name
+from artaffect.data.label_maps import Rule
 from artaffect.labels import ANY_CULTURE
 
 _UNSAFE = "unsafe"
@@ -26,17 +27,20 @@ _UNKNOWN = "unknown"
 """The art style or the language of a row that does not say."""
 
 
-def table_steps(store: ImageStore | None, keep_unpictured: bool, has_splits: bool) -> list[Step]:
+def table_steps(
+    store: ImageStore | None, keep_unpictured: bool, has_splits: bool, label_rule: Rule
+) -> list[Step]:
     """The steps by which each row is kept or dropped.
 
     Args:
         store: the images that the rows name; None if they name none.
         keep_unpictured: keep rows with a caption whose image is missing or unreadable.
+        label_rule: what a cell of the column of labels stands for.
     """
     find = partial(find_images, store=store, keep_unpictured=keep_unpictured) if store else None
     root = store.root if store else Path()
     return [
-        clean_emotions,
+        partial(clean_emotions, rule=label_rule),
         check_captions,
         clean_cultures,
         partial(name_artworks, root=root),

@@ -12,7 +12,7 @@ import artaffect
 from artaffect.data.fetch import is_address
 from artaffect.data.readers.table_columns import ColumnNames
 from artaffect.errors import OutputExistsError
-from artaffect.labels import EMOTIONS
+from artaffect.labels import LabelSet
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
 from artaffect.models.hub import resolve_run
 from artaffect.outputs import check_output, check_output_folder, output_lock
@@ -29,8 +29,6 @@ from artaffect.runtime import as_path, file_digest, progress_bar
 _logger = logging.getLogger(__name__)
 
 Engine = Literal["local", "ray"]
-
-LABELS = tuple(map(str, EMOTIONS))
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,9 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     source, is_on_web = os.fspath(items), is_address(os.fspath(items))
     web = Web(fetch or is_on_web, allow_private, rate)
     check_folder(folder)
-    names = tuple(dict.fromkeys(culture_names(cultures) or read_config(folder)["cultures"]))
+    config = read_config(folder)
+    labels = LabelSet.from_json(config["labels"]).names
+    names = tuple(dict.fromkeys(culture_names(cultures) or config["cultures"]))
     images = None if root is None else as_path(root, "root")
     options = TableOptions(columns or {}, images, language, encoding, delimiter)
     read = [path for path in (folder, images, None if is_on_web else source) if path is not None]
@@ -121,14 +121,14 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         rows, origins = fetch_images(read_items(source, options, web), web, readable(source))
         about = _provenance(folder)
         record = rows["record"].type.names if "record" in rows.column_names else []
-        answers = AnswerTable(layout, names, LABELS, tuple(record), about)
+        answers = AnswerTable(layout, names, labels, tuple(record), about)
         answer_rows = rows.num_rows * (1 if layout == "wide" else len(names))
         check_format(target, answer_rows, len(answers.schema))
         settings = {
             "artaffect": about["artaffect_version"],
             "model": about["model_digest"],
             "cultures": names,
-            "labels": LABELS,
+            "labels": labels,
         }
         plan.begin(rows, settings, shard_rows, overwrite)
         _finish(plan, rows.num_rows, folder, names, workers, engine)
