@@ -328,7 +328,8 @@ async def attack(running: Running, count: int, seed: int) -> Counter[str]:
     late, own = running.longest_delays()
     print(
         f"highest memory {memory / 2**20:,.0f} MiB, event loop held up for at most "
-        f"{late:.0f} ms, by its own work at most {own:.0f} ms, log {running.log.stat().st_size / 2**20:.1f} MiB"
+        f"{late:.0f} ms, by its own work at most {own:.0f} ms, "
+        f"log {running.log.stat().st_size / 2**20:.1f} MiB"
     )
     return outcomes
 
