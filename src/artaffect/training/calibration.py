@@ -93,7 +93,7 @@ def calibrate(model: EmotionModel, rows: AnnotationArrays) -> None:
 
 
 def fit_temperature(logits: Tensor, emotions: Tensor) -> float:
-    """The temperature from 0.05 to 20 that minimises the log-loss of logits [n, 9] for labels [n]."""
+    """The temperature from 0.05 to 20 that minimises the log-loss of logits [n, k] for labels [n]."""
     logits = logits.double()
     inverse = torch.zeros((), dtype=torch.float64, requires_grad=True)  # log of 1 / temperature
     optimizer = torch.optim.LBFGS([inverse], max_iter=100, line_search_fn="strong_wolfe")
