@@ -53,6 +53,7 @@ class ModelPredictor(ABC):
 
     def __init__(self, description: ModelDescription, folder: Path | None = None) -> None:
         self.description = description
+        self.labels: LabelSet = description.labels
         self.folder = folder
         """The folder from which the model was loaded."""
 
@@ -107,11 +108,6 @@ class ModelPredictor(ABC):
     def cultures(self) -> Sequence[str]:
         """The cultures of the training data."""
         return self.description.cultures
-
-    @property
-    def labels(self) -> LabelSet:
-        """The labels that the model predicts."""
-        return self.description.labels
 
     @cached_property
     def evaluation(self) -> "EvaluationResult":

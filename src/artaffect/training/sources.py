@@ -60,15 +60,8 @@ class SourceContext:
     def from_recipe(cls, data: TrainingData, recipe: Recipe) -> "SourceContext":
         known = recipe.culture != "off" and len(data.cultures) > 1
         n_cultures = len(data.cultures) if known else 0
-        return cls(
-            n_cultures,
-            recipe.culture,
-            recipe.seed,
-            data.cultures,
-            data.cache,
-            data.work,
-            data.train.labels,
-        )
+        shared = (data.cultures, data.cache, data.work, data.train.labels)
+        return cls(n_cultures, recipe.culture, recipe.seed, *shared)
 
 
 class Source(ABC, Generic[C, E]):
