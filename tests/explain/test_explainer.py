@@ -129,7 +129,7 @@ def test_contributions_add_up_to_the_log_odds(tiny_run: Path, picture: Path) -> 
                 assert (explanation.heatmap is None) == (item.image is None)
                 assert (explanation.words is None) == (item.caption is None)
                 if emotion is not None:
-                    assert explanation.emotion is emotion
+                    assert explanation.emotion == emotion
     unknown = explainer.explain(PredictionInput(caption="waves", cultures=["atlantic"]))
     assert unknown["atlantic"].contributions.culture == pytest.approx(0, abs=1e-6)
 

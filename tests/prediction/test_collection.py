@@ -28,7 +28,7 @@ from artaffect.prediction.collection.answers import AnswerTable, prediction_sche
 from artaffect.prediction.collection.items import read_items
 from artaffect.prediction.collection.plan import Plan, skipped_path
 from artaffect.prediction.collection.records import TableOptions
-from artaffect.prediction.collection.run import LABELS, predict_collection
+from artaffect.prediction.collection.run import predict_collection
 from artaffect.prediction.predictor import PredictionInput, load_predictor
 from tests.conftest import Command
 
@@ -346,10 +346,10 @@ def test_an_interrupted_collection_says_in_one_line_how_to_go_on(
 def test_lost_and_foreign_rows_are_detected(tiny_run: Path, pictures: Path, tmp_path: Path) -> None:
     plan = Plan.for_output(tmp_path / "out.parquet")
     items = read_items(pictures)
-    plan.begin(items, {"cultures": ["x"], "labels": LABELS}, 4, overwrite=False)
+    plan.begin(items, {"cultures": ["x"], "labels": EMOTIONS}, 4, overwrite=False)
     assert plan.shards() == [4, 4] and plan.unfinished() == [0, 1]
     predict_collection(tiny_run, pictures, tmp_path / "whole.parquet", ["x"], workers=1)
-    whole = pq.read_table(tmp_path / "whole.parquet", columns=prediction_schema(LABELS).names)
+    whole = pq.read_table(tmp_path / "whole.parquet", columns=prediction_schema(EMOTIONS).names)
     skipped = [("broken.jpg", "", "no picture")]
 
     def merge(first: pa.Table, second: pa.Table) -> int:
@@ -357,7 +357,7 @@ def test_lost_and_foreign_rows_are_detected(tiny_run: Path, pictures: Path, tmp_
             names = plan.items(number)["id"].to_pylist()
             left_out = [item for item in skipped if item[0] in names]
             plan.save(number, part, left_out, plan.inputs_digest(number))
-        answers = AnswerTable("long", ("x",), LABELS, (), {})
+        answers = AnswerTable("long", ("x",), EMOTIONS, (), {})
         return plan.merge(tmp_path / "out.parquet", answers, {})
 
     of = [

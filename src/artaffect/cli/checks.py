@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artaffect.errors import InputError, UnknownNameError
+from artaffect.labels import LabelSet
 
 if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
@@ -32,6 +33,12 @@ def check_cultures(run: str, cultures: Sequence[str] | None, new: bool) -> None:
             f"{UnknownNameError('culture', unknown[0], known)} For a culture that was not in "
             "training, add --new-culture: it gets the prediction for all cultures together."
         )
+
+
+def check_label(run: str, label: str | None) -> None:
+    """Refuse a label that the model does not predict."""
+    if label is not None:
+        LabelSet.from_json(check_run(run)["labels"]).parse(label)
 
 
 def check_artwork(image: Path | None, caption: str | None, language: str | None) -> None:

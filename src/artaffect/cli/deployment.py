@@ -76,6 +76,7 @@ def explain(
         raise InputError("choose an output: --out page.html for a page, or --json")
     checks.check_cultures(run, culture, new_culture)
     checks.check_artwork(image, caption, language)
+    checks.check_label(run, emotion)
     table = None if data is None else checks.load_table(data, images)
     inputs = (image, caption, language, culture or None)
     explanation = api.explain_prediction(
