@@ -26,7 +26,10 @@ def rows(tmp_path: Path) -> list[Row]:
     rows: list[Row] = []
     for i in range(12):
         name = f"{i:02d}.jpg"
-        pixels = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
+        # far apart, so that standardised features are no rounding errors
+        pixels = np.kron(
+            rng.integers(0, 255, (3, 3, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)
+        )
         Image.fromarray(pixels).save(tmp_path / name)
         split = "train" if i < 6 else "val" if i < 9 else "test"
         for visitor in range(4):
@@ -73,7 +76,10 @@ def table(artaffect: Command, tmp_path: Path, rows: list[Row]) -> Path:
 @pytest.fixture
 def run(artaffect: Command, tmp_path: Path, encoder_folders: dict[str, Path], table: Path) -> Path:
     settings = [
-        *(f"image.encoder={encoder_folders['vit']}", f"caption.encoder={encoder_folders['bert']}"),
+        *(
+            f"image.encoder={encoder_folders['resnet']}",
+            f"caption.encoder={encoder_folders['bert']}",
+        ),
         *("image.penalty=[0.1]", "image.train.epochs=2", "caption.train.epochs=2"),
         *("fusion.logits.epochs=2", "folds=2", "fusion.form=logits"),
     ]
