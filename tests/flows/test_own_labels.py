@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
 
 import artaffect as aa
 from artaffect.data.annotations import AnnotationTable
@@ -16,34 +15,26 @@ from tests.conftest import Command
 from tests.tables import Row, write_excel, write_json_lines, write_text
 
 LABELS = ("calm", "dread", "joy")
-WORDS = {"calm": "a quiet lake", "dread": "black sky", "joy": "dancing children"}
+FELT = {
+    **dict.fromkeys(("amusement", "excitement", "awe"), "joy"),
+    **dict.fromkeys(("anger", "disgust", "fear", "sadness"), "dread"),
+    **dict.fromkeys(("contentment", "something else"), "calm"),
+}
 
 
 @pytest.fixture
-def rows(tmp_path: Path) -> list[Row]:
-    """Twelve artworks, each with a label of four visitors from two countries."""
-    rng = np.random.default_rng(0)
-    rows: list[Row] = []
-    for i in range(12):
-        name = f"{i:02d}.jpg"
-        # far apart, so that standardised features are no rounding errors
-        pixels = np.kron(
-            rng.integers(0, 255, (3, 3, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8)
-        )
-        Image.fromarray(pixels).save(tmp_path / name)
-        split = "train" if i < 6 else "val" if i < 9 else "test"
-        for visitor in range(4):
-            label = LABELS[(i + visitor // 3) % 3]
-            rows.append(
-                {
-                    "Datei": name,
-                    "Beschreibung": f"{WORDS[label]} {visitor}",
-                    "Gefühl": label.title() if visitor else label,
-                    "Land": ("Chile", "Österreich")[visitor % 2],
-                    "Teil": split,
-                }
-            )
-    return rows
+def rows(sample_table: AnnotationTable) -> list[Row]:
+    """The sample, as a museum's visitors might have filled it in."""
+    return [
+        {
+            "Datei": row.image,
+            "Beschreibung": row.caption,
+            "Gefühl": FELT[row.emotion].title() if i % 3 else FELT[row.emotion],
+            "Land": f"{row.culture} Österreich",
+            "Teil": row.split,
+        }
+        for i, row in enumerate(sample_table)
+    ]
 
 
 COLUMN_OF = {
@@ -54,7 +45,13 @@ COLUMNS = [part for kind, name in COLUMN_OF.items() for part in ("--column", f"{
 
 
 @pytest.fixture
-def table(artaffect: Command, tmp_path: Path, rows: list[Row]) -> Path:
+def images(sample_table: AnnotationTable) -> Path:
+    assert sample_table.images is not None
+    return sample_table.images
+
+
+@pytest.fixture
+def table(artaffect: Command, tmp_path: Path, rows: list[Row], images: Path) -> Path:
     """The rows, imported from three formats with the same result."""
     files = (
         write_text(tmp_path / "own.csv", rows, "utf-16", ";"),
@@ -64,7 +61,9 @@ def table(artaffect: Command, tmp_path: Path, rows: list[Row]) -> Path:
     tables = []
     for file in files:
         out = file.with_suffix(f"{file.suffix}.parquet")
-        code, _, err = artaffect("import", "table", file, "--out", out, *COLUMNS)
+        code, _, err = artaffect(
+            "import", "table", file, "--images", images, "--out", out, *COLUMNS
+        )
         assert code == 0 and "labels of its own: calm, dread, joy" in err
         tables.append(AnnotationTable.load(out))
         assert tables[-1].labels.names == LABELS and len(tables[-1]) == len(rows)
@@ -76,12 +75,15 @@ def table(artaffect: Command, tmp_path: Path, rows: list[Row]) -> Path:
 @pytest.fixture
 def run(artaffect: Command, tmp_path: Path, encoder_folders: dict[str, Path], table: Path) -> Path:
     settings = [
-        *(
-            f"image.encoder={encoder_folders['resnet']}",
-            f"caption.encoder={encoder_folders['bert']}",
-        ),
-        *("image.penalty=[0.1]", "image.train.epochs=2", "caption.train.epochs=2"),
-        *("fusion.logits.epochs=2", "folds=2", "fusion.form=logits"),
+        f"image.encoder={encoder_folders['resnet']}",
+        f"caption.encoder={encoder_folders['bert']}",
+        "image.penalty=[0.1]",
+        "image.train.epochs=4",
+        "caption.train.epochs=3",
+        "caption.hidden=[16]",
+        "fusion.form=logits",
+        "fusion.logits.epochs=4",
+        "folds=2",
     ]
     changes = [part for setting in settings for part in ("--set", setting)]
     run = tmp_path / "run"
@@ -93,14 +95,14 @@ def run(artaffect: Command, tmp_path: Path, encoder_folders: dict[str, Path], ta
 
 
 def test_own_labels_from_three_formats_to_the_service(
-    artaffect: Command, tmp_path: Path, table: Path, run: Path, rows: list[Row]
+    artaffect: Command, tmp_path: Path, table: Path, run: Path, rows: list[Row], images: Path
 ) -> None:
     check_scores(artaffect, tmp_path, table, run)
     check_explanations(artaffect, run)
-    check_export(artaffect, tmp_path, run, rows)
+    check_export(artaffect, tmp_path, run, rows, images)
     foreign = tmp_path / "foreign.parquet"
     known = {"calm": "contentment", "dread": "fear", "joy": "excitement"}
-    aa.read_table(tmp_path / "own.csv", columns=COLUMN_OF, map_labels=known).save(foreign)
+    aa.read_table(tmp_path / "own.csv", images, COLUMN_OF, map_labels=known).save(foreign)
     code, _, err = artaffect("evaluate", run, "--data", foreign)
     assert code == 1 and "the model knows only calm, dread, joy" in err
 
@@ -109,7 +111,7 @@ def check_scores(artaffect: Command, folder: Path, table: Path, run: Path) -> No
     scores, report = folder / "scores", folder / "report"
     code, out, _ = artaffect("evaluate", run, "--data", table, "--json", "--out", scores)
     confusion = json.loads(out)["confusion"]["overall"]
-    assert code == 0 and np.shape(confusion) == (3, 3) and np.sum(confusion) == 12
+    assert code == 0 and np.shape(confusion) == (3, 3) and np.sum(confusion) == 132
     assert "dread" in (scores / "report.html").read_text("utf-8")
     arguments = ("--data", table, "--out", report, "--least", 2, "--explanations", 0)
     code, _, err = artaffect("report", run, *arguments)
@@ -132,15 +134,19 @@ def check_explanations(artaffect: Command, run: Path) -> None:
     assert code == 1 and "unknown label 'fear'" in err and "Known: calm, dread, joy" in err
 
 
-def check_export(artaffect: Command, folder: Path, run: Path, rows: list[Row]) -> None:
+def check_export(
+    artaffect: Command, folder: Path, run: Path, rows: list[Row], images: Path
+) -> None:
     code, _, err = artaffect("export", run, "--out", folder / "onnx")
     assert code == 0, err
     graphs = aa.load_predictor(folder / "onnx")
     expected = aa.load_predictor(run).predict(caption="black sky").by_culture[0]
     answer = graphs.predict(caption="black sky").by_culture[0]
     np.testing.assert_allclose(answer.distribution.values, expected.distribution.values, atol=1e-4)
-    items, answers = write_json_lines(folder / "items.jsonl", rows[::4]), folder / "answers.jsonl"
-    code, _, err = artaffect("predict-collection", run, items, "--out", answers, *COLUMNS[:4])
+    items, answers = write_json_lines(folder / "items.jsonl", rows[::12]), folder / "answers.jsonl"
+    code, _, err = artaffect(
+        "predict-collection", run, items, "--root", images, "--out", answers, *COLUMNS[:4]
+    )
     assert code == 0, err
     assert set(LABELS) < set(json.loads(answers.read_text("utf-8").splitlines()[0]))
     with TestClient(create_app(graphs)) as client:
