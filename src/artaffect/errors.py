@@ -84,4 +84,4 @@ class NotFittedError(ArtAffectError):
 
 
 class FetchError(ArtAffectError):
-    """A file cannot be had from the web."""
+    """A file cannot be fetched from the web."""

@@ -33,18 +33,11 @@ _RESERVED = frozenset(
     (
         *("annotation_id", "annotator", "artwork_id", "art_style", "caption", "culture", "emotion"),
         *("entropy", "entropy_bits", "id", "image", "label", "language", "note", "split", "top"),
-        *(
-            "image_share",
-            "caption_share",
-            "probability",
-            "divergence_bits",
-            "similarity",
-            "missing",
-        ),
-        *("review", "reviewed_by", "model", "model_digest", "artaffect_version", "date"),
+        *("image_share", "caption_share", "probability", "divergence_bits", "similarity"),
+        *("missing", "review", "reviewed_by", "model", "model_digest", "artaffect_version", "date"),
     )
 )
-"""Names of columns that stand beside those of the labels in tables of predictions."""
+"""The names of the other columns in tables of annotations and predictions."""
 
 
 def spelling(text: str) -> str:
@@ -146,16 +139,20 @@ class LabelSet:
         """The position of a label, spelled exactly."""
         return self.names.index(label)
 
+    def find(self, text: str) -> str | None:
+        """The label that a text spells, ignoring case and blanks; None if it spells none."""
+        return self._spellings.get(spelling(text))
+
     def parse(self, text: str) -> str:
-        """The label that a text spells, ignoring case and blanks; raises UnknownNameError."""
-        label = self._spellings.get(spelling(text))
+        """As :meth:`find`, but raises UnknownNameError if the text spells no label."""
+        label = self.find(text)
         if label is None:
             raise UnknownNameError("label", text, self.names)
         return label
 
     def knows(self, text: str) -> bool:
-        """Whether :meth:`parse` knows a text."""
-        return spelling(text) in self._spellings
+        """Whether a text spells a label."""
+        return self.find(text) is not None
 
     @property
     def valence(self) -> tuple[int, ...] | None:
@@ -290,26 +287,32 @@ def load_label_set(labels: "LabelSet | str | os.PathLike[str]") -> LabelSet:
         return label_sets()[name]
     if path.suffix != ".toml" and not path.is_file():
         raise UnknownNameError("label set", name, [*label_sets(), "a TOML file"])
+    return _parse_toml(read_label_toml(path), path.stem)
+
+
+def read_label_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file about labels; raises ConfigError if it cannot be read."""
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{path}: cannot be read as TOML: {reason}") from None
-    return _parse_toml(data, path.stem)
+
+
+def built_in_set(texts: Sequence[str]) -> LabelSet | None:
+    """The first built-in label set that knows all of some labels, the default set before the others."""
+    return next((s for s in label_sets().values() if all(map(s.knows, texts))), None)
 
 
 def choose_label_set(texts: Sequence[str]) -> LabelSet:
     """The label set of data that do not name one, from the distinct labels that they hold.
 
-    The default set if it knows all of them, else the first built-in set that does. Where the default
-    set knows none of them, they are a set of their own; where it knows some, the others are errors.
+    It is the first built-in set that knows all of them. Where there is none, and the default set knows
+    none of them, they are a set of their own; where it knows some, the others are errors.
     """
-    for labels in (ARTEMIS, *label_sets().values()):
-        if all(labels.knows(text) for text in texts):
-            return labels
-    if any(ARTEMIS.knows(text) for text in texts):
-        return ARTEMIS
-    return LabelSet.from_texts(texts)
+    if labels := built_in_set(texts):
+        return labels
+    return ARTEMIS if any(map(ARTEMIS.knows, texts)) else LabelSet.from_texts(texts)
 
 
 @dataclass(frozen=True)

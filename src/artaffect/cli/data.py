@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from artaffect.cli.options import Json
+from artaffect.cli.options import AllLanguage, Delimiter, Encoding, Json
 from artaffect.cli.show import print_json, print_statistics, show
 from artaffect.errors import NoRowsError
 from artaffect.outputs import check_output, check_output_folder
@@ -103,13 +103,9 @@ def import_table(
         ),
     ] = None,
     culture: Annotated[str | None, Option(help="The culture of all rows.")] = None,
-    language: Annotated[str | None, Option(help="The language of all captions.")] = None,
-    encoding: Annotated[
-        str | None, Option(help="The encoding of a text file. Default: detected.")
-    ] = None,
-    delimiter: Annotated[
-        str | None, Option(help="The character between cells, or tab. Default: detected.")
-    ] = None,
+    language: AllLanguage = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     keep_unpictured: Keep = False,
     as_json: Json = False,
 ) -> None:

@@ -113,13 +113,9 @@ def predict_collection(
     root: Annotated[
         Path | None, Option(help="The folder of a table's images. Default: the table's folder.")
     ] = None,
-    language: Annotated[str | None, Option(help="The language of all captions.")] = None,
-    encoding: Annotated[
-        str | None, Option(help="The encoding of a text file. Default: detected.")
-    ] = None,
-    delimiter: Annotated[
-        str | None, Option(help="The character between cells, or tab. Default: detected.")
-    ] = None,
+    language: options.AllLanguage = None,
+    encoding: options.Encoding = None,
+    delimiter: options.Delimiter = None,
     fetch: Annotated[
         bool,
         Option(

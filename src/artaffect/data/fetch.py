@@ -143,7 +143,7 @@ class Fetcher:
             max_age: the age in seconds at which a kept file is requested again; None for never.
 
         Raises:
-            FetchError: the file cannot be had; the message says why.
+            FetchError: the file cannot be fetched; the message says why.
         """
         path = self.path(url)
         with contextlib.suppress(OSError):

@@ -114,9 +114,7 @@ def import_rows(
         )
     store = None if images is None else ImageStore(as_path(images, "images"))
     steps: list[Step | None] = [
-        partial(
-            clean_emotions, rule=lambda text: labels.parse(text) if labels.knows(text) else None
-        ),
+        partial(clean_emotions, rule=labels.find),
         check_captions,
         partial(clean_languages, culture_of=culture_of),
         name_artworks,

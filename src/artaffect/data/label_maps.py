@@ -2,7 +2,6 @@
 
 import logging
 import os
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -12,9 +11,10 @@ from artaffect.labels import (
     FROM_DATA,
     MOST_LABELS,
     LabelSet,
+    built_in_set,
     choose_label_set,
-    label_sets,
     load_label_set,
+    read_label_toml,
     spelling,
 )
 from artaffect.runtime import as_path, printable
@@ -55,11 +55,7 @@ def parse_label_map(texts: Iterable[str]) -> dict[str, str]:
 
 def load_label_map(path: str | os.PathLike[str]) -> dict[str, str]:
     """The map in a TOML file; raises ConfigError if it holds something else."""
-    try:
-        data = tomllib.loads(as_path(path, "path").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{path}: cannot be read as TOML: {reason}") from None
+    data = read_label_toml(as_path(path, "path"))
     if label := next((label for label, meant in data.items() if not isinstance(meant, str)), None):
         raise ConfigError(
             f'{path}: {label}: expected a label in quotes, as in happiness = "contentment"'
@@ -115,8 +111,7 @@ def choose_labels(
             else load_label_set(labels)
         )
     elif meant:
-        sets = (s for s in (ARTEMIS, *label_sets().values()) if all(map(s.knows, meant)))
-        chosen = next(sets, None) or _from_texts(meant, source)
+        chosen = built_in_set(meant) or _from_texts(meant, source)
     else:
         chosen = _choose(unmapped, source)
     if outside := [name for name in meant if not chosen.knows(name)]:
@@ -124,11 +119,7 @@ def choose_labels(
             f"the map leads to the label {outside[0]!r}, which is not one of {', '.join(chosen)}"
         )
 
-    def rule(text: str) -> str | None:
-        label = entries.get(spelling(text), text)
-        return chosen.parse(label) if chosen.knows(label) else None
-
-    return chosen, rule
+    return chosen, lambda text: chosen.find(entries.get(spelling(text), text))
 
 
 def _choose(texts: Sequence[str], source: str) -> LabelSet:

@@ -60,8 +60,8 @@ def read_iiif(
 
     Its columns are ``id`` (the canvas), ``image`` (an address at the size ``SIZE``), ``caption`` (the
     manifest's label and summary in one language), ``language``, the labels and summaries in each language
-    (``label_en``), and what else a manifest says of the object. A manifest that cannot be had is a
-    malformed row.
+    (``label_en``), and what else a manifest says of the object. A manifest that cannot be
+    fetched is a malformed row.
 
     Args:
         document: the manifest or the collection.

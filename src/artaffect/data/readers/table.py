@@ -161,9 +161,7 @@ def _read(
     used = sorted({position for columns in positions.values() for position in columns})
     cells = file.read(used, ())
     index = {position: cells.columns[i] for i, position in enumerate(used)}
-    is_blank = np.ones(len(cells.line), bool)
-    for column in cells.columns:
-        is_blank &= np.array(pc.equal(pc.utf8_trim_whitespace(column), ""), bool)
+    is_blank = cells.is_blank
     malformed = cells.malformed + [(int(line), "empty line") for line in cells.line[is_blank]]
     kept = pa.array(np.flatnonzero(~is_blank))
     texts = {kind: [index[i].take(kept) for i in columns] for kind, columns in positions.items()}

@@ -35,6 +35,14 @@ class Cells:
     malformed: list[tuple[int, str]]
     """Line and fault."""
 
+    @property
+    def is_blank(self) -> np.ndarray:
+        """Whether all cells of each row are blank: bool [n]."""
+        is_blank = np.ones(len(self.line), bool)
+        for column in self.columns:
+            is_blank &= np.array(pc.equal(pc.utf8_trim_whitespace(column), ""), bool)
+        return is_blank
+
 
 @dataclass(frozen=True)
 class TableFile:

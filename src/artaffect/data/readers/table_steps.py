@@ -20,7 +20,7 @@ from artaffect.data.filtering import (
 )
 from artaffect.data.images import SUFFIXES, ImageStore, is_plain_name
 from artaffect.data.label_maps import Rule
-from artaffect.labels import ANY_CULTURE
+from artaffect.labels import ANY_CULTURE, spelling
 
 _UNSAFE = "unsafe"
 _UNKNOWN = "unknown"
@@ -53,7 +53,7 @@ def table_steps(
 def clean_cultures(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
     """Add the columns ``culture`` and ``language``, in small letters; any culture is no culture."""
     culture = columns.clean("culture", _culture)
-    language = columns.clean("language", lambda text: _key(text) or _UNKNOWN)
+    language = columns.clean("language", lambda text: spelling(text) or _UNKNOWN)
     columns = columns.adding(culture=culture, language=language)
     return columns, drop(reasons, "empty culture", culture.codes < 0)
 
@@ -152,9 +152,5 @@ def _composed(text: str) -> str:
 
 
 def _culture(text: str) -> str | None:
-    culture = _key(text)
+    culture = spelling(text)
     return culture if culture not in ("", ANY_CULTURE) else None
-
-
-def _key(text: str) -> str:
-    return " ".join(text.split()).lower()

@@ -99,9 +99,8 @@ class EfficientNetLite0(nn.Module):
 
         They describe texture and style as well as content (Gatys et al. 2016).
         """
-        maps = [
-            x.float() for x in self._stage_maps(pixels)
-        ]  # sums of many values, in any precision
+        # statistics of many values are computed in float32, whatever the precision
+        maps = [x.float() for x in self._stage_maps(pixels)]
         return torch.cat([s for x in maps for s in (x.mean((2, 3)), x.std((2, 3)))], 1)
 
     def stage_layers(self) -> list[nn.Module]:

@@ -62,13 +62,13 @@ def _check_json(data: bytes) -> None:
 
 
 Origins = Mapping[str, tuple[str, str]]
-"""By the path of a kept image: its address, and why it could not be had, which is empty if it was."""
+"""Path of a cached image → its address, and why it could not be fetched; empty if it was fetched."""
 
 
 def fetch_images(items: pa.Table, web: Web, source: str) -> tuple[pa.Table, Origins]:
     """Request the images that are addresses, and return the items with the files that hold them.
 
-    An image that cannot be had leaves a path without a file.
+    For an image that cannot be fetched, the path has no file.
 
     Raises:
         InputError: nothing may be requested, and an image is an address.

@@ -260,7 +260,7 @@ def _write_skipped(skipped: Sequence[Skipped], path: Path) -> None:
 
 
 def _named(item: Skipped, origins: Origins) -> Skipped:
-    """A skipped item with the address of its image, if it has one, and why that could not be had."""
+    """A skipped item with the address of its image, if it has one, and why it could not be fetched."""
     name, image, reason = item
     address, fault = origins.get(image, (image, ""))
     return name, address, fault or reason

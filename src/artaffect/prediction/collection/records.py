@@ -92,9 +92,7 @@ def items_from_table(file: TableFile, options: TableOptions) -> pa.Table:
     others = [i for i in range(len(header)) if i not in file.binary and i not in used]
     cells = file.read([*used, *others], set(others))
     texts = dict(zip([*used, *others], cells.columns, strict=True))
-    is_blank = np.ones(len(cells.line), bool)
-    for column in cells.columns:
-        is_blank &= np.array(pc.equal(pc.utf8_trim_whitespace(column), ""), bool)
+    is_blank = cells.is_blank
     kept = pa.array(np.flatnonzero(~is_blank))
     texts = {i: column.take(kept) for i, column in texts.items()}
     _say(file, positions, options.language)
