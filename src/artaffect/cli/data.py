@@ -98,8 +98,8 @@ def import_table(
     map_label: Annotated[
         list[str] | None,
         Option(
-            help="What a label stands for, for example happiness=contentment; repeatable. Or a TOML "
-            "file with such lines."
+            help="What a label stands for, for example happiness=contentment, or any of several: "
+            "joy=contentment|awe; repeatable. Or a TOML file with such lines."
         ),
     ] = None,
     culture: Annotated[str | None, Option(help="The culture of all rows.")] = None,

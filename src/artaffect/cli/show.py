@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from artaffect import runtime
-from artaffect.labels import LabelSet, Sentiment
+from artaffect.labels import SEPARATOR, LabelSet, Sentiment
 from artaffect.runtime import Terminal
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ def print_statistics(statistics: TableStatistics) -> None:
         ("annotations", f"{statistics.annotations:,}"),
         ("annotations / image", f"{statistics.annotations_per_image:.2f}"),
         ("emotions", f"{statistics.emotions}"),
+        *(
+            (f"one of {' or '.join(cell.split(SEPARATOR))}", f"{n:,}")
+            for cell, n in statistics.partial_labels.items()
+        ),
         ("languages", ", ".join(f"{k} {n:,}" for k, n in statistics.languages.items())),
         ("splits", ", ".join(f"{k} {n:,}" for k, n in statistics.splits.items())),
     ):

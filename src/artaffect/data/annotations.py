@@ -21,7 +21,7 @@ from artaffect.data.arrow import arrow_errors
 from artaffect.data.import_report import ImportReport
 from artaffect.data.splits import SPLITS, split_by_artwork
 from artaffect.errors import ConfigError, TableError
-from artaffect.labels import ARTEMIS, LabelSet
+from artaffect.labels import ARTEMIS, SEPARATOR, LabelSet
 from artaffect.outputs import atomic_file
 from artaffect.runtime import as_path, printable, visible
 
@@ -202,10 +202,44 @@ class AnnotationTable:
         counts = {str(item["values"] or "none"): int(item["counts"]) for item in counted}
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
-    def emotion_codes(self) -> np.ndarray:
-        """The label of each row as its index in ``labels``: int64 [n]."""
+    @property
+    def partial_labels(self) -> tuple[str, ...]:
+        """The cells that name several labels, one of which is the row's: ``contentment|awe``."""
+        return tuple(sorted(self.counts_of_partial_labels()))
+
+    def counts_of_partial_labels(self) -> dict[str, int]:
+        """The number of rows with each partial label, in decreasing order."""
+        return {cell: n for cell, n in self.counts("emotion").items() if SEPARATOR in cell}
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """Whether each of ``partial_labels`` names each label: bool [s, k]."""
+        named = [set(self.labels.members(cell)) for cell in self.partial_labels]
+        return np.array([[n in names for n in self.labels] for names in named], bool).reshape(
+            -1, len(self.labels)
+        )
+
+    @property
+    def has_exact_label(self) -> np.ndarray:
+        """Whether each row has one label, not several of which one is true: bool [n]."""
         names, codes = self.codes("emotion")
-        return np.array([self.labels.index(name) for name in names], np.int64)[codes]
+        return np.array([SEPARATOR not in name for name in names], bool)[codes]
+
+    def with_exact_labels(self) -> "AnnotationTable":
+        """The rows that have one label; raise TableError if there are none."""
+        exact = self.has_exact_label
+        if not exact.any():
+            raise TableError(
+                f"every row of {self.name} has a partial label, such as {self.partial_labels[0]}: rows "
+                "with one label are needed here"
+            )
+        return self if exact.all() else self.select(exact)
+
+    def emotion_codes(self) -> np.ndarray:
+        """The label of each row as its index in ``labels``, then in ``partial_labels``: int64 [n]."""
+        names, codes = self.codes("emotion")
+        index = {name: i for i, name in enumerate((*self.labels, *self.partial_labels))}
+        return np.array([index[name] for name in names], np.int64)[codes]
 
     def with_labels(self, labels: LabelSet) -> "AnnotationTable":
         """The same rows with another label set, such as that of a model.
@@ -213,7 +247,8 @@ class AnnotationTable:
         Raises:
             TableError: a row has a label that the set lacks.
         """
-        if unknown := sorted(self.counts("emotion").keys() - set(labels)):
+        named = {name for cell in self.counts("emotion") for name in cell.split(SEPARATOR)}
+        if unknown := sorted(named - set(labels)):
             raise TableError(
                 f"the table {self.name} holds the label {unknown[0]!r}, and the model knows only "
                 f"{', '.join(labels)}: import the table with the label set of the model"
@@ -313,6 +348,8 @@ def _check(rows: pa.Table, source: str, labels: LabelSet) -> None:
             raise TableError(f"{source}: column {name} has {rows[name].null_count} empty cells")
     for name, allowed in (("emotion", set(labels)), ("split", set(SPLITS))):
         present = set(pc.drop_null(pc.unique(rows[name].cast(pa.string()))).to_pylist())
+        if name == "emotion":
+            present = {label for cell in present for label in cell.split(SEPARATOR)}
         if unknown := sorted(present - allowed):
             choices = ", ".join(sorted(allowed))
             raise TableError(f"{source}: column {name} holds {unknown}; allowed: {choices}")

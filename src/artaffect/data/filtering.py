@@ -308,6 +308,7 @@ def _report(
         rows_without_image=int((images < 0).sum()),
         artworks_without_image=len(np.unique(artworks[images < 0])),
         missing_artworks=n_missing,
+        partial_labels=int((~table.has_exact_label).sum()),
         unreadable_artworks=len(faults) - n_missing,
         leaking_artworks=_count_leaking(artworks, table.codes("split")[1]),
         dropped_rows=_dropped_rows(columns, reasons),

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from artaffect.errors import InputError, ModelFolderError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.baseline import PriorBaseline
 from artaffect.metrics.classification import hamming_accuracy
-from artaffect.metrics.evaluation import PAIRS, EvaluationResult, evaluate
+from artaffect.metrics.evaluation import PAIRS, ByGroup, EvaluationResult, ModelScores, evaluate
+from artaffect.metrics.partial import score_partial_labels
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
@@ -36,9 +37,10 @@ class TrainingPriors:
     @classmethod
     def from_rows(cls, rows: AnnotationArrays) -> "TrainingPriors":
         """Count the training rows."""
-        votes = rows.votes()[:, 0].numpy()
+        votes = rows.votes()[:, 0, : len(rows.labels)].numpy()
         chosen = votes[votes.sum(1) > 0] > 0
-        baseline = PriorBaseline(len(rows.labels)).fit(rows.emotion.numpy(), rows.culture_names)
+        known = (rows.emotion.numpy(), rows.culture_names, rows.candidates)
+        baseline = PriorBaseline(len(rows.labels)).fit(*known)
         return cls(baseline, chosen.mean(0))
 
     def to_json(self) -> dict[str, Any]:
@@ -102,16 +104,26 @@ def evaluate_rows(
 ) -> EvaluationResult:
     """Score a model on the rows that have an image, or on all rows if it reads captions only.
 
+    Rows with a partial label are scored apart, in ``extra["partial_labels"]``, see
+    :func:`artaffect.metrics.partial.score_partial_labels`.
+
     Raises:
-        InputError: the model needs images, and none of the rows has one.
+        InputError: the model needs images, and none of the rows has one; or all have partial labels.
     """
     for fault in rows.unreadable:
         _logger.info(f"left out because the image cannot be read: {fault}")
     scored = rows if model.image is None else rows.select(rows.has_image)
     if not len(scored):
         raise InputError(f"no row of split {split!r} has an image, so the model cannot be scored")
+    exact = scored.is_exact
+    if not exact.any():
+        raise InputError(f"every row of split {split!r} has a partial label: none can be scored")
     baseline = priors.baseline.predict_proba(scored.culture_names)
     predictions = predict_all_inputs(model, scored)
+    all_scored, all_predictions = scored, {"baseline": baseline, **predictions}
+    if not exact.all():
+        scored, baseline = scored.select(exact), baseline[exact.numpy()]
+        predictions = {name: values[exact.numpy()] for name, values in predictions.items()}
     result = evaluate_predictions(predictions, scored, n_resamples, baseline=baseline)
     protocol = {
         "split": split,
@@ -125,7 +137,27 @@ def evaluate_rows(
         extra["hamming"] = hamming(model, scored, priors)
     if model.fusion is not None:
         extra["fusion"] = describe_fusion(model.fusion, model.cultures)
+    if not exact.all():
+        extra["partial_labels"] = _partial_scores(all_predictions, all_scored)
     return replace(result, protocol=protocol, extra=extra)
+
+
+def _partial_scores(
+    predictions: Mapping[str, np.ndarray], rows: AnnotationArrays
+) -> dict[str, Any]:
+    """The scores of the rows with partial labels, as plain JSON."""
+    partial = ~rows.is_exact.numpy()
+    labels, artworks = rows.emotion.numpy()[partial], rows.artwork.numpy()[partial]
+    chosen = {name: values[partial] for name, values in predictions.items()}
+    scores = score_partial_labels(chosen, labels, rows.candidates, artworks)
+    return {
+        "rows": int(partial.sum()),
+        "artworks": len(np.unique(artworks)),
+        "models": {
+            model: {metric: asdict(estimate) for metric, estimate in metrics.items()}
+            for model, metrics in scores.items()
+        },
+    }
 
 
 def evaluate_predictions(
@@ -218,6 +250,24 @@ def modality_ablation(
     return evaluate_predictions(predictions, rows, n_resamples, pairs=pairs)
 
 
+def cross_culture_scores(
+    model: EmotionModel, rows: AnnotationArrays, n_resamples: int = 1000
+) -> ByGroup[ModelScores] | None:
+    """Predictions for each culture, scored on the rows of every culture; None for a single culture.
+
+    The overall scores are those of predictions that name no culture.
+    """
+    if len(model.cultures) < 2:
+        return None
+    predictions = {
+        str(index): predict_proba(model, rows, culture=index)
+        for index in range(1 + len(model.cultures))
+    }
+    result = evaluate_predictions(predictions, rows, n_resamples, pairs=())
+    overall, *others = result.models.values()
+    return ByGroup(overall, dict(zip(model.cultures, others, strict=True)))
+
+
 def hamming(
     model: EmotionModel, rows: AnnotationArrays, priors: TrainingPriors
 ) -> dict[str, float]:
@@ -228,7 +278,7 @@ def hamming(
     """
     if model.image is None or not model.image.head.multi_label:
         raise ValueError("the Hamming accuracy is defined for multi-label image models only")
-    votes = rows.votes()[:, 0]
+    votes = rows.votes()[:, 0, : len(rows.labels)]
     voted = votes.sum(1) > 0
     chosen = (votes[voted] > 0).numpy()
     with torch.no_grad():

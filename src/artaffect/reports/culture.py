@@ -21,7 +21,6 @@ from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_cul
 from artaffect.metrics.evaluation import (
     ByGroup,
     EvaluationResult,
-    ModelScores,
     Reliability,
     culture_gaps,
     for_each_group,
@@ -33,6 +32,7 @@ from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.prediction.evaluation import (
     TrainingPriors,
+    cross_culture_scores,
     evaluate_predictions,
     evaluate_rows,
     modality_ablation,
@@ -120,8 +120,14 @@ def culture_report(
         TableError: the split has no rows.
     """
     options = options or ReportOptions()
-    part = table.of_split(options.split)
     notes: list[str] = []
+    if partial := sum(table.counts_of_partial_labels().values()):
+        notes.append(
+            f"{partial:,} rows of the table have a partial label, one of several, and are left out: "
+            "`artaffect evaluate` scores them."
+        )
+    table = table.with_exact_labels()
+    part = table.of_split(options.split)
     loaded, left_out = _load(runs, part, cache, notes)
     rows, labels = loaded[0].rows, loaded[0].model.labels
     table, part = table.with_labels(labels), part.with_labels(labels)
@@ -159,7 +165,8 @@ def culture_report(
 
 
 def votes_of(table: AnnotationTable) -> Votes:
-    """Count the votes of each culture in a table."""
+    """Count the votes of each culture in a table, without partial labels."""
+    table = table.with_exact_labels()
     return Votes.count(
         table.codes("artwork_id"),
         table.codes("culture"),
@@ -310,7 +317,7 @@ def _score(
         calibration={
             kind: _calibration(run, kind, predictions[kind], options) for kind in run.inputs
         },
-        cross_culture=_cross_culture(model, rows, options),
+        cross_culture=cross_culture_scores(model, rows, options.n_resamples),
         ablation=modality_ablation(model, rows, options.n_resamples, options.seed),
         deletion_tests=_deletion_tests(TorchPredictor(model), part, options, notes),
     )
@@ -340,20 +347,6 @@ def _calibration(
         bins(calibrated),
         ByGroup(overall, dict(zip(model.cultures, others, strict=True))),
     )
-
-
-def _cross_culture(
-    model: EmotionModel, rows: AnnotationArrays, options: ReportOptions
-) -> ByGroup[ModelScores] | None:
-    if len(model.cultures) < 2:
-        return None
-    predictions = {
-        str(index): predict_proba(model, rows, culture=index)
-        for index in range(1 + len(model.cultures))
-    }
-    result = evaluate_predictions(predictions, rows, options.n_resamples, pairs=())
-    overall, *others = result.models.values()
-    return ByGroup(overall, dict(zip(model.cultures, others, strict=True)))
 
 
 def _or_note(compute: Callable[[], T], notes: list[str]) -> T | None:

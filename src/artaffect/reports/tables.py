@@ -133,6 +133,8 @@ def evaluation_tables(result: EvaluationResult) -> list[TextTable]:
     tables += map(comparison_table, result.comparisons)
     if "hamming" in result.extra:
         tables.append(_hamming_table(result.extra["hamming"]))
+    if "partial_labels" in result.extra:
+        tables.append(_partial_table(result.extra["partial_labels"]))
     if "size_and_speed" in result.extra:
         tables.append(_size_table(result.extra["size_and_speed"]))
     return tables
@@ -176,6 +178,16 @@ def _hamming_table(hamming: Mapping[str, float]) -> TextTable:
     title = "The metric of the MVIP 2024 paper: share of correct bits of 9, over "
     title += f"{hamming['artworks']:,} paintings"
     return TextTable(title, ["model", "Hamming accuracy"], rows)
+
+
+def _partial_table(partial: Mapping[str, Any]) -> TextTable:
+    title = "Rows whose label is one of several, scored by the whole set: "
+    title += f"{partial['rows']:,} of {partial['artworks']:,} paintings"
+    models = {
+        label(name): {metric: Estimate(**values) for metric, values in scores.items()}
+        for name, scores in partial["models"].items()
+    }
+    return metric_table(title, "model", models)
 
 
 def _size_table(sizes: Mapping[str, Mapping[str, float]]) -> TextTable:

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from artaffect.errors import ConfigError
 from artaffect.features import AnnotationArrays, extract_arrays
@@ -16,6 +15,7 @@ from artaffect.models.folder import Histories
 from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows, predict_proba
 from artaffect.training.data import TrainingData
 from artaffect.training.familiarity import learn_familiarity
+from artaffect.training.objectives import label_loss
 
 MIN_ROWS = 100
 """A culture with fewer captions takes the temperature of all cultures together."""
@@ -79,28 +79,32 @@ def calibrate(model: EmotionModel, rows: AnnotationArrays) -> None:
         usable = rows.select(rows.has_image) if "image" in modalities else rows
         if set(modalities) - set(model.modalities) or not len(usable):
             continue
-        overall = fit_temperature(_logits(model, usable, modalities, 0), usable.emotion)
+        known = usable.partial
+        overall = fit_temperature(_logits(model, usable, modalities, 0), usable.emotion, known)
         model.temperature[i] = overall
         if model.blind:
             continue
         logits = _logits(model, usable, modalities, None)
-        model.temperature[i, 1:] = fit_temperature(logits, usable.emotion)
+        model.temperature[i, 1:] = fit_temperature(logits, usable.emotion, known)
         for culture in range(1, len(model.cultures) + 1):
             mask = usable.culture == culture
             if int(mask.sum()) >= MIN_ROWS:
-                temperature = fit_temperature(logits[mask], usable.emotion[mask])
+                temperature = fit_temperature(logits[mask], usable.emotion[mask], known)
                 model.temperature[i, culture] = temperature
 
 
-def fit_temperature(logits: Tensor, emotions: Tensor) -> float:
-    """The temperature from 0.05 to 20 that minimises the log-loss of logits [n, k] for labels [n]."""
+def fit_temperature(logits: Tensor, emotions: Tensor, partial: Tensor | None = None) -> float:
+    """The temperature from 0.05 to 20 that minimises the log-loss of logits [n, k] for labels [n].
+
+    ``partial`` holds the sets that partial labels stand for, see :func:`label_loss`.
+    """
     logits = logits.double()
     inverse = torch.zeros((), dtype=torch.float64, requires_grad=True)  # log of 1 / temperature
     optimizer = torch.optim.LBFGS([inverse], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = F.cross_entropy(logits * inverse.exp(), emotions)
+        loss = label_loss(logits * inverse.exp(), emotions, partial)
         torch.autograd.backward(loss)
         return loss
 

@@ -75,8 +75,9 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
         labels: the label set: the name of a built-in one, a TOML file, or ``data`` for the labels that
             the table holds. By default ``artemis``, or the first set that knows every label of the
             table, or else those labels themselves; the log says which.
-        map_labels: what labels of the table stand for, such as ``{"happiness": "contentment"}``, or a
-            TOML file with such lines; other labels stand for themselves.
+        map_labels: what labels of the table stand for, such as ``{"happiness": "contentment"}``, or any
+            of several, ``{"joy": ["contentment", "awe"]}``; or a TOML file with such lines. Other labels
+            stand for themselves.
         culture: the culture of all rows; where there is no other, a row's language is its culture.
         language: the language of all captions.
         encoding: of a text file, such as ``cp1252``; by default it is detected.
