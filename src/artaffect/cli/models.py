@@ -59,6 +59,7 @@ def train(
     settings: options.Settings = None,
     cache: options.Cache = None,
     images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -71,7 +72,7 @@ def train(
 
     load_recipe(recipe, Recipe, settings or ())
     check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
-    table = checks.load_table(data, images, "train", "val")
+    table = checks.load_table(data, images, culture_column, "train", "val")
     from artaffect.reports.evaluation import print_result
 
     predictor = api.train(table, out, recipe, settings, cache=cache, overwrite=overwrite)
@@ -98,7 +99,7 @@ def reproduce(
     """
     files = ("tables.md", "report.html", "results.json")
     check_output_folder(out, [] if data is None else [data], files)
-    table = None if data is None else checks.load_table(data, images, "train", "val", "test")
+    table = None if data is None else checks.load_table(data, images, None, "train", "val", "test")
     from artaffect.reports.evaluation import print_tables
 
     result = api.reproduce(table, out, quick, cache=cache)
@@ -115,12 +116,13 @@ def evaluate(
         Option(help="The folder for metrics.json and report.html. Default: they are not written."),
     ] = None,
     images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
     """Score a model on one split, overall and per culture, beside the baseline."""
     checks.check_run(run)
-    table = checks.load_table(data, images, split)
+    table = checks.load_table(data, images, culture_column, split)
     from artaffect.reports.evaluation import print_result
 
     result = api.evaluate(run, table, split, out=out, cache=cache)
@@ -140,6 +142,7 @@ def report(
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
     images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
@@ -152,7 +155,7 @@ def report(
     """
     for run in runs:
         checks.check_run(run)
-    table = checks.load_table(data, images, split)
+    table = checks.load_table(data, images, culture_column, split)
     from artaffect.reports.findings import findings
 
     result = api.report(
@@ -185,6 +188,7 @@ def cultures(
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
     images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
@@ -197,10 +201,12 @@ def cultures(
 
     load_recipe(recipe, Recipe, settings or ())
     check_output_folder(out, [data])
-    table = checks.load_table(data, images, "train", "val", split)
+    table = checks.load_table(data, images, culture_column, "train", "val", split)
     runs = api.train_culture_models(table, out / "runs", recipe, settings, cache=cache)
     pages = (min_votes, artwork_pages, explanations, embed_images)
-    report([str(run) for run in runs], data, out, split, *pages, images, cache, as_json)
+    report(
+        [str(run) for run in runs], data, out, split, *pages, images, culture_column, cache, as_json
+    )
 
 
 def predict(

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from artaffect import runtime
 from artaffect.labels import SEPARATOR, LabelSet, Sentiment
-from artaffect.runtime import Terminal
+from artaffect.runtime import Terminal, printable
 
 if TYPE_CHECKING:
     from artaffect.data.summary import TableStatistics
@@ -95,7 +95,8 @@ def print_statistics(statistics: TableStatistics) -> None:
         ("splits", ", ".join(f"{k} {n:,}" for k, n in statistics.splits.items())),
     ):
         counts.add_row(name, value)
-    shares = Table("emotion", title="share of each emotion, per culture", title_justify="left")
+    title = f"share of each emotion, per {printable(statistics.audience)}"
+    shares = Table("emotion", title=title, title_justify="left")
     for culture, support in statistics.culture_support.items():
         shares.add_column(f"{culture} ({support:,})", justify="right")
     for emotion in next(iter(statistics.by_culture.values()), {}):

@@ -105,7 +105,8 @@ def choose_labels(
     """The label set of a file, and the rule by which its cells are read.
 
     Args:
-        texts: the distinct cells of its column of labels.
+        texts: the distinct cells of its column of labels. One with several labels, ``joy|calm``, is a
+            partial label: one of them is the row's.
         labels: the set. None takes the one that the map names, or else
             :func:`artaffect.labels.choose_label_set`; the log says which.
         mapping: what labels stand for; a label that is not mapped stands for itself. One that stands
@@ -120,7 +121,8 @@ def choose_labels(
     """
     entries = check_label_map(mapping or {})
     meant = list(dict.fromkeys(name for names in entries.values() for name in names))
-    unmapped = sorted({spelling(text) for text in texts} - {""} - entries.keys())
+    parts = {spelling(part) for text in texts for part in text.split(SEPARATOR)}
+    unmapped = sorted(parts - {""} - entries.keys())
     if labels is not None:
         chosen = (
             _from_texts([*meant, *unmapped], source)
@@ -142,7 +144,14 @@ def choose_labels(
                 f"the map leads from {label!r} to any of all labels, which says nothing: leave the "
                 "label out, and its rows are dropped"
             )
-    return chosen, lambda text: cells.get(spelling(text)) or chosen.find(text)
+
+    def rule(text: str) -> str | None:
+        """The label of a cell; of one with several labels, the partial label that holds them all."""
+        names = [cells.get(spelling(part)) or chosen.find(part) for part in text.split(SEPARATOR)]
+        known = {label for name in names if name for label in name.split(SEPARATOR)}
+        return None if None in names or len(known) == len(chosen) else chosen.join(known)
+
+    return chosen, rule
 
 
 def _choose(texts: Sequence[str], source: str) -> LabelSet:

@@ -21,6 +21,8 @@ class TableStatistics:
     by_culture: dict[str, dict[str, float]]
     """The share of each emotion among the annotations of a culture."""
     culture_support: dict[str, int]
+    audience: str
+    """What a culture of the table is: see :attr:`AnnotationTable.audience`."""
     partial_labels: dict[str, int]
     """Rows whose label is one of several, by the labels; the shares leave them out."""
     annotations_per_image: float
@@ -40,6 +42,7 @@ def describe_table(table: AnnotationTable) -> TableStatistics:
         with_image=len(np.unique(artworks[table.codes("image")[1] >= 0])),
         annotations=len(table),
         emotions=len(np.unique(emotions[exact])),
+        audience=table.audience,
         partial_labels=table.counts_of_partial_labels(),
         languages=table.counts("language"),
         splits=table.counts("split"),

@@ -90,6 +90,8 @@ def evaluate_run(
     # a result that is passed on does not tell where its author keeps images
     unreadable = [fault.removeprefix(f"{table.images}/") for fault in rows.unreadable]
     protocol = {**result.protocol, "unreadable": unreadable, **synthetic}
+    if table.audience != "culture":
+        protocol["audience"] = table.audience
     if not has_caption.all():
         protocol["rows_without_caption"] = int((~has_caption).sum())
     return replace(result, protocol=protocol)

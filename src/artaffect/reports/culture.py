@@ -161,6 +161,7 @@ def culture_report(
         comparison=_compare(loaded, options),
         runs=scored,
         divisive_artworks=[_summary(artwork, table, loaded[0].model) for artwork in divisive],
+        audience=table.audience,
     )
 
 
@@ -173,6 +174,7 @@ def votes_of(table: AnnotationTable) -> Votes:
         table.emotion_codes(),
         table.codes("art_style"),
         table.labels,
+        table.codes("annotator")[1],
     )
 
 

@@ -40,6 +40,11 @@ class TextTable:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
+    def for_audience(self, audience: str) -> "TextTable":
+        """The table with the name of what a culture is, in its title and its header."""
+        header = [audience if name == "culture" else name for name in self.header]
+        return TextTable(self.title.replace("by culture", f"by {audience}"), header, self.rows)
+
     def to_markdown(self) -> str:
         """The title in bold above a Markdown table; names in it are text, never markup."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
@@ -137,7 +142,8 @@ def evaluation_tables(result: EvaluationResult) -> list[TextTable]:
         tables.append(_partial_table(result.extra["partial_labels"]))
     if "size_and_speed" in result.extra:
         tables.append(_size_table(result.extra["size_and_speed"]))
-    return tables
+    audience = result.protocol.get("audience", "culture")
+    return [table.for_audience(audience) for table in tables]
 
 
 def _group_table(models: Mapping[str, Mapping[str, Any]], group: str) -> TextTable:
