@@ -20,6 +20,7 @@ from torch import Tensor
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.decoders import shared_decoders
+from artaffect.data.outside import OutsidePredictions
 from artaffect.errors import ImageError
 from artaffect.labels import ARTEMIS, LabelSet
 from artaffect.metrics.partial import spread_counts
@@ -224,6 +225,11 @@ class AnnotationArrays:
     labels: LabelSet = ARTEMIS
     partial: Tensor | None = None
     """The sets that partial labels stand for: bool [s, k]; None if there are none."""
+    outside_names: tuple[str, ...] = ()
+    """The sources of predictions that were made elsewhere."""
+    outside: Tensor | None = None
+    """What they predict: float64 [n, sources, k], NaN where a source has no prediction; None without
+    sources."""
 
     def __len__(self) -> int:
         return len(self.emotion)
@@ -276,6 +282,7 @@ class AnnotationArrays:
         columns: dict[str, Any] = {
             n: getattr(self, n)[keep] for n in ("artwork", "caption", "emotion", "culture")
         }
+        columns["outside"] = None if self.outside is None else self.outside[keep]
         columns["culture_names"] = self.culture_names[keep.numpy()]
         columns["caption_texts"] = texts and texts.filter(pa.array(keep.numpy()))
         return replace(self, **columns)
@@ -299,11 +306,13 @@ def extract_arrays(
     text_encoder: TextEncoder | None,
     cultures: Sequence[str],
     cache: Path | None = None,
+    outside: Sequence[OutsidePredictions] = (),
 ) -> AnnotationArrays:
     """Turn a table into arrays, and encode its images and captions.
 
     Args:
         cultures: the model's cultures, in its order.
+        outside: predictions that were made elsewhere.
 
     Raises:
         TableError: the folder of images is missing.
@@ -332,6 +341,10 @@ def extract_arrays(
         image_paths=np.array(files, object),
         labels=table.labels,
         partial=torch.from_numpy(table.candidates) if table.partial_labels else None,
+        outside_names=tuple(source.name for source in outside),
+        outside=torch.from_numpy(np.stack([s.find(table) for s in outside], 1))
+        if outside
+        else None,
     )
 
 

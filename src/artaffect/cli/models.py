@@ -115,17 +115,21 @@ def evaluate(
         Path | None,
         Option(help="The folder for metrics.json and report.html. Default: they are not written."),
     ] = None,
+    with_: options.With = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
     """Score a model on one split, overall and per culture, beside the baseline."""
+    from artaffect.data.outside import parse_outside
+
+    outside = parse_outside(with_ or [])
     checks.check_run(run)
     table = checks.load_table(data, images, culture_column, split)
     from artaffect.reports.evaluation import print_result
 
-    result = api.evaluate(run, table, split, out=out, cache=cache)
+    result = api.evaluate(run, table, split, out=out, outside=outside, cache=cache)
     show(result, as_json, print_result)
     say("--out FOLDER writes the report" if out is None else f"report: {out / 'report.html'}")
 
@@ -141,6 +145,7 @@ def report(
     artwork_pages: ArtworkPages = 10,
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
+    with_: options.With = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
@@ -153,6 +158,9 @@ def report(
     are written as one HTML page, Markdown and JSON, with a page for each of the most divisive
     artworks. The other runs are compared with the first.
     """
+    from artaffect.data.outside import parse_outside
+
+    outside = parse_outside(with_ or [])
     for run in runs:
         checks.check_run(run)
     table = checks.load_table(data, images, culture_column, split)
@@ -167,6 +175,7 @@ def report(
         artwork_pages=artwork_pages,
         explanations=explanations,
         embed_images=embed_images,
+        outside=outside,
         cache=cache,
     )
     if as_json:
@@ -205,7 +214,16 @@ def cultures(
     runs = api.train_culture_models(table, out / "runs", recipe, settings, cache=cache)
     pages = (min_votes, artwork_pages, explanations, embed_images)
     report(
-        [str(run) for run in runs], data, out, split, *pages, images, culture_column, cache, as_json
+        [str(run) for run in runs],
+        data,
+        out,
+        split,
+        *pages,
+        None,
+        images,
+        culture_column,
+        cache,
+        as_json,
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
 from artaffect.errors import InputError, ModelFolderError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.baseline import PriorBaseline
@@ -66,10 +67,15 @@ def evaluate_run(
     split: str,
     cache: Path | None = None,
     n_resamples: int = 1000,
+    outside: OutsideFiles | None = None,
 ) -> EvaluationResult:
     """Score a model folder on one split of a table.
 
     A model that reads captions is scored on the rows that have one.
+
+    Args:
+        outside: files of predictions that were made elsewhere. They are scored beside the model's, on
+            the rows that all of them have.
 
     Raises:
         ModelFolderError: the folder is incomplete or altered.
@@ -84,17 +90,41 @@ def evaluate_run(
     if not has_caption.any():
         raise TableError(f"no row of split {split!r} has a caption, so the model cannot be scored")
     part = part if has_caption.all() else part.select(has_caption)
-    rows = extract_arrays(part, *model.encoders, model.cultures, cache)
+    sources = read_outside(outside, model.labels)
+    part, left_out = with_outside(part, sources)
+    rows = extract_arrays(part, *model.encoders, model.cultures, cache, sources)
     result = evaluate_rows(model, rows, priors, split, n_resamples)
     synthetic = {"synthetic": True} if table.provenance.get("synthetic") else {}
     # a result that is passed on does not tell where its author keeps images
     unreadable = [fault.removeprefix(f"{table.images}/") for fault in rows.unreadable]
     protocol = {**result.protocol, "unreadable": unreadable, **synthetic}
+    if sources:
+        protocol["rows_without_outside"] = left_out
     if table.audience != "culture":
         protocol["audience"] = table.audience
     if not has_caption.all():
         protocol["rows_without_caption"] = int((~has_caption).sum())
     return replace(result, protocol=protocol)
+
+
+def with_outside(
+    table: AnnotationTable, sources: Sequence[OutsidePredictions]
+) -> tuple[AnnotationTable, dict[str, int]]:
+    """The rows for which all sources have a prediction, and how many rows each of them lacks.
+
+    Raises:
+        TableError: there are no such rows.
+    """
+    lacks = {source.name: np.isnan(source.find(table)[:, 0]) for source in sources}
+    counts = {name: int(mask.sum()) for name, mask in lacks.items()}
+    known = ~np.logical_or.reduce([np.zeros(len(table), bool), *lacks.values()])
+    if not known.any():
+        listed = ", ".join(f"{source.name} ({source.file})" for source in sources)
+        raise TableError(
+            f"no row of {table.name} has a prediction of {listed}: their {sources[0].key} must be those "
+            "of the table"
+        )
+    return table if known.all() else table.select(known), counts
 
 
 def evaluate_rows(
@@ -122,11 +152,13 @@ def evaluate_rows(
         raise InputError(f"every row of split {split!r} has a partial label: none can be scored")
     baseline = priors.baseline.predict_proba(scored.culture_names)
     predictions = predict_all_inputs(model, scored)
+    pairs = [*PAIRS, *_outside_pairs(list(predictions), scored.outside_names)]
+    predictions |= outside_predictions(scored)
     all_scored, all_predictions = scored, {"baseline": baseline, **predictions}
     if not exact.all():
         scored, baseline = scored.select(exact), baseline[exact.numpy()]
         predictions = {name: values[exact.numpy()] for name, values in predictions.items()}
-    result = evaluate_predictions(predictions, scored, n_resamples, baseline=baseline)
+    result = evaluate_predictions(predictions, scored, n_resamples, baseline=baseline, pairs=pairs)
     protocol = {
         "split": split,
         **result.protocol,
@@ -142,6 +174,19 @@ def evaluate_rows(
     if not exact.all():
         extra["partial_labels"] = _partial_scores(all_predictions, all_scored)
     return replace(result, protocol=protocol, extra=extra)
+
+
+def outside_predictions(rows: AnnotationArrays) -> dict[str, np.ndarray]:
+    """What each outside source predicts for rows: [n, k], NaN where it predicts nothing."""
+    if rows.outside is None:
+        return {}
+    return {name: rows.outside[:, i].numpy() for i, name in enumerate(rows.outside_names)}
+
+
+def _outside_pairs(models: Sequence[str], outside: Sequence[str]) -> list[tuple[str, str]]:
+    """What outside predictions are compared with: the model's most complete input."""
+    top = next(name for name in ("both", *models) if name in models)
+    return [(top, name) for name in outside]
 
 
 def _partial_scores(

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
 from artaffect.data.preprocessing import open_image
 from artaffect.errors import ImageError, InputError
 from artaffect.features import AnnotationArrays, extract_arrays
+from artaffect.labels import LabelSet
 from artaffect.metrics.agreement import agreement
-from artaffect.metrics.bootstrap import mean_estimate
 from artaffect.metrics.distances import distribution_scores
 from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_cultures
 from artaffect.metrics.evaluation import (
@@ -36,24 +37,24 @@ from artaffect.prediction.evaluation import (
     evaluate_predictions,
     evaluate_rows,
     modality_ablation,
+    outside_predictions,
     predict_all_inputs,
     predict_proba,
+    with_outside,
 )
-from artaffect.prediction.predictor import PredictionInput
 from artaffect.prediction.torch import TorchPredictor
+from artaffect.reports.deletion import deletion_tests
 from artaffect.reports.findings import unreadable_images
 from artaffect.reports.results import (
     ArtworkSummary,
     Calibration,
     Caption,
     CultureReport,
-    DeletionTest,
     RunScores,
 )
-from artaffect.runtime import track
 
 if TYPE_CHECKING:
-    from artaffect.explain.explainer import Check
+    pass
 
 _logger = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ class ReportOptions:
     """Divisive artworks that get a page of their own."""
     explanations: int = 0
     """Artworks on which explanations are put to the deletion test."""
+    outside: OutsideFiles | None = None
+    """Files of predictions that were made elsewhere, scored beside the runs."""
     seed: int = 0
 
 
@@ -127,8 +130,14 @@ def culture_report(
             "`artaffect evaluate` scores them."
         )
     table = table.with_exact_labels()
-    part = table.of_split(options.split)
-    loaded, left_out = _load(runs, part, cache, notes)
+    sources = read_outside(options.outside, LabelSet.from_json(read_config(runs[0])["labels"]))
+    part, lacking = with_outside(table.of_split(options.split), sources)
+    notes += [
+        f"{count:,} rows of the split are left out because {name} has no prediction for them."
+        for name, count in lacking.items()
+        if count
+    ]
+    loaded, left_out = _load(runs, part, cache, notes, sources)
     rows, labels = loaded[0].rows, loaded[0].model.labels
     table, part = table.with_labels(labels), part.with_labels(labels)
     faults = dict.fromkeys(fault for run in loaded for fault in run.rows.unreadable)
@@ -178,65 +187,12 @@ def votes_of(table: AnnotationTable) -> Votes:
     )
 
 
-def _deletion_tests(
-    predictor: TorchPredictor, table: AnnotationTable, options: ReportOptions, notes: list[str]
-) -> dict[str, DeletionTest]:
-    """Explain the predictions for one caption of each of some artworks, and test the explanations."""
-    if not options.explanations or find_spec("captum") is None:
-        return {}
-    from artaffect.explain.explainer import Explainer
-
-    explainer = Explainer(predictor)
-    checks: dict[str, list[Check]] = {}
-    inputs = _one_input_per_artwork(predictor, table, options)
-    for item in track(inputs, "testing explanations", len(inputs)):
-        try:
-            explanation = explainer.explain(item, check=True)
-        except ImageError as error:  # broken since it was imported: the scores leave it out too
-            notes.append(f"Explanations of one painting are not tested: {error}.")
-            continue
-        for culture in explanation.by_culture:
-            for name, check in culture.checks.items():
-                checks.setdefault(name, []).append(check)
-    return {name: _deletion_test(of_modality) for name, of_modality in checks.items()}
-
-
-def _one_input_per_artwork(
-    predictor: TorchPredictor, table: AnnotationTable, options: ReportOptions
-) -> list[PredictionInput]:
-    modalities = predictor.description.modalities
-    root = table.images if "image" in modalities else None
-    table = table.select(table.has_caption) if "caption" in modalities else table
-    images, artworks = table.strings("image"), table.strings("artwork_id")
-    captions, cultures = table.strings("caption"), table.strings("culture")
-    rows: dict[str, int] = {}
-    for row in np.random.default_rng(options.seed).permutation(len(table)).tolist():
-        if root is None or images[row] is not None:
-            rows.setdefault(artworks[row], row)
-    return [
-        PredictionInput(
-            root / images[row] if root else None,
-            captions[row].strip() or None,
-            None,
-            [cultures[row]],
-        )
-        for row in list(rows.values())[: options.explanations]
-    ]
-
-
-def _deletion_test(checks: "Sequence[Check]") -> DeletionTest:
-    gaps = np.array([check.deletion.deletion_auc_gap for check in checks])
-    correlations = [check.occlusion for check in checks if check.occlusion is not None]
-    return DeletionTest(
-        artworks=len(gaps),
-        deletion_auc_gap=mean_estimate(gaps),
-        faster_share=float((gaps > 0).mean()),
-        occlusion_correlation=float(np.mean(correlations)) if correlations else None,
-    )
-
-
 def _load(
-    runs: Sequence[Path], part: AnnotationTable, cache: Path | None, notes: list[str]
+    runs: Sequence[Path],
+    part: AnnotationTable,
+    cache: Path | None,
+    notes: list[str],
+    sources: Sequence[OutsidePredictions],
 ) -> tuple[list[_Run], int]:
     """Models with the rows on which all of them can be scored, and how many lack an image."""
     loaded: list[_Run] = []
@@ -249,7 +205,7 @@ def _load(
                 f"{', '.join(loaded[0].model.labels)}: only runs with the same labels can be compared"
             )
         labelled = part.with_labels(model.labels)
-        rows = extract_arrays(labelled, *model.encoders, model.cultures, cache)
+        rows = extract_arrays(labelled, *model.encoders, model.cultures, cache, sources)
         for fault in rows.unreadable:
             _logger.info(f"left out because the image cannot be read: {fault}")
         loaded.append(_Run(name, read_config(path), model, rows))
@@ -306,6 +262,7 @@ def _score(
     same_table = data.get("sha256") == table.provenance.get("sha256")
     predictions = predict_all_inputs(model, rows)
     scored = {"baseline": run.priors.baseline.predict_proba(rows.culture_names), **predictions}
+    scored |= outside_predictions(rows)
     arrays = (rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy())
     return RunScores(
         name=run.name,
@@ -321,7 +278,9 @@ def _score(
         },
         cross_culture=cross_culture_scores(model, rows, options.n_resamples),
         ablation=modality_ablation(model, rows, options.n_resamples, options.seed),
-        deletion_tests=_deletion_tests(TorchPredictor(model), part, options, notes),
+        deletion_tests=deletion_tests(
+            TorchPredictor(model), part, options.explanations, options.seed, notes
+        ),
     )
 
 
