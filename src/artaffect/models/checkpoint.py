@@ -14,6 +14,7 @@ from torch import Tensor
 from artaffect.data.tokens import read_tokenizer
 from artaffect.errors import ArtAffectError, ModelFolderError
 from artaffect.labels import EMOTIONS
+from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.emotion_model import SOURCES, EmotionModel
 from artaffect.models.folder import (
     CONFIG,
@@ -51,6 +52,7 @@ def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> No
             for name, source in sources.items()
         },
         "fusion": model.fusion and model.fusion.settings(),
+        "conformal": model.conformal and model.conformal.to_json(),
         **more,
     }
     check_config(config, folder / CONFIG)
@@ -93,6 +95,8 @@ def load_model(folder: Path) -> EmotionModel:
         # half precision is for storage only
         wide = {n: w.float() if w.dtype == torch.float16 else w for n, w in weights.items()}
         load_weights(model, wide, str(folder))
+        if config["conformal"]:
+            model.conformal = ConformalScores.from_json(config["conformal"])
         _check_work(model.eval())
     return model
 

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from artaffect.errors import ModelFolderError
 from artaffect.labels import EMOTIONS
+from artaffect.metrics.conformal import ConformalScores
 from artaffect.runtime import printable
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -222,6 +223,7 @@ class SavedConfig:
     """Its form and the arguments of that form, which :func:`build_fusion` checks."""
     encoders: dict[Literal["image", "caption"], Text] = Field(default_factory=dict)
     training_priors: SavedPriors | None = None
+    conformal: ConformalScores | None = None
     synthetic: bool = False
     version: Text = ""
     recipe: dict[str, Any] = Field(default_factory=dict)
@@ -237,6 +239,11 @@ class SavedConfig:
             raise ValueError("expected image, caption, or both and a fusion")
         if len(set(self.cultures)) < len(self.cultures):
             raise ValueError("cultures: a culture is listed twice")
+        for scores in self.conformal.inputs.values() if self.conformal else ():
+            if set(scores.by_culture) - set(self.cultures):
+                raise ValueError(
+                    "conformal: by_culture names a culture that the model does not have"
+                )
         for source in sources:
             if source.head.cultures not in (0, len(self.cultures)):
                 raise ValueError(

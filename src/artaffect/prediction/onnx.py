@@ -13,6 +13,7 @@ from artaffect.data.preprocessing import ImagePreprocessing, TextPreprocessing
 from artaffect.data.tokens import CaptionTokenizer, read_tokenizer
 from artaffect.errors import ModelFolderError
 from artaffect.labels import EMOTIONS
+from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.folder import (
     GRAPHS,
     TOKENIZER,
@@ -129,6 +130,7 @@ class OnnxPredictor(ModelPredictor):
             captions=captions,
             encoders=config.get("encoders", {}),
             synthetic=config["synthetic"],
+            conformal=config["conformal"] and ConformalScores.from_json(config["conformal"]),
         )
 
     def _load_tokenizer(self) -> Tokenizer:

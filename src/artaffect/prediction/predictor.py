@@ -12,7 +12,7 @@ import numpy as np
 from artaffect.data.decoders import shared_decoders
 from artaffect.data.preprocessing import ImageSource
 from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
-from artaffect.labels import ANY_CULTURE, EMOTIONS, EmotionDistribution
+from artaffect.labels import ANY_CULTURE, EMOTIONS
 from artaffect.models.folder import SCORES, holds_graphs, read_scores
 from artaffect.models.hub import copy_folder, push_folder, resolve_run
 from artaffect.models.saved_config import shown
@@ -129,6 +129,7 @@ class ModelPredictor(ABC):
         caption: str | None = None,
         language: str | None = None,
         cultures: str | Sequence[str] | None = None,
+        sets: float | None = None,
     ) -> Prediction:
         """Predict the emotions that one artwork evokes.
 
@@ -137,12 +138,15 @@ class ModelPredictor(ABC):
             caption: text about the artwork, in any language.
             language: the language of the caption, if known. It does not select a culture.
             cultures: one culture or several; None for all cultures of the model.
+            sets: also give each culture's ``prediction_set``, which holds the true label with at
+                least this probability, for example 0.9 (split conformal prediction).
 
         Raises:
             ImageError: the image cannot be read.
-            InputError: an argument has a wrong type, or the model uses none of the inputs.
+            InputError: an argument has a wrong type, the model uses none of the inputs, or it was
+                trained by a version that kept nothing for prediction sets.
         """
-        item = PredictionInput(image, caption, language, cultures)
+        item = PredictionInput(image, caption, language, cultures, sets)
         return self.answer(self.prepare([item]))[0]
 
     @overload
@@ -232,11 +236,12 @@ class ModelPredictor(ABC):
 
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
         """Predict for prepared inputs, which are all encoded together."""
-        values = iter(zip(*self._compute(inputs), strict=True))
+        values, describe = (
+            iter(zip(*self._compute(inputs), strict=True)),
+            self.description.prediction,
+        )
         return [
-            Prediction(
-                tuple(self._culture_prediction(name, item, *next(values)) for name in item.cultures)
-            )
+            Prediction(tuple(describe(name, item, *next(values)) for name in item.cultures))
             for item in inputs
         ]
 
@@ -262,16 +267,6 @@ class ModelPredictor(ABC):
             _gather(image, image_row[rows]), _gather(caption, caption_row[rows]), present, culture
         )
         return probabilities / probabilities.sum(1, keepdims=True), shares
-
-    def _culture_prediction(
-        self, culture: str, item: PreparedInput, probabilities: np.ndarray, shares: np.ndarray
-    ) -> CulturePrediction:
-        return CulturePrediction(
-            culture=culture,
-            distribution=EmotionDistribution(tuple(probabilities.tolist())),
-            modality_shares={"image": float(shares[0]), "caption": float(shares[1])},
-            note=self.description.note(culture, item),
-        )
 
     @abstractmethod
     def limit_threads(self, count: int) -> None:
