@@ -69,6 +69,7 @@ def evaluate(
     split: str = "test",
     *,
     out: PathLike | None = None,
+    sets: float | None = None,
     cache: PathLike | None = None,
 ) -> "EvaluationResult":
     """Score a model folder on one split, overall and per culture, beside the prior baseline.
@@ -76,10 +77,11 @@ def evaluate(
     Args:
         run: a model folder or ``hf:OWNER/MODEL``.
         out: a folder for ``metrics.json`` and ``report.html``.
+        sets: the level of the prediction sets that are scored; 0.9 by default.
 
     Raises:
         TableError: the table has no rows in this split.
-        InputError: the model needs images and no row has one.
+        InputError: the model needs images and no row has one, or it makes no prediction sets.
     """
     from artaffect.models.hub import resolve_run
 
@@ -90,7 +92,7 @@ def evaluate(
     from artaffect.prediction.evaluation import evaluate_run
     from artaffect.reports.evaluation import save_metrics, save_report
 
-    result = evaluate_run(folder, annotations, split, _cache(cache))
+    result = evaluate_run(folder, annotations, split, _cache(cache), sets=sets)
     if target is not None:
         save_metrics(result, target / "metrics.json")
         save_report(result, target / "report.html", f"artaffect: {folder.name}, {split} split")
@@ -107,6 +109,7 @@ def report(
     artwork_pages: int = 10,
     explanations: int = 8,
     embed_images: bool = False,
+    sets: float | None = None,
     cache: PathLike | None = None,
 ) -> "CultureReport":
     """Compare cultures, and one or several models culture by culture; write HTML, Markdown and JSON.
@@ -118,6 +121,7 @@ def report(
         artwork_pages: how many of the most divisive artworks get a page.
         explanations: how many artworks the deletion test explains (extra ``explain``).
         embed_images: copy the images into the pages. Check that their licence allows it.
+        sets: the level of the prediction sets that are scored; 0.9 by default.
 
     Raises:
         InputError: the runs share no row that all of them can score.
@@ -131,7 +135,7 @@ def report(
     from artaffect.reports.culture import ReportOptions, culture_report
 
     options = ReportOptions(
-        split, min_votes=min_votes, top_k=artwork_pages, explanations=explanations
+        split, min_votes=min_votes, top_k=artwork_pages, explanations=explanations, sets=sets
     )
     result = culture_report(folders, annotations, annotations.name, options, _cache(cache))
     save_culture_report(result, target, embed_images)
@@ -153,9 +157,8 @@ def compare_cultures(
     from artaffect.metrics import divergence
     from artaffect.reports.culture import votes_of
 
-    return divergence.compare_cultures(
-        votes_of(_table(table)), min_votes, n_permutations, seed, top_k
-    )
+    votes = votes_of(_table(table))
+    return divergence.compare_cultures(votes, min_votes, n_permutations, seed, top_k)
 
 
 def train_culture_models(
@@ -275,6 +278,7 @@ def predict_collection(
     out: PathLike,
     cultures: str | Sequence[str] | None = None,
     *,
+    sets: float | None = None,
     root: PathLike | None = None,
     workers: int = 0,
     engine: Literal["local", "ray"] = "local",
@@ -289,6 +293,7 @@ def predict_collection(
         items: a folder of images, or a CSV or Parquet table with a column ``image`` or ``caption``
             or both, and optionally ``id`` and ``language``.
         cultures: the cultures to predict for; all cultures of the model by default.
+        sets: fill the column ``prediction_set`` at this level, for example 0.9.
         root: the folder that the table's image paths are relative to; the table's own by default.
         workers: processes; 0 means one per processor, or a single one with a GPU.
         engine: processes of this machine, or a Ray cluster.
@@ -298,9 +303,8 @@ def predict_collection(
     """
     from artaffect.prediction.collection import run as collection
 
-    return collection.predict_collection(
-        run, items, out, cultures, root=root, workers=workers, engine=engine, overwrite=overwrite
-    )
+    options: dict[str, Any] = {"sets": sets, "root": root, "workers": workers, "engine": engine}
+    return collection.predict_collection(run, items, out, cultures, overwrite=overwrite, **options)
 
 
 def export_onnx(
@@ -326,7 +330,7 @@ def export_onnx(
 def push_to_hub(
     run: PathLike, repository: str, private: bool = False, synthetic: bool = False
 ) -> str:
-    """Upload a model folder to the Hugging Face hub as ``OWNER/MODEL``; returns its address.
+    """Upload a model folder to the hub as ``OWNER/MODEL``, and return its address.
 
     A model that learned from synthetic data is refused unless ``synthetic`` is true.
     """
@@ -392,9 +396,7 @@ def _cache(cache: PathLike | None) -> Path | None:
 
 def _several(values: Any, name: str) -> list[Any]:
     """A list of paths or names; a single one counts as a list of one."""
-    if isinstance(values, str | os.PathLike):
-        return [values]
-    items = list(values)
+    items = [values] if isinstance(values, str | os.PathLike) else list(values)
     if not items:
         raise InputError(f"{name} is empty: give at least one, or leave it out")
     return items

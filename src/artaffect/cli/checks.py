@@ -34,6 +34,16 @@ def check_cultures(run: str, cultures: Sequence[str] | None, new: bool) -> None:
         )
 
 
+def check_sets(run: str, sets: float | None) -> None:
+    """Refuse a level that is none, and sets from a model that cannot make them."""
+    from artaffect.prediction.sets import NO_SCORES, check_level
+
+    if sets is not None:
+        check_level(sets)
+        if check_run(run)["conformal"] is None:
+            raise InputError(NO_SCORES)
+
+
 def check_artwork(image: Path | None, caption: str | None, language: str | None) -> None:
     """Check that an image or a caption is given, and that the image can be opened."""
     from artaffect.data.preprocessing import open_header

@@ -87,6 +87,7 @@ def predict_collection(
     ],
     out: Annotated[Path, Option(help="The Parquet file to write.")],
     culture: options.Culture = None,
+    sets: options.Sets = None,
     root: Annotated[
         Path | None, Option(help="The folder of a table's images. Default: the table's folder.")
     ] = None,
@@ -110,11 +111,13 @@ def predict_collection(
     from artaffect.prediction.collection.plan import skipped_path
 
     checks.check_cultures(run, culture, new_culture)
+    checks.check_sets(run, sets)
     summary = api.predict_collection(
         run,
         images,
         out,
         culture or None,
+        sets=sets,
         root=root,
         workers=workers,
         engine=engine.value,

@@ -113,16 +113,18 @@ def evaluate(
         Path | None,
         Option(help="The folder for metrics.json and report.html. Default: they are not written."),
     ] = None,
+    sets: options.ScoredSets = None,
     images: options.ImageFolder = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
     """Score a model on one split, overall and per culture, beside the baseline."""
     checks.check_run(run)
+    checks.check_sets(run, sets)
     table = checks.load_table(data, images, split)
     from artaffect.reports.evaluation import print_result
 
-    result = api.evaluate(run, table, split, out=out, cache=cache)
+    result = api.evaluate(run, table, split, out=out, sets=sets, cache=cache)
     show(result, as_json, print_result)
     say("--out FOLDER writes the report" if out is None else f"report: {out / 'report.html'}")
 
@@ -138,6 +140,7 @@ def report(
     artwork_pages: ArtworkPages = 10,
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
+    sets: options.ScoredSets = None,
     images: options.ImageFolder = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
@@ -151,6 +154,7 @@ def report(
     """
     for run in runs:
         checks.check_run(run)
+        checks.check_sets(run, sets)
     table = checks.load_table(data, images, split)
     from artaffect.reports.findings import findings
 
@@ -163,6 +167,7 @@ def report(
         artwork_pages=artwork_pages,
         explanations=explanations,
         embed_images=embed_images,
+        sets=sets,
         cache=cache,
     )
     if as_json:
@@ -199,7 +204,7 @@ def cultures(
     table = checks.load_table(data, images, "train", "val", split)
     runs = api.train_culture_models(table, out / "runs", recipe, settings, cache=cache)
     pages = (min_votes, artwork_pages, explanations, embed_images)
-    report([str(run) for run in runs], data, out, split, *pages, images, cache, as_json)
+    report([str(run) for run in runs], data, out, split, *pages, None, images, cache, as_json)
 
 
 def predict(
@@ -209,12 +214,14 @@ def predict(
     language: options.Language = None,
     culture: options.Culture = None,
     new_culture: options.NewCulture = False,
+    sets: options.Sets = None,
     as_json: options.Json = False,
 ) -> None:
     """Predict which emotion an artwork evokes in each culture, from an image, a caption or both."""
     checks.check_cultures(run, culture, new_culture)
+    checks.check_sets(run, sets)
     checks.check_artwork(image, caption, language)
-    prediction = api.load_predictor(run).predict(image, caption, language, culture or None)
+    prediction = api.load_predictor(run).predict(image, caption, language, culture or None, sets)
     show(prediction, as_json, print_prediction)
 
 

@@ -193,7 +193,11 @@ class ConformalScores:
         return self.inputs[kind].threshold(culture, level)  # type: ignore[index]
 
     def members(
-        self, kind: str, probabilities: np.ndarray, cultures: Sequence[str], level: float
+        self,
+        kind: str,
+        probabilities: np.ndarray,
+        cultures: Sequence[str] | np.ndarray,
+        level: float,
     ) -> np.ndarray:
         """Which labels belong to the set of each row: bool [n, k].
 

@@ -15,11 +15,19 @@ from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.labels import EMOTIONS
 from artaffect.metrics.baseline import PriorBaseline
 from artaffect.metrics.classification import hamming_accuracy
-from artaffect.metrics.evaluation import PAIRS, EvaluationResult, evaluate
+from artaffect.metrics.conformal import LEVEL, ConformalScores, SetScores, score_sets
+from artaffect.metrics.evaluation import (
+    PAIRS,
+    ByGroup,
+    EvaluationResult,
+    evaluate,
+    for_each_group,
+)
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import LinearFusion
+from artaffect.prediction.sets import NO_SCORES, check_level
 
 _logger = logging.getLogger(__name__)
 
@@ -65,32 +73,52 @@ def evaluate_run(
     split: str,
     cache: Path | None = None,
     n_resamples: int = 1000,
+    sets: float | None = None,
 ) -> EvaluationResult:
     """Score a model folder on one split of a table.
 
     A model that reads captions is scored on the rows that have one.
 
+    Args:
+        sets: the level of the prediction sets that are scored; by default ``LEVEL``.
+
     Raises:
         ModelFolderError: the folder is incomplete or altered.
         TableError: the split has no rows or captions, or its images are missing.
-        InputError: none of the rows has an image.
+        InputError: none of the rows has an image, or the model makes no prediction sets.
     """
-    model = load_model(run)
-    priors = TrainingPriors.from_json(read_config(run)["training_priors"])
+    model, config = load_model(run), read_config(run)
+    check_level_for(model, sets)
+    priors = TrainingPriors.from_json(config["training_priors"])
     part = table.of_split(split)
     has_caption = part.has_caption | (model.caption is None)
     if not has_caption.any():
         raise TableError(f"no row of split {split!r} has a caption, so the model cannot be scored")
     part = part if has_caption.all() else part.select(has_caption)
     rows = extract_arrays(part, *model.encoders, model.cultures, cache)
-    result = evaluate_rows(model, rows, priors, split, n_resamples)
+    chosen = {"chosen_on_this_split": True} if chosen_on(config, table, split) else {}
+    level = None if chosen else sets or LEVEL
+    result = evaluate_rows(model, rows, priors, split, n_resamples, level)
     synthetic = {"synthetic": True} if table.provenance.get("synthetic") else {}
     # a result that is passed on does not tell where its author keeps images
     unreadable = [fault.removeprefix(f"{table.images}/") for fault in rows.unreadable]
-    protocol = {**result.protocol, "unreadable": unreadable, **synthetic}
+    protocol = {**result.protocol, "unreadable": unreadable, **synthetic, **chosen}
     if not has_caption.all():
         protocol["rows_without_caption"] = int((~has_caption).sum())
     return replace(result, protocol=protocol)
+
+
+def chosen_on(config: Mapping[str, Any], table: AnnotationTable, split: str) -> bool:
+    """Whether a model's settings, temperatures and prediction sets were fitted on these rows."""
+    return split == "val" and config["data"].get("sha256") == table.provenance.get("sha256")
+
+
+def check_level_for(model: EmotionModel, sets: float | None) -> None:
+    """Raise an InputError if sets of a level are asked for, and there can be none."""
+    if sets is not None:
+        check_level(sets)
+        if model.conformal is None:
+            raise InputError(NO_SCORES)
 
 
 def evaluate_rows(
@@ -99,8 +127,12 @@ def evaluate_rows(
     priors: TrainingPriors,
     split: str,
     n_resamples: int = 1000,
+    sets: float | None = None,
 ) -> EvaluationResult:
     """Score a model on the rows that have an image, or on all rows if it reads captions only.
+
+    Args:
+        sets: the level of the prediction sets that are scored, if the model makes any; None for none.
 
     Raises:
         InputError: the model needs images, and none of the rows has one.
@@ -120,12 +152,42 @@ def evaluate_rows(
         "unreadable_images": len(rows.unreadable),
         "baseline": "each culture's distribution in the training split",
     }
+    scored_sets: dict[str, ByGroup[SetScores]] = {}
+    if sets is not None and model.conformal is not None:
+        scored_sets = evaluate_sets(model.conformal, predictions, scored, sets)
+        protocol["sets"] = {"level": sets, "score": model.conformal.score}
     extra: dict[str, Any] = {}
     if model.image is not None and model.image.head.multi_label:
         extra["hamming"] = hamming(model, scored, priors)
     if model.fusion is not None:
         extra["fusion"] = describe_fusion(model.fusion, model.cultures)
-    return replace(result, protocol=protocol, extra=extra)
+    return replace(result, protocol=protocol, prediction_sets=scored_sets, extra=extra)
+
+
+def evaluate_sets(
+    conformal: ConformalScores,
+    predictions: Mapping[str, np.ndarray],
+    rows: AnnotationArrays,
+    level: float,
+) -> dict[str, ByGroup[SetScores]]:
+    """Score the prediction sets of each kind of input, overall and for each culture.
+
+    Args:
+        predictions: distributions [n, k] by kind of input; other entries are left out.
+    """
+    labels, names, artworks = rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy()
+    results: dict[str, ByGroup[SetScores]] = {}
+    for kind in (name for name in predictions if name in conformal.inputs):
+        members = conformal.members(kind, predictions[kind], names, level)
+
+        def score(mask: np.ndarray, kind: str = kind, members: np.ndarray = members) -> SetScores:
+            cultures = set(names[mask])
+            bases = {conformal.threshold(kind, name, level).basis for name in cultures}
+            basis = bases.pop() if len(cultures) == 1 else None
+            return score_sets(members[mask], labels[mask], artworks[mask], basis)
+
+        results[kind] = for_each_group(names, score)
+    return results
 
 
 def evaluate_predictions(

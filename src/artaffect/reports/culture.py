@@ -16,6 +16,7 @@ from artaffect.errors import ImageError, InputError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.agreement import agreement
 from artaffect.metrics.bootstrap import mean_estimate
+from artaffect.metrics.conformal import LEVEL
 from artaffect.metrics.distances import distribution_scores
 from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_cultures
 from artaffect.metrics.evaluation import (
@@ -33,6 +34,8 @@ from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.prediction.evaluation import (
     TrainingPriors,
+    check_level_for,
+    chosen_on,
     evaluate_predictions,
     evaluate_rows,
     modality_ablation,
@@ -79,6 +82,8 @@ class ReportOptions:
     explanations: int = 0
     """Artworks on which explanations are put to the deletion test."""
     seed: int = 0
+    sets: float | None = None
+    """The level of the prediction sets that are scored; ``LEVEL`` if None."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,8 @@ def culture_report(
     part = table.of_split(options.split)
     notes: list[str] = []
     loaded, left_out = _load(runs, part, cache, notes)
+    for run in loaded:
+        check_level_for(run.model, options.sets)
     rows = loaded[0].rows
     faults = dict.fromkeys(fault for run in loaded for fault in run.rows.unreadable)
     notes += unreadable_images(list(faults))
@@ -283,8 +290,11 @@ def _score(
     notes: list[str],
 ) -> RunScores:
     _logger.info(f"scoring {run.name}")
-    model, rows, data = run.model, run.rows, run.config["data"]
-    same_table = data.get("sha256") == table.provenance.get("sha256")
+    model, rows = run.model, run.rows
+    seen = chosen_on(run.config, table, options.split)
+    sets = None if seen else options.sets or LEVEL
+    if seen and model.conformal:
+        notes.append(f"{run.name}: prediction sets are not scored on the rows they were fitted on.")
     predictions = predict_all_inputs(model, rows)
     scored = {"baseline": run.priors.baseline.predict_proba(rows.culture_names), **predictions}
     arrays = (rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy())
@@ -292,8 +302,8 @@ def _score(
         name=run.name,
         encoders=run.config["encoders"],
         culture_input=str(run.config["recipe"].get("culture", "unknown")),
-        chosen_on_this_split=options.split == "val" and same_table,
-        evaluation=evaluate_rows(model, rows, run.priors, options.split, options.n_resamples),
+        chosen_on_this_split=seen,
+        evaluation=evaluate_rows(model, rows, run.priors, options.split, options.n_resamples, sets),
         gaps=culture_gaps(scored, *arrays, options.n_resamples),
         distributions=distribution_scores(scored, *arrays, options.min_votes),
         min_votes=options.min_votes,

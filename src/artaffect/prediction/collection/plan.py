@@ -38,9 +38,11 @@ PREDICTIONS = pa.schema(
         *(pa.field(name, pa.string(), nullable=False) for name in ("id", "culture", "top")),
         *(pa.field(name, pa.float32(), nullable=False) for name in _NUMBERS),
         pa.field("note", pa.string()),
+        pa.field("prediction_set", pa.list_(pa.string())),
     ]
 )
-"""One row for each item and culture; the columns named by emotions sum to 1."""
+"""One row for each item and culture; the columns named by emotions sum to 1. ``prediction_set`` is null
+unless sets were asked for."""
 
 SHARD_ROWS = 256
 """Items in a shard: a kill costs a few seconds of work."""

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 import artaffect
-from artaffect.errors import OutputError, OutputExistsError
+from artaffect.errors import InputError, OutputError, OutputExistsError
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
 from artaffect.models.hub import resolve_run
 from artaffect.outputs import check_output, check_output_folder, output_lock
 from artaffect.prediction.collection.items import read_items, readable
 from artaffect.prediction.collection.plan import SHARD_ROWS, Plan, skipped_path
-from artaffect.prediction.collection.workers import work_locally, work_on_ray
+from artaffect.prediction.collection.workers import Request, work_locally, work_on_ray
+from artaffect.prediction.sets import NO_SCORES, check_level
 from artaffect.prediction.types import culture_names
 from artaffect.runtime import file_digest, progress_bar
 
@@ -39,6 +40,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     out: str | os.PathLike[str],
     cultures: str | Sequence[str] | None = None,
     *,
+    sets: float | None = None,
     root: str | os.PathLike[str] | None = None,
     workers: int = 0,
     engine: Engine = "local",
@@ -54,10 +56,12 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         run: a model folder, or ``hf:OWNER/MODEL``.
         source: a folder or a table: see :func:`read_items`.
         cultures: one culture or several; None for all cultures of the model.
+        sets: the level of prediction sets; None for none.
         root: the folder of a table's images.
         workers: the number of processes; 0 for one per core, or a single one with a GPU.
 
     Raises:
+        InputError: the level is not one, or the model makes no prediction sets.
         TableError: the collection cannot be listed.
         ModelFolderError: the model folder is incomplete or altered.
         OutputError: ``out`` cannot be written, is written by another process, or is not named as a
@@ -67,7 +71,12 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     """
     folder, target = resolve_run(run), Path(out)
     check_folder(folder)
-    names = tuple(dict.fromkeys(culture_names(cultures) or read_config(folder)["cultures"]))
+    config = read_config(folder)
+    names = tuple(dict.fromkeys(culture_names(cultures) or config["cultures"]))
+    if sets is not None:
+        check_level(sets)
+        if config["conformal"] is None:
+            raise InputError(NO_SCORES)
     if target.suffix.lower() != ".parquet":
         raise OutputError(f"{target}: predictions are written as Parquet: expected NAME.parquet")
     read = [source, folder, *([] if root is None else [root])]
@@ -81,22 +90,23 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         items = read_items(source, root)
         digest = file_digest(folder / CHECKSUMS)
         version = artaffect.__version__
-        settings = {"artaffect": version, "model": digest, "cultures": names}
+        settings = {"artaffect": version, "model": digest, "cultures": names, "sets": sets}
         plan.begin(items, settings, shard_rows, overwrite)
-        _finish(plan, items.num_rows, folder, names, workers, engine)
+        _finish(plan, items.num_rows, folder, Request(names, sets), workers, engine)
         provenance = {
             "artaffect": version,
             "model": folder.resolve().name,
             "model_digest": digest,
             "source": readable(source),
             "cultures": names,
+            "sets": sets,
         }
         skipped = plan.merge(target, len(names), provenance)
     return CollectionSummary(items.num_rows, items.num_rows - skipped, skipped, names)
 
 
 def _finish(
-    plan: Plan, total: int, run: Path, cultures: Sequence[str], workers: int, engine: Engine
+    plan: Plan, total: int, run: Path, request: Request, workers: int, engine: Engine
 ) -> None:
     """Predict the unfinished shards of a plan."""
     sizes, unfinished = plan.shards(), plan.unfinished()
@@ -109,7 +119,7 @@ def _finish(
     work = work_locally if engine == "local" else work_on_ray
     with progress_bar() as bar:
         task = bar.add_task("predicting", total=total, completed=done)
-        for row in work(unfinished, run, plan, cultures, workers):
+        for row in work(unfinished, run, plan, request, workers):
             bar.advance(task, int(row["items"]))
 
 
