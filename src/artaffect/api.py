@@ -177,10 +177,8 @@ def train_culture_models(
     """
     from artaffect.training import run
 
-    overrides = run.overrides_from(settings)
-    return run.train_culture_models(
-        _table(table), recipe, overrides, as_path(out, "out"), _cache(cache)
-    )
+    overrides, folder = run.overrides_from(settings), as_path(out, "out")
+    return run.train_culture_models(_table(table), recipe, overrides, folder, _cache(cache))
 
 
 def reproduce(

@@ -49,7 +49,8 @@ def least_ambiguous(probabilities: np.ndarray) -> np.ndarray:
 def adaptive(probabilities: np.ndarray) -> np.ndarray:
     """The probability of a label and of all likelier ones (APS, Romano et al. 2020).
 
-    Without randomisation, so that equal inputs have equal sets: they are larger than randomised ones.
+    Without randomisation, so that equal inputs have equal sets. They are larger than randomised ones,
+    and hold every label at levels above the share of rows whose true label is not the least likely one.
     """
     order = np.argsort(-probabilities, 1, kind="stable")
     scores = np.empty_like(probabilities)
