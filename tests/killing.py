@@ -1,14 +1,17 @@
 """Processes that are killed at an exact point."""
 
+import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 _CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree")
 
 
-def killed_at(event: int, work: Callable[[], None]) -> bool:
+def killed_at(event: int, work: Callable[[], object]) -> bool:
     """Run ``work`` in a process that is killed before its n-th change of the file system, if it has one."""
     child = os.fork()
     if child == 0:
@@ -22,6 +25,29 @@ def killed_at(event: int, work: Callable[[], None]) -> bool:
                     os.kill(os.getpid(), signal.SIGKILL)
 
         sys.addaudithook(hook)
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+def killed_while_writing(folder: Path, work: Callable[[], object]) -> bool:
+    """Run ``work`` in a process that is killed once it has written a part of a result into ``folder``.
+
+    A result is written under a hidden name that ends in ``.partial``.
+    """
+    child = os.fork()
+    if child == 0:
+
+        def watch() -> None:
+            while True:
+                for path in folder.glob(".*.partial"):
+                    with contextlib.suppress(OSError):
+                        if path.stat().st_size:
+                            os.kill(os.getpid(), signal.SIGKILL)
+
+        threading.Thread(target=watch, daemon=True).start()
         try:
             work()
         finally:

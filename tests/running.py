@@ -24,12 +24,14 @@ class Running:
     delays: Path
     _read: int = 0
 
-    def longest_delay(self) -> float:
-        """Milliseconds for which the event loop was held up, since the last call."""
-        lines = self.delays.read_text().split()
-        longest = max(map(float, lines[self._read :]), default=0.0)
+    def longest_delays(self) -> tuple[float, float]:
+        """Milliseconds for which the event loop was held up, and computed itself, since the last call."""
+        lines = [tuple(map(float, line.split())) for line in self.delays.read_text().splitlines()]
+        new = lines[self._read :]
         self._read = len(lines)
-        return longest
+        return max((late for late, _ in new), default=0.0), max(
+            (own for _, own in new), default=0.0
+        )
 
     def resident_bytes(self) -> int:
         """Memory that the process holds."""

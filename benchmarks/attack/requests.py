@@ -325,9 +325,11 @@ async def attack(running: Running, count: int, seed: int) -> Counter[str]:
     log = running.log.read_text("utf-8").splitlines()
     outcomes["traceback"] = sum('"traceback"' in line for line in log)
     outcomes["line that is not JSON"] = sum(not line.startswith("{") for line in log)
+    late, own = running.longest_delays()
     print(
         f"highest memory {memory / 2**20:,.0f} MiB, event loop held up for at most "
-        f"{running.longest_delay():.0f} ms, log {running.log.stat().st_size / 2**20:.1f} MiB"
+        f"{late:.0f} ms, by its own work at most {own:.0f} ms, "
+        f"log {running.log.stat().st_size / 2**20:.1f} MiB"
     )
     return outcomes
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
         find_overlap,
         list_encoders,
         load_predictor,
-        predict_collection,
         push_to_hub,
         report,
         reproduce,
@@ -30,10 +29,19 @@ if TYPE_CHECKING:
     from artaffect.errors import ArtAffectError
     from artaffect.explain.explainer import Explanation
     from artaffect.features import extract_features
-    from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution, Sentiment
+    from artaffect.labels import (
+        EMOTIONS,
+        LabelDistribution,
+        LabelSet,
+        Sentiment,
+        label_sets,
+        load_label_set,
+    )
     from artaffect.metrics.evaluation import EvaluationResult
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.text_encoders import create_text_encoder
+    from artaffect.prediction.collection.run import predict_collection
+    from artaffect.prediction.collection.statements import export_annotations
     from artaffect.prediction.predictor import CulturePrediction, Prediction, PredictionInput
     from artaffect.shared_task.reader import read_artemotion28
 
@@ -44,19 +52,22 @@ _MODULES = {
     "create_image_encoder": "models.image_encoders",
     "create_text_encoder": "models.text_encoders",
     "CulturePrediction": "prediction.predictor",
-    "Emotion": "labels",
-    "EmotionDistribution": "labels",
     "EMOTIONS": "labels",
     "evaluate": "api",
     "EvaluationResult": "metrics.evaluation",
     "explain_prediction": "api",
     "Explanation": "explain.explainer",
+    "export_annotations": "prediction.collection.statements",
     "export_onnx": "api",
     "extract_features": "features",
     "find_overlap": "api",
+    "label_sets": "labels",
+    "LabelDistribution": "labels",
+    "LabelSet": "labels",
     "list_encoders": "api",
+    "load_label_set": "labels",
     "load_predictor": "api",
-    "predict_collection": "api",
+    "predict_collection": "prediction.collection.run",
     "Prediction": "prediction.predictor",
     "PredictionInput": "prediction.predictor",
     "push_to_hub": "api",
@@ -80,17 +91,20 @@ __all__ = [
     "create_image_encoder",
     "create_text_encoder",
     "CulturePrediction",
-    "Emotion",
-    "EmotionDistribution",
     "EMOTIONS",
     "evaluate",
     "EvaluationResult",
     "explain_prediction",
     "Explanation",
+    "export_annotations",
     "export_onnx",
     "extract_features",
     "find_overlap",
+    "label_sets",
+    "LabelDistribution",
+    "LabelSet",
     "list_encoders",
+    "load_label_set",
     "load_predictor",
     "predict_collection",
     "Prediction",

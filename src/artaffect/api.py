@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from artaffect.errors import InputError, InputTypeError
 from artaffect.outputs import check_output, check_output_folder
@@ -15,10 +15,8 @@ if TYPE_CHECKING:
     from artaffect.data.preprocessing import ImageSource
     from artaffect.data.splits import Overlap
     from artaffect.explain.explainer import Explanation
-    from artaffect.labels import Emotion
     from artaffect.metrics.divergence import CultureComparison
     from artaffect.metrics.evaluation import EvaluationResult
-    from artaffect.prediction.collection.run import CollectionSummary
     from artaffect.prediction.predictor import ModelPredictor
     from artaffect.reports.results import CultureReport
     from artaffect.training.reproduction import Reproduction
@@ -157,8 +155,9 @@ def compare_cultures(
     from artaffect.metrics import divergence
     from artaffect.reports.culture import votes_of
 
-    votes = votes_of(_table(table))
-    return divergence.compare_cultures(votes, min_votes, n_permutations, seed, top_k)
+    return divergence.compare_cultures(
+        votes_of(_table(table)), min_votes, n_permutations, seed, top_k
+    )
 
 
 def train_culture_models(
@@ -177,8 +176,10 @@ def train_culture_models(
     """
     from artaffect.training import run
 
-    overrides, folder = run.overrides_from(settings), as_path(out, "out")
-    return run.train_culture_models(_table(table), recipe, overrides, folder, _cache(cache))
+    overrides = run.overrides_from(settings)
+    return run.train_culture_models(
+        _table(table), recipe, overrides, as_path(out, "out"), _cache(cache)
+    )
 
 
 def reproduce(
@@ -229,7 +230,7 @@ def explain_prediction(
     language: str | None = None,
     cultures: str | Sequence[str] | None = None,
     *,
-    emotion: "str | Emotion | None" = None,
+    emotion: str | None = None,
     table: "Table | None" = None,
     out: PathLike | None = None,
     check: bool = True,
@@ -270,41 +271,6 @@ def explain_prediction(
     return explanation
 
 
-def predict_collection(
-    run: PathLike,
-    items: PathLike,
-    out: PathLike,
-    cultures: str | Sequence[str] | None = None,
-    *,
-    sets: float | None = None,
-    root: PathLike | None = None,
-    workers: int = 0,
-    engine: Literal["local", "ray"] = "local",
-    overwrite: bool = False,
-) -> "CollectionSummary":
-    """Predict for every item of a collection and write a Parquet file, one row per item and culture.
-
-    An interrupted job resumes: call the function again with the same arguments. Items that cannot be
-    used are listed in ``<out>.skipped.csv`` with the reason.
-
-    Args:
-        items: a folder of images, or a CSV or Parquet table with a column ``image`` or ``caption``
-            or both, and optionally ``id`` and ``language``.
-        cultures: the cultures to predict for; all cultures of the model by default.
-        sets: fill the column ``prediction_set`` at this level, for example 0.9.
-        root: the folder that the table's image paths are relative to; the table's own by default.
-        workers: processes; 0 means one per processor, or a single one with a GPU.
-        engine: processes of this machine, or a Ray cluster.
-
-    Raises:
-        OutputExistsError: ``out`` exists, or other work was begun beside it.
-    """
-    from artaffect.prediction.collection import run as collection
-
-    options: dict[str, Any] = {"sets": sets, "root": root, "workers": workers, "engine": engine}
-    return collection.predict_collection(run, items, out, cultures, overwrite=overwrite, **options)
-
-
 def export_onnx(
     run: PathLike, out: PathLike, int8: bool = False, *, overwrite: bool = False
 ) -> "ModelPredictor":
@@ -328,7 +294,7 @@ def export_onnx(
 def push_to_hub(
     run: PathLike, repository: str, private: bool = False, synthetic: bool = False
 ) -> str:
-    """Upload a model folder to the hub as ``OWNER/MODEL``, and return its address.
+    """Upload a model folder to the Hugging Face hub as ``OWNER/MODEL``; returns its address.
 
     A model that learned from synthetic data is refused unless ``synthetic`` is true.
     """
@@ -394,7 +360,9 @@ def _cache(cache: PathLike | None) -> Path | None:
 
 def _several(values: Any, name: str) -> list[Any]:
     """A list of paths or names; a single one counts as a list of one."""
-    items = [values] if isinstance(values, str | os.PathLike) else list(values)
+    if isinstance(values, str | os.PathLike):
+        return [values]
+    items = list(values)
     if not items:
         raise InputError(f"{name} is empty: give at least one, or leave it out")
     return items

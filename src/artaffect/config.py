@@ -80,8 +80,8 @@ class TrainConfig:
     """Stop after this many epochs without a better validation score."""
     accumulation: Count = 1
     """Batches whose gradients are accumulated before each optimizer step."""
-    precision: Literal["full", "bf16", "fp16"] = "full"
-    """Number format of the forward pass; weights stay in full precision."""
+    precision: Literal["full", "bf16", "fp16", "auto"] = "full"
+    """Number format of the forward pass; weights stay in full precision. `auto`: bf16 if native."""
     metric: Literal["log_loss", "accuracy", "macro_f1", "hamming"] = "log_loss"
     """Validation score that selects the best epoch."""
 
@@ -112,6 +112,8 @@ class SourceConfig:
     """Fine-tuned only: a model folder whose trained encoder and head are used as they are."""
     layers: Annotated[Literal["all"] | int, BeforeValidator(_check_layers)] = "all"
     """Fine-tuned only: layers of the encoder to train, `all` or the number of its last blocks."""
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    """Number format in which the encoder computes features; `auto`: bfloat16 where it is native."""
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:

@@ -81,3 +81,7 @@ class SubmissionError(ArtAffectError):
 
 class NotFittedError(ArtAffectError):
     """An estimator is used before it is fitted."""
+
+
+class FetchError(ArtAffectError):
+    """A file cannot be fetched from the web."""

@@ -21,7 +21,7 @@ from torch import Tensor
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.decoders import shared_decoders
 from artaffect.errors import ImageError
-from artaffect.labels import EMOTIONS
+from artaffect.labels import ARTEMIS, LabelSet
 from artaffect.models.feature_cache import FeatureCache
 from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.machine import machine_errors
@@ -143,7 +143,7 @@ def _encode_images(
             if pixels:
                 with torch.inference_mode():
                     tensor = torch.from_numpy(np.stack(list(pixels.values()))).to(device)
-                    vectors = encoder.encode(tensor).float().cpu().numpy()
+                    vectors = encoder.encode(tensor).cpu().numpy()
             yield list(pixels), vectors, faults
 
 
@@ -159,7 +159,7 @@ def _encode_captions(
         batch = order[start : start + size]
         with torch.inference_mode():
             ids, mask = encoder.collate([tokens[i] for i in batch])
-            vectors = encoder(ids.to(device), mask.to(device)).float().cpu().numpy()
+            vectors = encoder.encode(ids.to(device), mask.to(device)).cpu().numpy()
         yield batch, vectors, {}
         start += size
 
@@ -220,6 +220,7 @@ class AnnotationArrays:
     """Each row's caption [n]."""
     image_paths: np.ndarray | None = None
     """Each artwork's image file, or None: object [p]."""
+    labels: LabelSet = ARTEMIS
 
     def __len__(self) -> int:
         return len(self.emotion)
@@ -235,11 +236,11 @@ class AnnotationArrays:
         return [] if self.caption_texts is None else self.caption_texts.to_pylist()
 
     def votes(self, n_cultures: int = 0) -> Tensor:
-        """Count the votes for each artwork: float32 [p, n_cultures + 1, 9].
+        """Count the votes for each artwork: float32 [p, n_cultures + 1, k].
 
         Row 0 of an artwork counts the votes of all cultures; the others those of one culture each.
         """
-        counts = torch.zeros(len(self.artwork_ids), n_cultures + 1, len(EMOTIONS))
+        counts = torch.zeros(len(self.artwork_ids), n_cultures + 1, len(self.labels))
         known = (self.culture > 0) & (self.culture <= n_cultures)
         overall = (self.artwork, torch.zeros_like(self.artwork), self.emotion)
         of_culture = (self.artwork[known], self.culture[known], self.emotion[known])
@@ -307,6 +308,7 @@ def extract_arrays(
         unreadable=unreadable,
         caption_texts=table.rows["caption"],
         image_paths=np.array(files, object),
+        labels=table.labels,
     )
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import unicodedata
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -311,7 +312,8 @@ def test_the_steps_change_none_of_their_inputs() -> None:
         pa.array([2, 3, 4]),
     )
     columns, reasons = Columns(source, source.columns["utterance"]), np.full(3, -1, np.int8)
-    for step in (clean_emotions, name_artworks):
+    known = {"awe": "awe", "fear": "fear"}
+    for step in (partial(clean_emotions, rule=known.get), name_artworks):
         changed, dropped = step(columns, reasons)
         assert columns.labels == {} and (reasons == -1).all()
         assert len(changed.labels) >= 1 and (dropped >= 0).sum() == 1

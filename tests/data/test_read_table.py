@@ -205,7 +205,8 @@ def test_unknown_labels_are_counted_and_listed_with_the_nearest(tmp_path: Path) 
     assert line in report_of(table).summary()
     file.write_text("artwork,label,text\n1,joy,x\n2,calm,x\n")
     with pytest.raises(NoRowsError, match=r"not known: joy 1, calm 1; known: amusement, awe, "):
-        aa.read_table(file, culture="x")
+        aa.read_table(file, culture="x", labels="artemis")
+    assert aa.read_table(file, culture="x").labels.names == ("calm", "joy")
 
 
 def test_splits_have_their_usual_names_and_others_name_the_remedy(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from artaffect.explain.deletion import DeletionCurves
 from artaffect.explain.explainer import Check, CultureExplanation, Explanation
 from artaffect.explain.neighbours import Neighbour
 from artaffect.explain.words import Word
-from artaffect.labels import EMOTIONS, EmotionDistribution
+from artaffect.labels import EMOTIONS, LabelDistribution
 from artaffect.metrics.agreement import agreement
 from artaffect.metrics.bootstrap import mean_estimate
 from artaffect.metrics.distances import distribution_scores
@@ -164,6 +164,7 @@ def culture_report(name: str, folder: Path) -> CultureReport:
     return CultureReport(
         table=name,
         split=name,
+        labels=EMOTIONS,
         synthetic=True,
         rows=320,
         artworks=40,
@@ -241,7 +242,7 @@ def explanation(name: str, image: Path, gap: float | None) -> Explanation:
     curves = DeletionCurves([0.0, 0.5], [0.5, 0.5 - (gap or 0)], [0.5, 0.5])
     checks = {} if gap is None else {"caption": Check(curves)}
     culture = CultureExplanation(
-        CulturePrediction(name, EmotionDistribution((1 / 9,) * 9), {}, name),
+        CulturePrediction(name, LabelDistribution((1 / 9,) * 9), {}, name),
         EMOTIONS[0],
         LogOddsContributions({"prior": 0.1, "image": 0.2, "caption": 0.3}, 0.1, True),
         None,

@@ -16,7 +16,7 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.data.summary import TableStatistics
 from artaffect.explain.contributions import LogOddsContributions
 from artaffect.explain.explainer import CultureExplanation, Explanation
-from artaffect.labels import EMOTIONS, EmotionDistribution
+from artaffect.labels import EMOTIONS, LabelDistribution
 from artaffect.metrics.display import Displayed
 from artaffect.metrics.evaluation import evaluate
 from artaffect.prediction.types import CulturePrediction, Prediction
@@ -60,7 +60,7 @@ def shown(text: str) -> str:
 
 def uniform(culture: str, note: str | None = None) -> CulturePrediction:
     return CulturePrediction(
-        culture, EmotionDistribution((1 / 9,) * 9), {"image": 0.5, "caption": 0.5}, note
+        culture, LabelDistribution((1 / 9,) * 9), {"image": 0.5, "caption": 0.5}, note
     )
 
 
@@ -106,7 +106,7 @@ def scores(names: tuple[str, ...]) -> tuple[str, ...]:
     }
     figures = evaluation_figures(type(result)(**{**vars(result), "extra": {"fusion": fusion}}))
     log = {name: [{"loss": 1.0, "log_loss": 2.0}, {"loss": 0.5, "log_loss": 1.5}] for name in names}
-    bars = emotion_bars("bars", {name: [1 / 9] * 9 for name in names}, "share")
+    bars = emotion_bars("bars", EMOTIONS, {name: [1 / 9] * 9 for name in names}, "share")
     return tuple(figure.svg for figure in (*figures, training_curves(log), bars))
 
 

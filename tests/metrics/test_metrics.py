@@ -232,7 +232,7 @@ def test_no_rows_and_uneven_rows_are_refused() -> None:
 def test_the_baseline_predicts_each_cultures_prior() -> None:
     emotions = np.array([1, 1, 1, 6])
     cultures = np.array(["english", "english", "arabic", "arabic"], object)
-    baseline = PriorBaseline(smoothing=0).fit(emotions, cultures)
+    baseline = PriorBaseline(9, smoothing=0).fit(emotions, cultures)
     answers = baseline.predict_proba(np.array(["arabic", "english", "klingon"], object))
     assert answers[0, 1] == answers[0, 6] == 0.5
     assert answers[1, 1] == 1
@@ -242,4 +242,4 @@ def test_the_baseline_predicts_each_cultures_prior() -> None:
 
 def test_an_unfitted_baseline_says_so() -> None:
     with pytest.raises(NotFittedError, match="call fit first"):
-        PriorBaseline().predict_proba(np.array(["english"]))
+        PriorBaseline(9).predict_proba(np.array(["english"]))

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from artaffect.errors import ArtAffectError, EncoderUnavailableError, ModelFolderError
+from artaffect.models.bert import BertSettings
 from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import (
     CHECKSUMS,
@@ -86,12 +87,12 @@ def test_a_known_file_that_is_not_listed_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("0" * 64 + "  ../other", "line 7: expected 64 hexadecimal digits"),
-        ("0" * 64 + "  /etc/passwd", "line 7: expected"),
-        ("0" * 64 + "  notes.txt", "line 7: expected"),
-        ("0" * 64 + "  config.json", "line 7: config.json is listed twice"),
-        ("0" * 64 + " config.json", "line 7: expected"),
-        ("0" * 63 + "  config.json", "line 7: expected"),
+        ("0" * 64 + "  ../other", "line 8: expected 64 hexadecimal digits"),
+        ("0" * 64 + "  /etc/passwd", "line 8: expected"),
+        ("0" * 64 + "  notes.txt", "line 8: expected"),
+        ("0" * 64 + "  config.json", "line 8: config.json is listed twice"),
+        ("0" * 64 + " config.json", "line 8: expected"),
+        ("0" * 63 + "  config.json", "line 8: expected"),
         ("0" * 64 + "  answer.onnx", "lists both model.safetensors and answer.onnx"),
         ("\udcff", "is not UTF-8 text"),
         ("x" * 20_000, "larger than the allowed 16,384 bytes"),
@@ -176,7 +177,12 @@ CHANGES: list[tuple[str, Any, str]] = [
         "names a culture that the",
     ),
     ("image", None, "expected image, caption, or both and a fusion"),
-    ("emotions", [["joy"]], "was made for other emotions"),
+    ("emotions", ["joy"], "emotions: unknown key"),
+    ("labels.names", ["joy"], "a label set needs 2 to 200 labels"),
+    ("labels", {"names": ["joy", "\x1b[2J"]}, "it holds control characters"),
+    ("labels", {"names": ["joy", "calm"]}, "training_priors: expected 2 shares, got 9"),
+    ("image.head.labels", 2, "a head has 2 labels, the model 9"),
+    ("fusion.labels", 8, "which config.json describes|and"),
     ("format", {}, "this version reads format 2"),
 ]
 
@@ -193,7 +199,8 @@ def test_keys_that_choose_nothing_do_not_reach_transformers(folder: Path, tiny_r
     edit(folder, "caption.encoder.architecture.config._name_or_path", "/etc")
     edit(folder, "caption.encoder.architecture.config.torchscript", True)
     config: Any = load_model(folder).caption.encoder.network.config  # type: ignore[union-attr]
-    assert config._name_or_path == "" and not hasattr(config, "torchscript")
+    original: Any = load_model(tiny_run).caption.encoder.network.config  # type: ignore[union-attr]
+    assert config == original and not hasattr(config, "torchscript")
 
 
 @pytest.mark.parametrize(
@@ -293,14 +300,20 @@ def test_every_known_type_of_network_is_rebuilt_from_its_saved_settings() -> Non
 
     for kind in (*TEXT_TYPES, *IMAGE_TYPES):
         original = AutoConfig.for_model(kind)
-        rebuilt = build_config(json.loads(json.dumps(saved_settings(original))))
-        assert rebuilt.to_dict() == original.to_dict(), kind
+        saved = saved_settings(original)
+        rebuilt = build_config(json.loads(json.dumps(saved)))
+        assert saved_settings(rebuilt) == saved, kind
+        assert isinstance(rebuilt, BertSettings) or rebuilt.to_dict() == original.to_dict(), kind
 
 
 def test_folders_with_all_of_transformers_settings_still_load(folder: Path, tiny_run: Path) -> None:
+    from transformers import BertConfig
+
     model = load_model(tiny_run)
     assert model.caption is not None
-    full = model.caption.encoder.network.config.to_dict()  # type: ignore[union-attr, operator]
+    own = model.caption.encoder.network.config.to_dict()  # type: ignore[union-attr, operator]
+    full = BertConfig(**own).to_dict()
+    assert full.keys() > own.keys()
     edit(folder, "caption.encoder.architecture.config", full)
     first, second = (load_predictor(f).predict(caption="waves") for f in (folder, tiny_run))
     assert first["arabic"].probabilities == second["arabic"].probabilities

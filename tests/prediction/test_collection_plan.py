@@ -11,14 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from artaffect.errors import IncompleteRunError, OutputError, OutputExistsError
-from artaffect.labels import EMOTIONS
 from artaffect.outputs import output_lock
-from artaffect.prediction.collection.items import ITEMS
-from artaffect.prediction.collection.plan import PREDICTIONS, Plan, skipped_path
+from artaffect.prediction.collection.answers import AnswerTable, prediction_schema
+from artaffect.prediction.collection.plan import Plan, skipped_path
+from artaffect.prediction.collection.records import ITEMS
 from artaffect.prediction.collection.run import predict_collection
 from tests.killing import killed_at
 
 SHARD = 2
+PREDICTIONS = prediction_schema(["awe", "fear"])
+ANSWERS = AnswerTable("long", ("x",), ("awe", "fear"), (), {})
 
 
 def items(folder: Path, count: int = 5) -> pa.Table:
@@ -36,7 +38,7 @@ def items(folder: Path, count: int = 5) -> pa.Table:
 def answers(names: list[str], model: str) -> pa.Table:
     """What a model answers; the last item of a collection has no answer."""
     numbers = {field.name: 0.0 for field in PREDICTIONS if pa.types.is_float32(field.type)}
-    numbers |= {str(EMOTIONS[0]): 1.0}
+    numbers |= {"awe": 1.0, "probability": 1.0}
     rows = [
         {"id": name, "culture": "x", "top": "awe", "note": model, **numbers}
         for name in names
@@ -54,13 +56,13 @@ def predict(
     with output_lock(out):
         if out.exists() and not overwrite and not plan.is_merged(out):
             raise OutputExistsError("exists")
-        plan.begin(items(folder), {"model": model}, SHARD, overwrite)
+        plan.begin(items(folder), {"model": model, "labels": ANSWERS.labels}, SHARD, overwrite)
         for shard in plan.unfinished()[:stop_after]:
             names = plan.items(shard)["id"].to_pylist()
             skipped = [("i4", "", f"{model} cannot")] if "i4" in names else []
             plan.save(shard, answers(names, model), skipped, plan.inputs_digest(shard))
         if stop_after is None:
-            plan.merge(out, 1, {"model": model})
+            plan.merge(out, ANSWERS, {"model": model})
 
 
 def check_answers(folder: Path, model: str) -> None:

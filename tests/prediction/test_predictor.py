@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from artaffect.errors import ImageError, InputError, ModelFolderError, UnknownNameError
-from artaffect.labels import EMOTIONS, EmotionDistribution
+from artaffect.labels import EMOTIONS, LabelDistribution
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import load_model
 from artaffect.prediction.predictor import (
@@ -143,7 +143,7 @@ def test_a_batch_raises_or_lists_its_errors(predictor: ModelPredictor, picture: 
 
 
 def prediction_for(culture: str, note: str | None = None) -> CulturePrediction:
-    distribution = EmotionDistribution((0.05, 0.35, 0.25, 0.05, 0.05, 0.05, 0.1, 0.05, 0.05))
+    distribution = LabelDistribution((0.05, 0.35, 0.25, 0.05, 0.05, 0.05, 0.1, 0.05, 0.05))
     return CulturePrediction(culture, distribution, {"image": 1.0, "caption": 0.0}, note)
 
 

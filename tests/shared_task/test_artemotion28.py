@@ -9,7 +9,7 @@ import pytest
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.splits import shared_artworks
-from artaffect.errors import TableError
+from artaffect.errors import TableError, UnknownNameError
 from artaffect.shared_task.reader import read_artemotion28
 from artaffect.shared_task.rules import LANGUAGES, REGIONS, region_of
 from artaffect.shared_task.sample import (
@@ -61,19 +61,25 @@ def test_invented_cultures_have_distributions_that_differ() -> None:
     assert np.abs(probabilities[..., 0, :] - probabilities[..., 3, :]).max() > 0.05
 
 
-def test_every_row_is_kept_except_those_labelled_other(
+def test_the_tenth_label_is_kept_unless_it_is_merged_or_dropped(
     release: Path, table: AnnotationTable
 ) -> None:
-    report = read_artemotion28(release / CSV_FILE, release / "images").report
-    assert report is not None
-    assert set(report.dropped) == {"emotion other"}
-    assert report.kept == 3_000 - report.dropped["emotion other"] == len(table)
+    def read(other: str) -> AnnotationTable:
+        return read_artemotion28(release / CSV_FILE, release / "images", other=other)  # type: ignore[arg-type]
+
+    assert len(table) == 3_000 and len(table.labels) == 10
+    tenth = int((table.emotion_codes() == table.labels.index("other")).sum())
+    assert tenth > 0
     assert set(table.cultures) == set(LANGUAGES)
     assert {row.language for row in table} == set(LANGUAGES)
-    merged = read_artemotion28(release / CSV_FILE, release / "images", merge_other=True)
-    assert len(merged) == 3_000
-    added = np.bincount(merged.emotion_codes())[8] - np.bincount(table.emotion_codes())[8]
-    assert added == report.dropped["emotion other"]
+    merged, without = read("merge"), read("drop")
+    assert len(merged) == 3_000 and without.report is not None
+    assert without.report.dropped == {"unknown emotion": tenth}
+    assert len(merged.labels) == len(without.labels) == 9
+    added = np.bincount(merged.emotion_codes())[8] - np.bincount(without.emotion_codes())[8]
+    assert added == tenth
+    with pytest.raises(UnknownNameError, match="unknown treatment of the label other 'forget'"):
+        read("forget")
 
 
 def test_a_region_can_be_the_culture(release: Path) -> None:

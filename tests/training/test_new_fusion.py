@@ -28,8 +28,10 @@ def shared_weight() -> Iterator[str]:
     class SharedWeightFusion(LogitFusion):
         form = "shared_weight"
 
-        def __init__(self, sources: tuple[str, ...], cultures: int, per_culture: bool = False):
-            super().__init__(sources, cultures, per_culture)
+        def __init__(
+            self, sources: tuple[str, ...], cultures: int, per_culture: bool, labels: int
+        ) -> None:
+            super().__init__(sources, cultures, per_culture, labels)
             rows = len(self.weight)
             del self.weight
             self.common = nn.Parameter(torch.full((rows, 1), 0.5))

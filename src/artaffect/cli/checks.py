@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artaffect.errors import InputError, UnknownNameError
+from artaffect.labels import LabelSet
 
 if TYPE_CHECKING:
     from artaffect.data.annotations import AnnotationTable
@@ -36,12 +37,15 @@ def check_cultures(run: str, cultures: Sequence[str] | None, new: bool) -> None:
 
 def check_sets(run: str, sets: float | None) -> None:
     """Refuse a level that is none, and sets from a model that cannot make them."""
-    from artaffect.prediction.sets import NO_SCORES, check_level
+    from artaffect.prediction import sets as prediction_sets
 
-    if sets is not None:
-        check_level(sets)
-        if check_run(run)["conformal"] is None:
-            raise InputError(NO_SCORES)
+    prediction_sets.check_sets(sets, check_run(run)["conformal"])
+
+
+def check_label(run: str, label: str | None) -> None:
+    """Refuse a label that the model does not predict."""
+    if label is not None:
+        LabelSet.from_json(check_run(run)["labels"]).parse(label)
 
 
 def check_artwork(image: Path | None, caption: str | None, language: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from artaffect.cli.options import Json
+from artaffect.cli.options import AllLanguage, Delimiter, Encoding, Json
 from artaffect.cli.show import print_json, print_statistics, show
 from artaffect.errors import NoRowsError
 from artaffect.outputs import check_output, check_output_folder
@@ -87,18 +87,30 @@ def import_table(
     images: Annotated[
         Path | None, Option(help="The folder of the images. Default: the folder of the table.")
     ] = None,
+    labels: Annotated[
+        str | None,
+        Option(
+            help="The label set: a name (artaffect labels lists them), a TOML file, or data for the "
+            "labels that the table holds. Default: artemis, or the first set that knows all of them, "
+            "or else those of the table."
+        ),
+    ] = None,
+    map_label: Annotated[
+        list[str] | None,
+        Option(
+            help="What a label stands for, for example happiness=contentment; repeatable. Or a TOML "
+            "file with such lines."
+        ),
+    ] = None,
     culture: Annotated[str | None, Option(help="The culture of all rows.")] = None,
-    language: Annotated[str | None, Option(help="The language of all captions.")] = None,
-    encoding: Annotated[
-        str | None, Option(help="The encoding of a text file. Default: detected.")
-    ] = None,
-    delimiter: Annotated[
-        str | None, Option(help="The character between cells, or tab. Default: detected.")
-    ] = None,
+    language: AllLanguage = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
     keep_unpictured: Keep = False,
     as_json: Json = False,
 ) -> None:
     """Read a table of your own: CSV, TSV, JSON Lines, Parquet, Excel, or a Hugging Face imagefolder."""
+    from artaffect.data.label_maps import parse_label_map
     from artaffect.data.readers.table import read_table
     from artaffect.data.readers.table_columns import parse_assignments
 
@@ -107,6 +119,8 @@ def import_table(
             file,
             images,
             parse_assignments(column or []),
+            labels=labels,
+            map_labels=parse_label_map(map_label or []),
             culture=culture,
             language=language,
             encoding=encoding,

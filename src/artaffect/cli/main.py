@@ -40,9 +40,9 @@ app.add_typer(data.import_app, name="import", rich_help_panel="Data")
 for _panel, _commands in (
     ("Data", (data.split, data.stats, data.overlap, data.sample)),
     ("Models", (models.demo, models.train, models.reproduce, models.evaluate)),
-    ("Models", (models.report, models.cultures, models.predict, models.encoders)),
-    ("In use", (deployment.explain, deployment.predict_collection, deployment.export)),
-    ("In use", (deployment.push, deployment.serve)),
+    ("Models", (models.report, models.cultures, models.predict, models.encoders, models.labels)),
+    ("In use", (deployment.explain, deployment.predict_collection, deployment.export_annotations)),
+    ("In use", (deployment.export, deployment.push, deployment.serve)),
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
@@ -57,13 +57,22 @@ if _shared_task is not None and _shared_task.origin is not None:  # the package 
 @app.callback(invoke_without_command=True)
 def _options(
     version: bool = typer.Option(False, "--version", help="Print the version and leave."),
+    verbose: bool = typer.Option(
+        False, "--verbose", help="With --version: what the machine offers."
+    ),
 ) -> None:
     if version:
         typer.echo(f"artaffect {artaffect.__version__}")
+        if verbose:
+            from artaffect.models import precision
+
+            typer.echo(f"device: {precision.device()}")
+            typer.echo(f"precision = 'auto' is {precision.describe('auto')}")
         raise typer.Exit
 
 
 _EXTRAS = {
+    "excel": ("openpyxl",),
     "explain": ("captum",),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "scale": ("ray",),

@@ -1,4 +1,4 @@
-"""Commands about models: demo, train, reproduce, evaluate, report, cultures, predict, encoders."""
+"""Commands about models: demo, train, reproduce, evaluate, report, cultures, predict, encoders, labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typer import Argument, Option
 
 from artaffect import api
 from artaffect.cli import checks, options
-from artaffect.cli.show import print_encoders, print_json, print_prediction, show
+from artaffect.cli.show import print_encoders, print_json, print_label_sets, print_prediction, show
+from artaffect.labels import label_sets
 from artaffect.outputs import check_free, check_output_folder
 from artaffect.runtime import printable, say
 
@@ -223,6 +224,14 @@ def predict(
     checks.check_artwork(image, caption, language)
     prediction = api.load_predictor(run).predict(image, caption, language, culture or None, sets)
     show(prediction, as_json, print_prediction)
+
+
+def labels(as_json: options.Json = False) -> None:
+    """List the label sets that have a name here."""
+    if as_json:
+        print_json({name: labels.to_json() for name, labels in label_sets().items()})
+    else:
+        print_label_sets(label_sets())
 
 
 def encoders(as_json: options.Json = False) -> None:

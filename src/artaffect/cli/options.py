@@ -37,6 +37,11 @@ ScoredSets = Annotated[
 Image = Annotated[Path | None, Option(help="An image of the artwork.")]
 Caption = Annotated[str | None, Option(help="A caption of the artwork, in any language.")]
 Language = Annotated[str | None, Option(help="The language the caption is written in.")]
+AllLanguage = Annotated[str | None, Option(help="The language of all captions.")]
+Encoding = Annotated[str | None, Option(help="The encoding of a text file. Default: detected.")]
+Delimiter = Annotated[
+    str | None, Option(help="The character between cells, or tab. Default: detected.")
+]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an older result.")]
 RecipeName = Annotated[
     str, Argument(metavar="[RECIPE]", help="The name of a recipe, or a TOML file.")

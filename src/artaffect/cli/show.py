@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from artaffect import runtime
-from artaffect.labels import EMOTIONS
+from artaffect.labels import LabelSet, Sentiment
 from artaffect.runtime import Terminal
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def print_prediction(prediction: Prediction) -> None:
 
     console = Terminal()
     table = Table("emotion", *(Column(item.culture, justify="right") for item in prediction))
-    for emotion in EMOTIONS:
+    for emotion in next(iter(prediction)).probabilities:
         cells = []
         for item in prediction:
             probability = f"{item.probabilities[emotion]:.1%}"
-            is_top = item.top is emotion
+            is_top = item.top == emotion
             cells.append(Text(f"{probability} ◀", style="bold") if is_top else Text(probability))
         table.add_row(emotion, *cells)
     table.add_section()
@@ -69,6 +69,19 @@ def print_encoders(encoders: list[dict[str, Any]]) -> None:
     console.print(
         "Other models of transformers: hf:OWNER/MODEL or a folder. Models of timm: timm:NAME."
     )
+
+
+def print_label_sets(sets: Mapping[str, LabelSet]) -> None:
+    """Print each label set with its labels, and their valence: +, - or none."""
+    table = Table(Column("name", no_wrap=True), "labels (+ positive, - negative)")
+    signs = {Sentiment.POSITIVE: "+", Sentiment.NEGATIVE: "-"}
+    for name, labels in sets.items():
+        pairs = zip(labels, labels.sentiments, strict=True)
+        listed = ", ".join(label + (signs.get(s, "") if s else "") for label, s in pairs)
+        table.add_row(name, Text(f"{listed}\n{labels.title}"))
+    console = Terminal()
+    console.print(table)
+    console.print('Your own: a TOML file with a line such as labels = ["joy", "calm"].')
 
 
 def print_statistics(statistics: TableStatistics) -> None:

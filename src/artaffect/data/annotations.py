@@ -4,11 +4,9 @@ All columns and checks are defined here. A table is saved as one Parquet file to
 provenance: the source file, its digest, the folder of images, and what the import did.
 """
 
-import difflib
 import json
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -20,10 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from artaffect.data.arrow import arrow_errors
-from artaffect.data.listing import write_listing
+from artaffect.data.import_report import ImportReport
 from artaffect.data.splits import SPLITS, split_by_artwork
-from artaffect.errors import TableError
-from artaffect.labels import EMOTIONS, Emotion
+from artaffect.errors import ConfigError, TableError
+from artaffect.labels import ARTEMIS, LabelSet
 from artaffect.outputs import atomic_file
 from artaffect.runtime import as_path, printable, visible
 
@@ -42,18 +40,13 @@ class Annotation:
     artwork_id: str
     art_style: str
     caption: str
-    emotion: Emotion
+    emotion: str
     culture: str
     language: str
     split: str | None
     image: str | None
     """A path relative to the folder of images."""
 
-
-_LISTED = 20
-"""The most values that a message lists."""
-_ALIKE = 0.65
-"""How alike two labels must be: ``happiness`` and ``sadness`` are not."""
 
 _RELATIVE = "images_relative"
 """In a saved table: the folder of images relative to the table's own folder."""
@@ -72,93 +65,6 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, repr=False)
-class ImportReport:
-    """What an importer did with a file."""
-
-    source: str
-    read: int
-    kept: int
-    dropped: Mapping[str, int]
-    """Rows by reason; reasons that never applied are left out."""
-    rows_without_image: int = 0
-    artworks_without_image: int = 0
-    """Kept without an image at the caller's request."""
-    missing_artworks: int = 0
-    unreadable_artworks: int = 0
-    leaking_artworks: int = 0
-    """Artworks that the file assigns to more than one split."""
-    dropped_rows: pa.Table | None = field(default=None, compare=False)
-    """The dropped rows: file, line, reason, detail. A saved table does not keep them."""
-
-    def __repr__(self) -> str:
-        dropped = ", ".join(f"{reason} {count:,}" for reason, count in self.dropped.items())
-        return f"ImportReport(read: {self.read:,}; kept: {self.kept:,}; dropped: {dropped or 0})"
-
-    def to_json(self) -> dict[str, Any]:
-        """The counts, without the dropped rows."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dropped_rows"}
-
-    def save_dropped(self, path: str | PathLike[str]) -> None:
-        """Write the dropped rows as CSV; if there are none, delete an older file instead."""
-        target = as_path(path, "path")
-        if self.dropped_rows is None or not self.dropped_rows.num_rows:
-            target.unlink(missing_ok=True)
-            return
-        columns = self.dropped_rows.to_pydict()
-        write_listing(target, list(columns), zip(*columns.values(), strict=True))
-
-    def summary(self) -> str:
-        """Several lines: the counts, and for each reason the first dropped row."""
-        lines = [f"{printable(self.source)}: {self.read:,} rows read, {self.kept:,} kept"]
-        for reason, count in self.dropped.items():
-            lines.append(f"  dropped {count:>9,}  {reason}{self.first_dropped(reason)}")
-        lines += [f"  {remedy}" for remedy in self.remedies()]
-        if self.missing_artworks or self.unreadable_artworks:
-            lines.append(
-                f"  paintings without an image: {self.missing_artworks:,}, "
-                f"with an unreadable image: {self.unreadable_artworks:,}"
-            )
-        if self.rows_without_image:
-            lines.append(
-                f"  kept without an image: {self.rows_without_image:,} rows "
-                f"of {self.artworks_without_image:,} paintings"
-            )
-        if self.leaking_artworks:
-            lines.append(
-                f"  warning: paintings in more than one split: {self.leaking_artworks:,}, which makes "
-                "scores too high; `artaffect split` makes splits without such leaks"
-            )
-        return "\n".join(lines)
-
-    def remedies(self) -> list[str]:
-        """For values that are not known: which the file has, how often, and which are known."""
-        labels = self._unknown("unknown emotion", EMOTIONS)
-        splits = self._unknown("unknown split", SPLITS)
-        remedy = "; without that column, `artaffect split` makes splits"
-        return [f"labels {line}" for line in labels] + [f"splits {s}{remedy}" for s in splits]
-
-    def _unknown(self, reason: str, known: Sequence[str]) -> list[str]:
-        if reason not in self.dropped or self.dropped_rows is None:
-            return []
-        rows = self.dropped_rows.filter(pc.field("reason") == reason)
-        counts = Counter(rows["detail"].to_pylist()).most_common()
-        names = [f"{name[:40] or '(blank)'} {count:,}" for name, count in counts[:_LISTED]]
-        for i, (name, _) in enumerate(counts[:_LISTED]):
-            if close := difflib.get_close_matches(name.strip().lower(), known, 1, _ALIKE):
-                names[i] += f" (nearest: {close[0]})"
-        names += [f"{len(counts) - _LISTED:,} more"] if len(counts) > _LISTED else []
-        return [printable(f"that are not known: {', '.join(names)}; known: {', '.join(known)}")]
-
-    def first_dropped(self, reason: str) -> str:
-        """The first row that was dropped for a reason, in brackets."""
-        if self.dropped_rows is None:
-            return ""
-        row = self.dropped_rows.filter(pc.field("reason") == reason).slice(0, 1).to_pylist()[0]
-        first = f"{row['file']} line {row['line']}: {row['detail'][:120]}"
-        return f"  (first: {printable(first)})"
-
-
-@dataclass(frozen=True, repr=False)
 class AnnotationTable:
     """All annotations in memory, stored by column."""
 
@@ -170,9 +76,11 @@ class AnnotationTable:
     """What the import did with the source; None if the table was not imported from a data set."""
     file: Path | None = field(default=None, compare=False)
     """The file that the table was read from."""
+    labels: LabelSet = ARTEMIS
+    """The labels of the column ``emotion``."""
 
     def __post_init__(self) -> None:
-        _check(self.rows, self.provenance.get("source", "table"))
+        _check(self.rows, self.provenance.get("source", "table"), self.labels)
 
     @classmethod
     def load(
@@ -194,7 +102,7 @@ class AnnotationTable:
                 f"{path} is not a table of annotations: expected columns {', '.join(SCHEMA.names)}; "
                 f"found {printable(', '.join(rows.column_names))}; make one with `artaffect import`"
             )
-        provenance, report = _read_metadata(path, rows.schema)
+        provenance, report, labels = _read_metadata(path, rows.schema)
         relative = provenance.pop(_RELATIVE, None)
         if images is not None:
             provenance["images"] = str(as_path(images, "images"))
@@ -207,7 +115,7 @@ class AnnotationTable:
         with arrow_errors(path, "a table of annotations, as `artaffect import` makes them"):
             rows = _without_views(rows.select(SCHEMA.names)).cast(SCHEMA).unify_dictionaries()
             rows.validate(full=True)  # text may not be UTF-8
-        return cls(rows, provenance, report, path)
+        return cls(rows, provenance, report, path, labels)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write one Parquet file, completely or not at all."""
@@ -217,6 +125,7 @@ class AnnotationTable:
         metadata = {"artaffect": json.dumps(provenance, ensure_ascii=False)}
         if self.report is not None:
             metadata["artaffect.reports"] = json.dumps(self.report.to_json(), ensure_ascii=False)
+        metadata["artaffect.labels"] = json.dumps(self.labels.to_json(), ensure_ascii=False)
         rows = self.rows.replace_schema_metadata(metadata)
         with atomic_file(path) as temporary:
             pq.write_table(rows, temporary, compression="zstd")
@@ -227,7 +136,7 @@ class AnnotationTable:
     def __iter__(self) -> Iterator[Annotation]:
         for batch in self.rows.to_batches(max_chunksize=4096):
             for row in batch.to_pylist():
-                yield Annotation(**{**row, "emotion": Emotion(row["emotion"])})
+                yield Annotation(**row)
 
     def __repr__(self) -> str:
         counts = "; ".join(f"{name}: {value}" for name, value in self._overview().items())
@@ -294,9 +203,22 @@ class AnnotationTable:
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def emotion_codes(self) -> np.ndarray:
-        """The emotion of each row as its index in ``EMOTIONS``: int64 [n]."""
+        """The label of each row as its index in ``labels``: int64 [n]."""
         names, codes = self.codes("emotion")
-        return np.array([EMOTIONS.index(name) for name in names], np.int64)[codes]
+        return np.array([self.labels.index(name) for name in names], np.int64)[codes]
+
+    def with_labels(self, labels: LabelSet) -> "AnnotationTable":
+        """The same rows with another label set, such as that of a model.
+
+        Raises:
+            TableError: a row has a label that the set lacks.
+        """
+        if unknown := sorted(self.counts("emotion").keys() - set(labels)):
+            raise TableError(
+                f"the table {self.name} holds the label {unknown[0]!r}, and the model knows only "
+                f"{', '.join(labels)}: import the table with the label set of the model"
+            )
+        return replace(self, labels=labels)
 
     def codes(self, column: str) -> tuple[np.ndarray, np.ndarray]:
         """The distinct labels of the rows [k] and the index of each row [n]; null is -1."""
@@ -356,16 +278,20 @@ _OVERVIEW = """<table><caption>AnnotationTable</caption>
 {%- endfor %}</table>"""
 
 
-def _read_metadata(path: Path, schema: pa.Schema) -> tuple[dict[str, Any], ImportReport | None]:
-    """The provenance and the report of a saved table."""
+def _read_metadata(
+    path: Path, schema: pa.Schema
+) -> tuple[dict[str, Any], ImportReport | None, LabelSet]:
+    """The provenance, the report and the labels of a saved table."""
     metadata = schema.metadata or {}
     try:
         provenance = dict(json.loads(metadata.get(b"artaffect", b"{}")))
         report = json.loads(metadata.get(b"artaffect.reports", b"null"))
         for key in ("images", _RELATIVE):
             Path(provenance.get(key) or "")
-        return provenance, ImportReport(**report) if report else None
-    except (ValueError, TypeError) as error:
+        saved = json.loads(metadata.get(b"artaffect.labels", b"null"))
+        labels = ARTEMIS if saved is None else LabelSet.from_json(saved)
+        return provenance, ImportReport(**report) if report else None, labels
+    except (ValueError, TypeError, ConfigError) as error:
         raise TableError(
             f"{path}: its metadata are not those of a table of annotations ({error}); make the table "
             "again with `artaffect import`"
@@ -378,14 +304,14 @@ def _without_views(rows: pa.Table) -> pa.Table:
     return rows.cast(pa.schema(zip(rows.column_names, types, strict=True)))
 
 
-def _check(rows: pa.Table, source: str) -> None:
+def _check(rows: pa.Table, source: str, labels: LabelSet) -> None:
     """Refuse a table that breaks an assumption of the later steps."""
     if not rows.schema.equals(SCHEMA):
         raise TableError(f"{source}: expected the columns {SCHEMA}, found {rows.schema}")
     for name in SCHEMA.names:
         if not SCHEMA.field(name).nullable and rows[name].null_count:
             raise TableError(f"{source}: column {name} has {rows[name].null_count} empty cells")
-    for name, allowed in (("emotion", set(map(str, EMOTIONS))), ("split", set(SPLITS))):
+    for name, allowed in (("emotion", set(labels)), ("split", set(SPLITS))):
         present = set(pc.drop_null(pc.unique(rows[name].cast(pa.string()))).to_pylist())
         if unknown := sorted(present - allowed):
             choices = ", ".join(sorted(allowed))

@@ -15,17 +15,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artaffect.data.annotations import SCHEMA, SYNTHETIC, AnnotationTable, ImportReport
+from artaffect.data.annotations import SCHEMA, SYNTHETIC, AnnotationTable
 from artaffect.data.images import ImageStore, is_plain_name
+from artaffect.data.import_report import ImportReport
 from artaffect.data.readers.csv import SourceRows
 from artaffect.data.splits import SPLITS
-from artaffect.errors import NoRowsError, TableError, UnknownNameError
-from artaffect.labels import parse_emotion
+from artaffect.errors import NoRowsError, TableError
+from artaffect.labels import ARTEMIS, LabelSet
 from artaffect.runtime import as_path, file_digest
 
 REASONS = (
     "malformed row",
-    "emotion other",
     "unknown emotion",
     "empty caption",
     "empty language",
@@ -96,14 +96,14 @@ def import_rows(
     path: Path,
     images: object,
     keep_unpictured: bool,
-    drop_other: bool = False,
+    labels: LabelSet = ARTEMIS,
     keep_duplicates: bool = False,
     culture_of: Callable[[str], str] = str,
 ) -> AnnotationTable:
     """Turn the rows of a published data set into a table.
 
     Args:
-        drop_other: ``other`` is a label of its own, not a synonym of ``something else``.
+        labels: the labels of the data set; rows with another one are dropped.
         keep_duplicates: each row is a vote, so equal rows are not duplicates.
         culture_of: names the culture of a language; by default it is the language.
     """
@@ -114,8 +114,7 @@ def import_rows(
         )
     store = None if images is None else ImageStore(as_path(images, "images"))
     steps: list[Step | None] = [
-        set_other_aside if drop_other else None,
-        clean_emotions,
+        partial(clean_emotions, rule=labels.find),
         check_captions,
         partial(clean_languages, culture_of=culture_of),
         name_artworks,
@@ -123,11 +122,15 @@ def import_rows(
         partial(match_images, store=store, keep_unpictured=keep_unpictured) if store else None,
         None if keep_duplicates else drop_duplicates,
     ]
-    return filter_rows(source, path, store, filter(None, steps))
+    return filter_rows(source, path, store, filter(None, steps), labels)
 
 
 def filter_rows(
-    source: SourceRows, path: Path, store: ImageStore | None, steps: Iterable[Step]
+    source: SourceRows,
+    path: Path,
+    store: ImageStore | None,
+    steps: Iterable[Step],
+    labels: LabelSet,
 ) -> AnnotationTable:
     """Turn the rows that pass all steps into a table; every reader ends here.
 
@@ -145,7 +148,8 @@ def filter_rows(
     }
     if any((folder / SYNTHETIC).is_file() for folder in path.resolve().parents[:2]):
         provenance["synthetic"] = True  # every number that comes from these rows says so
-    table = AnnotationTable(_to_rows(columns, np.flatnonzero(reasons < 0)), provenance)
+    rows = _to_rows(columns, np.flatnonzero(reasons < 0))
+    table = AnnotationTable(rows, provenance, labels=labels)
     report = _report(str(path), columns, reasons, table)
     if not len(table):
         counts = "; ".join(
@@ -165,15 +169,11 @@ def drop(reasons: np.ndarray, reason: str, rows: np.ndarray) -> np.ndarray:
     return np.where(rows & (reasons < 0), index, reasons)
 
 
-def set_other_aside(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
-    """Drop the label ``other`` of a data set that distinguishes it from ``something else``."""
-    is_other = columns.clean("emotion", lambda text: text if _key(text) == "other" else None)
-    return columns, drop(reasons, "emotion other", is_other.codes >= 0)
-
-
-def clean_emotions(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
-    """Add the column ``emotion``."""
-    emotion = columns.clean("emotion", _emotion)
+def clean_emotions(
+    columns: Columns, reasons: np.ndarray, rule: Callable[[str], str | None]
+) -> tuple[Columns, np.ndarray]:
+    """Add the column ``emotion``; the rule says what a cell stands for, and None if it is unknown."""
+    emotion = columns.clean("emotion", rule)
     return columns.adding(emotion=emotion), drop(reasons, "unknown emotion", emotion.codes < 0)
 
 
@@ -311,6 +311,7 @@ def _report(
         unreadable_artworks=len(faults) - n_missing,
         leaking_artworks=_count_leaking(artworks, table.codes("split")[1]),
         dropped_rows=_dropped_rows(columns, reasons),
+        known_labels=table.labels.names,
     )
 
 
@@ -334,7 +335,7 @@ def _dropped_rows(columns: Columns, reasons: np.ndarray) -> pa.Table:
 def _detail(columns: Columns, row: int, reason: str) -> str:
     """The cell for which a row was dropped, or the artwork's name."""
     cells = columns.source.columns
-    column = reason.removeprefix("unknown ").removesuffix(" other")
+    column = reason.removeprefix("unknown ")
     if column in ("emotion", "split"):
         return str(cells[column][row])
     name = f"{cells['art_style'][row]}/{cells['painting'][row]}".removeprefix("/")
@@ -348,13 +349,6 @@ def _detail(columns: Columns, row: int, reason: str) -> str:
 
 def _key(text: str) -> str:
     return text.strip().lower()
-
-
-def _emotion(text: str) -> str | None:
-    try:
-        return str(parse_emotion(text))
-    except UnknownNameError:
-        return None
 
 
 def _plain(name: str) -> str | None:

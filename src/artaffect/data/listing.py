@@ -10,6 +10,8 @@ from artaffect.runtime import printable
 
 _FORMULA = re.compile(r"(^\s*|;\s*)(?=[=+\-@＝＋－＠])")
 """Where a spreadsheet would begin a formula; in some countries semicolons separate cells, too."""
+_GUARDED = re.compile(r"((?:^|[;\n])\s*)('*)(?=[=+\-@＝＋－＠])")
+"""The same, also on a later line, with the apostrophes that are there."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 
@@ -20,6 +22,19 @@ def cell_text(value: object) -> str:
     """
     text = printable(str(value))
     return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"\1'", text)
+
+
+def guard_formulas(text: str) -> str:
+    """A text with an apostrophe before whatever a spreadsheet would take for a formula.
+
+    :func:`unguard_formulas` gives the text back. Numbers stay as they are.
+    """
+    return text if _NUMBER.fullmatch(text) else _GUARDED.sub(r"\1'\2", text)
+
+
+def unguard_formulas(text: str) -> str:
+    """The text that :func:`guard_formulas` was given."""
+    return _GUARDED.sub(lambda match: match[1] + match[2][1:], text)
 
 
 def write_listing(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.labels import EMOTIONS
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ def describe_table(table: AnnotationTable) -> TableStatistics:
     """Count artworks, annotations, languages and splits, and the emotions of each culture."""
     emotions, artworks = table.emotion_codes(), table.codes("artwork_id")[1]
     cultures, culture_codes = table.codes("culture")
-    counts = np.zeros((len(cultures), len(EMOTIONS)), np.int64)
+    counts = np.zeros((len(cultures), len(table.labels)), np.int64)
     np.add.at(counts, (culture_codes, emotions), 1)
     counts_of = {name: counts[list(cultures).index(name)] for name in table.cultures}
     n_artworks = len(np.unique(artworks))
@@ -41,7 +40,7 @@ def describe_table(table: AnnotationTable) -> TableStatistics:
         languages=table.counts("language"),
         splits=table.counts("split"),
         by_culture={
-            name: dict(zip(map(str, EMOTIONS), (row / row.sum()).tolist(), strict=True))
+            name: dict(zip(table.labels, (row / row.sum()).tolist(), strict=True))
             for name, row in counts_of.items()
         },
         culture_support={name: int(row.sum()) for name, row in counts_of.items()},

@@ -12,7 +12,7 @@ from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 
 Score = Callable[[Tensor], Tensor]
-"""From features [n, d] to the scalar that is explained [n]."""
+"""From features [n, d] to the scalar that is explained [n]; where it says so, from images."""
 
 _INTEGRATION_STEPS = 24
 _OCCLUSION_PATCHES = 7  # per side
@@ -49,16 +49,20 @@ def gradient_heatmap(encoder: ImageEncoder, pixels: Tensor, score: Score) -> np.
     return np.stack(maps).sum(0)
 
 
-def occlusion_heatmap(encoder: ImageEncoder, pixels: Tensor, score: Score) -> np.ndarray:
+def occlusion_heatmap(pixels: Tensor, score: Score) -> np.ndarray:
     """How far the score falls when a patch of the image is covered with the mean colour.
 
-    The slow check of :func:`gradient_heatmap` (Zeiler and Fergus 2014), with the same arguments and result.
+    The slow check of :func:`gradient_heatmap` (Zeiler and Fergus 2014), with the same result.
+
+    Args:
+        pixels: one image, float32 [1, 3, size, size].
+        score: the scalar that is explained [n], of images [n, 3, size, size].
     """
     from captum.attr import Occlusion
 
-    side = max(1, encoder.preprocessing.size // _OCCLUSION_PATCHES)
+    side = max(1, pixels.shape[-1] // _OCCLUSION_PATCHES)
     with torch.no_grad():
-        heatmap = Occlusion(lambda x: score(encoder.encode(x))).attribute(
+        heatmap = Occlusion(score).attribute(
             pixels,
             sliding_window_shapes=(3, side, side),
             strides=(3, side, side),

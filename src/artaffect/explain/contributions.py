@@ -13,8 +13,8 @@ from artaffect.models.emotion_model import SOURCES, EmotionModel
 class LogOddsContributions:
     """The terms of a prediction for one emotion, as log-odds against the other emotions.
 
-    If ``exact``, the terms sum to the log of the emotion's probability over the geometric mean of all
-    nine; otherwise each is how far the prediction falls without that source.
+    If ``exact``, the terms sum to the log of the emotion's probability over the geometric mean of
+    all; otherwise each is how far the prediction falls without that source.
     """
 
     terms: Mapping[str, float]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 _RANDOM_ORDERS = 8
 _STEPS = 7
+_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,11 @@ def delete_patches(
             covered[:, *boxes[i]] = mean
         return covered
 
-    return delete_parts(
-        weights, lambda parts: score(torch.stack([without(deleted) for deleted in parts]))
-    )
+    def score_parts(parts: Sequence[Sequence[int]]) -> Tensor:
+        batches = (parts[i : i + _BATCH] for i in range(0, len(parts), _BATCH))
+        return torch.cat([score(torch.stack([without(d) for d in batch])) for batch in batches])
+
+    return delete_parts(weights, score_parts)
 
 
 @torch.no_grad()
@@ -73,7 +76,8 @@ def delete_parts(
 
     Args:
         weights: the importance of each part [n], with n at least 1.
-        score: log-probabilities of the input without the parts of each list of indices.
+        score: log-probabilities of the input without the parts of each list of indices; it is called
+            once, with all of them.
     """
     count = len(weights)
     # nothing is left after the last step, whatever the order: leave it out
@@ -81,9 +85,10 @@ def delete_parts(
     generator = np.random.default_rng(0)
     orders = [np.argsort(-weights, kind="stable")]
     orders += [generator.permutation(count) for _ in range(_RANDOM_ORDERS)]
-    curves = [score([order[:k].tolist() for k in steps]).double().cpu().numpy() for order in orders]
+    parts = [order[:k].tolist() for order in orders for k in steps]
+    curves = score(parts).double().cpu().numpy().reshape(len(orders), len(steps))
     return DeletionCurves(
         removed=[k / count for k in steps],
         by_weight=np.exp(curves[0]).tolist(),
-        at_random=np.exp(np.mean(curves[1:], axis=0)).tolist(),
+        at_random=np.exp(curves[1:].mean(0)).tolist(),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,9 +13,8 @@ from artaffect.errors import InputError
 from artaffect.explain.attribution import gradient_heatmap, occlusion_heatmap, token_weights
 from artaffect.explain.contributions import LogOddsContributions, log_odds_contributions
 from artaffect.explain.deletion import DeletionCurves, delete_parts, delete_patches
-from artaffect.explain.neighbours import NearestArtworks, Neighbour
+from artaffect.explain.encoding import EncodeOnce, encode_captions_once, encode_images_once
 from artaffect.explain.words import Word, weigh_words
-from artaffect.labels import EMOTIONS, Emotion, parse_emotion
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.prediction.predictor import (
@@ -26,6 +25,9 @@ from artaffect.prediction.predictor import (
 )
 from artaffect.prediction.torch import TorchPredictor
 from artaffect.runtime import printable, track, visible
+
+if TYPE_CHECKING:  # a prediction needs no table
+    from artaffect.explain.neighbours import NearestArtworks, Neighbour
 
 _NO_WORDS = "the caption contains no words, only symbols: there is nothing to attribute to words"
 
@@ -64,7 +66,7 @@ class CultureExplanation:
     """Why the model gives an emotion its probability for one culture."""
 
     prediction: CulturePrediction
-    emotion: Emotion
+    emotion: str
     """The explained emotion."""
     contributions: LogOddsContributions
     heatmap: np.ndarray | None
@@ -85,7 +87,7 @@ class CultureExplanation:
         """Everything except the heatmap."""
         return {
             **self.prediction.to_json(),
-            "explained_emotion": str(self.emotion),
+            "explained_emotion": self.emotion,
             "contributions": asdict(self.contributions),
             "words": None if self.words is None else [asdict(word) for word in self.words],
             "caption_truncated": self.caption_truncated,
@@ -103,7 +105,7 @@ class Explanation:
     """The explanations for one artwork, one for each culture, in the order requested."""
 
     by_culture: Sequence[CultureExplanation]
-    neighbours: Sequence[Neighbour] = ()
+    neighbours: Sequence["Neighbour"] = ()
     """The most similar training artworks."""
 
     def __getitem__(self, culture: str) -> CultureExplanation:
@@ -141,7 +143,7 @@ class Explainer:
     def __init__(
         self,
         predictor: ModelPredictor,
-        artworks: NearestArtworks | None = None,
+        artworks: "NearestArtworks | None" = None,
         show_progress: bool = False,
     ) -> None:
         """Create an explainer, which looks for the most similar training artworks in ``artworks``.
@@ -160,7 +162,7 @@ class Explainer:
         self.model = predictor.model.requires_grad_(False)
 
     def explain(
-        self, input: PredictionInput, emotion: Emotion | str | None = None, check: bool = False
+        self, input: PredictionInput, emotion: str | None = None, check: bool = False
     ) -> Explanation:
         """Predict for an artwork, and explain the prediction.
 
@@ -173,7 +175,7 @@ class Explainer:
             InputError: the input contains nothing that the model uses.
             UnknownNameError: the emotion is unknown.
         """
-        chosen = None if emotion is None else parse_emotion(emotion)
+        chosen = None if emotion is None else self.predictor.labels.parse(emotion)
         prepared = self.predictor.prepare([input])[0]
         features = _Features.from_input(self.predictor, prepared)
         predictions = self.predictor.answer([prepared])[0].by_culture
@@ -195,11 +197,11 @@ class Explainer:
         prepared: PreparedInput,
         features: "_Features",
         prediction: CulturePrediction,
-        emotion: Emotion | None,
+        emotion: str | None,
         check: bool,
     ) -> CultureExplanation:
         emotion = emotion or prediction.top
-        index = EMOTIONS.index(emotion)
+        index = self.predictor.labels.index(emotion)
         culture = self.predictor.description.culture_index(prediction.culture)
         score = _LogProbability(self.model, features, culture, index)
         checks: _Checks = {} if check else None
@@ -225,8 +227,8 @@ class Explainer:
         pixels = torch.from_numpy(image)[None].to(self.predictor.device)
         heatmap = gradient_heatmap(encoder, pixels, score.of_image)
         if checks is not None:
-            occlusion = occlusion_heatmap(encoder, pixels, score.of_image)
-            deletion = delete_patches(pixels, heatmap, lambda x: score.of_image(encoder.encode(x)))
+            occlusion = occlusion_heatmap(pixels, score.of_pixels)
+            deletion = delete_patches(pixels, heatmap, score.of_pixels)
             checks["image"] = Check(deletion, _rank_correlation(heatmap, occlusion))
         return heatmap
 
@@ -259,7 +261,7 @@ class ExplainingPredictor(TorchPredictor):
         language: str | None = None,
         culture: str | Sequence[str] | None = None,
         *,
-        emotion: Emotion | str | None = None,
+        emotion: str | None = None,
         check: bool = False,
     ) -> Explanation:
         """Predict for one artwork, and explain the prediction; see :meth:`Explainer.explain`.
@@ -274,11 +276,16 @@ class ExplainingPredictor(TorchPredictor):
 
 @dataclass(frozen=True)
 class _Features:
-    """The features of one input: image [1, d], caption [1, e], and which of them are present [1, 2]."""
+    """The features of one input: image [1, d], caption [1, e], and which of them are present [1, 2].
+
+    The encoders remember the altered inputs, which all cultures share.
+    """
 
     image: Tensor
     caption: Tensor
     present: Tensor
+    encode_images: EncodeOnce[Tensor] | None
+    encode_captions: EncodeOnce[Sequence[int]] | None
 
     @classmethod
     @torch.no_grad()
@@ -293,7 +300,13 @@ class _Features:
             ids, mask = text_encoder.collate([prepared.tokens])
             caption = text_encoder(ids.to(device), mask.to(device))
         present = torch.tensor([[prepared.pixels is not None, prepared.tokens is not None]])
-        return cls(image.to(device), caption.to(device), present.to(device))
+        return cls(
+            image.to(device),
+            caption.to(device),
+            present.to(device),
+            encode_images_once(image_encoder) if image_encoder else None,
+            encode_captions_once(text_encoder) if text_encoder else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -313,6 +326,16 @@ class _LogProbability:
         """For caption features [n, e]: [n]."""
         return self._evaluate(self.features.image.expand(len(features), -1), features)
 
+    def of_pixels(self, pixels: Tensor) -> Tensor:
+        """For images [n, 3, size, size], without gradients: [n]."""
+        assert self.features.encode_images is not None
+        return self.of_image(self.features.encode_images(list(pixels)))
+
+    def of_tokens(self, tokens: Sequence[Sequence[int]]) -> Tensor:
+        """For the token ids of n captions, without gradients: [n]."""
+        assert self.features.encode_captions is not None
+        return self.of_caption(self.features.encode_captions(tokens))
+
     def _evaluate(self, image: Tensor, caption: Tensor) -> Tensor:
         present = self.features.present.expand(len(image), 2)
         culture = torch.full((len(image),), self.culture, device=present.device)
@@ -328,9 +351,7 @@ def _delete_words(
     def without(parts: Sequence[Sequence[int]]) -> Tensor:
         deleted = ({positions[i] for i in part} for part in parts)
         texts = [[w.text for i, w in enumerate(words) if i not in gone] for gone in deleted]
-        ids, mask = encoder.collate(encoder.tokenize(["".join(text) for text in texts]))
-        device = score.features.present.device
-        return score.of_caption(encoder(ids.to(device), mask.to(device)))
+        return score.of_tokens(encoder.tokenize(["".join(text) for text in texts]))
 
     return delete_parts(np.array([words[i].weight for i in positions]), without)
 

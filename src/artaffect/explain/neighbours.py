@@ -10,7 +10,6 @@ import numpy as np
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.features import encode_images, image_files
-from artaffect.labels import EMOTIONS
 from artaffect.models.heads import EmotionHead
 from artaffect.models.image_encoders import ImageEncoder
 
@@ -72,8 +71,8 @@ class NearestArtworks:
         emotions, cultures = rows.emotion_codes(), np.array(rows.strings("culture"))
         votes = {}
         for culture in sorted(set(cultures.tolist())):
-            codes = np.sort(emotions[cultures == culture])  # ties keep the order of EMOTIONS
-            votes[culture] = dict(Counter(EMOTIONS[e].value for e in codes).most_common())
+            codes = np.sort(emotions[cultures == culture])  # ties keep the order of the labels
+            votes[culture] = dict(Counter(self.table.labels.names[e] for e in codes).most_common())
         return votes
 
     def _direction(self, features: np.ndarray) -> np.ndarray:

@@ -10,14 +10,11 @@ import numpy as np
 
 from artaffect.errors import InputError
 from artaffect.metrics.bootstrap import Estimate, ratio_estimates
-from artaffect.metrics.distances import DISTANCES
+from artaffect.metrics.distances import Distance, distances_for
 from artaffect.metrics.votes import Votes
 
 _PRIOR_STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 """Weights of a culture's prior, in votes, beside the votes on the artwork."""
-
-RELIABILITY_SCORES = ("accuracy", *DISTANCES)
-"""The scores of a split-half reliability."""
 
 
 @dataclass(frozen=True)
@@ -128,14 +125,16 @@ def _split_half_reliability(
     """Predicting culture → predicted culture → score: see :class:`Agreement`."""
     rng = np.random.default_rng(seed)
     names, sizes = votes.cultures, votes.sizes
-    priors = (votes.counts.sum(0) + 1.0) / (votes.counts.sum((0, 2))[:, None] + 9.0)
+    priors = (votes.counts.sum(0) + 1.0) / (votes.counts.sum((0, 2))[:, None] + len(votes.labels))
+    distances = distances_for(votes.labels)
+    score_names = ("accuracy", *distances)
     result: dict[str, dict[str, dict[str, Estimate]]] = {name: {} for name in names}
     for target in range(len(names)):
         rows = np.flatnonzero(sizes[:, target] >= min_votes)
         if not len(rows):
             continue
         half = sizes[rows, target] // 2
-        totals = np.zeros((len(names), len(rows), len(RELIABILITY_SCORES)))
+        totals = np.zeros((len(names), len(rows), len(score_names)))
         has_votes = (sizes[rows] >= half[:, None]).T
         for _ in range(n_splits):
             own_half = sample_votes(votes.counts[rows, target], half, rng)
@@ -144,28 +143,33 @@ def _split_half_reliability(
                 usable, predictors = has_votes[source], own_half
                 if source != target:
                     predictors = sample_votes(votes.counts[rows, source], half * usable, rng)
-                scores = _scores(predictors, other_half, priors[source])
+                scores = _scores(predictors, other_half, priors[source], distances)
                 totals[source] += scores * usable[:, None] / n_splits
         for source, name in enumerate(names):
             if has_votes[source].any():
                 estimates = ratio_estimates(totals[source], has_votes[source][:, None])
-                result[name][names[target]] = dict(zip(RELIABILITY_SCORES, estimates, strict=True))
+                result[name][names[target]] = dict(zip(score_names, estimates, strict=True))
     return {name: row for name, row in result.items() if row}
 
 
-def _scores(predictors: np.ndarray, targets: np.ndarray, prior: np.ndarray) -> np.ndarray:
-    """Score votes [p, k] as predictors of other votes [p, k]: [p, len(RELIABILITY_SCORES)]."""
+def _scores(
+    predictors: np.ndarray,
+    targets: np.ndarray,
+    prior: np.ndarray,
+    distances: Mapping[str, Distance],
+) -> np.ndarray:
+    """Score votes [p, k] as predictors of other votes [p, k]: [p, 1 + len(distances)]."""
     truth = targets / np.maximum(targets.sum(1, keepdims=True), 1)
     top = predictors == predictors.max(1, keepdims=True)
     accuracy = (truth * top).sum(1) / top.sum(1)
     plain = predictors / np.maximum(predictors.sum(1, keepdims=True), 1)
     # an emotion without votes is not impossible: one more vote is spread like the culture's prior
     smooth = (predictors + prior) / (predictors.sum(1, keepdims=True) + 1)
-    distances = [
+    values = [
         distance(truth, smooth if name == "cross_entropy" else plain)
-        for name, distance in DISTANCES.items()
+        for name, distance in distances.items()
     ]
-    return np.stack([accuracy, *distances], 1)
+    return np.stack([accuracy, *values], 1)
 
 
 def sample_votes(counts: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -3,17 +3,16 @@
 import numpy as np
 
 from artaffect.errors import NotFittedError
-from artaffect.labels import EMOTIONS
 
 
 class PriorBaseline:
     """Predicts each culture's training distribution, whatever the artwork.
 
-    Its accuracy is that of always predicting the culture's most frequent emotion.
+    Its accuracy is that of always predicting the culture's most frequent label.
     """
 
-    def __init__(self, smoothing: float = 1.0) -> None:
-        self.smoothing = smoothing
+    def __init__(self, n_labels: int, smoothing: float = 1.0) -> None:
+        self.n_labels, self.smoothing = n_labels, smoothing
 
     def fit(self, labels: np.ndarray, cultures: np.ndarray) -> "PriorBaseline":
         """Learn from labels [n] and the culture name of each row [n]."""
@@ -29,5 +28,5 @@ class PriorBaseline:
         return np.stack([self.priors_.get(str(n), self.prior_) for n in names])[codes]
 
     def _prior(self, labels: np.ndarray) -> np.ndarray:
-        counts = np.bincount(labels, minlength=len(EMOTIONS)) + self.smoothing
+        counts = np.bincount(labels, minlength=self.n_labels) + self.smoothing
         return counts / counts.sum()

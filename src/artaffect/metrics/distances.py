@@ -1,16 +1,14 @@
 """Distances between label distributions, as pure functions on arrays [..., k]."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from artaffect.labels import EMOTIONS
+from artaffect.labels import ARTEMIS, LabelSet
 from artaffect.metrics.bootstrap import TINY, Estimate, ratio_estimates
 from artaffect.metrics.evaluation import ByGroup, for_each_group
-
-VALENCE = np.array([emotion.valence for emotion in EMOTIONS])
-"""-1, 0 or 1 for each emotion: negative, something else, positive."""
 
 
 def entropy(p: np.ndarray) -> np.ndarray:
@@ -28,6 +26,14 @@ def jensen_shannon_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return np.sqrt(jensen_shannon_divergence(p, q))
 
 
+def mean_divergence(distributions: np.ndarray) -> float | None:
+    """Mean Jensen-Shannon divergence of all pairs among distributions [n, k]; None of fewer than two."""
+    first, second = np.triu_indices(len(distributions), 1)
+    if not len(first):
+        return None
+    return float(jensen_shannon_divergence(distributions[first], distributions[second]).mean())
+
+
 def cross_entropy(p: np.ndarray, q: np.ndarray, smallest: float = TINY) -> np.ndarray:
     """Mean ``-ln q`` under ``p``, in nats [...]: the log-loss for a whole histogram of votes."""
     return -(p * np.log(np.maximum(q, smallest))).sum(-1)
@@ -38,13 +44,18 @@ def manhattan_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return np.abs(p - q).sum(-1)
 
 
-def earth_movers_distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+def earth_movers_distance(
+    p: np.ndarray, q: np.ndarray, valence: Sequence[int] = ARTEMIS.valence or ()
+) -> np.ndarray:
     """How far votes must move along the valence scale, on average [...], 0 to 1.
 
-    The scale has three steps: negative, something else, positive; its full length is 1. Moving
-    between two emotions of the same valence costs nothing.
+    The scale has three steps: negative, neither, positive; its full length is 1. Moving between two
+    labels of the same valence costs nothing.
+
+    Args:
+        valence: -1, 0 or 1 for each label [k].
     """
-    below = [(p - q)[..., valence > VALENCE].sum(-1) for valence in (0, 1)]
+    below = [(p - q)[..., step > np.array(valence)].sum(-1) for step in (0, 1)]
     return (np.abs(below[0]) + np.abs(below[1])) / 2
 
 
@@ -66,7 +77,21 @@ DISTANCES: dict[str, Distance] = {
     "manhattan_distance": Distance("Manhattan", manhattan_distance),
     "earth_movers_distance": Distance("earth mover's, valence", earth_movers_distance),
 }
-"""Every distance by name, in the order in which tables show them."""
+"""Every distance by name, in the order in which tables show them; valence is that of the default set."""
+
+_NEEDS_VALENCE = "earth_movers_distance"
+
+
+def distances_for(labels: LabelSet) -> dict[str, Distance]:
+    """The distances of ``DISTANCES`` for a label set, without those that need an unknown valence."""
+    distances = dict(DISTANCES)
+    valence = labels.valence
+    if valence is None:
+        del distances[_NEEDS_VALENCE]
+    else:
+        of_valence = partial(earth_movers_distance, valence=valence)
+        distances[_NEEDS_VALENCE] = replace(DISTANCES[_NEEDS_VALENCE], function=of_valence)
+    return distances
 
 
 def distribution_scores(
@@ -75,6 +100,7 @@ def distribution_scores(
     cultures: np.ndarray,
     artworks: np.ndarray,
     min_votes: int,
+    label_set: LabelSet = ARTEMIS,
 ) -> dict[str, ByGroup[Mapping[str, Estimate]]]:
     """Mean distances between histograms of votes and predicted distributions.
 
@@ -85,6 +111,7 @@ def distribution_scores(
 
     Args:
         min_votes: histograms with fewer votes are left out.
+        label_set: what ``labels`` are indices of; it decides which distances are defined.
 
     Returns:
         Model → distance → estimate, by group; cultures without a histogram are left out. Empty if no
@@ -92,7 +119,8 @@ def distribution_scores(
     """
     names, culture = np.unique(cultures.astype(str), return_inverse=True)
     unique, artwork = np.unique(artworks, return_inverse=True)
-    size, classes = len(unique) * len(names), len(EMOTIONS)
+    size, classes = len(unique) * len(names), len(label_set)
+    distances = distances_for(label_set)
     cell = artwork * len(names) + culture
     votes = np.bincount(cell * classes + labels, minlength=size * classes).reshape(size, classes)
     counts = votes.sum(1)
@@ -105,17 +133,20 @@ def distribution_scores(
     def score(probabilities: np.ndarray) -> ByGroup[Mapping[str, Estimate]]:
         sums = np.stack([np.bincount(cell, column, size) for column in probabilities.T], 1)
         mean = sums[keep] / counts[keep, None]
-        values = np.stack([distance(truth, mean) for distance in DISTANCES.values()], 1)
+        values = np.stack([distance(truth, mean) for distance in distances.values()], 1)
         return for_each_group(
-            names[culture], lambda mask: _mean_distances(values[mask], artwork[mask])
+            names[culture],
+            lambda mask: _mean_distances(list(distances), values[mask], artwork[mask]),
         )
 
     return {model: score(probabilities) for model, probabilities in predictions.items()}
 
 
-def _mean_distances(values: np.ndarray, artworks: np.ndarray) -> Mapping[str, Estimate]:
-    """Of distances [histograms, d] and each histogram's artwork [histograms]."""
+def _mean_distances(
+    names: Sequence[str], values: np.ndarray, artworks: np.ndarray
+) -> Mapping[str, Estimate]:
+    """Of named distances [histograms, d] and each histogram's artwork [histograms]."""
     unique, code = np.unique(artworks, return_inverse=True)
     totals = np.stack([np.bincount(code, column, len(unique)) for column in values.T], 1)
     counts = np.bincount(code)[:, None]
-    return dict(zip(DISTANCES, ratio_estimates(totals, counts), strict=True))
+    return dict(zip(names, ratio_estimates(totals, counts), strict=True))

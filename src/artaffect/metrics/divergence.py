@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from artaffect.errors import InputError
-from artaffect.labels import EMOTIONS
 from artaffect.metrics.bootstrap import Estimate, mean_estimate, ratio_estimates
 from artaffect.metrics.display import Displayed, Table, data_frame
 from artaffect.metrics.permutation import (
@@ -70,6 +69,7 @@ class CultureComparison(Displayed):
     min_votes: int
     n_permutations: int
     cultures: tuple[str, ...]
+    labels: tuple[str, ...]
     artworks: int
     """Artworks judged by at least two cultures."""
     overall: Divergence
@@ -147,6 +147,7 @@ def compare_cultures(
         min_votes=min_votes,
         n_permutations=n_permutations,
         cultures=votes.cultures,
+        labels=votes.labels.names,
         artworks=len(votes.artworks),
         overall=everyone.summary(),
         pairs=pairs,
@@ -241,11 +242,11 @@ def _emotion_gaps(votes: Votes, min_votes: int) -> list[EmotionGap]:
     }
     gaps = [
         EmotionGap(
-            emotion=str(emotion),
+            emotion=emotion,
             shares={name: estimates[e] for name, estimates in by_culture.items()},
             difference=Estimate(*(math.sqrt(max(v, 0.0)) for v in astuple(differences[e]))),
         )
-        for e, emotion in enumerate(EMOTIONS)
+        for e, emotion in enumerate(votes.labels)
     ]
     return sorted(gaps, key=lambda gap: -gap.difference.value)
 

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from pydantic import TypeAdapter
 
+from artaffect.labels import ARTEMIS
 from artaffect.metrics.bootstrap import SEED, Estimate
 from artaffect.metrics.classification import (
     BINS,
@@ -150,6 +151,8 @@ class EvaluationResult(Displayed):
     """Model → the scores of its prediction sets; empty if there are none."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What only this kind of run has, for example the fusion weights: plain JSON."""
+    labels: tuple[str, ...] = ARTEMIS.names
+    """The labels of the confusion, in its order."""
 
     def __getitem__(self, model: str) -> ModelScores:
         scores = dict(self.scores())

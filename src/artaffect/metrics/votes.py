@@ -1,10 +1,10 @@
 """The votes of an artwork's annotators, culture by culture: the basis of every comparison of cultures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from artaffect.labels import EMOTIONS
+from artaffect.labels import ARTEMIS, LabelSet
 
 Codes = tuple[np.ndarray, np.ndarray]
 """A column as its distinct values [k] and each row's index into them [n]."""
@@ -12,7 +12,7 @@ Codes = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class Votes:
-    """How often each culture chose each emotion for each artwork."""
+    """How often each culture chose each label for each artwork."""
 
     artworks: np.ndarray
     """Ids [p]."""
@@ -22,10 +22,16 @@ class Votes:
     """Most votes first [c]."""
     counts: np.ndarray
     """int64 [p, c, k]."""
+    labels: LabelSet = ARTEMIS
 
     @classmethod
     def count(
-        cls, artwork: Codes, culture: Codes, emotions: np.ndarray, style: Codes | None = None
+        cls,
+        artwork: Codes,
+        culture: Codes,
+        emotions: np.ndarray,
+        style: Codes | None = None,
+        labels: LabelSet = ARTEMIS,
     ) -> "Votes":
         """Count annotations.
 
@@ -34,13 +40,14 @@ class Votes:
             culture: culture names, coded.
             emotions: each row's label as an index [n].
             style: art styles, coded; without them all artworks have the empty style.
+            labels: what ``emotions`` are indices of.
         """
         artworks, rows = np.unique(artwork[1], return_inverse=True)
         present, tally = np.unique(culture[1], return_counts=True)
         order = present[np.lexsort((culture[0][present].astype(str), -tally))]
         position = np.zeros(len(culture[0]), np.int64)
         position[order] = np.arange(len(order))
-        shape = (len(artworks), len(order), len(EMOTIONS))
+        shape = (len(artworks), len(order), len(labels))
         cells = np.ravel_multi_index((rows, position[culture[1]], emotions), shape)
         styles = np.full(len(artworks), "", object)
         if style is not None:
@@ -50,6 +57,7 @@ class Votes:
             styles=styles,
             cultures=tuple(str(culture[0][i]) for i in order),
             counts=np.bincount(cells, minlength=int(np.prod(shape))).reshape(shape),
+            labels=labels,
         )
 
     @property
@@ -64,9 +72,14 @@ class Votes:
 
     def select_artworks(self, keep: np.ndarray) -> "Votes":
         """The artworks at some positions, or where a mask is true."""
-        return Votes(self.artworks[keep], self.styles[keep], self.cultures, self.counts[keep])
+        return replace(
+            self,
+            artworks=self.artworks[keep],
+            styles=self.styles[keep],
+            counts=self.counts[keep],
+        )
 
     def select_cultures(self, keep: list[int]) -> "Votes":
         """The cultures at some positions."""
         names = tuple(self.cultures[i] for i in keep)
-        return Votes(self.artworks, self.styles, names, self.counts[:, keep])
+        return replace(self, cultures=names, counts=self.counts[:, keep])

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from artaffect.data.tokens import read_tokenizer
 from artaffect.errors import ArtAffectError, ModelFolderError
-from artaffect.labels import EMOTIONS
+from artaffect.labels import LabelSet
 from artaffect.metrics.conformal import ConformalScores
+from artaffect.models.bert import Table
 from artaffect.models.emotion_model import SOURCES, EmotionModel
 from artaffect.models.folder import (
     CONFIG,
@@ -31,7 +32,7 @@ from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.image_encoders import build_image_encoder
 from artaffect.models.saved_config import check_config
 from artaffect.models.text_encoders import build_text_encoder
-from artaffect.models.weights import check_header, load_weights
+from artaffect.models.weights import check_header, is_stored, load_weights, read_weights
 from artaffect.runtime import printable
 
 
@@ -44,7 +45,7 @@ def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> No
     sources = {"image": model.image, "caption": model.caption}
     config = {
         "format": FORMAT,
-        "emotions": list(map(str, EMOTIONS)),
+        "labels": model.labels.to_json(),
         "cultures": list(model.cultures),
         "languages": list(model.languages),
         **{
@@ -64,7 +65,8 @@ def load_model(folder: Path) -> EmotionModel:
     """Load a model folder, in evaluation mode.
 
     The folder may come from a stranger: what its configuration describes is first built without
-    memory, and compared with the stored weights.
+    memory, and compared with the stored weights. A table of token embeddings that is stored in half
+    precision stays so; ``model.float()`` makes it trainable.
 
     Raises:
         ModelFolderError: a file is missing, altered or of another version, or does not fit the others.
@@ -79,8 +81,7 @@ def load_model(folder: Path) -> EmotionModel:
     with _folder_errors(f"{folder / CONFIG} does not describe a model"), torch.device("meta"):
         sketch = _build(config, None)
         if sketch.image is not None:
-            size = sketch.image.encoder.preprocessing.size
-            sketch.image.encoder(torch.zeros(1, 3, size, size))
+            sketch.image.encoder.check_size()
     with _folder_errors(f"{folder / WEIGHTS}"):
         check_header(sketch, path)
     tokenizer = None
@@ -90,15 +91,26 @@ def load_model(folder: Path) -> EmotionModel:
         content = read_bytes(folder, TOKENIZER, listed[TOKENIZER])
         tokenizer = read_tokenizer(content, str(folder / TOKENIZER))
     with _folder_errors(f"{folder} cannot be loaded"):
-        model = _build(config, tokenizer)
-        weights = load_file(path)
-        # half precision is for storage only
-        wide = {n: w.float() if w.dtype == torch.float16 else w for n, w in weights.items()}
-        load_weights(model, wide, str(folder))
+        # random weights, which are then replaced, are worth their time only to a network that also
+        # computes tensors for itself
+        complete = is_stored(sketch)
+        model = sketch if complete else _build(config, None)
+        if model.caption is not None:
+            model.caption.encoder.tokenizer = tokenizer
+        load_weights(model, _read_wide(model, path), str(folder), assign=complete)
         if config["conformal"]:
             model.conformal = ConformalScores.from_json(config["conformal"])
         _check_work(model.eval())
     return model
+
+
+def _read_wide(model: EmotionModel, path: Path) -> dict[str, Tensor]:
+    """The stored weights, in half precision only those that the model converts when it uses them."""
+    tables = {f"{n}.weight" for n, part in model.named_modules() if isinstance(part, Table)}
+    return {
+        name: weight.float() if weight.dtype == torch.float16 and name not in tables else weight
+        for name, weight in read_weights(path)
+    }
 
 
 @contextlib.contextmanager
@@ -126,7 +138,8 @@ def _build(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> EmotionMod
         text_encoder = build_text_encoder(config["caption"]["encoder"], tokenizer)
         caption = EmotionClassifier(text_encoder, EmotionHead(**config["caption"]["head"]))
     fusion = build_fusion(config["fusion"]) if config["fusion"] else None
-    return EmotionModel(image, caption, fusion, config["cultures"], config["languages"])
+    labels = LabelSet.from_json(config["labels"])
+    return EmotionModel(image, caption, fusion, config["cultures"], config["languages"], labels)
 
 
 def _check_work(model: EmotionModel) -> None:

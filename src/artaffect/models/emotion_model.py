@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from artaffect.errors import InputError, ModelFolderError
-from artaffect.labels import ANY_CULTURE
+from artaffect.labels import ANY_CULTURE, ARTEMIS, LabelSet
 from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.fusion import LinearFusion
 from artaffect.models.heads import EmotionClassifier, log_probabilities
@@ -31,6 +31,7 @@ class EmotionModel(nn.Module):
         fusion: LinearFusion | None,
         cultures: Sequence[str],
         languages: Sequence[str] = (),
+        labels: LabelSet = ARTEMIS,
     ) -> None:
         super().__init__()
         if (image is not None and caption is not None) != (fusion is not None):
@@ -41,6 +42,7 @@ class EmotionModel(nn.Module):
         self.cultures = tuple(cultures)
         self.languages = tuple(languages)
         """Languages of the training captions."""
+        self.labels = labels
         self.conformal: ConformalScores | None = None
         """What prediction sets are made from; None until it is fitted."""
         self.register_buffer("temperature", torch.ones(3, len(self.cultures) + 1))
@@ -76,7 +78,7 @@ class EmotionModel(nn.Module):
         return inputs
 
     def logits(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
-        """Logits [n, 9] of one distribution; see :meth:`answer` for the arguments."""
+        """Logits [n, k] of one distribution; see :meth:`answer` for the arguments."""
         return self._combine(self.fusion_inputs(image, caption, culture), present, culture)
 
     @torch.no_grad()
@@ -98,7 +100,7 @@ class EmotionModel(nn.Module):
             calibrated: divide the logits by the temperature.
 
         Returns:
-            Probabilities float64 [n, 9], and the share of each source in the prediction [n, 2].
+            Probabilities float64 [n, k], and the share of each source in the prediction [n, 2].
 
         Raises:
             InputError: a row has nothing that this model reads.

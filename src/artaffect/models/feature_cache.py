@@ -15,6 +15,7 @@ import pyarrow as pa
 from artaffect.data.arrow import arrow_errors
 from artaffect.errors import TableError
 from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.precision import resolve
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.models.weights import fingerprint
 from artaffect.outputs import atomic_file
@@ -25,7 +26,7 @@ _logger = logging.getLogger(__name__)
 class FeatureCache:
     """Features of one encoder on disk: Arrow files of keys and vectors, each with a checksum.
 
-    Its folder is named by a digest of the encoder's weights and preprocessing. Shards are written
+    Its folder is named by a digest of the encoder's weights, preprocessing and precision. Shards are written
     atomically, under names that follow from their keys, so that several processes may write at once.
     A cache never stops the work, and never gives wrong features. Anything that is damaged, or of another
     version or width, is renamed to ``*.damaged``; where nothing can be written, nothing is kept.
@@ -34,7 +35,10 @@ class FeatureCache:
     def __init__(self, root: Path | None, encoder: ImageEncoder | TextEncoder) -> None:
         """``root`` is the folder of all caches; None keeps nothing."""
         name = "image" if isinstance(encoder, ImageEncoder) else "text"
-        digest = fingerprint(encoder, encoder.settings())[:20]
+        precision = resolve(encoder.precision)
+        settings = {k: v for k, v in encoder.settings().items() if k != "precision"}
+        computed = [] if precision == "float32" else [precision]
+        digest = fingerprint(encoder, settings, *computed)[:20]
         self.folder = root and root / f"{name}-{digest}"
         self.width = encoder.feature_dim
 

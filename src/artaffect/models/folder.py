@@ -2,8 +2,9 @@
 
 Weights (``model.safetensors``, or three ``.onnx`` graphs), ``config.json`` (architecture, preprocessing,
 labels, cultures, training settings), ``tokenizer.json`` if it reads captions, ``metrics.json``,
-``metrics.jsonl`` (the training log), ``README.md`` (the model card), and ``SHA256SUMS`` over all of them,
-in the form that ``sha256sum -c`` reads. Nothing is pickled. This module works without torch.
+``metrics.jsonl`` (the training log), ``README.md`` (the model card), ``familiarity.safetensors`` (how near
+an image is to the training artworks), and ``SHA256SUMS`` over all of them, in the form that
+``sha256sum -c`` reads. Nothing is pickled. This module works without torch.
 
 A folder may come from a stranger. ``SHA256SUMS`` decides what belongs to it: only listed files are
 loaded and copied, and the engine follows from the list, never from what else lies in the folder.
@@ -19,7 +20,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from artaffect.errors import ModelFolderError
-from artaffect.labels import EMOTIONS
+from artaffect.labels import ARTEMIS
 from artaffect.models.saved_config import check_config
 from artaffect.outputs import CHECKSUMS as CHECKSUMS
 from artaffect.runtime import file_digest, printable, to_json_text
@@ -33,9 +34,10 @@ CARD = "README.md"
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 TRAINING_LOG = "metrics.jsonl"
+FAMILIARITY = "familiarity.safetensors"
 GRAPHS = {"image": "image.onnx", "caption": "caption.onnx", "answer": "answer.onnx"}
 """Both encoders, and everything that follows them."""
-FILES = (CONFIG, SCORES, CARD, WEIGHTS, TOKENIZER, TRAINING_LOG, *GRAPHS.values())
+FILES = (CONFIG, SCORES, CARD, WEIGHTS, TOKENIZER, TRAINING_LOG, FAMILIARITY, *GRAPHS.values())
 """Every file that a model folder may list."""
 
 Histories = Mapping[str, Sequence[Mapping[str, float]]]
@@ -43,7 +45,7 @@ Histories = Mapping[str, Sequence[Mapping[str, float]]]
 
 _NEEDED = (CONFIG, SCORES, CARD)
 _MIB = 2**20
-_LIMITS = {CHECKSUMS: 2**14, CONFIG: 4 * _MIB, TOKENIZER: 64 * _MIB}
+_LIMITS = {CHECKSUMS: 2**14, CONFIG: 4 * _MIB, TOKENIZER: 64 * _MIB, FAMILIARITY: 64 * _MIB}
 """Largest sizes of files that are read as a whole, in bytes; 16 MiB for the others."""
 _LINE = re.compile("([0-9a-fA-F]{64})  ([^/]+)")
 _LOADABLE = re.compile(r".*\.(safetensors|onnx)", re.IGNORECASE)
@@ -234,9 +236,9 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} has format {printable(repr(config.get('format'))[:40])}; this version reads "
             f"format {FORMAT}: train it again"
         )
-    if config.get("emotions") != list(map(str, EMOTIONS)):
-        emotions = printable(repr(config.get("emotions"))[:200])
-        raise ModelFolderError(f"{folder} was made for other emotions: {emotions}")
+    if config.get("emotions") == list(ARTEMIS):  # so older versions name the default label set
+        del config["emotions"]
+        config.setdefault("labels", ARTEMIS.to_json())
     check_config(config, path)
     data = config.get("data")  # folders of older versions say it only there
     config.setdefault("synthetic", isinstance(data, dict) and bool(data.get("synthetic")))

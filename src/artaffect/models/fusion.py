@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from artaffect.config import FUSION_INPUTS, FusionConfig, TrainConfig
 from artaffect.errors import UnknownNameError
-from artaffect.labels import EMOTIONS
+from artaffect.labels import ARTEMIS
 from artaffect.models.heads import EmotionHead, FeatureScaler
 
 
@@ -27,7 +27,7 @@ class SourceOutputs:
     features: Mapping[str, tuple[Tensor, Tensor]]
     """For each source, features [p, width], and each row's index into them [n]."""
     logits: Mapping[str, Tensor]
-    """For each source [2, n, 9]: for the row's own culture, then for all cultures together."""
+    """For each source [2, n, k]: for the row's own culture, then for all cultures together."""
     culture: Tensor
     """[n]."""
     emotion: Tensor
@@ -45,6 +45,7 @@ class FusionSetup:
     """Number of cultures, without all of them together."""
     n_cultures: int
     """Number of cultures that the model may distinguish: ``cultures``, or 0 if it is blind."""
+    labels: int = len(ARTEMIS)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class FusionTraining:
 class LinearFusion(nn.Module, ABC):
     """A form of combination.
 
-    ``forward(inputs, present, culture)`` gives logits [n, 9]. ``inputs`` holds a tensor for each
+    ``forward(inputs, present, culture)`` gives logits [n, k]. ``inputs`` holds a tensor for each
     source, either features or logits [n, width]; ``present`` is bool [n, sources]; ``culture``
     holds indices [n], 0 for all cultures together. The values of a missing source have no influence.
     """
@@ -97,7 +98,7 @@ class LinearFusion(nn.Module, ABC):
         """Set what follows from training data before anything is learned.
 
         Args:
-            log_prior: log of each culture's distribution, all cultures first [cultures + 1, 9].
+            log_prior: log of each culture's distribution, all cultures first [cultures + 1, k].
             scalers: fitted to the features of each source.
         """
 
@@ -125,7 +126,7 @@ class LinearFusion(nn.Module, ABC):
     def additive_terms(
         self, inputs: Sequence[Tensor], present: Tensor, culture: Tensor
     ) -> dict[str, Tensor] | None:
-        """Terms [n, 9] whose sum is exactly the logits: ``prior`` and the sources by name.
+        """Terms [n, k] whose sum is exactly the logits: ``prior`` and the sources by name.
 
         None if the form has no such terms.
         """
@@ -169,20 +170,26 @@ class LogitFusion(LinearFusion):
     takes_logits = True
     log_prior: Tensor
 
-    def __init__(self, sources: Sequence[str], cultures: int, per_culture: bool = False) -> None:
+    def __init__(
+        self,
+        sources: Sequence[str],
+        cultures: int,
+        per_culture: bool = False,
+        labels: int = len(ARTEMIS),
+    ) -> None:
         """Create a fusion that trusts the last source fully, and the others a little."""
         super().__init__()
         self.sources = tuple(sources)
-        self.cultures, self.per_culture = cultures, per_culture
+        self.cultures, self.per_culture, self.labels = cultures, per_culture, labels
         rows = cultures + 1 if per_culture else 1
         start = [0.25] * (len(self.sources) - 1) + [1.0]
-        self.register_buffer("log_prior", torch.zeros(cultures + 1, len(EMOTIONS)))
-        self.weight = nn.Parameter(torch.tensor([start]).repeat(rows, 1))
-        self.bias = nn.Parameter(torch.zeros(len(EMOTIONS)))
+        self.register_buffer("log_prior", torch.zeros(cultures + 1, labels))
+        self.weight = nn.Parameter(torch.tensor([start] * rows))
+        self.bias = nn.Parameter(torch.zeros(labels))
 
     @classmethod
     def create(cls, setup: FusionSetup, per_culture: bool) -> Self:
-        return cls(tuple(setup.widths), setup.cultures, per_culture)
+        return cls(tuple(setup.widths), setup.cultures, per_culture, setup.labels)
 
     def initialize(self, log_prior: Tensor, scalers: Mapping[str, FeatureScaler]) -> None:
         self.log_prior.copy_(log_prior)
@@ -203,7 +210,7 @@ class LogitFusion(LinearFusion):
         return self.log_prior[culture] + terms.sum(1) + _several(present) * self.bias
 
     def terms(self, inputs: Sequence[Tensor], present: Tensor, culture: Tensor) -> Tensor:
-        """How far each source moves each emotion's logit from the prior: [n, sources, 9]."""
+        """How far each source moves each label's logit from the prior: [n, sources, k]."""
         weight = torch.where(_several(present), self._weight_of(culture), 1.0)
         prior = self.log_prior[culture].unsqueeze(1)
         shift = F.log_softmax(torch.stack(list(inputs), 1), -1) - prior
@@ -217,8 +224,13 @@ class LogitFusion(LinearFusion):
         return {"prior": prior, **dict(zip(self.sources, terms, strict=True))}
 
     def settings(self) -> dict[str, Any]:
-        own = {"cultures": self.cultures, "per_culture": self.per_culture}
-        return {"form": self.form, "sources": list(self.sources), **own}
+        return {
+            "form": self.form,
+            "sources": list(self.sources),
+            "cultures": self.cultures,
+            "per_culture": self.per_culture,
+            "labels": self.labels,
+        }
 
 
 def _several(present: Tensor) -> Tensor:
@@ -244,6 +256,7 @@ class FeatureFusion(LinearFusion):
         latent: int = 256,
         dropout: float = 0.5,
         hidden: Sequence[int] = (),
+        labels: int = len(ARTEMIS),
     ) -> None:
         """Create an untrained fusion.
 
@@ -263,6 +276,7 @@ class FeatureFusion(LinearFusion):
             "latent": latent,
             "dropout": dropout,
             "hidden": list(hidden),
+            "labels": labels,
         }
         self.sources = tuple(widths)
         self.scalers = nn.ModuleList([FeatureScaler(width) for width in widths.values()])
@@ -273,13 +287,13 @@ class FeatureFusion(LinearFusion):
         self.input_dropout = nn.Dropout(dropout / 2)
         # layer norm where the paper has batch norm: a batch of one is no special case
         self.after = nn.Sequential(nn.LayerNorm(latent), nn.GELU(), nn.Dropout(dropout))
-        self.head = EmotionHead(latent, cultures, hidden, dropout)
+        self.head = EmotionHead(latent, cultures, hidden, dropout, labels=labels)
         nn.init.normal_(self.head.shared.weight, std=self.head.shared.in_features**-0.5)
 
     @classmethod
     def create(cls, setup: FusionSetup, per_culture: bool) -> Self:
         config, weighed = setup.config, setup.cultures if per_culture else 0
-        sizes = (config.latent, config.dropout, config.hidden)
+        sizes = (config.latent, config.dropout, config.hidden, setup.labels)
         return cls(setup.widths, setup.n_cultures, weighed, *sizes)
 
     def initialize(self, log_prior: Tensor, scalers: Mapping[str, FeatureScaler]) -> None:

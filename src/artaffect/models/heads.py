@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artaffect.labels import EMOTIONS
+from artaffect.labels import ARTEMIS
 
 
 class FeatureScaler(nn.Module):
@@ -41,7 +41,7 @@ class FeatureScaler(nn.Module):
 
 
 class EmotionHead(nn.Module):
-    """Maps standardised features to logits of nine emotions for each culture.
+    """Maps standardised features to a logit of each label for each culture.
 
     A culture's logits are a shared map plus the culture's own deviation from it, so that cultures
     with few annotations borrow from the others (regularised multi-task learning, Evgeniou and Pontil
@@ -56,6 +56,7 @@ class EmotionHead(nn.Module):
         dropout: float = 0.0,
         culture_input: str = "head",
         multi_label: bool = False,
+        labels: int = len(ARTEMIS),
     ) -> None:
         """Create an untrained head.
 
@@ -65,7 +66,8 @@ class EmotionHead(nn.Module):
             dropout: dropout after each hidden layer; half of it is applied before them.
             culture_input: ``head`` as above, or ``embedding``: each culture's vector is added to the
                 features.
-            multi_label: predict for each emotion separately whether anyone chose it.
+            multi_label: predict for each label separately whether anyone chose it.
+            labels: number of labels.
         """
         super().__init__()
         self.settings: dict[str, Any] = {
@@ -75,9 +77,10 @@ class EmotionHead(nn.Module):
             "dropout": dropout,
             "culture_input": culture_input,
             "multi_label": multi_label,
+            "labels": labels,
         }
         """The arguments, as a saved model stores them."""
-        self.multi_label = multi_label
+        self.multi_label, self.labels = multi_label, labels
         self.scaler = FeatureScaler(feature_dim)
         layers: list[nn.Module] = [nn.Dropout(dropout / 2)] if hidden else []
         width = feature_dim
@@ -85,14 +88,14 @@ class EmotionHead(nn.Module):
             layers += [nn.Linear(width, next_width), nn.GELU(), nn.Dropout(dropout)]
             width = next_width
         self.body = nn.Sequential(*layers)
-        self.shared = nn.Linear(width, len(EMOTIONS))
+        self.shared = nn.Linear(width, labels)
         self.deviation: nn.Linear | None = None
         self.embedding: nn.Embedding | None = None
         if cultures and culture_input == "embedding":
             self.embedding = nn.Embedding(cultures + 1, feature_dim)
             nn.init.zeros_(self.embedding.weight)
         elif cultures:
-            self.deviation = nn.Linear(width, (cultures + 1) * len(EMOTIONS))
+            self.deviation = nn.Linear(width, (cultures + 1) * labels)
             nn.init.zeros_(self.deviation.weight)
             nn.init.zeros_(self.deviation.bias)
         nn.init.zeros_(self.shared.bias)
@@ -105,15 +108,15 @@ class EmotionHead(nn.Module):
 
         Args:
             features: training features [n, feature_dim]; ``frozen``: they stay as they are.
-            counts: votes for each emotion [9]; the untrained head predicts their distribution.
+            counts: votes for each label [k]; the untrained head predicts their distribution.
         """
         self.scaler.fit(features, frozen)
         self.shared.bias.copy_(((counts + 1) / (counts + 1).sum()).log())
 
     def forward(self, features: Tensor, culture: Tensor) -> Tensor:
-        """Logits [n, 9] of features [n, feature_dim] for culture indices [n].
+        """Logits [n, k] of features [n, feature_dim] for culture indices [n].
 
-        They belong to one distribution, or with ``multi_label`` to nine separate probabilities.
+        They belong to one distribution, or with ``multi_label`` to ``k`` separate probabilities.
         """
         x = self.scaler(features)
         if self.embedding is not None:
@@ -122,20 +125,20 @@ class EmotionHead(nn.Module):
         logits: Tensor = self.shared(x)
         if self.deviation is None:
             return logits
-        deviations = self.deviation(x).unflatten(1, (-1, len(EMOTIONS)))
-        index = culture.view(-1, 1, 1).expand(-1, 1, len(EMOTIONS))
+        deviations = self.deviation(x).unflatten(1, (-1, self.labels))
+        index = culture.view(-1, 1, 1).expand(-1, 1, self.labels)
         return logits + deviations.gather(1, index).squeeze(1)
 
     def emotion_logits(self, features: Tensor, culture: Tensor) -> Tensor:
-        """Logits of one distribution over the emotions [n, 9], also of a multi-label head.
+        """Logits of one distribution over the labels [n, k], also of a multi-label head.
 
-        Nine separate probabilities become a distribution proportional to them.
+        Separate probabilities become a distribution proportional to them.
         """
         logits = self(features, culture)
         return F.logsigmoid(logits) if self.multi_label else logits
 
     def penalty(self) -> Tensor:
-        """Sum of the squared weights that map to emotions, for ridge regression."""
+        """Sum of the squared weights that map to labels, for ridge regression."""
         total = self.shared.weight.square().sum()
         return total if self.deviation is None else total + self.deviation.weight.square().sum()
 
@@ -154,7 +157,7 @@ class EmotionClassifier(nn.Module, Generic[Encoder]):
         self.head = head
 
     def forward(self, *inputs: Tensor, culture: Tensor) -> Tensor:
-        """Logits [n, 9] of the encoder's inputs for culture indices [n]."""
+        """Logits [n, k] of the encoder's inputs for culture indices [n]."""
         return self.head(self.encoder(*inputs), culture)
 
 

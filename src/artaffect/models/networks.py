@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from artaffect.errors import ModelFolderError
+from artaffect.models.bert import Bert, BertSettings, is_plain_bert
 from artaffect.models.saved_config import VOCABULARY_LIMIT, shown
 
 TEXT_TYPES = (
@@ -73,15 +74,19 @@ def network_settings(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build_config(saved: Mapping[str, Any]) -> Any:
-    """The transformers configuration that :func:`saved_settings` was made from."""
+    """The configuration that :func:`saved_settings` was made from."""
+    settings = network_settings(saved)
+    if is_plain_bert(settings):  # without transformers, which takes seconds to import
+        return BertSettings(**{n: settings[n] for n in _own_fields("bert") if n in settings})
     from transformers import AutoConfig
 
-    settings = network_settings(saved)
     return AutoConfig.for_model(settings.pop("model_type"), **settings)
 
 
 def build_network(config: Any) -> nn.Module:
     """A network with random weights; no code comes from outside the library."""
+    if isinstance(config, BertSettings):
+        return Bert(config)
     from transformers import AutoModel
 
     return AutoModel.from_config(config, trust_remote_code=False)
@@ -89,6 +94,8 @@ def build_network(config: Any) -> nn.Module:
 
 def _own_fields(kind: str) -> set[str]:
     """The settings that a type declares, without those that all types share."""
+    if kind == BertSettings.model_type:
+        return {field.name for field in fields(BertSettings)}
     from transformers import CONFIG_MAPPING, PreTrainedConfig
 
     shared = {field.name for field in fields(PreTrainedConfig)}

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationE
 from pydantic.dataclasses import dataclass
 from pydantic_core import to_json
 
-from artaffect.errors import ModelFolderError
-from artaffect.labels import EMOTIONS
+from artaffect.errors import ConfigError, ModelFolderError
+from artaffect.labels import ARTEMIS, MOST_LABELS, LabelSet
 from artaffect.metrics.conformal import ConformalScores
 from artaffect.runtime import printable
 
@@ -37,7 +37,8 @@ Widths = Annotated[list[Width], Field(max_length=_WIDTHS)]
 Cultures = Annotated[int, Field(ge=0, le=_NAMES)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Shares = Annotated[list[Share], Field(min_length=len(EMOTIONS), max_length=len(EMOTIONS))]
+Shares = Annotated[list[Share], Field(min_length=2, max_length=MOST_LABELS)]
+Precision = Literal["float32", "bfloat16", "auto"]
 Colour = Annotated[float, Field(ge=-1000, le=1000)]
 Scale = Annotated[float, Field(ge=1e-6, le=1000)]
 
@@ -77,6 +78,14 @@ def _check_fusion(fusion: dict[str, Any]) -> dict[str, Any]:
     return fusion
 
 
+def _check_labels(labels: dict[str, Any]) -> dict[str, Any]:
+    try:
+        LabelSet.from_json(labels)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return labels
+
+
 Fusion = Annotated[dict[str, Any], AfterValidator(_check_fusion)]
 Network = Annotated[dict[str, Any], AfterValidator(_check_network)]
 
@@ -91,6 +100,7 @@ class SavedHead:
     dropout: Dropout = 0.0
     culture_input: Literal["head", "embedding", "off"] = "head"
     multi_label: bool = False
+    labels: Annotated[int, Field(ge=2, le=MOST_LABELS)] = len(ARTEMIS)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -149,6 +159,7 @@ class SavedImageEncoder:
 
     architecture: Annotated[ImageArchitecture, Field(discriminator="family")]
     preprocessing: SavedImagePreprocessing
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         largest = _LARGEST_IMAGES.get(self.architecture.family, self.preprocessing.size)
@@ -182,6 +193,7 @@ class SavedTextEncoder:
 
     architecture: SavedTextModel
     preprocessing: SavedTextPreprocessing
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -214,7 +226,7 @@ class SavedConfig:
     """The whole file; what only people read has free content."""
 
     format: int
-    emotions: list[str]
+    labels: Annotated[dict[str, Any], AfterValidator(_check_labels)]
     cultures: Annotated[list[Name], Field(max_length=_NAMES)]
     languages: Annotated[list[Name], Field(max_length=_NAMES)]
     image: SavedImageSource | None
@@ -239,12 +251,21 @@ class SavedConfig:
             raise ValueError("expected image, caption, or both and a fusion")
         if len(set(self.cultures)) < len(self.cultures):
             raise ValueError("cultures: a culture is listed twice")
+        count = len(self.labels["names"])
+        priors = self.training_priors
+        for shares in (
+            () if priors is None else (priors.prior, priors.chosen_share, *priors.priors.values())
+        ):
+            if len(shares) != count:
+                raise ValueError(f"training_priors: expected {count} shares, got {len(shares)}")
         for scores in self.conformal.inputs.values() if self.conformal else ():
             if set(scores.by_culture) - set(self.cultures):
                 raise ValueError(
                     "conformal: by_culture names a culture that the model does not have"
                 )
         for source in sources:
+            if source.head.labels != count:
+                raise ValueError(f"a head has {source.head.labels} labels, the model {count}")
             if source.head.cultures not in (0, len(self.cultures)):
                 raise ValueError(
                     f"a head has {source.head.cultures} cultures, the model {len(self.cultures)}"

@@ -15,6 +15,7 @@ from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.bundled.e5_small import load_e5_small
 from artaffect.models.networks import build_config, build_network, saved_settings
+from artaffect.models.precision import computing
 
 POOLINGS = ("cls", "mean", "max")
 
@@ -30,6 +31,9 @@ class TextEncoder(nn.Module):
     features to length 1).
     """
 
+    precision: str = "float32"
+    """One of ``PRECISIONS``: how :meth:`encode` computes."""
+
     def __init__(
         self,
         architecture: Mapping[str, Any],
@@ -44,7 +48,10 @@ class TextEncoder(nn.Module):
         self.architecture = dict(architecture)
         config = build_config(architecture["config"])
         pad, size = config.pad_token_id, int(config.vocab_size)
-        self.tokens = CaptionTokenizer(lambda: cast(Tokenizer, tokenizer), preprocessing, pad, size)
+        self._tokenizer = tokenizer
+        self.tokens = CaptionTokenizer(
+            lambda: cast(Tokenizer, self._tokenizer), preprocessing, pad, size
+        )
         built: Any = network if network is not None else build_network(config)
         if hasattr(built, "pooler"):
             built.pooler = None  # a layer for another task, which not every file contains
@@ -58,7 +65,12 @@ class TextEncoder(nn.Module):
 
     @property
     def tokenizer(self) -> Tokenizer:
+        """The tokenizer, which an encoder of which only the shapes were needed may get later."""
         return self.tokens.tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: Tokenizer | None) -> None:
+        self._tokenizer = tokenizer
 
     def tokenize(self, captions: Sequence[str]) -> list[list[int]]:
         """Token ids of each caption, truncated to the maximum length, without padding."""
@@ -75,6 +87,12 @@ class TextEncoder(nn.Module):
         features = self._pool(states, mask)
         return F.normalize(features, dim=-1) if self.architecture.get("normalize") else features
 
+    @torch.no_grad()
+    def encode(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """As ``forward``, in the encoder's precision and without gradients: float32 [n, feature_dim]."""
+        with computing(self.precision):
+            return self(ids, mask).float()
+
     def _pool(self, states: Tensor, mask: Tensor) -> Tensor:
         pooling = self.architecture["pooling"]
         if pooling == "cls":
@@ -86,7 +104,8 @@ class TextEncoder(nn.Module):
 
     def settings(self) -> dict[str, Any]:
         """The settings that a saved model keeps beside the weights and the tokenizer."""
-        return {"architecture": self.architecture, "preprocessing": asdict(self.preprocessing)}
+        settings = {"architecture": self.architecture, "preprocessing": asdict(self.preprocessing)}
+        return settings | ({} if self.precision == "float32" else {"precision": self.precision})
 
 
 @dataclass(frozen=True)
@@ -169,7 +188,9 @@ def create_text_encoder(
 def build_text_encoder(settings: Mapping[str, Any], tokenizer: Tokenizer | None) -> TextEncoder:
     """The encoder of a saved model, without weights."""
     preprocessing = TextPreprocessing(**settings["preprocessing"])
-    return TextEncoder(settings["architecture"], preprocessing, tokenizer)
+    encoder = TextEncoder(settings["architecture"], preprocessing, tokenizer)
+    encoder.precision = settings.get("precision", "float32")
+    return encoder
 
 
 def _load_transformers(

@@ -2,11 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
@@ -44,8 +47,42 @@ def package_file(module: str, file: str, requirement: str, digest: str) -> Path:
     return path
 
 
-def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+def read_weights(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """The weights in a safetensors file by name, as they are stored, in the order of the file.
+
+    They are read, not mapped: a file that changes later does not change the model, and numpy takes
+    memory in large pages, which is several times faster.
+    """
+    types = {name: kind for kind, name in _STORED.items()}
+    with safe_open(path, "pt") as file:
+        slices = {name: file.get_slice(name) for name in file.offset_keys()}
+        shapes = {n: (types[s.get_dtype()], list(s.get_shape())) for n, s in slices.items()}
+    sizes = {n: math.prod(shape) * kind.itemsize for n, (kind, shape) in shapes.items()}
+    with path.open("rb") as stream:  # the values lie behind the header without gaps
+        stream.seek(-sum(sizes.values()), os.SEEK_END)
+        for name, (kind, shape) in shapes.items():
+            content = np.empty(sizes[name], np.uint8)
+            if stream.readinto(content.data) != sizes[name]:
+                raise ModelFolderError(f"{path} ends before {name}: copy the folder again")
+            yield name, torch.from_numpy(content).view(kind).reshape(shape)
+
+
+def is_stored(module: nn.Module) -> bool:
+    """Whether a module's ``state_dict`` holds all of its tensors, so that it computes none for itself."""
+    stored = module.state_dict()
+    attributes = (value for part in module.modules() for value in vars(part).values())
+    return all(name in stored for name, _ in module.named_buffers()) and not any(
+        isinstance(value, Tensor) for value in attributes
+    )
+
+
+def load_weights(
+    module: nn.Module, weights: Mapping[str, Tensor], source: str, assign: bool = False
+) -> None:
     """Load all of a module's weights; ``source`` names them in messages.
+
+    Args:
+        assign: the module takes the tensors themselves, as it must if it is on the device ``meta``.
 
     Raises:
         ModelFolderError: names or shapes differ; the message lists the first of them.
@@ -63,7 +100,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], source: str) 
             f"{source} does not fit {type(module).__name__}: {len(missing)} missing {missing[:3]}, "
             f"{len(unexpected)} unexpected {unexpected[:3]}, {len(shapes)} of other shape {shapes[:3]}"
         )
-    module.load_state_dict(dict(weights))
+    module.load_state_dict(dict(weights), assign=assign)
 
 
 def check_header(module: nn.Module, path: Path) -> None:
@@ -94,9 +131,13 @@ def check_header(module: nn.Module, path: Path) -> None:
 
 
 def fingerprint(module: nn.Module, *settings: Any) -> str:
-    """A digest of all weights and of the given JSON settings."""
+    """A digest of all weights and of the given JSON settings.
+
+    It does not depend on whether a weight is kept in half precision, in which it is stored.
+    """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for name, value in sorted(module.state_dict().items()):
+    for name, weight in sorted(module.state_dict().items()):
+        value = weight.float() if weight.dtype == torch.float16 else weight
         digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -12,7 +12,6 @@ import torch
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError, ModelFolderError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays
-from artaffect.labels import EMOTIONS
 from artaffect.metrics.baseline import PriorBaseline
 from artaffect.metrics.classification import hamming_accuracy
 from artaffect.metrics.conformal import LEVEL, ConformalScores, SetScores, score_sets
@@ -27,7 +26,7 @@ from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import LinearFusion
-from artaffect.prediction.sets import NO_SCORES, check_level
+from artaffect.prediction.sets import check_sets
 
 _logger = logging.getLogger(__name__)
 
@@ -40,14 +39,14 @@ class TrainingPriors:
 
     baseline: PriorBaseline
     chosen_share: np.ndarray
-    """Share of artworks for which at least one annotator chose each emotion [k]."""
+    """Share of artworks for which at least one annotator chose each label [k]."""
 
     @classmethod
     def from_rows(cls, rows: AnnotationArrays) -> "TrainingPriors":
         """Count the training rows."""
         votes = rows.votes()[:, 0].numpy()
         chosen = votes[votes.sum(1) > 0] > 0
-        baseline = PriorBaseline().fit(rows.emotion.numpy(), rows.culture_names)
+        baseline = PriorBaseline(len(rows.labels)).fit(rows.emotion.numpy(), rows.culture_names)
         return cls(baseline, chosen.mean(0))
 
     def to_json(self) -> dict[str, Any]:
@@ -61,7 +60,7 @@ class TrainingPriors:
     def from_json(cls, data: Mapping[str, Any] | None) -> "TrainingPriors":
         if data is None:
             raise ModelFolderError("the model folder holds no training_priors: train it again")
-        baseline = PriorBaseline()
+        baseline = PriorBaseline(len(data["prior"]))
         baseline.prior_ = np.array(data["prior"])
         baseline.priors_ = {name: np.array(prior) for name, prior in data["priors"].items()}
         return cls(baseline, np.array(data["chosen_share"]))
@@ -84,13 +83,14 @@ def evaluate_run(
 
     Raises:
         ModelFolderError: the folder is incomplete or altered.
-        TableError: the split has no rows or captions, or its images are missing.
+        TableError: the split has no rows or captions, a label that the model lacks, or its images
+            are missing.
         InputError: none of the rows has an image, or the model makes no prediction sets.
     """
     model, config = load_model(run), read_config(run)
-    check_level_for(model, sets)
+    check_sets(sets, model.conformal)
     priors = TrainingPriors.from_json(config["training_priors"])
-    part = table.of_split(split)
+    part = table.of_split(split).with_labels(model.labels)
     has_caption = part.has_caption | (model.caption is None)
     if not has_caption.any():
         raise TableError(f"no row of split {split!r} has a caption, so the model cannot be scored")
@@ -111,14 +111,6 @@ def evaluate_run(
 def chosen_on(config: Mapping[str, Any], table: AnnotationTable, split: str) -> bool:
     """Whether a model's settings, temperatures and prediction sets were fitted on these rows."""
     return split == "val" and config["data"].get("sha256") == table.provenance.get("sha256")
-
-
-def check_level_for(model: EmotionModel, sets: float | None) -> None:
-    """Raise an InputError if sets of a level are asked for, and there can be none."""
-    if sets is not None:
-        check_level(sets)
-        if model.conformal is None:
-            raise InputError(NO_SCORES)
 
 
 def evaluate_rows(
@@ -200,7 +192,8 @@ def evaluate_predictions(
 ) -> EvaluationResult:
     """Score the predictions [n, k] of several models for rows: see :func:`evaluate`."""
     arrays = (rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy())
-    return evaluate(predictions, *arrays, n_resamples, baseline=baseline, pairs=pairs)
+    result = evaluate(predictions, *arrays, n_resamples, baseline=baseline, pairs=pairs)
+    return replace(result, labels=rows.labels.names)
 
 
 def predict_all_inputs(model: EmotionModel, rows: AnnotationArrays) -> dict[str, np.ndarray]:
@@ -232,7 +225,7 @@ def predict_proba(
         calibrated: see :meth:`EmotionModel.answer`.
     """
     usable = torch.tensor([[name in modalities for name in ("image", "caption")]])
-    parts = [np.zeros((0, len(EMOTIONS)))]
+    parts = [np.zeros((0, len(model.labels)))]
     for start in range(0, len(rows), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         image, caption = rows.image[rows.artwork[chunk]], rows.caption[chunk]
@@ -264,7 +257,7 @@ def modality_ablation(
     """
     if model.fusion is None or model.caption is None:
         return None
-    alone = EmotionModel(None, model.caption, None, model.cultures, model.languages)
+    alone = EmotionModel(None, model.caption, None, model.cultures, model.languages, model.labels)
     alone.temperature.copy_(model.temperature)
     predictions = {
         "image": predict_proba(model, rows, ("image",)),

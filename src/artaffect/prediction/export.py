@@ -26,6 +26,7 @@ from artaffect.models.folder import (
     CARD,
     CHECKSUMS,
     CONFIG,
+    FAMILIARITY,
     GRAPHS,
     SCORES,
     TOKENIZER,
@@ -87,11 +88,14 @@ def export_onnx(
     check_free(target, CHECKSUMS, overwrite, [source])
     listed = listed_files(source).keys()
     original = TorchPredictor.load(source)
-    model = original.model.cpu()
+    model = original.model.cpu().float()  # half precision is for storage; tables are halved again
     original.device = torch.device("cpu")
+    for encoder in model.encoders:
+        if encoder is not None:
+            encoder.precision = "float32"  # in which the graphs compute
     with atomic_folder(target, CHECKSUMS, overwrite) as folder:
         _write_graphs(model, folder, int8)
-        for name in sorted(listed & {SCORES, TRAINING_LOG, TOKENIZER}):
+        for name in sorted(listed & {SCORES, TRAINING_LOG, TOKENIZER, FAMILIARITY}):
             shutil.copy(listed_path(source, name), folder / name)
         config = read_config(source)
         _write_texts(folder, config, source, int8)

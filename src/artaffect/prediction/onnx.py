@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from artaffect.data.preprocessing import ImagePreprocessing, TextPreprocessing
 from artaffect.data.tokens import CaptionTokenizer, read_tokenizer
 from artaffect.errors import ModelFolderError
-from artaffect.labels import EMOTIONS
+from artaffect.labels import LabelSet
 from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.folder import (
     GRAPHS,
@@ -91,7 +91,8 @@ class OnnxPredictor(ModelPredictor):
         arguments = {"image": image, "caption": caption, "present": present, "culture": culture}
         inputs = {node.name: arguments[node.name] for node in self.answer_graph.get_inputs()}
         outputs = self._run("answer", self.answer_graph, inputs, len(culture))
-        if len(outputs) != 2 or [a.shape[1] for a in outputs] != [len(EMOTIONS), len(GRAPHS) - 1]:
+        widths = [len(self.labels), len(GRAPHS) - 1]
+        if len(outputs) != 2 or [a.shape[1] for a in outputs] != widths:
             raise ModelFolderError(f"{self.graphs / GRAPHS['answer']} gives no predictions")
         probabilities, shares = outputs
         sums = probabilities.sum(1)  # not a number compares as false
@@ -130,6 +131,7 @@ class OnnxPredictor(ModelPredictor):
             captions=captions,
             encoders=config.get("encoders", {}),
             synthetic=config["synthetic"],
+            labels=LabelSet.from_json(config["labels"]),
             conformal=config["conformal"] and ConformalScores.from_json(config["conformal"]),
         )
 

@@ -2,20 +2,22 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 import numpy as np
 
 from artaffect.data.decoders import shared_decoders
 from artaffect.data.preprocessing import ImageSource
 from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
-from artaffect.labels import ANY_CULTURE, EMOTIONS
+from artaffect.labels import ANY_CULTURE, LabelSet
+from artaffect.models.familiarity import Familiarity
 from artaffect.models.folder import SCORES, holds_graphs, read_scores
 from artaffect.models.hub import copy_folder, push_folder, resolve_run
 from artaffect.models.saved_config import shown
+from artaffect.prediction.rows import distinct_rows, gather_rows, raise_first
 from artaffect.prediction.types import (
     CulturePrediction,
     ModelDescription,
@@ -34,8 +36,6 @@ __all__ = [
     "PreparedInput", "load_predictor",
 ]  # fmt: skip
 
-T = TypeVar("T")
-
 BATCH = 32
 """Artworks that are encoded together."""
 
@@ -53,6 +53,7 @@ class ModelPredictor(ABC):
 
     def __init__(self, description: ModelDescription, folder: Path | None = None) -> None:
         self.description = description
+        self.labels: LabelSet = description.labels
         self.folder = folder
         """The folder from which the model was loaded."""
 
@@ -123,6 +124,12 @@ class ModelPredictor(ABC):
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ModelFolderError(f"{folder / SCORES} is no evaluation: {shown(error)}") from None
 
+    @cached_property
+    def familiarity(self) -> Familiarity | None:
+        """What tells how near an image is to the training artworks; None if the folder has none."""
+        dim = self.feature_dims["image"]
+        return Familiarity.load(self.folder, dim) if self.folder and dim else None
+
     def predict(
         self,
         image: ImageSource | None = None,
@@ -143,8 +150,8 @@ class ModelPredictor(ABC):
 
         Raises:
             ImageError: the image cannot be read.
-            InputError: an argument has a wrong type, the model uses none of the inputs, or it was
-                trained by a version that kept nothing for prediction sets.
+            InputError: an argument has a wrong type, or the model uses none of the inputs or makes no
+                prediction sets.
         """
         item = PredictionInput(image, caption, language, cultures, sets)
         return self.answer(self.prepare([item]))[0]
@@ -178,7 +185,7 @@ class ModelPredictor(ABC):
         for start in range(0, len(inputs), BATCH):
             prepared = self.prepare_each(inputs[start : start + BATCH])
             if on_error == "raise":
-                _raise_first(prepared, start)
+                raise_first(prepared, start)
             results += self.answer_each(prepared)
         return results
 
@@ -196,7 +203,7 @@ class ModelPredictor(ABC):
             culture: a culture of the training data; None for all cultures together.
 
         Returns:
-            float64 [n, labels]; the columns follow ``EMOTIONS``, and each row sums to 1.
+            float64 [n, labels]; the columns follow :attr:`labels`, and each row sums to 1.
 
         Raises:
             ImageError: an image cannot be read; the message begins with its position, from 0.
@@ -205,14 +212,14 @@ class ModelPredictor(ABC):
         """
         name = self._training_culture(culture)
         columns = aligned_lists(images, captions)
-        probabilities = np.zeros((len(columns[0]), len(EMOTIONS)))
+        probabilities = np.zeros((len(columns[0]), len(self.labels)))
         for start in range(0, len(probabilities), BATCH):
             batch = (column[start : start + BATCH] for column in columns)
             inputs = [
                 attempt(PredictionInput, *pair, None, name) for pair in zip(*batch, strict=True)
             ]
-            prepared = _raise_first(self.prepare_each(inputs), start)
-            probabilities[start : start + BATCH], _ = self._compute(prepared)
+            prepared = raise_first(self.prepare_each(inputs), start)
+            probabilities[start : start + BATCH] = self._compute(prepared)[0]
         return probabilities
 
     def prepare(self, inputs: Sequence[PredictionInput]) -> list[PreparedInput]:
@@ -236,14 +243,17 @@ class ModelPredictor(ABC):
 
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
         """Predict for prepared inputs, which are all encoded together."""
+        probabilities, shares, similarity = self._compute(inputs)
         values, describe = (
-            iter(zip(*self._compute(inputs), strict=True)),
+            iter(zip(probabilities, shares, strict=True)),
             self.description.prediction,
         )
-        return [
-            Prediction(tuple(describe(name, item, *next(values)) for name in item.cultures))
-            for item in inputs
-        ]
+        predictions = []
+        for item, near in zip(inputs, similarity, strict=True):
+            remark = self.familiarity.note(near) if self.familiarity else None
+            cultures = (describe(name, item, *next(values), remark) for name in item.cultures)
+            predictions.append(Prediction(tuple(cultures), near))
+        return predictions
 
     def answer_each(
         self, inputs: Sequence[PreparedInput | ArtAffectError]
@@ -253,10 +263,15 @@ class ModelPredictor(ABC):
         predictions = iter(self.answer(usable))
         return [next(predictions) if isinstance(item, PreparedInput) else item for item in inputs]
 
-    def _compute(self, inputs: Sequence[PreparedInput]) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities [n, labels] and shares [n, 2], one row for each input and culture."""
+    def _compute(
+        self, inputs: Sequence[PreparedInput]
+    ) -> tuple[np.ndarray, np.ndarray, list[float | None]]:
+        """Probabilities [n, labels] and shares [n, 2], one row for each input and culture.
+
+        The list has the similarity of each input's image to the nearest training artwork.
+        """
         if not inputs:
-            return np.zeros((0, len(EMOTIONS))), np.zeros((0, 2))
+            return np.zeros((0, len(self.labels))), np.zeros((0, 2)), []
         image, image_row = self._encode_images([item.pixels for item in inputs])
         caption, caption_row = self._encode_captions([item.tokens for item in inputs])
         rows = np.array([i for i, item in enumerate(inputs) for _ in item.cultures], np.int64)
@@ -264,9 +279,14 @@ class ModelPredictor(ABC):
         culture = np.array([self.description.culture_index(name) for name in names], np.int64)
         present = np.stack([image_row >= 0, caption_row >= 0], 1)[rows]
         probabilities, shares = self.answer_features(
-            _gather(image, image_row[rows]), _gather(caption, caption_row[rows]), present, culture
+            gather_rows(image, image_row[rows]),
+            gather_rows(caption, caption_row[rows]),
+            present,
+            culture,
         )
-        return probabilities / probabilities.sum(1, keepdims=True), shares
+        near = [] if self.familiarity is None else self.familiarity.similarity(image).tolist()
+        similarity = [near[row] if near and row >= 0 else None for row in image_row]
+        return probabilities / probabilities.sum(1, keepdims=True), shares, similarity
 
     @abstractmethod
     def limit_threads(self, count: int) -> None:
@@ -306,7 +326,7 @@ class ModelPredictor(ABC):
 
     def _encode_images(self, images: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:
         """Features of the distinct images, and the row of each input in them: -1 without an image."""
-        distinct, index = _distinct(images, id)
+        distinct, index = distinct_rows(images, id)
         if not distinct:
             return np.zeros((0, self.feature_dims["image"]), np.float32), index
         return self.image_features(np.stack(distinct)), index
@@ -315,7 +335,7 @@ class ModelPredictor(ABC):
         self, tokens: Sequence[Sequence[int] | None]
     ) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`_encode_images`, for captions."""
-        distinct, index = _distinct(tokens, tuple)
+        distinct, index = distinct_rows(tokens, tuple)
         captions = self.description.captions
         if captions is None or not distinct:
             return np.zeros((0, self.feature_dims["caption"]), np.float32), index
@@ -336,35 +356,6 @@ class ModelPredictor(ABC):
         if name not in self.cultures:
             raise UnknownNameError("culture", culture, self.cultures)
         return name
-
-
-def _raise_first(
-    items: Sequence[PreparedInput | ArtAffectError], start: int
-) -> list[PreparedInput]:
-    """Raise the first error with its position, counted from ``start``; else return the items."""
-    prepared = []
-    for position, item in enumerate(items, start):
-        if isinstance(item, ArtAffectError):
-            raise type(item)(f"item {position}: {item}")
-        prepared.append(item)
-    return prepared
-
-
-def _distinct(
-    items: Sequence[T | None], key: Callable[[T], Hashable]
-) -> tuple[list[T], np.ndarray]:
-    """The items with distinct keys, and each item's index among them: -1 for None."""
-    distinct = {key(item): item for item in items if item is not None}
-    row_of = {name: row for row, name in enumerate(distinct)}
-    rows = [-1 if item is None else row_of[key(item)] for item in items]
-    return list(distinct.values()), np.array(rows, np.int64)
-
-
-def _gather(features: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Rows of features, zero where the index is -1."""
-    rows = np.zeros((len(index), features.shape[1]), np.float32)
-    rows[index >= 0] = features[index[index >= 0]]
-    return rows
 
 
 def load_predictor(

@@ -38,11 +38,17 @@ def check_level(level: Any) -> None:
         raise InputError(f"sets must be a level between 0 and 1, for example 0.9, got {level!r}")
 
 
-def check_sets(conformal: ConformalScores | None, kind: str) -> None:
+def check_sets(level: float | None, conformal: object) -> None:
+    """Raise an InputError if sets are asked for, and the level is none or the model makes no sets."""
+    if level is not None:
+        check_level(level)
+        if conformal is None:
+            raise InputError(NO_SCORES)
+
+
+def check_kind(conformal: ConformalScores | None, kind: str) -> None:
     """Raise an InputError if sets cannot be made for predictions from a kind of input."""
-    if conformal is None:
-        raise InputError(NO_SCORES)
-    if kind not in conformal.inputs:
+    if conformal is not None and kind not in conformal.inputs:
         given = "image and caption" if kind == "both" else f"the {kind} alone"
         raise InputError(
             f"no validation row of this model has {kind}, so there are no prediction sets from "

@@ -31,6 +31,7 @@ class TorchPredictor(ModelPredictor):
                 captions=captions.tokens if captions else None,
                 encoders=config.get("encoders", {}),
                 synthetic=config.get("synthetic", False),
+                labels=model.labels,
                 conformal=model.conformal,
             ),
             folder,
@@ -56,7 +57,7 @@ class TorchPredictor(ModelPredictor):
     @torch.inference_mode()
     def caption_features(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         encoder: Any = self.model.encoders[1]
-        return encoder(self._tensor(ids), self._tensor(mask)).cpu().numpy()
+        return encoder.encode(self._tensor(ids), self._tensor(mask)).cpu().numpy()
 
     def answer_features(
         self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray

@@ -14,10 +14,11 @@ from artaffect.data.decoders import Decoders
 from artaffect.data.preprocessing import DecodedSquare, ImagePreprocessing, ImageSource
 from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import ArtAffectError, ImageError, InputError
-from artaffect.labels import EMOTIONS, Emotion, EmotionDistribution
+from artaffect.labels import ARTEMIS, LabelDistribution, LabelSet
 from artaffect.metrics.conformal import ConformalScores, Kind
 from artaffect.prediction.sets import (
     PredictionSet,
+    check_kind,
     check_level,
     check_sets,
     describe_basis,
@@ -32,11 +33,10 @@ _IMAGES = (str, os.PathLike, bytes, Image.Image, np.ndarray, DecodedSquare)
 _HTML = """\
 <table><caption>Probability of each emotion, by culture</caption>
 <tr><td></td>{% for p in predictions %}<th scope="col">{{ p.culture }}</th>{% endfor %}</tr>
-{% for emotion in emotions %}<tr><th scope="row">{{ emotion }}</th>{% for p in predictions %}\
-<td>{% if p.top == emotion %}<strong>{% endif %}{{ '%.2f' % p.probabilities[emotion] }}\
-{% if p.top == emotion %}</strong>{% endif %}</td>{% endfor %}</tr>
-{% endfor %}{% if predictions[0].prediction_set %}<tr><th scope="row">set of \
-{{ percentage(predictions[0].prediction_set.level) }}</th>{% for p in predictions %}\
+{% for label in labels %}<tr><th scope="row">{{ label }}</th>{% for p in predictions %}\
+<td>{% if p.top == label %}<strong>{% endif %}{{ '%.2f' % p.probabilities[label] }}\
+{% if p.top == label %}</strong>{% endif %}</td>{% endfor %}</tr>
+{% endfor %}{% if sets %}<tr><th scope="row">set of {{ sets }}</th>{% for p in predictions %}\
 <td>{{ p.prediction_set }}</td>{% endfor %}</tr>
 {% endif %}</table>
 {% for note in notes %}<p>{{ note }}</p>
@@ -169,6 +169,7 @@ class ModelDescription:
     """The names of the encoders by modality, if known."""
     synthetic: bool = False
     """Whether the model learned from synthetic data."""
+    labels: LabelSet = ARTEMIS
     conformal: ConformalScores | None = None
     """What prediction sets are made from; None if an older version trained the model."""
 
@@ -177,6 +178,11 @@ class ModelDescription:
         """``image``, ``caption`` or both."""
         inputs = {"image": self.image, "caption": self.captions}
         return tuple(name for name, value in inputs.items() if value is not None)
+
+    def missing(self, item: "PreparedInput") -> tuple[str, ...]:
+        """The modalities that the model reads and an input lacks."""
+        given = {"image": item.pixels, "caption": item.tokens}
+        return tuple(name for name in self.modalities if given[name] is None)
 
     def culture_index(self, culture: str) -> int:
         """The culture's index; 0, which stands for all cultures together, if it was not in training."""
@@ -220,15 +226,26 @@ class ModelDescription:
         prepared = PreparedInput(
             pixels, tokens, tuple(cultures), item.language, truncated, is_first_frame, item.sets
         )
+        check_sets(item.sets, self.conformal)
         if item.sets is not None:
-            check_sets(self.conformal, prepared.kind)
+            check_kind(self.conformal, prepared.kind)
         return prepared
 
     def prediction(
-        self, culture: str, item: PreparedInput, probabilities: np.ndarray, shares: np.ndarray
+        self,
+        culture: str,
+        item: PreparedInput,
+        probabilities: np.ndarray,
+        shares: np.ndarray,
+        remark: str | None = None,
     ) -> "CulturePrediction":
-        """What probabilities [k] and the shares of image and caption [2] say for one culture."""
-        distribution, chosen = EmotionDistribution(tuple(probabilities.tolist())), None
+        """What probabilities [k] and the shares of image and caption [2] say for one culture.
+
+        Args:
+            remark: to be added to the note.
+        """
+        distribution = LabelDistribution(tuple(probabilities.tolist()), self.labels)
+        chosen = None
         if item.sets is not None and self.conformal is not None:
             values = distribution.probabilities
             chosen = make_set(self.conformal, item.kind, culture, item.sets, values)
@@ -236,7 +253,7 @@ class ModelDescription:
             culture=culture,
             distribution=distribution,
             modality_shares={"image": float(shares[0]), "caption": float(shares[1])},
-            note=self.note(culture, item),
+            note="; ".join(filter(None, (self.note(culture, item), remark))) or None,
             prediction_set=chosen,
         )
 
@@ -274,7 +291,7 @@ class CulturePrediction:
     """The emotions that an artwork evokes in one culture."""
 
     culture: str
-    distribution: EmotionDistribution
+    distribution: LabelDistribution
     modality_shares: Mapping[str, float]
     """How much ``image`` and ``caption`` influenced the prediction; the shares sum to 1."""
     note: str | None = None
@@ -283,26 +300,26 @@ class CulturePrediction:
     """The labels that cannot be ruled out at a level; None unless the input asks for it."""
 
     @property
-    def top(self) -> Emotion:
-        """The most likely emotion."""
+    def top(self) -> str:
+        """The most likely label."""
         return self.distribution.top
 
     @property
-    def probabilities(self) -> Mapping[Emotion, float]:
-        """The probability of each emotion; they sum to 1."""
+    def probabilities(self) -> Mapping[str, float]:
+        """The probability of each label; they sum to 1."""
         return self.distribution.probabilities
 
     @property
     def entropy(self) -> float:
-        """Shannon entropy in bits: 0 when certain, log2 of the number of emotions when uniform."""
+        """Shannon entropy in bits: 0 when certain, log2 of the number of labels when uniform."""
         return self.distribution.entropy
 
     def to_json(self) -> dict[str, Any]:
         chosen = self.prediction_set and {"prediction_set": self.prediction_set.to_json()}
         return {
             "culture": self.culture,
-            "top": str(self.top),
-            "probabilities": {str(e): round(p, 6) for e, p in self.probabilities.items()},
+            "top": self.top,
+            "probabilities": {label: round(p, 6) for label, p in self.probabilities.items()},
             "entropy_bits": round(self.entropy, 4),
             "modality_shares": {name: round(s, 4) for name, s in self.modality_shares.items()},
             "note": self.note,
@@ -311,7 +328,7 @@ class CulturePrediction:
 
     def __repr__(self) -> str:
         ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])[:3]
-        top = ", ".join(f"{emotion} {probability:.2f}" for emotion, probability in ranked)
+        top = ", ".join(f"{label} {probability:.2f}" for label, probability in ranked)
         chosen = self.prediction_set
         text = f"; {percentage(chosen.level)}: {chosen}" if chosen else ""
         return printable(f"CulturePrediction({self.culture}: {top}{text})")
@@ -325,6 +342,9 @@ class Prediction:
     """The predictions for one artwork, one for each requested culture, in that order."""
 
     by_culture: Sequence[CulturePrediction]
+    similarity: float | None = None
+    """Cosine similarity of the image to the nearest training artwork; None without an image, or if the
+    model folder does not tell."""
 
     def __getitem__(self, culture: str) -> CulturePrediction:
         for prediction in self.by_culture:
@@ -351,6 +371,7 @@ class Prediction:
 
         notes = dict.fromkeys(p.note for p in self.by_culture if p.note)
         template = Environment(autoescape=True, finalize=visible).from_string(_HTML)
-        return template.render(
-            predictions=self.by_culture, emotions=EMOTIONS, notes=notes, percentage=percentage
-        )
+        labels = list(self.by_culture[0].probabilities) if self.by_culture else []
+        chosen = self.by_culture[0].prediction_set if self.by_culture else None
+        sets = chosen and percentage(chosen.level)
+        return template.render(predictions=self.by_culture, labels=labels, notes=notes, sets=sets)

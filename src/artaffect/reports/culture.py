@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,6 @@ from artaffect.data.preprocessing import open_image
 from artaffect.errors import ImageError, InputError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.agreement import agreement
-from artaffect.metrics.bootstrap import mean_estimate
 from artaffect.metrics.conformal import LEVEL
 from artaffect.metrics.distances import distribution_scores
 from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_cultures
@@ -34,7 +33,6 @@ from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.prediction.evaluation import (
     TrainingPriors,
-    check_level_for,
     chosen_on,
     evaluate_predictions,
     evaluate_rows,
@@ -42,21 +40,17 @@ from artaffect.prediction.evaluation import (
     predict_all_inputs,
     predict_proba,
 )
-from artaffect.prediction.predictor import PredictionInput
+from artaffect.prediction.sets import check_sets
 from artaffect.prediction.torch import TorchPredictor
+from artaffect.reports.deletion import deletion_tests
 from artaffect.reports.findings import unreadable_images
 from artaffect.reports.results import (
     ArtworkSummary,
     Calibration,
     Caption,
     CultureReport,
-    DeletionTest,
     RunScores,
 )
-from artaffect.runtime import track
-
-if TYPE_CHECKING:
-    from artaffect.explain.explainer import Check
 
 _logger = logging.getLogger(__name__)
 
@@ -129,8 +123,9 @@ def culture_report(
     notes: list[str] = []
     loaded, left_out = _load(runs, part, cache, notes)
     for run in loaded:
-        check_level_for(run.model, options.sets)
-    rows = loaded[0].rows
+        check_sets(options.sets, run.model.conformal)
+    rows, labels = loaded[0].rows, loaded[0].model.labels
+    table, part = table.with_labels(labels), part.with_labels(labels)
     faults = dict.fromkeys(fault for run in loaded for fault in run.rows.unreadable)
     notes += unreadable_images(list(faults))
     _logger.info("comparing cultures")
@@ -150,6 +145,7 @@ def culture_report(
     return CultureReport(
         table=name,
         split=options.split,
+        labels=labels.names,
         synthetic=bool(table.provenance.get("synthetic")),
         rows=len(rows),
         artworks=len(np.unique(rows.artwork.numpy())),
@@ -170,63 +166,7 @@ def votes_of(table: AnnotationTable) -> Votes:
         table.codes("culture"),
         table.emotion_codes(),
         table.codes("art_style"),
-    )
-
-
-def _deletion_tests(
-    predictor: TorchPredictor, table: AnnotationTable, options: ReportOptions, notes: list[str]
-) -> dict[str, DeletionTest]:
-    """Explain the predictions for one caption of each of some artworks, and test the explanations."""
-    if not options.explanations or find_spec("captum") is None:
-        return {}
-    from artaffect.explain.explainer import Explainer
-
-    explainer = Explainer(predictor)
-    checks: dict[str, list[Check]] = {}
-    inputs = _one_input_per_artwork(predictor, table, options)
-    for item in track(inputs, "testing explanations", len(inputs)):
-        try:
-            explanation = explainer.explain(item, check=True)
-        except ImageError as error:  # broken since it was imported: the scores leave it out too
-            notes.append(f"Explanations of one painting are not tested: {error}.")
-            continue
-        for culture in explanation.by_culture:
-            for name, check in culture.checks.items():
-                checks.setdefault(name, []).append(check)
-    return {name: _deletion_test(of_modality) for name, of_modality in checks.items()}
-
-
-def _one_input_per_artwork(
-    predictor: TorchPredictor, table: AnnotationTable, options: ReportOptions
-) -> list[PredictionInput]:
-    modalities = predictor.description.modalities
-    root = table.images if "image" in modalities else None
-    table = table.select(table.has_caption) if "caption" in modalities else table
-    images, artworks = table.strings("image"), table.strings("artwork_id")
-    captions, cultures = table.strings("caption"), table.strings("culture")
-    rows: dict[str, int] = {}
-    for row in np.random.default_rng(options.seed).permutation(len(table)).tolist():
-        if root is None or images[row] is not None:
-            rows.setdefault(artworks[row], row)
-    return [
-        PredictionInput(
-            root / images[row] if root else None,
-            captions[row].strip() or None,
-            None,
-            [cultures[row]],
-        )
-        for row in list(rows.values())[: options.explanations]
-    ]
-
-
-def _deletion_test(checks: "Sequence[Check]") -> DeletionTest:
-    gaps = np.array([check.deletion.deletion_auc_gap for check in checks])
-    correlations = [check.occlusion for check in checks if check.occlusion is not None]
-    return DeletionTest(
-        artworks=len(gaps),
-        deletion_auc_gap=mean_estimate(gaps),
-        faster_share=float((gaps > 0).mean()),
-        occlusion_correlation=float(np.mean(correlations)) if correlations else None,
+        table.labels,
     )
 
 
@@ -234,10 +174,17 @@ def _load(
     runs: Sequence[Path], part: AnnotationTable, cache: Path | None, notes: list[str]
 ) -> tuple[list[_Run], int]:
     """Models with the rows on which all of them can be scored, and how many lack an image."""
-    loaded, keep = [], torch.ones(len(part), dtype=torch.bool)
+    loaded: list[_Run] = []
+    keep = torch.ones(len(part), dtype=torch.bool)
     for name, path in zip(_names(runs), runs, strict=True):
         model = load_model(path)
-        rows = extract_arrays(part, *model.encoders, model.cultures, cache)
+        if loaded and model.labels.names != loaded[0].model.labels.names:
+            raise InputError(
+                f"{name} predicts {', '.join(model.labels)}, and {loaded[0].name} predicts "
+                f"{', '.join(loaded[0].model.labels)}: only runs with the same labels can be compared"
+            )
+        labelled = part.with_labels(model.labels)
+        rows = extract_arrays(labelled, *model.encoders, model.cultures, cache)
         for fault in rows.unreadable:
             _logger.info(f"left out because the image cannot be read: {fault}")
         loaded.append(_Run(name, read_config(path), model, rows))
@@ -305,14 +252,16 @@ def _score(
         chosen_on_this_split=seen,
         evaluation=evaluate_rows(model, rows, run.priors, options.split, options.n_resamples, sets),
         gaps=culture_gaps(scored, *arrays, options.n_resamples),
-        distributions=distribution_scores(scored, *arrays, options.min_votes),
+        distributions=distribution_scores(scored, *arrays, options.min_votes, rows.labels),
         min_votes=options.min_votes,
         calibration={
             kind: _calibration(run, kind, predictions[kind], options) for kind in run.inputs
         },
         cross_culture=_cross_culture(model, rows, options),
         ablation=modality_ablation(model, rows, options.n_resamples, options.seed),
-        deletion_tests=_deletion_tests(TorchPredictor(model), part, options, notes),
+        deletion_tests=deletion_tests(
+            TorchPredictor(model), part, options.explanations, options.seed, notes
+        ),
     )
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from artaffect.labels import EMOTIONS
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, ModelScores
 from artaffect.metrics.permutation import Divergence
@@ -163,14 +162,16 @@ def _matrix(
 
 
 @drawn
-def emotion_bars(figure: Any, columns: Mapping[str, Sequence[float]], unit: str) -> None:
-    """Bars of each emotion for each culture."""
-    figure.set_size_inches(8, 4.6)
+def emotion_bars(
+    figure: Any, labels: Sequence[str], columns: Mapping[str, Sequence[float]], unit: str
+) -> None:
+    """Bars of each label for each culture."""
+    figure.set_size_inches(8, max(4.6, 0.5 * len(labels)))
     axis = figure.subplots()
     for i, (name, values) in enumerate(columns.items()):
         look = {"color": COLOURS[(i + 1) % len(COLOURS)], "hatch": _HATCHES[i % len(_HATCHES)]}
-        positions, height = spread(len(EMOTIONS), i, len(columns)), 0.8 / len(columns)
+        positions, height = spread(len(labels), i, len(columns)), 0.8 / len(columns)
         axis.barh(positions, values, height, edgecolor="white", label=legend_name(name), **look)
-    name_rows(axis, [str(emotion) for emotion in EMOTIONS])
+    name_rows(axis, list(labels))
     axis.set_xlabel(unit)
     legend_below(figure, axis, 4)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from artaffect.labels import EMOTIONS
 from artaffect.metrics.agreement import Agreement
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.classification import METRICS
@@ -88,15 +87,20 @@ def _divisive(result: CultureComparison) -> TextTable:
         [
             [a.artwork, f"{a.observed:.3f}", f"{a.by_chance:.3f}"]
             + [f"{a.p_value:.4f}", f"{a.q_value:.4f}"]
-            + ["; ".join(f"{name}: {_top(votes)}" for name, votes in list(a.votes.items())[:4])]
+            + [
+                "; ".join(
+                    f"{name}: {_top(result.labels, votes)}"
+                    for name, votes in list(a.votes.items())[:4]
+                )
+            ]
             for a in result.divisive_artworks
         ],
     )
 
 
-def _top(votes: Sequence[int]) -> str:
-    best = max(range(len(EMOTIONS)), key=lambda e: votes[e])
-    return f"{EMOTIONS[best]} {votes[best]}/{sum(votes)}"
+def _top(labels: Sequence[str], votes: Sequence[int]) -> str:
+    best = max(range(len(labels)), key=lambda e: votes[e])
+    return f"{labels[best]} {votes[best]}/{sum(votes)}"
 
 
 def agreement_tables(result: Agreement) -> list[TextTable]:
@@ -236,13 +240,16 @@ def _deletion_tests(run: RunScores) -> TextTable:
 
 
 def _distances(scores: Mapping[str, Estimate]) -> list[str]:
-    return [f"{scores[name]:.3f}" for name in DISTANCES]
+    """A dash for a distance that the labels do not define."""
+    return [f"{scores[name]:.3f}" if name in scores else "—" for name in DISTANCES]
 
 
-def emotion_table(title: str, columns: Mapping[str, Sequence[float]], spec: str) -> TextTable:
-    """Emotions in rows, one column of numbers for each culture."""
+def emotion_table(
+    title: str, labels: Sequence[str], columns: Mapping[str, Sequence[float]], spec: str
+) -> TextTable:
+    """Labels in rows, one column of numbers for each culture."""
     rows = [
-        [str(emotion), *(f"{values[e]:{spec}}" for values in columns.values())]
-        for e, emotion in enumerate(EMOTIONS)
+        [name, *(f"{values[e]:{spec}}" for values in columns.values())]
+        for e, name in enumerate(labels)
     ]
     return TextTable(title, ["emotion", *columns], rows)

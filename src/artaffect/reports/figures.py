@@ -14,7 +14,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from artaffect.labels import EMOTIONS
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.classification import METRICS
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, Reliability
@@ -236,7 +235,7 @@ def _confusion(figure: Any, result: EvaluationResult) -> None:
             share = shares[row, column]
             colour = "white" if share < 0.5 else "black"
             axis.text(column, row, f"{share:.0%}", ha="center", va="center", color=colour, size=7)
-        name_cells(axis, EMOTIONS, EMOTIONS)
+        name_cells(axis, result.labels, result.labels)
         axis.set_title(f"{group} ({int(counts.sum()):,} captions)", fontsize=10)
         axis.set(xlabel=f"prediction of {label(result.detailed)}", ylabel="label")
 

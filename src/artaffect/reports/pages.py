@@ -127,8 +127,10 @@ def save_culture_report(report: CultureReport, folder: Path, embed_images: bool 
             report=report,
             artwork=artwork,
             image=images.get(artwork.artwork),
-            votes=_emotions("Votes", artwork.votes, "votes", "d"),
-            predictions=_emotions("Probabilities", artwork.predictions, "probability", ".3f"),
+            votes=_emotions("Votes", report.labels, artwork.votes, "votes", "d"),
+            predictions=_emotions(
+                "Probabilities", report.labels, artwork.predictions, "probability", ".3f"
+            ),
         )
         write(folder / name, page)
         links[artwork.artwork] = quote(name)
@@ -139,11 +141,15 @@ def save_culture_report(report: CultureReport, folder: Path, embed_images: bool 
 
 
 def _emotions(
-    title: str, columns: Mapping[str, Sequence[float]], unit: str, spec: str
+    title: str,
+    labels: Sequence[str],
+    columns: Mapping[str, Sequence[float]],
+    unit: str,
+    spec: str,
 ) -> tuple[Figure, TextTable] | None:
     if not columns:
         return None
-    return emotion_bars(title, columns, unit), emotion_table(title, columns, spec)
+    return emotion_bars(title, labels, columns, unit), emotion_table(title, labels, columns, spec)
 
 
 def _culture_context(report: CultureReport, links: Mapping[str, str]) -> dict[str, Any]:
@@ -192,7 +198,9 @@ def save_explanation(
     page = render(
         "explanation.html.j2",
         title="Why this prediction?",
-        predictions=emotion_table("What each culture would feel", columns, ".1%"),
+        predictions=emotion_table(
+            "What each culture would feel", list(predictions[0].probabilities), columns, ".1%"
+        ),
         notes=list(dict.fromkeys(p.note for p in predictions if p.note)),
         cultures=[_explained(culture, item, preprocessing) for culture in explanation.by_culture],
         neighbours=_neighbours(explanation),

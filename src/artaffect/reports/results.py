@@ -109,6 +109,7 @@ class CultureReport(Displayed):
 
     table: str
     split: str
+    labels: Sequence[str]
     synthetic: bool
     rows: int
     artworks: int

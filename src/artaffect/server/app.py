@@ -1,6 +1,7 @@
 """The service as an ASGI app, and the process that runs it."""
 
 import contextlib
+import gc
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -77,7 +78,9 @@ def create_app(
     app.include_router(unversioned, responses=refusals)
     app.add_api_route("/", lambda: FileResponse(_PAGE / "index.html"), include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE))
-    paths = frozenset([*app.openapi()["paths"], "/"])
+    description = app.openapi()
+    description["components"]["schemas"]["Emotion"]["enum"] = list(predictor.labels)
+    paths = frozenset([*description["paths"], "/"])
     app.add_middleware(RequestMiddleware, service=service, access=access, paths=paths)
     return app
 
@@ -115,6 +118,9 @@ def serve(app: FastAPI, host: str, port: int) -> None:
     """
     log_to_stderr()
     app.state.service.warm_up()
+    # what is loaded stays: a full collection that visits it holds up the event loop for 200 ms
+    gc.collect()
+    gc.freeze()
     limits: ServiceLimits = app.state.service.limits
     config = uvicorn.Config(
         app,

@@ -51,15 +51,33 @@ class RequestMiddleware:
         scope["request_id"] = str(uuid4())
         exchange = _Exchange(scope, receive, send, self.service.limits.upload_bytes, self.bodies)
         try:
+            await self._respond(scope, exchange)
+        except asyncio.CancelledError:
+            # only the server cancels a request, when it stops and its time for those in progress is over
+            await self._give_up(scope, exchange)
+        finally:
+            exchange.close()
+            self._record(scope, exchange.status, perf_counter() - started)
+
+    async def _respond(self, scope: Scope, exchange: "_Exchange") -> None:
+        try:
             await self._run_app(exchange.scope, exchange)
         except Exception as error:  # noqa: BLE001 - the client gets a response in any case
             problem = logged_problem(error, scope["request_id"])
             if exchange.status is None:
                 response = problem.response(scope["request_id"])
                 await response(scope, exchange.receive, exchange.send)
-        finally:
-            exchange.close()
-            self._record(scope, exchange.status, perf_counter() - started)
+
+    async def _give_up(self, scope: Scope, exchange: "_Exchange") -> None:
+        """Refuse a request that is not answered yet, without waiting for its client."""
+        if exchange.status is not None:
+            return
+        exchange.discard_rest = False
+        problem = ProblemError("busy", "the service is stopping", {"Retry-After": "1"})
+        response = problem.response(scope["request_id"])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):  # over at once unless earlier responses are still unread
+                await response(scope, exchange.receive, exchange.send)
 
     async def _run_app(self, scope: Scope, exchange: "_Exchange") -> None:
         self.access.check(scope)

@@ -11,15 +11,19 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
+from typing_extensions import TypeAliasType
 
 from artaffect.explain.words import Word
-from artaffect.labels import EMOTIONS, Emotion, Sentiment
+from artaffect.labels import ARTEMIS, MOST_LABELS, Sentiment
 from artaffect.server.limits import ServiceLimits
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
-_MAX_ENTROPY = math.ceil(100 * math.log2(len(EMOTIONS))) / 100
-_EXAMPLE = {str(emotion): round(1 / len(EMOTIONS), 6) for emotion in EMOTIONS}
+Emotion = TypeAliasType("Emotion", str)
+"""A label; the description of the service lists those of the model that is served."""
+
+_MAX_ENTROPY = math.ceil(100 * math.log2(MOST_LABELS)) / 100
+_EXAMPLE = {label: round(1 / len(ARTEMIS), 6) for label in ARTEMIS}
 
 
 class _Schema(BaseModel):
@@ -154,7 +158,8 @@ class EmotionInfo(_Schema):
     """One emotion that the model predicts."""
 
     name: Emotion
-    sentiment: Sentiment
+    sentiment: Sentiment | None
+    """Null where it is unknown."""
     names: dict[str, str]
     """Its name in each language."""
 

@@ -14,7 +14,6 @@ from PIL import Image
 from artaffect.data.cost import SCANS, DecodingLimits
 from artaffect.data.decoders import Decoders, Decoding
 from artaffect.data.preprocessing import DecodedSquare
-from artaffect.labels import EMOTION_NAMES, EMOTIONS
 from artaffect.prediction.predictor import ModelPredictor, PredictionInput, PreparedInput
 from artaffect.prediction.predictor import Prediction as ModelPrediction
 from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher, run_in
@@ -149,12 +148,8 @@ class Service:
             cultures=list(model.cultures),
             languages=list(model.languages),
             emotions=[
-                EmotionInfo(
-                    name=emotion,
-                    sentiment=emotion.sentiment,
-                    names={language: names[emotion] for language, names in EMOTION_NAMES.items()},
-                )
-                for emotion in EMOTIONS
+                EmotionInfo(name=label, sentiment=sentiment, names=model.labels.names_of(label))
+                for label, sentiment in zip(model.labels, model.labels.sentiments, strict=True)
             ],
             synthetic=model.synthetic,
             limits=self.limits,

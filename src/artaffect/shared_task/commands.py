@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -65,9 +65,13 @@ def register(
         by_region: Annotated[
             bool, typer.Option("--by-region", help="A culture is a region instead of a language.")
         ] = False,
-        merge_other: Annotated[
-            bool, typer.Option("--merge-other", help="Count other as something else, not drop it.")
-        ] = False,
+        other: Annotated[
+            Literal["keep", "merge", "drop"],
+            typer.Option(
+                "--other",
+                help="The tenth label: keep it, merge it with something else, or drop it.",
+            ),
+        ] = "keep",
         as_json: AsJson = False,
     ) -> None:
         """Read artelingo28_train_val.csv: ArtELingo-28, the data of ArtEmotion-28 at SemEval-2027."""
@@ -75,7 +79,7 @@ def register(
 
         save_import(
             file,
-            lambda: read_artemotion28(file, images, keep_unpictured, by_region, merge_other),
+            lambda: read_artemotion28(file, images, keep_unpictured, by_region, other),
             out,
             as_json,
         )

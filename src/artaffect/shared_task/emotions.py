@@ -9,13 +9,14 @@ import torch
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError
 from artaffect.features import AnnotationArrays, encode_images, extract_features
+from artaffect.labels import LabelSet
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.hub import resolve_run
 from artaffect.prediction.evaluation import predict_proba
 from artaffect.shared_task.images import find_images, report_unusable
 from artaffect.shared_task.items import EmotionItems, make_emotion_items
-from artaffect.shared_task.rules import SharedTaskRules, emotion_indices, region_of
+from artaffect.shared_task.rules import SharedTaskRules, label_indices, region_of
 from artaffect.shared_task.scorer import EmotionScores, score_emotions
 
 
@@ -52,7 +53,7 @@ def predict_emotions(
     text_probabilities = predict_proba(model, arrays, ("caption",))
     probabilities = predict_proba(model, arrays)
     multimodal = _to_labels(
-        np.where(arrays.has_image[:, None], probabilities, text_probabilities), rules
+        np.where(arrays.has_image[:, None], probabilities, text_probabilities), model.labels, rules
     )
     if text_run is not None:
         model = load_model(resolve_run(text_run))
@@ -62,7 +63,7 @@ def predict_emotions(
             )
         arrays = _extract_items(model, items, None, cache)
         text_probabilities = predict_proba(model, arrays, ("caption",))
-    return _to_labels(text_probabilities, rules), multimodal
+    return _to_labels(text_probabilities, model.labels, rules), multimodal
 
 
 def score_majority_baseline(
@@ -112,9 +113,10 @@ def _extract_items(
     )
 
 
-def _to_labels(probabilities: np.ndarray, rules: SharedTaskRules) -> list[str]:
-    """The most likely of the task's labels for each row of ``probabilities`` [n, 9]."""
+def _to_labels(probabilities: np.ndarray, labels: LabelSet, rules: SharedTaskRules) -> list[str]:
+    """The most likely of the task's labels for each row of a model's ``probabilities`` [n, k]."""
     scores = [
-        probabilities[:, emotion_indices(group)].sum(1) for group in rules.label_emotions.values()
+        probabilities[:, label_indices(group, labels)].sum(1)
+        for group in rules.label_emotions.values()
     ]
     return [list(rules.label_emotions)[i] for i in np.argmax(scores, 0)]

@@ -14,7 +14,7 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ArtAffectError, InputError, TableError
 from artaffect.metrics.votes import Votes
 from artaffect.outputs import atomic_file
-from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
+from artaffect.shared_task.rules import SharedTaskRules, label_indices
 
 ErrorType = type[ArtAffectError]
 
@@ -198,10 +198,13 @@ class PositiveVotes:
     def from_table(cls, table: AnnotationTable, rules: SharedTaskRules) -> "PositiveVotes":
         """Count the votes of a table, without the emotions that are neither positive nor negative."""
         votes = Votes.count(
-            table.codes("artwork_id"), table.codes("language"), table.emotion_codes()
+            table.codes("artwork_id"),
+            table.codes("language"),
+            table.emotion_codes(),
+            labels=table.labels,
         )
-        positive = votes.counts[..., emotion_indices(rules.positive)].sum(-1)
-        negative = votes.counts[..., emotion_indices(rules.negative)].sum(-1)
+        positive = votes.counts[..., label_indices(rules.positive, table.labels)].sum(-1)
+        negative = votes.counts[..., label_indices(rules.negative, table.labels)].sum(-1)
         artworks = np.array([str(name).rpartition("/")[2] for name in votes.artworks], object)
         return cls(artworks, votes.cultures, positive, positive + negative)
 

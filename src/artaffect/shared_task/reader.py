@@ -1,6 +1,9 @@
 """Read ArtELingo-28, the data set of ArtEmotion-28 at SemEval-2027."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,12 +11,22 @@ import pyarrow.compute as pc
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.filtering import import_rows
 from artaffect.data.readers.csv import SourceRows, read_csv
+from artaffect.errors import UnknownNameError
+from artaffect.labels import ARTEMIS, LabelSet
 from artaffect.runtime import as_path
-from artaffect.shared_task.rules import region_of
+from artaffect.shared_task.rules import ARTELINGO28, region_of
 
 ARTEMOTION28_COLUMNS = (
     "painting", "image_name", "art_style", "language", "caption", "emotion", "split"
 )  # fmt: skip
+
+
+_LABELS: Mapping[str, LabelSet] = {
+    "keep": ARTELINGO28,
+    "merge": ARTEMIS,
+    "drop": replace(ARTEMIS, aliases={}),
+}
+"""The label set for each treatment of the label ``other``."""
 
 
 def read_artemotion28(
@@ -21,7 +34,7 @@ def read_artemotion28(
     images: str | PathLike[str] | None = None,
     keep_unpictured: bool = False,
     by_region: bool = False,
-    merge_other: bool = False,
+    other: Literal["keep", "merge", "drop"] = "keep",
 ) -> AnnotationTable:
     """Read ``artelingo28_train_val.csv`` (ArtELingo-28, Mohamed et al. 2024; ArtEmotion-28).
 
@@ -32,12 +45,15 @@ def read_artemotion28(
         images: The folder that ``image_name`` is relative to.
         keep_unpictured: Keep the rows whose image is missing or broken.
         by_region: Use the organisers' region as the culture instead of the language.
-        merge_other: Count the tenth label, ``other``, as ``something else`` instead of dropping it.
+        other: What becomes of the tenth label, ``other``: it is a label of its own, counts as
+            ``something else``, or its rows are dropped.
 
     Raises:
         TableError: The file does not have this layout, or no row can be kept.
     """
     path = as_path(path, "path")
+    if other not in _LABELS:
+        raise UnknownNameError("treatment of the label other", other, _LABELS)
     raw = read_csv(path, ARTEMOTION28_COLUMNS, "ArtEmotion-28")
     _take_names_from_file(raw)
     raw.columns["utterance"] = raw.columns.pop("caption")
@@ -46,7 +62,7 @@ def read_artemotion28(
         path,
         images,
         keep_unpictured,
-        drop_other=not merge_other,
+        labels=_LABELS[other],
         keep_duplicates=True,
         culture_of=region_of if by_region else str,
     )

@@ -10,7 +10,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from artaffect.config import parse_config, read_toml
-from artaffect.labels import EMOTIONS, Emotion
+from artaffect.errors import InputError
+from artaffect.labels import LabelSet, label_sets
 
 REGIONS: dict[str, list[str]] = tomllib.loads(
     (files(__package__) / "languages.toml").read_text("utf-8")
@@ -26,9 +27,21 @@ def region_of(language: str) -> str:
     return next((region for region, group in REGIONS.items() if name in group), "other")
 
 
-def emotion_indices(names: Sequence[str]) -> list[int]:
-    """The positions of emotions in ``EMOTIONS``."""
-    return [EMOTIONS.index(Emotion(name)) for name in names]
+ARTELINGO28 = label_sets()["artelingo28"]
+"""The labels of the data set."""
+
+
+def label_indices(names: Sequence[str], labels: LabelSet) -> list[int]:
+    """The positions of some of the task's labels in those of a table or a model.
+
+    Raises:
+        InputError: one of them is missing there.
+    """
+    if missing := [name for name in names if name not in labels]:
+        raise InputError(
+            f"the task has the label {missing[0]!r}, which is not one of {', '.join(labels)}"
+        )
+    return [labels.index(name) for name in names]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
@@ -81,8 +94,8 @@ class SharedTaskRules:
         names = [*self.positive, *self.negative]
         if not self.positive or not self.negative or len(set(names)) < len(names):
             raise ValueError("positive and negative must name emotions, and none twice")
-        for name in set(names) - set(map(str, EMOTIONS)):
-            known = ", ".join(EMOTIONS)
+        for name in set(names) - set(ARTELINGO28):
+            known = ", ".join(ARTELINGO28)
             raise ValueError(f"unknown emotion {name!r} in positive or negative; known: {known}")
 
     @property

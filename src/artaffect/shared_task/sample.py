@@ -18,7 +18,7 @@ from artaffect.data.sample.generative_model import CULTURES, cues, feelings
 from artaffect.data.sample.painting_styles import PALETTES, STYLES, paint
 from artaffect.data.sample.scenes import SCENES
 from artaffect.data.sample.write import MARKER
-from artaffect.labels import EMOTIONS
+from artaffect.labels import ARTEMIS, EMOTIONS
 from artaffect.outputs import atomic_folder
 from artaffect.runtime import track
 from artaffect.shared_task.rules import LANGUAGES
@@ -98,7 +98,7 @@ def emotion_probabilities(seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng([seed, 28])
     followed = feelings()[:, :, np.arange(len(LANGUAGES)) % len(CULTURES)]
     tilt = rng.normal(0, 0.5, len(LANGUAGES))
-    weights = followed * np.exp(np.outer(tilt, [emotion.valence for emotion in EMOTIONS]))
+    weights = followed * np.exp(np.outer(tilt, ARTEMIS.valence or ()))
     return weights / weights.sum(-1, keepdims=True)
 
 
@@ -126,7 +126,7 @@ def _draw_annotations(
             parts.append(phrases["scene"][2 * scene[row] + variant[row]])
         if form[row] > 0:
             parts.append(phrases["feeling"][2 * cue[row] + variant[row]])
-        label = "other" if is_other[row] else str(EMOTIONS[emotion[row]])
+        label = "other" if is_other[row] else EMOTIONS[emotion[row]]
         yield int(artwork[row]), LANGUAGES[language[row]], " ".join(parts), label
 
 

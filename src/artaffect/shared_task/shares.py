@@ -18,7 +18,7 @@ from artaffect.models.hub import resolve_run
 from artaffect.shared_task.emotions import culture_index
 from artaffect.shared_task.images import find_images, report_unusable
 from artaffect.shared_task.items import PositiveVotes, ShareItems
-from artaffect.shared_task.rules import SharedTaskRules, emotion_indices
+from artaffect.shared_task.rules import SharedTaskRules, label_indices
 from artaffect.shared_task.scorer import hierarchical_weights, score_shares
 
 ShareModelName = Literal["majority", "copy", "prior", "blend", "regression"]
@@ -192,8 +192,8 @@ def _predict_image_shares(
     for language in languages:
         culture = torch.full((len(artworks),), culture_index(model, language))
         probabilities = model.answer(features, captions, present, culture)[0].numpy()
-        positive = probabilities[:, emotion_indices(rules.positive)].sum(1)
-        negative = probabilities[:, emotion_indices(rules.negative)].sum(1)
+        positive = probabilities[:, label_indices(rules.positive, model.labels)].sum(1)
+        negative = probabilities[:, label_indices(rules.negative, model.labels)].sum(1)
         positive_shares = positive / np.maximum(positive + negative, 1e-12)
         shares |= {(a, language): float(p) for a, p in zip(artworks, positive_shares, strict=True)}
     return shares

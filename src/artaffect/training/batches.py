@@ -116,12 +116,12 @@ class ArtworkRows(Rows):
     """Artworks with their votes: an image is read once for all its annotators.
 
     A batch holds ``pixels`` [p, 3, s, s], and for each artwork and culture with votes ``artwork``
-    (an index into the pixels) [m], ``culture`` [m] and ``votes`` [m, 9].
+    (an index into the pixels) [m], ``culture`` [m] and ``votes`` [m, k].
     """
 
     views: ImageViews
     votes: Tensor
-    """float32 [p, cultures + 1, 9], those of all cultures first."""
+    """float32 [p, cultures + 1, k], those of all cultures first."""
     workers: int = 0
 
     def __len__(self) -> int:

@@ -20,9 +20,11 @@ from artaffect.metrics.conformal import (
 )
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.familiarity import Familiarity
 from artaffect.models.folder import Histories
 from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows, predict_proba
 from artaffect.training.data import TrainingData
+from artaffect.training.familiarity import learn_familiarity
 
 MIN_ROWS = 100
 """A culture with fewer captions takes the temperature of all cultures together."""
@@ -46,6 +48,8 @@ class TrainedModel:
     histories: Histories
     """Every epoch of each training."""
     evaluation: EvaluationResult
+    familiarity: Familiarity | None = None
+    """How near an image is to the training artworks; None if the model does not read images."""
 
 
 def finish(
@@ -64,10 +68,15 @@ def finish(
         )
         settings = " and ".join(dict.fromkeys(f"{s}train.learning_rate" for s in sections))
         raise ConfigError(f"training diverged: its predictions are not finite: lower {settings}")
-    priors = TrainingPriors.from_rows(extract_arrays(data.train, None, None, data.cultures))
+    encoder = model.encoders[0]
+    train = extract_arrays(data.train, encoder, None, data.cultures, data.cache)
+    priors = TrainingPriors.from_rows(train)
     evaluation = evaluate_rows(model, val, priors, "val")
     model.conformal = conformal_scores(model, val)
-    return TrainedModel(model, priors, log, histories, evaluation)
+    familiarity = None
+    if model.image is not None:
+        familiarity = learn_familiarity(train, val, model.image.head.scaler)
+    return TrainedModel(model, priors, log, histories, evaluation, familiarity)
 
 
 def calibrate(model: EmotionModel, rows: AnnotationArrays) -> None:
@@ -127,7 +136,7 @@ def _usable(model: EmotionModel, rows: AnnotationArrays) -> Iterator[tuple[Kind,
 
 
 def fit_temperature(logits: Tensor, emotions: Tensor) -> float:
-    """The temperature from 0.05 to 20 that minimises the log-loss of logits [n, 9] for labels [n]."""
+    """The temperature from 0.05 to 20 that minimises the log-loss of logits [n, k] for labels [n]."""
     logits = logits.double()
     inverse = torch.zeros((), dtype=torch.float64, requires_grad=True)  # log of 1 / temperature
     optimizer = torch.optim.LBFGS([inverse], max_iter=100, line_search_fn="strong_wolfe")

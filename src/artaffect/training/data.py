@@ -189,8 +189,9 @@ def hold_out(
 
 
 def table_digest(table: AnnotationTable) -> str:
-    """A digest of all rows: equal for equal tables."""
+    """A digest of all rows and labels: equal for equal tables."""
     digest = _Digest()
+    digest.write("|".join(table.labels).encode())
     with pa.ipc.new_stream(digest, table.rows.schema) as writer:
         writer.write_table(table.rows)
     return digest.hash.hexdigest()

@@ -57,7 +57,8 @@ def train_distillation(data: TrainingData, config: DistillationConfig) -> Traine
         alone.fit(train, val)
         sources[alone.name] = alone
     models = {name: source.model_ for name, source in sources.items()}
-    model = EmotionModel(None, models["student"], None, data.cultures, data.languages)
+    known = (data.cultures, data.languages, data.train.labels)
+    model = EmotionModel(None, models["student"], None, *known)
     log = {name: source.log() for name, source in sources.items()}
     histories = {n: s.result_.history for n, s in sources.items() if not s.config.run}
     trained = finish(data, model, log, histories)
@@ -106,7 +107,8 @@ def _compare(
     predictions: dict[str, np.ndarray] = {}
     for name, source in models.items():
         rows = extract_arrays(data.val, None, source.encoder, data.cultures, data.cache)
-        model = EmotionModel(None, source, None, data.cultures, data.languages)
+        known = (data.cultures, data.languages, data.train.labels)
+        model = EmotionModel(None, source, None, *known)
         predictions[name] = predict_proba(model, rows, ("caption",))
     pairs = [("student", name) for name in models if name != "student"]
     prior = baseline.predict_proba(rows.culture_names)

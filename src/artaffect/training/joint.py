@@ -46,12 +46,13 @@ def train_joint(data: TrainingData, config: JointConfig) -> TrainedModel:
     torch.manual_seed(config.seed)
     widths = {"image": image.encoder.feature_dim, "caption": caption.encoder.feature_dim}
     cultures, n_cultures = len(data.cultures), context.n_cultures
-    setup = FusionSetup(config.fusion, widths, cultures, n_cultures)
+    labels = data.train.labels
+    setup = FusionSetup(config.fusion, widths, cultures, n_cultures, len(labels))
     (fusion,) = FUSION_FORMS[config.fusion.form].candidates(setup).values()
-    prior = log_prior(train.emotion, train.culture, cultures, blind=not n_cultures)
+    prior = log_prior(train.emotion, train.culture, cultures, len(labels), blind=not n_cultures)
     scalers = {"image": image_model.head.scaler, "caption": caption_model.head.scaler}
     fusion.initialize(prior, scalers)
-    model = EmotionModel(image_model, caption_model, fusion, data.cultures, data.languages)
+    model = EmotionModel(image_model, caption_model, fusion, data.cultures, data.languages, labels)
     _logger.info(f"joint: image {trainable(image.encoder)}, caption {trainable(caption.encoder)}")
 
     by_artwork = np.argsort(train.artwork.numpy(), kind="stable")

@@ -42,7 +42,7 @@ class HeadTask(nn.Module):
 class SoftLabelTask(HeadTask):
     """Learn the distribution of an artwork's votes, one for each culture.
 
-    Batches hold ``culture`` [n] and ``votes`` [n, 9]. An artwork with more votes weighs more.
+    Batches hold ``culture`` [n] and ``votes`` [n, k]. An artwork with more votes weighs more.
     """
 
     def forward(self, batch: Batch) -> StepOutput:

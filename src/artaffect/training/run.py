@@ -155,6 +155,8 @@ def _save(
     }
     with atomic_folder(out, CHECKSUMS, overwrite) as folder:
         save_model(model, folder, description)
+        if trained.familiarity is not None:
+            trained.familiarity.save(folder)
         save_metrics(result, folder / "metrics.json")
         write_histories(trained.histories, folder)
         (folder / "README.md").write_text(model_card(result, description), "utf-8")

@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from artaffect.config import FusionConfig, SeparateConfig
 from artaffect.errors import ConfigError, TableError
 from artaffect.features import AnnotationArrays
-from artaffect.labels import EMOTIONS
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import FUSION_FORMS, FusionSetup, LinearFusion, SourceOutputs
@@ -79,7 +78,7 @@ def train_separate(data: TrainingData, config: SeparateConfig) -> TrainedModel:
         fusion, result, log["fusion"] = fit_fusion(config.fusion, training, validation, context)
         histories["fusion"] = result.history
     pair = (models.get("image"), models.get("caption"))
-    model = EmotionModel(*pair, fusion, data.cultures, data.languages)
+    model = EmotionModel(*pair, fusion, data.cultures, data.languages, data.train.labels)
     return finish(data, model, log, histories)
 
 
@@ -117,7 +116,7 @@ def out_of_fold_logits(
     """Logits for each training row with an image, by heads that have not seen its artwork.
 
     Returns:
-        For each source [2, n, 9]; see :meth:`Source.logits`.
+        For each source [2, n, k]; see :meth:`Source.logits`.
     """
     has_image = train.artwork_has_image
     check_folds(folds, int(has_image.sum()))
@@ -125,7 +124,7 @@ def out_of_fold_logits(
     fold = torch.full((len(train.artwork_ids),), -1)
     fold[has_image] = fold_of_artwork(train.artwork_ids[has_image.numpy()], folds, seed)
     complete = train.select(train.has_image)
-    logits = {s.name: torch.zeros(2, len(complete), len(EMOTIONS)) for s in sources}
+    logits = {s.name: torch.zeros(2, len(complete), len(train.labels)) for s in sources}
     for number in range(folds):
         rows = train.select(fold[train.artwork] != number)
         mask = fold[complete.artwork] == number
@@ -147,12 +146,12 @@ def _outputs(
     return SourceOutputs(features, logits, rows.culture, rows.emotion)
 
 
-def log_prior(emotion: Tensor, culture: Tensor, cultures: int, blind: bool) -> Tensor:
-    """Log of each culture's distribution, all cultures first: [cultures + 1, 9].
+def log_prior(emotion: Tensor, culture: Tensor, cultures: int, labels: int, blind: bool) -> Tensor:
+    """Log of each culture's distribution, all cultures first: [cultures + 1, k].
 
     Rows have labels [n] and cultures from 1 [n]; ``blind`` gives every culture the distribution of all.
     """
-    counts = torch.ones(cultures + 1, len(EMOTIONS))
+    counts = torch.ones(cultures + 1, labels)
     counts.index_put_((culture, emotion), torch.ones(()), accumulate=True)
     counts[0] = counts.sum(0)
     prior = (counts / counts.sum(1, keepdim=True)).log()
@@ -170,12 +169,12 @@ def fit_fusion(
     Returns:
         The fusion, its training, and what was chosen, as plain JSON.
     """
-    cultures = len(context.cultures)
+    cultures, labels = len(context.cultures), len(context.labels)
     blind = not context.n_cultures
-    prior = log_prior(training.emotion, training.culture, cultures, blind)
+    prior = log_prior(training.emotion, training.culture, cultures, labels, blind)
     widths = {name: values.shape[1] for name, (values, _) in training.features.items()}
     scalers = {n: FeatureScaler(widths[n]).fit(v) for n, (v, _) in training.features.items()}
-    setup = FusionSetup(config, widths, cultures, context.n_cultures)
+    setup = FusionSetup(config, widths, cultures, context.n_cultures, labels)
     torch.manual_seed(context.seed)
     candidates: dict[str, LinearFusion] = {}
     for form in config.forms:

@@ -15,12 +15,13 @@ from artaffect.config import CaptionSourceConfig, ImageSourceConfig, Recipe, Sou
 from artaffect.data.image_cache import ImageCache, ImageViews
 from artaffect.errors import ConfigError, ImageError, NotFittedError
 from artaffect.features import AnnotationArrays, encode
-from artaffect.labels import EMOTIONS
+from artaffect.labels import ARTEMIS, LabelSet
 from artaffect.metrics.classification import accuracy, hamming_accuracy, log_loss, macro_f1
 from artaffect.models.checkpoint import load_model
 from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
 from artaffect.models.hub import resolve_run
 from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
+from artaffect.models.precision import describe
 from artaffect.models.pruning import prune_layers, prune_vocabulary, train_only
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from artaffect.runtime import cache_folder
@@ -53,12 +54,14 @@ class SourceContext:
     """Names of all cultures; a model taken from another run must have the same."""
     cache: Path | None = None
     work: Path | None = None
+    labels: LabelSet = ARTEMIS
 
     @classmethod
     def from_recipe(cls, data: TrainingData, recipe: Recipe) -> "SourceContext":
         known = recipe.culture != "off" and len(data.cultures) > 1
         n_cultures = len(data.cultures) if known else 0
-        return cls(n_cultures, recipe.culture, recipe.seed, data.cultures, data.cache, data.work)
+        shared = (data.cultures, data.cache, data.work, data.train.labels)
+        return cls(n_cultures, recipe.culture, recipe.seed, *shared)
 
 
 class Source(ABC, Generic[C, E]):
@@ -88,7 +91,11 @@ class Source(ABC, Generic[C, E]):
             ConfigError: the run has no such source, or was trained for other cultures.
         """
         if not config.run:
-            return cls(config, cls.load_encoder(config, captions), context, name)
+            encoder = cls.load_encoder(config, captions)
+            encoder.precision = config.precision
+            if config.precision != "float32":
+                _logger.info(f"{name or cls.modality}: features in {describe(config.precision)}")
+            return cls(config, encoder, context, name)
         model = load_model(resolve_run(config.run))
         trained: EmotionClassifier[E] | None = getattr(model, cls.modality)
         if trained is None or model.cultures != context.cultures:
@@ -96,6 +103,11 @@ class Source(ABC, Generic[C, E]):
                 f"{config.run} has no {cls.modality} model for the cultures "
                 f"{', '.join(context.cultures)} (it reads {' and '.join(model.modalities)}, "
                 f"of {', '.join(model.cultures)}): train one on this table"
+            )
+        if model.labels.names != context.labels.names:
+            raise ConfigError(
+                f"{config.run} predicts {', '.join(model.labels)}, and this table has the labels "
+                f"{', '.join(context.labels)}: train one on this table"
             )
         source = cls(config, trained.encoder, context, name)
         source.model_ = trained
@@ -171,9 +183,9 @@ class Source(ABC, Generic[C, E]):
 
     @torch.no_grad()
     def logits(self, head: EmotionHead, rows: AnnotationArrays) -> Tensor:
-        """A head's logits for stored features: [2, n, 9], for the row's culture, then for culture 0."""
+        """A head's logits for stored features: [2, n, k], for the row's culture, then for culture 0."""
         values, index = self.stored(rows)
-        logits = torch.zeros(2, len(rows), len(EMOTIONS))
+        logits = torch.zeros(2, len(rows), head.labels)
         for start in range(0, len(rows), _CHUNK):  # features of a million rows are not copied
             chunk = slice(start, start + _CHUNK)
             features, culture = values[index[chunk]], rows.culture[chunk]
@@ -233,8 +245,9 @@ class Source(ABC, Generic[C, E]):
             self.config.dropout,
             self.context.culture_input,
             getattr(self.config, "objective", "soft_label") != "soft_label",
+            len(self.context.labels),
         )
-        votes = torch.bincount(rows.emotion, minlength=len(EMOTIONS))
+        votes = torch.bincount(rows.emotion, minlength=len(self.context.labels))
         head.initialize_from(features, votes, frozen)
         return head
 
@@ -381,6 +394,6 @@ def current_features(encoder: ImageEncoder | TextEncoder, inputs: Sequence[Any])
 
 
 def scores_of(emotion: np.ndarray, probabilities: np.ndarray) -> Scores:
-    """The validation scores of every training, for labels [n] and distributions [n, 9]."""
+    """The validation scores of every training, for labels [n] and distributions [n, k]."""
     metrics = {"log_loss": log_loss, "accuracy": accuracy, "macro_f1": macro_f1}
     return {name: metric(emotion, probabilities) for name, metric in metrics.items()}

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
 from artaffect.models.machine import machine_errors
+from artaffect.models.precision import resolve
 from artaffect.outputs import atomic_file
 from artaffect.runtime import progress_bar
 from artaffect.training.batches import Batch, BatchOrder, Rows
@@ -138,7 +139,7 @@ class _Run:
         try:
             self.accelerator = Accelerator(
                 cpu=trainer.device == "cpu",
-                mixed_precision="no" if config.precision == "full" else config.precision,
+                mixed_precision=_mixed_precision(config.precision, trainer.device),
                 gradient_accumulation_steps=config.accumulation,
                 dataloader_config=DataLoaderConfiguration(split_batches=True),
                 # weights that an objective does not use get no gradient
@@ -297,6 +298,13 @@ class _Run:
         restore_weights(self.task, state["task"])
         for name, part in self.stateful.items():
             part.load_state_dict(state[name])
+
+
+def _mixed_precision(precision: str, device: str) -> str:
+    """What accelerate calls a precision; heads, which are trained on the CPU alone, stay in float32."""
+    if precision == "auto":
+        return "bf16" if device == "auto" and resolve("auto") == "bfloat16" else "no"
+    return "no" if precision == "full" else precision
 
 
 _DAMAGED = (

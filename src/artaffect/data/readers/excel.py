@@ -17,7 +17,7 @@ def read_excel(path: Path) -> tuple[str, list[str], list[tuple[int, list[Any]]]]
     """The name of the first sheet, the cells of its first row, and the other rows with their number.
 
     A formula is read as its stored result, and a merged cell fills every row and column that it spans.
-    Empty rows at the end are left out.
+    Empty rows at the start and at the end are left out.
 
     Raises:
         TableError: the file is not a workbook or is damaged, the sheet is empty, or openpyxl is missing.
@@ -28,11 +28,10 @@ def read_excel(path: Path) -> tuple[str, list[str], list[tuple[int, list[Any]]]]
         rows.pop()
     if not rows:
         raise TableError(f"{path}: sheet {name!r} is empty: put the table on the first sheet")
-    if not any(cell is not None for cell in rows[0]):
-        raise TableError(f"{path}: row 1 of sheet {name!r} is blank: it must name the columns")
-    header = ["" if cell is None else str(cell) for cell in rows[0]]
+    first = next(i for i, row in enumerate(rows) if any(cell is not None for cell in row))
+    header = ["" if cell is None else str(cell) for cell in rows[first]]
     sheet = f"sheet {name!r}" + (f", the first of {count}" if count > 1 else "")
-    return sheet, header, list(enumerate(rows[1:], start=2))
+    return sheet, header, list(enumerate(rows[first + 1 :], start=first + 2))
 
 
 def _cells(path: Path) -> tuple[list[list[Any]], str, int]:

@@ -13,11 +13,13 @@ import pyarrow.compute as pc
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.filtering import filter_rows
 from artaffect.data.images import ImageStore
+from artaffect.data.label_maps import LabelMap, LabelsOption, choose_labels, load_label_map
 from artaffect.data.readers.csv import SourceRows
 from artaffect.data.readers.table_columns import (
     ColumnNames,
     check_kinds,
     describe_columns,
+    join_texts,
     match_columns,
     require_column,
 )
@@ -51,6 +53,8 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
     images: str | PathLike[str] | None = None,
     columns: ColumnNames | None = None,
     *,
+    labels: LabelsOption = None,
+    map_labels: LabelMap | str | PathLike[str] | None = None,
     culture: str | None = None,
     language: str | None = None,
     encoding: str | None = None,
@@ -68,6 +72,11 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
         columns: the column of each kind: ``label``, ``artwork``, ``image``, ``caption``, ``culture``,
             ``language``, ``art_style``, ``annotator``, ``split``. A caption may have several, which are
             joined with a blank line; None means no column. By default columns are known by their names.
+        labels: the label set: the name of a built-in one, a TOML file, or ``data`` for the labels that
+            the table holds. By default ``artemis``, or the first set that knows every label of the
+            table, or else those labels themselves; the log says which.
+        map_labels: what labels of the table stand for, such as ``{"happiness": "contentment"}``, or a
+            TOML file with such lines; other labels stand for themselves.
         culture: the culture of all rows; where there is no other, a row's language is its culture.
         language: the language of all captions.
         encoding: of a text file, such as ``cp1252``; by default it is detected.
@@ -76,6 +85,7 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
 
     Raises:
         TableError: the file is missing or damaged, lacks a column, or no row can be kept.
+        ConfigError: the label set or the map of labels cannot be used.
     """
     path = as_path(path, "path")
     for name, text in (("encoding", encoding), ("delimiter", delimiter)):
@@ -95,8 +105,12 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
     default = path if path.is_dir() else path.parent
     root = default if images is None else as_path(images, "images")
     store = ImageStore(root) if "image" in source.columns else None
-    steps = table_steps(store, keep_unpictured, "split" in source.columns)
-    return filter_rows(source, path, store, steps)
+    if isinstance(map_labels, str | PathLike):
+        map_labels = load_label_map(map_labels)
+    cells = [text for text in pc.unique(source.columns["emotion"]).to_pylist() if text.strip()]
+    label_set, rule = choose_labels(cells, labels, map_labels, str(path))
+    steps = table_steps(store, keep_unpictured, "split" in source.columns, rule)
+    return filter_rows(source, path, store, steps, label_set)
 
 
 def _check_text(name: str, value: object) -> None:
@@ -145,11 +159,9 @@ def _read(
     positions = match_columns(file.path, file.header, kinds)
     _require(file, positions, constants, has_images)
     used = sorted({position for columns in positions.values() for position in columns})
-    cells = file.read(used)
+    cells = file.read(used, ())
     index = {position: cells.columns[i] for i, position in enumerate(used)}
-    is_blank = np.ones(len(cells.line), bool)
-    for column in cells.columns:
-        is_blank &= np.array(pc.equal(pc.utf8_trim_whitespace(column), ""), bool)
+    is_blank = cells.is_blank
     malformed = cells.malformed + [(int(line), "empty line") for line in cells.line[is_blank]]
     kept = pa.array(np.flatnonzero(~is_blank))
     texts = {kind: [index[i].take(kept) for i in columns] for kind, columns in positions.items()}
@@ -197,7 +209,7 @@ def _columns(
 
     columns = {
         "emotion": text("label"),
-        "utterance": _joined(texts["caption"]) if "caption" in texts else blank,
+        "utterance": join_texts(texts["caption"]) if "caption" in texts else blank,
         "art_style": text("art_style"),
         "painting": text("artwork"),
         "language": text("language", constants.language),
@@ -217,15 +229,6 @@ def _columns(
     elif split:
         columns["split"] = pa.array([split] * count, pa.string())
     return columns
-
-
-def _joined(parts: list[pa.Array]) -> pa.Array:
-    """Texts with a blank line between them; blank ones are left out."""
-    joined, *others = [pc.utf8_trim_whitespace(part) for part in parts]
-    for part in others:
-        is_between = pc.and_(pc.not_equal(joined, ""), pc.not_equal(part, ""))
-        joined = pc.binary_join_element_wise(joined, part, pc.if_else(is_between, "\n\n", ""))
-    return joined
 
 
 def _mapped(cells: pa.Array, rule: Callable[[str], str]) -> pa.Array:

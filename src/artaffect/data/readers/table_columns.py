@@ -1,9 +1,13 @@
 """Which column of a table holds what: as the caller says, or by its name."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from artaffect.errors import InputTypeError, TableError, UnknownNameError
 from artaffect.runtime import printable
@@ -45,8 +49,13 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, list[str]]:
     return names
 
 
-def check_kinds(columns: ColumnNames) -> dict[str, list[str]]:
+def check_kinds(
+    columns: ColumnNames, known: Mapping[str, tuple[str, ...]] = COLUMNS
+) -> dict[str, list[str]]:
     """The columns of each kind as a list.
+
+    Args:
+        known: the kinds that the table may have, each with the names by which it is recognised.
 
     Raises:
         UnknownNameError: a kind is unknown.
@@ -57,8 +66,8 @@ def check_kinds(columns: ColumnNames) -> dict[str, list[str]]:
         raise InputTypeError(f"columns must be a mapping, got {type(columns).__name__}")
     checked: dict[str, list[str]] = {}
     for kind, names in columns.items():
-        if kind not in COLUMNS:
-            raise UnknownNameError("kind of column", str(kind), COLUMNS)
+        if kind not in known:
+            raise UnknownNameError("kind of column", str(kind), known)
         listed: Any = [names] if isinstance(names, str) else names or []
         if not isinstance(listed, list | tuple) or not all(isinstance(n, str) for n in listed):
             raise InputTypeError(f"columns[{kind!r}] must be a str or a list of str, got {names!r}")
@@ -72,11 +81,18 @@ def check_kinds(columns: ColumnNames) -> dict[str, list[str]]:
 
 
 def match_columns(
-    path: Path, header: Sequence[str], given: Mapping[str, Sequence[str]]
+    path: Path,
+    header: Sequence[str],
+    given: Mapping[str, Sequence[str]],
+    known: Mapping[str, tuple[str, ...]] = COLUMNS,
 ) -> dict[str, list[int]]:
-    """The positions of the columns of each kind, ignoring case and blanks; kinds without are left out.
+    """The positions of the columns of each kind; kinds without are left out.
 
+    Names are compared without regard to capitals, and a blank is as good as a hyphen or an underscore.
     A given column is not taken for anything else because of its name.
+
+    Args:
+        known: as in :func:`check_kinds`.
 
     Raises:
         TableError: a given column does not exist, or it is not clear which one is meant.
@@ -87,16 +103,16 @@ def match_columns(
         positions[kind] = [_position(path, header, part, kind) for part in parts]
     taken = {header[i] for columns in positions.values() for i in columns}
     present = {_key(name) for name in header if name not in taken}
-    for kind, defaults in COLUMNS.items():
+    for kind, defaults in known.items():
         if kind in given:
             continue
         if kind == "artwork" and positions.get("image"):
             present.discard(_ROW_NUMBER)
         if kind == "language":  # it may be the culture, too
-            present |= {_key(header[i]) for i in positions["culture"]}
-        name = next((name for name in defaults if name in present), None)
+            present |= {_key(header[i]) for i in positions.get("culture", ())}
+        name = next((name for name in defaults if _key(name) in present), None)
         positions[kind] = [] if name is None else [_position(path, header, name, kind)]
-    return {kind: positions[kind] for kind in COLUMNS if positions[kind]}
+    return {kind: positions[kind] for kind in known if positions[kind]}
 
 
 def require_column(path: Path, header: Sequence[str], kind: str, remedy: str = "") -> TableError:
@@ -113,6 +129,15 @@ def describe_columns(header: Sequence[str], positions: Mapping[str, Sequence[int
         f"{kind} = {' + '.join(header[i].strip() for i in columns)}"
         for kind, columns in positions.items()
     )
+
+
+def join_texts(parts: Sequence[pa.Array]) -> pa.Array:
+    """The texts of several columns with a blank line between them; blank ones are left out."""
+    joined, *others = [pc.utf8_trim_whitespace(part) for part in parts]
+    for part in others:
+        is_between = pc.and_(pc.not_equal(joined, ""), pc.not_equal(part, ""))
+        joined = pc.binary_join_element_wise(joined, part, pc.if_else(is_between, "\n\n", ""))
+    return joined
 
 
 def _parts(name: str, header: Sequence[str]) -> list[str]:
@@ -149,4 +174,4 @@ def _listed(header: Sequence[str]) -> str:
 
 
 def _key(name: str) -> str:
-    return " ".join(name.split()).casefold()
+    return " ".join(re.split(r"[\s_-]+", name.strip())).casefold()

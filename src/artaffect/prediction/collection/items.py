@@ -2,70 +2,113 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.arrow import arrow_errors
+from artaffect.data.fetch import is_address
 from artaffect.data.images import SUFFIXES, is_image_file
-from artaffect.data.readers.csv import DelimitedFile, quotes_are_sound, strict_records
-from artaffect.errors import TableError
-from artaffect.runtime import printable
-
-ITEMS = pa.schema(
-    [
-        pa.field("id", pa.string(), nullable=False),
-        pa.field("image", pa.binary()),
-        *(pa.field(name, pa.string()) for name in ("caption", "language")),
-    ]
+from artaffect.data.readers.iiif import iiif_document, read_iiif
+from artaffect.errors import FetchError, TableError
+from artaffect.prediction.collection.downloads import Web, fetch_json
+from artaffect.prediction.collection.records import (
+    ITEMS,
+    TableOptions,
+    encode_path,
+    items_from_table,
+    read_records,
 )
-"""``image`` is an absolute path as bytes, because it need not be UTF-8; unknown values are null."""
 
 _logger = logging.getLogger(__name__)
 
 
 def read_items(
-    source: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
+    source: str | os.PathLike[str], options: TableOptions | None = None, web: Web | None = None
 ) -> pa.Table:
-    """List a collection: a table of ``ITEMS`` with unique ids.
+    """List a collection: a table of ``ITEMS`` with unique ids, in the order of the source.
+
+    Items of one image are neighbours, so that it is read once.
 
     Args:
         source: a folder, in which an image's id is its relative path, and hidden files are left out;
-            or a CSV or Parquet file with the columns ``image`` or ``caption`` or both, and optionally
-            ``id`` and ``language``; or a table made by ``artaffect import``.
-        root: the folder of a table's images; the table's own folder if None.
+            or a table: CSV, TSV, JSON Lines, Parquet or Excel, or one made by ``artaffect import``; or a
+            IIIF Presentation manifest or collection, as a file or an address.
+        web: whether manifests may be requested; by default nothing is.
 
     Raises:
         TableError: the collection is empty, a column is missing, or an id is repeated.
+        FetchError: an address cannot be read.
     """
+    options, web = options or TableOptions(), web or Web()
+    if is_address(os.fspath(source)):
+        items = _from_address(os.fspath(source), options, web)
+        source = Path(os.fspath(source).partition("://")[2])
+        return _checked(items, source)
     source = Path(source)
     if source.is_dir():
+        if options.columns:
+            raise TableError(f"{source} is a folder, which has no columns: leave out --column")
         items = _from_folder(source.absolute())
     elif source.is_file():
-        items = _from_file(source, None if root is None else Path(root))
+        document = iiif_document(source)
+        if document is None:
+            items = _from_file(source, options)
+        else:
+            items = _from_iiif(document, source, options, web)
     else:
         raise TableError(f"{source}: no such folder or table")
+    return _checked(items, source)
+
+
+def _checked(items: pa.Table, source: Path) -> pa.Table:
+    """The items in their order, with what must hold for every collection."""
     if not items.num_rows:
         raise TableError(f"{source} contains no images and no rows")
     _check_ids(items, source)
     _check_images(items, source)
-    # captions of one artwork are neighbours, so that its image is read once
-    return items.take(pc.sort_indices(items, [("image", "ascending"), ("id", "ascending")]))
+    return items.take(_order(items["image"].combine_chunks()))
+
+
+def _from_address(url: str, options: TableOptions, web: Web) -> pa.Table:
+    with web.fetcher() as fetcher:
+        try:
+            document = fetch_json(fetcher, url)
+        except FetchError as error:
+            raise FetchError(f"{url} cannot be read: {error}") from None
+    return _from_iiif(document, Path(url.partition("://")[2]), options, web)
+
+
+def _from_iiif(document: Any, name: Path, options: TableOptions, web: Web) -> pa.Table:
+    """The canvases of a manifest or a collection; its manifests are requested if that is allowed."""
+    # the reader says which language each caption has
+    columns = replace(options, language=None)
+    if not web.allowed:
+        return items_from_table(read_iiif(document, name, None, options.language), columns)
+    with web.fetcher() as fetcher:
+        fetch = partial(fetch_json, fetcher)
+        return items_from_table(read_iiif(document, name, fetch, options.language), columns)
+
+
+def _order(images: pa.Array) -> pa.Array:
+    """The order in which an image's other items follow its first."""
+    position = np.arange(len(images))
+    codes = np.array(images.dictionary_encode().indices.fill_null(-1))
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    group = np.where(codes < 0, position, first[inverse])
+    return pa.array(np.lexsort((position, group)))
 
 
 def readable(name: str | bytes | os.PathLike[str]) -> str:
     """A path, or a text with a path in it, as Unicode: bytes that are not UTF-8 are escaped."""
-    return _encoded(os.fspath(name)).decode("utf-8", "backslashreplace")
-
-
-def _encoded(path: str | bytes) -> bytes:
-    """A path as bytes: in UTF-8 whatever the locale is, and bytes that are not UTF-8 as they are."""
-    return path if isinstance(path, bytes) else path.encode("utf-8", "surrogateescape")
+    return encode_path(os.fspath(name)).decode("utf-8", "backslashreplace")
 
 
 def _from_folder(folder: Path) -> pa.Table:
@@ -79,9 +122,12 @@ def _from_folder(folder: Path) -> pa.Table:
     if others:
         first = readable(min(others))
         _logger.info(f"left out {len(others):,} files that are not images, first: {first}")
-    images = [_encoded(os.fspath(folder / name)) for name in names]
-    nulls = pa.nulls(len(names), pa.string())
-    return pa.table([list(map(readable, names)), images, nulls, nulls], schema=ITEMS)
+    images = [encode_path(os.fspath(folder / name)) for name in names]
+    nulls = [pa.nulls(len(names), pa.string())] * 3
+    ordered = sorted(zip(images, map(readable, names), strict=True))
+    return pa.table(
+        [[name for _, name in ordered], [image for image, _ in ordered], *nulls], schema=ITEMS
+    )
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -103,109 +149,59 @@ def _warn(error: OSError) -> None:
     _logger.warning(f"left out the folder {readable(error.filename)}: {error.strerror}")
 
 
-def _from_file(path: Path, root: Path | None) -> pa.Table:
-    rows = _read(path)
-    for name in ITEMS.names:
-        if rows.column_names.count(name) > 1:
-            raise TableError(f"{path}: column {name} occurs {rows.column_names.count(name)} times")
-    if {"annotation_id", "artwork_id"} <= set(rows.column_names):
-        table = AnnotationTable.load(path)
-        rows, root = table.rows, root or table.images
-        if root is None:
-            raise TableError(
-                f"{path} does not say where its images are, because another program wrote it: "
-                "name their folder with --root"
-            )
-        rows = rows.rename_columns({"annotation_id": "id"})
-    columns = {name: _text(path, rows, name) for name in ITEMS.names if name in rows.column_names}
-    if not {"image", "caption"} & set(columns):
+def _from_file(path: Path, options: TableOptions) -> pa.Table:
+    if not _is_imported(path):
+        return read_records(path, options)
+    if options.columns:
+        raise TableError(f"{path} is a table of `artaffect import`: leave out --column")
+    table = AnnotationTable.load(path, options.root)
+    root = table.images
+    if root is None:
         raise TableError(
-            f"{path}: expected a column image or caption (and perhaps id, language); "
-            f"found {printable(', '.join(rows.column_names))}"
+            f"{path} does not say where its images are, because another program wrote it: "
+            "name their folder with --root"
         )
-    if "id" not in columns:
-        columns["id"] = _ids_from_images(path, columns)
-    if "image" in columns:
-        columns["image"] = _paths(path, columns["image"], root)
+    rows = table.rows.rename_columns({"annotation_id": "id"})
+    columns = {name: _text(rows[name]) for name in ITEMS.names if name in rows.column_names}
+    if not root.is_dir():
+        raise TableError(f"{root}: no such folder of images; name the right one with --root")
+    columns["image"] = pa.array(
+        [
+            name and encode_path(os.path.join(root.absolute(), name))
+            for name in columns["image"].to_pylist()
+        ],
+        pa.binary(),
+    )
     return pa.table(
         [columns.get(f.name, pa.nulls(rows.num_rows, f.type)) for f in ITEMS], schema=ITEMS
     )
 
 
-def _ids_from_images(path: Path, columns: Mapping[str, pa.Array]) -> pa.Array:
-    if "image" not in columns:
-        raise TableError(f"{path}: rows without images need a column id")
-    ids = columns["image"]
-    if ids.null_count:
-        row = pc.index(pc.is_null(ids), True).as_py()
-        raise TableError(f"{path}, row {row + 1}: neither an id nor an image")
-    if pc.count_distinct(ids).as_py() != len(ids):
-        raise TableError(f"{path}: some images occur in several rows, so the rows need a column id")
-    return ids
+def _is_imported(path: Path) -> bool:
+    """Whether a file is a table of ``artaffect import``."""
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowException, OSError):
+        return False
+    return {"annotation_id", "artwork_id"} <= set(names)
 
 
-def _text(path: Path, rows: pa.Table, name: str) -> pa.Array:
+def _text(column: pa.ChunkedArray) -> pa.Array:
     """A column as text; an empty cell is null."""
-    kind = rows[name].type
-    if name == "image" and (pa.types.is_nested(kind) or _is_binary(kind)):
-        raise TableError(
-            f"{path}: column image holds embedded images ({kind}), expected their paths: "
-            "`artaffect import parquet` writes them out"
-        )
-    if pa.types.is_nested(kind) or _is_binary(kind):
-        raise TableError(f"{path}: column {name} holds {kind}, expected text")
-    with arrow_errors(path):
-        column = pa.chunked_array(rows[name].cast(pa.string())).combine_chunks()
-        return pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    values = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return any(
-        check(values)
-        for check in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
-    )
-
-
-def _paths(table: Path, names: pa.Array, root: Path | None) -> pa.Array:
-    """Absolute paths, as the file system encodes them."""
-    base = (root or table.parent).absolute()
-    if not base.is_dir():
-        raise TableError(f"{base}: no such folder of images; name the right one with --root")
-    paths = [name if name is None else os.path.join(base, name) for name in names.to_pylist()]
-    return pa.array([path if path is None else _encoded(path) for path in paths], pa.binary())
-
-
-def _read(path: Path) -> pa.Table:
-    is_parquet = path.suffix.lower() == ".parquet"
-    with arrow_errors(path, "Parquet" if is_parquet else "CSV"):
-        if is_parquet:
-            return pq.read_table(path)
-        if not quotes_are_sound(file := DelimitedFile.open(path)):
-            _check_quotes(file)
-        as_text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in ITEMS.names})
-        multiline = pa.csv.ParseOptions(newlines_in_values=True)
-        return pa.csv.read_csv(path, parse_options=multiline, convert_options=as_text)
+    text = pa.chunked_array(column.cast(pa.string())).combine_chunks()
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
 def _check_images(items: pa.Table, source: Path) -> None:
     """Refuse a table whose rows all have images of which none exists: their folder is another one."""
     paths = items["image"].to_pylist()
-    if not any(path is None or os.path.exists(path) for path in paths):
+    if not any(
+        path is None or is_address(os.fsdecode(path)) or os.path.exists(path) for path in paths
+    ):
         raise TableError(
             f"{source}: none of its images exists, first: {readable(paths[0])}; "
             "name their folder with --root"
         )
-
-
-def _check_quotes(file: DelimitedFile) -> None:
-    """Refuse a CSV file in which a stray quote would swallow the rows after it."""
-    for line, _, fault in strict_records(file):
-        if fault:
-            raise TableError(
-                f"{file.path}: the row that begins on line {line} has a quote that is not closed or not "
-                f"doubled ({printable(fault[:200])})"
-            )
 
 
 def _check_ids(items: pa.Table, source: Path) -> None:

@@ -22,27 +22,13 @@ import pyarrow.parquet as pq
 from artaffect.data.arrow import arrow_errors
 from artaffect.data.listing import write_listing
 from artaffect.errors import IncompleteRunError, OutputExistsError, TableError
-from artaffect.labels import EMOTIONS
 from artaffect.outputs import atomic_file, discard_folder
-from artaffect.runtime import to_json_text
+from artaffect.prediction.collection.answers import AnswerTable
+from artaffect.prediction.collection.downloads import Origins
+from artaffect.prediction.collection.formats import open_answers
+from artaffect.runtime import file_digest
 
 _logger = logging.getLogger(__name__)
-
-_PLAN = "artaffect.plan"
-"""In the metadata of answers: the digest of their plan."""
-
-_NUMBERS = (*map(str, EMOTIONS), "entropy_bits", "image_share", "caption_share")
-
-PREDICTIONS = pa.schema(
-    [
-        *(pa.field(name, pa.string(), nullable=False) for name in ("id", "culture", "top")),
-        *(pa.field(name, pa.float32(), nullable=False) for name in _NUMBERS),
-        pa.field("note", pa.string()),
-        pa.field("prediction_set", pa.list_(pa.string())),
-    ]
-)
-"""One row for each item and culture; the columns named by emotions sum to 1. ``prediction_set`` is null
-unless sets were asked for."""
 
 SHARD_ROWS = 256
 """Items in a shard: a kill costs a few seconds of work."""
@@ -68,7 +54,7 @@ class Plan:
         """Write the plan, or continue an equal plan; needs the lock of its output.
 
         Args:
-            settings: what the predictions depend on; plain JSON values.
+            settings: what the predictions depend on, as plain JSON values; among them their ``labels``.
             overwrite: discard a different plan.
 
         Raises:
@@ -136,13 +122,20 @@ class Plan:
         with atomic_file(self._part(shard)) as temporary:
             pq.write_table(predictions.replace_schema_metadata(metadata), temporary)
 
-    def merge(self, out: Path, cultures: int, provenance: Mapping[str, Any]) -> int:
+    def merge(
+        self,
+        out: Path,
+        answers: AnswerTable,
+        provenance: Mapping[str, Any],
+        origins: Origins | None = None,
+    ) -> int:
         """Merge all parts into one file, list the skipped items, and delete the plan.
 
         The answers are written last: until they have their name, the same call can be repeated.
 
         Args:
-            cultures: the number of rows of each predicted item.
+            provenance: for the metadata of formats that have any.
+            origins: where images come from, for the list of skipped items.
 
         Returns:
             The number of skipped items.
@@ -151,26 +144,24 @@ class Plan:
             IncompleteRunError: an item is missing, repeated or unknown.
         """
         skipped: list[Skipped] = []
-        description = {"artaffect": to_json_text(provenance, indent=None), _PLAN: self.digest}
-        schema = PREDICTIONS.with_metadata(description)
         with atomic_file(out) as temporary:
-            with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            with open_answers(temporary, out.suffix, answers.schema, dict(provenance)) as write:
                 for shard in range(len(self.shards())):
                     predictions = _read(self._part(shard))
                     left_out = json.loads(predictions.schema.metadata[b"skipped"])
-                    self._check(shard, predictions, left_out, cultures)
+                    self._check(shard, predictions, left_out, len(answers.cultures))
                     skipped += left_out
-                    writer.write_table(predictions.replace_schema_metadata(schema.metadata))
-            _write_skipped(skipped, skipped_path(out))
+                    write(answers.table(self.items(shard), predictions))
+            named = [_named(item, origins or {}) for item in skipped]
+            _write_skipped(named, skipped_path(out))
+            with atomic_file(self._result) as digest:
+                digest.write_text(file_digest(temporary), "utf-8")
         self.discard()
         return len(skipped)
 
     def is_merged(self, out: Path) -> bool:
         """Whether ``out`` holds the answers of this plan, which only remains to be deleted."""
-        try:
-            return pq.read_schema(out).metadata.get(_PLAN.encode()) == self.digest.encode()
-        except (OSError, pa.ArrowException, AttributeError):  # another file, or no metadata
-            return False
+        return self._result.is_file() and self._result.read_text("utf-8") == file_digest(out)
 
     def discard(self) -> None:
         """Delete the plan and its parts."""
@@ -220,6 +211,16 @@ class Plan:
             )
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the predictions, in their order."""
+        return tuple(json.loads(self._settings_file.read_text("utf-8"))["labels"])
+
+    @property
+    def _result(self) -> Path:
+        """The file that holds the digest of the complete answers."""
+        return self.folder / "answers.sha256"
+
+    @property
     def _settings_file(self) -> Path:
         return self.folder / "settings.json"
 
@@ -240,11 +241,11 @@ def _read(part: Path) -> pa.Table:
     """The predictions of a part; raises TableError if they are not what was written."""
     with arrow_errors(part, "a part of predictions"):
         table = pq.read_table(part)
-        predictions, metadata = table.select(PREDICTIONS.names), table.schema.metadata or {}
+        metadata = table.schema.metadata or {}
         left_out = metadata.get(b"skipped", b"").decode()
-        if metadata.get(b"checksum") != _checksum(predictions, left_out).encode():
+        if metadata.get(b"checksum") != _checksum(table, left_out).encode():
             raise ValueError("its checksum differs")
-    return predictions
+    return table
 
 
 def _checksum(predictions: pa.Table, left_out: str) -> str:
@@ -256,6 +257,13 @@ def _write_skipped(skipped: Sequence[Skipped], path: Path) -> None:
         write_listing(path, ("id", "image", "reason"), skipped)
     else:
         path.unlink(missing_ok=True)
+
+
+def _named(item: Skipped, origins: Origins) -> Skipped:
+    """A skipped item with the address of its image, if it has one, and why it could not be fetched."""
+    name, image, reason = item
+    address, fault = origins.get(image, (image, ""))
+    return name, address, fault or reason
 
 
 def _table_digest(table: pa.Table) -> str:

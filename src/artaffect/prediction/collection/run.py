@@ -4,20 +4,28 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import artaffect
-from artaffect.errors import InputError, OutputError, OutputExistsError
+from artaffect.data.fetch import is_address
+from artaffect.data.readers.table_columns import ColumnNames
+from artaffect.errors import OutputExistsError
+from artaffect.labels import LabelSet
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
 from artaffect.models.hub import resolve_run
 from artaffect.outputs import check_output, check_output_folder, output_lock
+from artaffect.prediction.collection.answers import AnswerTable, Layout, check_layout
+from artaffect.prediction.collection.downloads import Web, fetch_images
+from artaffect.prediction.collection.formats import check_format
 from artaffect.prediction.collection.items import read_items, readable
 from artaffect.prediction.collection.plan import SHARD_ROWS, Plan, skipped_path
+from artaffect.prediction.collection.records import TableOptions
 from artaffect.prediction.collection.workers import Request, work_locally, work_on_ray
-from artaffect.prediction.sets import NO_SCORES, check_level
+from artaffect.prediction.sets import check_sets, percentage
 from artaffect.prediction.types import culture_names
-from artaffect.runtime import file_digest, progress_bar
+from artaffect.runtime import as_path, file_digest, progress_bar
 
 _logger = logging.getLogger(__name__)
 
@@ -36,50 +44,79 @@ class CollectionSummary:
 
 def predict_collection(  # noqa: PLR0913 - the options of the command
     run: str | os.PathLike[str],
-    source: str | os.PathLike[str],
+    items: str | os.PathLike[str],
     out: str | os.PathLike[str],
     cultures: str | Sequence[str] | None = None,
     *,
     sets: float | None = None,
+    columns: ColumnNames | None = None,
     root: str | os.PathLike[str] | None = None,
+    language: str | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+    fetch: bool = False,
+    allow_private: bool = False,
+    rate: float = 2.0,
+    layout: Layout = "long",
     workers: int = 0,
     engine: Engine = "local",
     overwrite: bool = False,
     shard_rows: int = SHARD_ROWS,
 ) -> CollectionSummary:
-    """Write the predictions for a collection to a Parquet file: one row for each item and culture.
+    """Predict for every item of a collection, and write the answers in the format that ``out`` names.
 
     Finished work is kept beside ``out`` until everything is done, and the same call continues it. Items
-    that cannot be read are listed in ``<out>.skipped.csv``.
+    that cannot be used are listed in ``<out>.skipped.csv`` with the reason.
 
     Args:
         run: a model folder, or ``hf:OWNER/MODEL``.
-        source: a folder or a table: see :func:`read_items`.
+        items: a folder of images, or a table in CSV, TSV, JSON Lines, Parquet or Excel with a column for
+            the image or the caption or both, and perhaps for the id and the language. Its other columns
+            are carried through to the answers; or a IIIF Presentation manifest or collection, as a file
+            or an address.
+        out: a name that ends in ``.parquet``, ``.csv``, ``.xlsx`` or ``.jsonl``.
         cultures: one culture or several; None for all cultures of the model.
-        sets: the level of prediction sets; None for none.
-        root: the folder of a table's images.
+        sets: also write the ``prediction_set`` of each culture at this level, for example 0.9: the labels
+            that cannot be ruled out.
+        columns: the column of each kind: ``id``, ``image``, ``caption``, ``language``. A caption may have
+            several, which are joined with a blank line. By default columns are known by their names.
+        root: the folder that the table's image paths are relative to; the table's own by default.
+        language: the language of all captions.
+        encoding: of a text file, such as ``cp1252``; by default it is detected.
+        delimiter: the character between cells; by default it is detected.
+        fetch: request the images, and the manifests, that a file names by their addresses. If ``items``
+            is an address itself, they are requested in any case. What is requested is kept in the cache.
+        allow_private: request from addresses inside private networks, too.
+        rate: requests a second to one host.
+        layout: ``long`` has a row for each item and culture, ``wide`` a row for each item.
         workers: the number of processes; 0 for one per core, or a single one with a GPU.
+        engine: processes of this machine, or a Ray cluster.
+        shard_rows: items in a part of the work.
 
     Raises:
         InputError: the level is not one, or the model makes no prediction sets.
         TableError: the collection cannot be listed.
         ModelFolderError: the model folder is incomplete or altered.
-        OutputError: ``out`` cannot be written, is written by another process, or is not named as a
-            Parquet file.
+        OutputError: ``out`` cannot be written, is written by another process, or its format is unknown
+            or holds fewer rows.
         OutputExistsError: ``out`` exists, or contains other unfinished work beside it.
         IncompleteRunError: an item is missing from the predictions, or repeated.
     """
-    folder, target = resolve_run(run), Path(out)
+    target = as_path(out, "out")
+    check_layout(layout)
+    check_format(target, 0, 0)
+    folder = resolve_run(run)
+    as_path(items, "items")
+    source, is_on_web = os.fspath(items), is_address(os.fspath(items))
+    web = Web(fetch or is_on_web, allow_private, rate)
     check_folder(folder)
     config = read_config(folder)
+    check_sets(sets, config["conformal"])
+    labels = LabelSet.from_json(config["labels"]).names
     names = tuple(dict.fromkeys(culture_names(cultures) or config["cultures"]))
-    if sets is not None:
-        check_level(sets)
-        if config["conformal"] is None:
-            raise InputError(NO_SCORES)
-    if target.suffix.lower() != ".parquet":
-        raise OutputError(f"{target}: predictions are written as Parquet: expected NAME.parquet")
-    read = [source, folder, *([] if root is None else [root])]
+    images = None if root is None else as_path(root, "root")
+    options = TableOptions(columns or {}, images, language, encoding, delimiter)
+    read = [path for path in (folder, images, None if is_on_web else source) if path is not None]
     plan = Plan.for_output(target)
     with output_lock(target):
         if target.exists() and not overwrite and not plan.is_merged(target):
@@ -87,22 +124,37 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         for path in (target, skipped_path(target)):
             check_output(path, read)
         check_output_folder(plan.folder)
-        items = read_items(source, root)
-        digest = file_digest(folder / CHECKSUMS)
-        version = artaffect.__version__
-        settings = {"artaffect": version, "model": digest, "cultures": names, "sets": sets}
-        plan.begin(items, settings, shard_rows, overwrite)
-        _finish(plan, items.num_rows, folder, Request(names, sets), workers, engine)
-        provenance = {
-            "artaffect": version,
-            "model": folder.resolve().name,
-            "model_digest": digest,
-            "source": readable(source),
+        rows, origins = fetch_images(read_items(source, options, web), web, readable(source))
+        about = _provenance(folder, sets)
+        record = rows["record"].type.names if "record" in rows.column_names else []
+        answers = AnswerTable(
+            layout, names, labels, tuple(record), about, has_sets=sets is not None
+        )
+        answer_rows = rows.num_rows * (1 if layout == "wide" else len(names))
+        check_format(target, answer_rows, len(answers.schema))
+        settings = {
+            "artaffect": about["artaffect_version"],
+            "model": about["model_digest"],
             "cultures": names,
+            "labels": labels,
             "sets": sets,
         }
-        skipped = plan.merge(target, len(names), provenance)
-    return CollectionSummary(items.num_rows, items.num_rows - skipped, skipped, names)
+        plan.begin(rows, settings, shard_rows, overwrite)
+        _finish(plan, rows.num_rows, folder, Request(names, sets), workers, engine)
+        provenance = {**about, "source": readable(source), "cultures": names}
+        skipped = plan.merge(target, answers, provenance, origins)
+    return CollectionSummary(rows.num_rows, rows.num_rows - skipped, skipped, names)
+
+
+def _provenance(folder: Path, sets: float | None) -> dict[str, str]:
+    """What every answer says of its origin."""
+    return {
+        "model": folder.resolve().name,
+        "model_digest": file_digest(folder / CHECKSUMS),
+        "artaffect_version": artaffect.__version__,
+        "predicted_on": datetime.now(UTC).date().isoformat(),
+        **({} if sets is None else {"set_level": percentage(sets)}),
+    }
 
 
 def _finish(

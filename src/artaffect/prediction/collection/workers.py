@@ -16,12 +16,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 
-from artaffect.errors import ArtAffectError, ResourceError
-from artaffect.labels import EMOTIONS
+from artaffect.errors import ArtAffectError, InputError, ResourceError
+from artaffect.metrics.distances import mean_divergence
+from artaffect.prediction.collection.answers import prediction_schema
 from artaffect.prediction.collection.items import readable
-from artaffect.prediction.collection.plan import PREDICTIONS, Plan, Skipped
+from artaffect.prediction.collection.plan import Plan, Skipped
+from artaffect.prediction.collection.records import ITEMS
 from artaffect.prediction.predictor import BATCH, ModelPredictor, load_predictor
 from artaffect.prediction.types import Prediction, PredictionInput, PreparedInput, attempt
 from artaffect.runtime import keep_freed_memory
@@ -53,20 +56,20 @@ class ShardWorker:
         """Predict the shard ``row["shard"]``, and return its number of ``items``."""
         shard = int(row["shard"])
         inputs = self.plan.inputs_digest(shard)
-        items = self.plan.items(shard).to_pylist()
-        tables: list[pa.Table] = [PREDICTIONS.empty_table()]
+        items = self.plan.items(shard).select(ITEMS.names).to_pylist()
+        rows: list[Row] = []
         skipped: list[Skipped] = []
         for batch, prepared in self._prepare_ahead(items):
-            predicted = []
-            for item, result in zip(batch, self.predictor.answer_each(prepared), strict=True):
-                if isinstance(result, Prediction):
-                    predicted.append((item["id"], result))
+            results = self.predictor.answer_each(prepared)
+            for item, given, result in zip(batch, prepared, results, strict=True):
+                if isinstance(result, Prediction) and isinstance(given, PreparedInput):
+                    missing = self.predictor.description.missing(given)
+                    rows += _as_rows(item["id"], result, missing)
                 else:
-                    skipped.append(
-                        (item["id"], readable(item["image"] or b""), readable(str(result)))
-                    )
-            tables.append(_as_table(predicted))
-        self.plan.save(shard, pa.concat_tables(tables), skipped, inputs)
+                    image = readable(item["image"] or b"")
+                    skipped.append((item["id"], image, readable(str(result))))
+        predictions = pa.Table.from_pylist(rows, prediction_schema(self.plan.labels))
+        self.plan.save(shard, predictions, skipped, inputs)
         return {"items": len(items)}
 
     def _prepare_ahead(self, items: Sequence[Row]) -> Iterator[tuple[Sequence[Row], Prepared]]:
@@ -82,37 +85,41 @@ class ShardWorker:
                 yield batch, prepared.result()
 
     def _prepare(self, batch: Sequence[Row]) -> Prepared:
-        inputs = [
-            attempt(
-                PredictionInput,
-                None if item["image"] is None else os.fsdecode(item["image"]),
-                item["caption"],
-                item["language"],
-                self.request.cultures,
-                self.request.sets,
-            )
-            for item in batch
-        ]
-        return self.predictor.prepare_each(inputs)
+        return self.predictor.prepare_each([attempt(self._input, item) for item in batch])
+
+    def _input(self, item: Row) -> PredictionInput:
+        if item["fault"] is not None:
+            raise InputError(f"the row cannot be read: {item['fault']}")
+        image = None if item["image"] is None else os.fsdecode(item["image"])
+        return PredictionInput(
+            image, item["caption"], item["language"], self.request.cultures, self.request.sets
+        )
 
 
-def _as_table(predicted: Sequence[tuple[str, Prediction]]) -> pa.Table:
-    rows = [
+def _as_rows(name: str, prediction: Prediction, missing: Sequence[str]) -> list[Row]:
+    """One row of :func:`prediction_schema` for each culture of an item."""
+    values = np.array([item.distribution.values for item in prediction])
+    about_item = {
+        "id": name,
+        "divergence_bits": mean_divergence(values),
+        "similarity": prediction.similarity,
+        "missing": ", ".join(missing) or None,
+    }
+    return [
         {
-            "id": name,
+            **about_item,
             "culture": item.culture,
             "top": str(item.top),
-            **dict(zip(map(str, EMOTIONS), item.distribution.values, strict=True)),
+            "probability": item.probabilities[item.top],
+            **{str(label): value for label, value in item.probabilities.items()},
             "entropy_bits": item.entropy,
             "image_share": item.modality_shares["image"],
             "caption_share": item.modality_shares["caption"],
             "note": item.note,
             "prediction_set": item.prediction_set and item.prediction_set.labels,
         }
-        for name, prediction in predicted
         for item in prediction
     ]
-    return pa.Table.from_pylist(rows, PREDICTIONS)
 
 
 class _LocalProcess:

@@ -1,0 +1,38 @@
+"""Lists of inputs: the first error among them, the distinct ones, and the row of each among these."""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from artaffect.errors import ArtAffectError
+from artaffect.prediction.types import PreparedInput
+
+T = TypeVar("T")
+
+
+def raise_first(items: Sequence[PreparedInput | ArtAffectError], start: int) -> list[PreparedInput]:
+    """Raise the first error with its position, counted from ``start``; else return the items."""
+    prepared = []
+    for position, item in enumerate(items, start):
+        if isinstance(item, ArtAffectError):
+            raise type(item)(f"item {position}: {item}")
+        prepared.append(item)
+    return prepared
+
+
+def distinct_rows(
+    items: Sequence[T | None], key: Callable[[T], Hashable]
+) -> tuple[list[T], np.ndarray]:
+    """The items with distinct keys, and each item's index among them: -1 for None."""
+    distinct = {key(item): item for item in items if item is not None}
+    row_of = {name: row for row, name in enumerate(distinct)}
+    rows = [-1 if item is None else row_of[key(item)] for item in items]
+    return list(distinct.values()), np.array(rows, np.int64)
+
+
+def gather_rows(features: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Rows of features, zero where the index is -1."""
+    rows = np.zeros((len(index), features.shape[1]), np.float32)
+    rows[index >= 0] = features[index[index >= 0]]
+    return rows
