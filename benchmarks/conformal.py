@@ -20,7 +20,8 @@ from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.conformal import LEVEL, ConformalScores, ScoreName
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.prediction.evaluation import evaluate_sets, predict_all_inputs
+from artaffect.prediction.evaluation import predict_all_inputs
+from artaffect.prediction.set_scores import evaluate_sets
 from artaffect.training.calibration import conformal_scores
 
 SCORES: tuple[ScoreName, ...] = ("lac", "aps")

@@ -19,8 +19,9 @@ import torch
 from artaffect.config import SeparateConfig, load_recipe
 from artaffect.features import AnnotationArrays
 from artaffect.models.fusion import SourceOutputs
+from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.separate import fit_fusion, out_of_fold_logits
-from artaffect.training.sources import CaptionSource, ImageSource, Source, SourceContext
+from artaffect.training.sources import Source, SourceContext
 
 CULTURES = ("arabic", "chinese", "english")
 WIDTHS = {"image": 1536, "caption": 384}

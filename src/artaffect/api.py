@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 Table: TypeAlias = "AnnotationTable | PathLike"
 """A table, or the Parquet file that holds one."""
+OutsideFiles: TypeAlias = Mapping[str, PathLike]
+"""Files of predictions that were made elsewhere, each under its name."""
 
 
 def train(
@@ -68,6 +70,7 @@ def evaluate(
     *,
     out: PathLike | None = None,
     sets: float | None = None,
+    outside: OutsideFiles | None = None,
     cache: PathLike | None = None,
 ) -> "EvaluationResult":
     """Score a model folder on one split, overall and per culture, beside the prior baseline.
@@ -76,6 +79,8 @@ def evaluate(
         run: a model folder or ``hf:OWNER/MODEL``.
         out: a folder for ``metrics.json`` and ``report.html``.
         sets: the level of the prediction sets that are scored; 0.9 by default.
+        outside: predictions that were made elsewhere, such as ``{"clip": "clip.csv"}``, scored beside the
+            model's on the rows that all files have; see :func:`artaffect.data.outside.read_outside`.
 
     Raises:
         TableError: the table has no rows in this split.
@@ -86,11 +91,11 @@ def evaluate(
     folder, annotations = resolve_run(run), _table(table)
     target = None if out is None else as_path(out, "out")
     if target is not None:
-        check_output_folder(target, annotations.sources, ("metrics.json", "report.html"))
+        _check_folder(target, annotations, outside, ("metrics.json", "report.html"))
     from artaffect.prediction.evaluation import evaluate_run
     from artaffect.reports.evaluation import save_metrics, save_report
 
-    result = evaluate_run(folder, annotations, split, _cache(cache), sets=sets)
+    result = evaluate_run(folder, annotations, split, _cache(cache), sets=sets, outside=outside)
     if target is not None:
         save_metrics(result, target / "metrics.json")
         save_report(result, target / "report.html", f"artaffect: {folder.name}, {split} split")
@@ -108,6 +113,7 @@ def report(
     explanations: int = 8,
     embed_images: bool = False,
     sets: float | None = None,
+    outside: OutsideFiles | None = None,
     cache: PathLike | None = None,
 ) -> "CultureReport":
     """Compare cultures, and one or several models culture by culture; write HTML, Markdown and JSON.
@@ -118,6 +124,7 @@ def report(
         min_votes: votes that a culture needs on an artwork to be counted.
         artwork_pages: how many of the most divisive artworks get a page.
         explanations: how many artworks the deletion test explains (extra ``explain``).
+        outside: predictions that were made elsewhere, as in :func:`evaluate`.
         embed_images: copy the images into the pages. Check that their licence allows it.
         sets: the level of the prediction sets that are scored; 0.9 by default.
 
@@ -129,11 +136,16 @@ def report(
 
     folders = [resolve_run(run) for run in _several(runs, "runs")]
     annotations, target = _table(table), as_path(out, "out")
-    check_output_folder(target, annotations.sources, FILES)
+    _check_folder(target, annotations, outside, FILES)
     from artaffect.reports.culture import ReportOptions, culture_report
 
     options = ReportOptions(
-        split, min_votes=min_votes, top_k=artwork_pages, explanations=explanations, sets=sets
+        split,
+        min_votes=min_votes,
+        top_k=artwork_pages,
+        explanations=explanations,
+        sets=sets,
+        outside=outside,
     )
     result = culture_report(folders, annotations, annotations.name, options, _cache(cache))
     save_culture_report(result, target, embed_images)
@@ -340,6 +352,14 @@ def list_encoders() -> list[dict[str, Any]]:
         for m, registry in registries.items()
         for n, spec in registry.items()
     ]
+
+
+def _check_folder(
+    folder: Path, table: "AnnotationTable", outside: OutsideFiles | None, files: Sequence[str]
+) -> None:
+    """Refuse a folder for results in which a file would replace an input."""
+    inputs = [*table.sources, *(as_path(file, "outside") for file in (outside or {}).values())]
+    check_output_folder(folder, inputs, files)
 
 
 def _table(table: Table) -> "AnnotationTable":

@@ -20,8 +20,10 @@ from torch import Tensor
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.decoders import shared_decoders
+from artaffect.data.outside import OutsidePredictions
 from artaffect.errors import ImageError
 from artaffect.labels import ARTEMIS, LabelSet
+from artaffect.metrics.partial import spread_counts
 from artaffect.models.feature_cache import FeatureCache
 from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.machine import machine_errors
@@ -209,7 +211,7 @@ class AnnotationArrays:
     caption: Tensor
     """float32 [n, e]; [n, 0] without a text encoder."""
     emotion: Tensor
-    """int64 [n]."""
+    """int64 [n]: the label, or for a partial label ``k`` plus the position of its ``candidates``."""
     culture: Tensor
     """int64 [n]: the model's index of the row's culture, 0 for one it does not know."""
     culture_names: np.ndarray
@@ -221,9 +223,27 @@ class AnnotationArrays:
     image_paths: np.ndarray | None = None
     """Each artwork's image file, or None: object [p]."""
     labels: LabelSet = ARTEMIS
+    partial: Tensor | None = None
+    """The sets that partial labels stand for: bool [s, k]; None if there are none."""
+    outside_names: tuple[str, ...] = ()
+    """The sources of predictions that were made elsewhere."""
+    outside: Tensor | None = None
+    """What they predict: float64 [n, sources, k], NaN where a source has no prediction; None without
+    sources."""
 
     def __len__(self) -> int:
         return len(self.emotion)
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """The sets that partial labels stand for: bool [s, k]."""
+        none = np.zeros((0, len(self.labels)), bool)
+        return none if self.partial is None else self.partial.numpy()
+
+    @property
+    def is_exact(self) -> Tensor:
+        """bool [n]: whether the row has one label, not several of which one is true."""
+        return self.emotion < len(self.labels)
 
     @property
     def has_image(self) -> Tensor:
@@ -235,12 +255,20 @@ class AnnotationArrays:
         """The captions of the rows, as Python strings."""
         return [] if self.caption_texts is None else self.caption_texts.to_pylist()
 
+    def label_counts(self) -> Tensor:
+        """How many rows have each label; partial labels are spread: float64 [k]."""
+        size = len(self.labels) + len(self.candidates)
+        counts = torch.bincount(self.emotion, minlength=size).numpy()
+        return torch.from_numpy(spread_counts(counts, self.candidates))
+
     def votes(self, n_cultures: int = 0) -> Tensor:
-        """Count the votes for each artwork: float32 [p, n_cultures + 1, k].
+        """Count the votes for each artwork: float32 [p, n_cultures + 1, k + s].
 
         Row 0 of an artwork counts the votes of all cultures; the others those of one culture each.
+        Those for each label come first, then those for each set of ``candidates``.
         """
-        counts = torch.zeros(len(self.artwork_ids), n_cultures + 1, len(self.labels))
+        size = len(self.labels) + len(self.candidates)
+        counts = torch.zeros(len(self.artwork_ids), n_cultures + 1, size)
         known = (self.culture > 0) & (self.culture <= n_cultures)
         overall = (self.artwork, torch.zeros_like(self.artwork), self.emotion)
         of_culture = (self.artwork[known], self.culture[known], self.emotion[known])
@@ -254,6 +282,7 @@ class AnnotationArrays:
         columns: dict[str, Any] = {
             n: getattr(self, n)[keep] for n in ("artwork", "caption", "emotion", "culture")
         }
+        columns["outside"] = None if self.outside is None else self.outside[keep]
         columns["culture_names"] = self.culture_names[keep.numpy()]
         columns["caption_texts"] = texts and texts.filter(pa.array(keep.numpy()))
         return replace(self, **columns)
@@ -277,11 +306,13 @@ def extract_arrays(
     text_encoder: TextEncoder | None,
     cultures: Sequence[str],
     cache: Path | None = None,
+    outside: Sequence[OutsidePredictions] = (),
 ) -> AnnotationArrays:
     """Turn a table into arrays, and encode its images and captions.
 
     Args:
         cultures: the model's cultures, in its order.
+        outside: predictions that were made elsewhere.
 
     Raises:
         TableError: the folder of images is missing.
@@ -309,6 +340,11 @@ def extract_arrays(
         caption_texts=table.rows["caption"],
         image_paths=np.array(files, object),
         labels=table.labels,
+        partial=torch.from_numpy(table.candidates) if table.partial_labels else None,
+        outside_names=tuple(source.name for source in outside),
+        outside=torch.from_numpy(np.stack([s.find(table) for s in outside], 1))
+        if outside
+        else None,
     )
 
 

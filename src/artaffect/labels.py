@@ -28,7 +28,9 @@ FROM_DATA = "data"
 
 MOST_LABELS = 200
 _LONGEST = 100
-_SEPARATORS = "|\r\n\t\0"
+SEPARATOR = "|"
+"""Between the labels of a partial label: one of them is the row's, and it is unknown which."""
+_SEPARATORS = f"{SEPARATOR}\r\n\t\0"
 _RESERVED = frozenset(
     (
         *("annotation_id", "annotator", "artwork_id", "art_style", "caption", "culture", "emotion"),
@@ -150,6 +152,22 @@ class LabelSet:
         if label is None:
             raise UnknownNameError("label", text, self.names)
         return label
+
+    def members(self, cell: str) -> tuple[str, ...]:
+        """The labels that a cell of a table names: one, or those of a partial label.
+
+        Raises:
+            UnknownNameError: one of them is not in the set.
+        """
+        return tuple(self.parse(text) for text in cell.split(SEPARATOR))
+
+    def join(self, texts: Iterable[str]) -> str:
+        """The cell for a row whose label is one of several, in the order of the set.
+
+        Raises:
+            UnknownNameError: a text spells no label.
+        """
+        return SEPARATOR.join(sorted({self.parse(text) for text in texts}, key=self.index))
 
     def knows(self, text: str) -> bool:
         """Whether a text spells a label."""

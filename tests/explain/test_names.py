@@ -146,7 +146,8 @@ def test_a_name_adds_no_line_and_no_control_character_to_a_table(
         statistics = TableStatistics(
             images=1, with_image=1, annotations=1, annotations_per_image=1.0, emotions=1,
             languages={name: 1}, splits={name: 1}, culture_support={name: 1},
-            by_culture={name: {"awe": 1.0}},
+            by_culture={name: {"awe": 1.0}}, partial_labels={name: 1},
+            audience=name,
         )  # fmt: skip
         prediction = Prediction((uniform(name, f"note on {name}"),))
         return [

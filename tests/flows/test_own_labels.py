@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 
 import artaffect as aa
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import ConfigError
+from artaffect.errors import ConfigError, InputTypeError
 from artaffect.server.app import create_app
 from tests.conftest import Command
 from tests.tables import Row, write_excel, write_json_lines, write_text
@@ -186,6 +186,38 @@ def test_a_map_says_what_labels_stand_for(tmp_path: Path, log_messages: list[str
     ]
     with pytest.raises(ConfigError, match="the map leads to the label 'up', which is not one of"):
         read(labels="ekman", map_labels=lines)
-    with pytest.raises(ConfigError, match="happiness: expected a label in quotes"):
-        lines.write_text('happiness = ["a", "b"]')
+    with pytest.raises(ConfigError, match="happiness: expected a label in quotes, .* or several"):
+        lines.write_text("happiness = 1")
         read(map_labels=lines)
+
+
+def test_a_label_may_stand_for_any_of_several(artaffect: Command, tmp_path: Path) -> None:
+    labels = ("Happiness", "sadness", "calm", "sadness")
+    rows: list[Row] = [
+        {"id": str(i), "text": f"text {i}", "label": label} for i, label in enumerate(labels)
+    ]
+    file, lines = write_text(tmp_path / "t.csv", rows), tmp_path / "map.toml"
+    lines.write_text('happiness = ["Awe", "contentment"]\ncalm = "contentment"\n')
+    by_file = aa.read_table(file, culture="x", map_labels=lines)
+    joined = {"happiness": "contentment|awe", "calm": ["contentment"]}
+    by_text = aa.read_table(file, culture="x", map_labels=joined)
+    assert by_file.strings("emotion") == by_text.strings("emotion")
+    assert by_file.strings("emotion") == ["awe|contentment", "sadness", "contentment", "sadness"]
+    assert by_file.partial_labels == ("awe|contentment",)
+    index = [by_file.labels.index(name) for name in ("sadness", "contentment", "sadness")]
+    assert by_file.emotion_codes().tolist() == [9, *index]
+    assert by_file.report is not None and by_file.report.partial_labels == 1
+    assert by_file.with_exact_labels().strings("emotion") == ["sadness", "contentment", "sadness"]
+    out = tmp_path / "table.parquet"
+    code, printed, err = artaffect(
+        "import", "table", file, "--out", out, "--culture", "x", "--map-label", lines
+    )
+    assert code == 0 and "rows whose label is one of several: 1" in err
+    code, printed, _ = artaffect("stats", out)
+    assert code == 0 and "one of awe or contentment" in printed
+    with pytest.raises(ConfigError, match="from 'calm' to any of all labels, which says nothing"):
+        aa.read_table(file, culture="x", map_labels={"calm": "a|b"})
+    with pytest.raises(ConfigError, match="'calm' = 'a|': a label is empty"):
+        aa.read_table(file, culture="x", map_labels={"calm": "a|"})
+    with pytest.raises(InputTypeError, match="map a str to a str or a list of str, got 'calm': 3"):
+        aa.read_table(file, culture="x", map_labels={"calm": 3})  # type: ignore[dict-item]

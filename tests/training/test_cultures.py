@@ -14,8 +14,9 @@ from artaffect.data.sample.generative_model import CULTURES, best_scores, feelin
 from artaffect.errors import ConfigError, TableError
 from artaffect.features import AnnotationArrays
 from artaffect.models.checkpoint import load_model
+from artaffect.training.modalities import ImageSource
 from artaffect.training.run import CULTURE_MODELS, train_culture_models
-from artaffect.training.sources import ImageSource, SourceContext
+from artaffect.training.sources import SourceContext
 from tests.conftest import Command
 
 

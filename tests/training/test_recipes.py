@@ -28,9 +28,10 @@ from artaffect.models.text_encoders import create_text_encoder
 from artaffect.prediction.predictor import load_predictor
 from artaffect.training.calibration import finish
 from artaffect.training.data import TrainingData
+from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.run import is_synthetic, train_run
 from artaffect.training.separate import fold_of_artwork, out_of_fold_logits, train_separate
-from artaffect.training.sources import CaptionSource, ImageSource, Source, SourceContext
+from artaffect.training.sources import Source, SourceContext
 
 
 def tiny_rows(table: AnnotationTable, encoders: dict[str, Path], split: str) -> AnnotationArrays:

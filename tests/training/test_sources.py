@@ -29,6 +29,7 @@ from artaffect.config import (
 )
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError, ResourceError, TableError
+from artaffect.labels import Sentiment
 from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import read_config, read_histories
 from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
@@ -444,3 +445,54 @@ def test_two_processes_train_a_recipe_together(
     ]
     assert scores[0] == pytest.approx(scores[1], rel=0.1)
     assert not (tmp_path / "two.training").exists()
+
+
+def with_partial_labels(table: AnnotationTable) -> AnnotationTable:
+    """Every second row of a positive emotion is known to be positive, and no more."""
+    positive = table.labels.with_sentiment(Sentiment.POSITIVE)
+    cell = table.labels.join(positive)
+    cells = [
+        cell if i % 2 and emotion in positive else emotion
+        for i, emotion in enumerate(table.strings("emotion"))
+    ]
+    index = table.rows.schema.get_field_index("emotion")
+    column = pa.array(cells).dictionary_encode().cast(table.rows.schema.field(index).type)
+    return replace(table, rows=table.rows.set_column(index, table.rows.schema.field(index), column))
+
+
+@pytest.mark.parametrize("kind", ["separate", "joint"])
+def test_a_model_learns_from_partial_labels(
+    sample_table: AnnotationTable,
+    image: ImageSourceConfig,
+    caption: CaptionSourceConfig,
+    tmp_path: Path,
+    kind: str,
+) -> None:
+    table = with_partial_labels(sample_table)
+    train = TRAIN if kind == "joint" else replace(TRAIN, epochs=20)
+    config: Recipe = JointConfig(image=image, caption=caption, fusion=FUSION, train=train)
+    if kind == "separate":
+        settings = TrainConfig(epochs=30, learning_rate=0.05)
+        config = SeparateConfig(
+            image=ImageSourceConfig(encoder=image.encoder, training="frozen", train=settings),
+            caption=CaptionSourceConfig(encoder=caption.encoder, training="frozen", train=settings),
+            fusion=FUSION,
+            folds=2,
+        )
+    result = train_run(table, config, tmp_path / "run")
+    scores = result.extra["partial_labels"]
+    of_val = table.of_split("val")
+    assert 0 < scores["rows"] <= int((~of_val.has_exact_label).sum())
+    assert result.protocol["rows"] + scores["rows"] <= len(of_val)
+    assert scores["models"]["both"]["log_loss"]["value"] < np.log(9 / 4)
+    assert "one of several" in (tmp_path / "run" / "report.html").read_text("utf-8")
+    again = evaluate_run(tmp_path / "run", table, "val")
+    assert again.extra["partial_labels"]["rows"] == scores["rows"]
+
+
+def test_a_multi_label_objective_needs_exact_labels(
+    sample_table: AnnotationTable, image: ImageSourceConfig, tmp_path: Path
+) -> None:
+    config = SeparateConfig(image=replace(image, objective="multi_label_bce"))
+    with pytest.raises(ConfigError, match="which partial labels do not tell: use the objective"):
+        train_run(with_partial_labels(sample_table), config, tmp_path / "run")

@@ -13,6 +13,7 @@ from artaffect.training.objectives import (
     DistillationTask,
     MultiLabelTask,
     SoftLabelTask,
+    label_loss,
 )
 
 
@@ -38,6 +39,33 @@ def test_the_papers_loss_is_the_mean_error_of_the_bits() -> None:
     )
     by_hand = -(target * predicted.log() + (1 - target) * (1 - predicted).log()).mean()
     torch.testing.assert_close(MultiLabelTask(model, "bce")(batch).loss, by_hand)
+
+
+def test_a_partial_label_is_learned_by_the_probability_of_its_set() -> None:
+    logits, partial = torch.randn(4, 3), torch.tensor([[True, False, True]])
+    p = logits.softmax(-1)
+    expected = -torch.stack([p[0, 1], p[1, 0] + p[1, 2], p[2, 0] + p[2, 2], p[3, 2]]).log().mean()
+    torch.testing.assert_close(label_loss(logits, torch.tensor([1, 3, 3, 2]), partial), expected)
+
+
+def test_exact_labels_are_learned_alike_beside_partial_ones() -> None:
+    logits, labels = torch.randn(6, 9), torch.randint(0, 9, (6,))
+    partial = torch.rand(3, 9) < 0.5
+    torch.testing.assert_close(
+        label_loss(logits, labels, partial), F.cross_entropy(logits, labels), rtol=1e-6, atol=1e-6
+    )
+
+
+def test_votes_for_a_set_are_learned_by_its_probability() -> None:
+    model, partial = head(), torch.zeros(1, 9, dtype=torch.bool)
+    partial[0, [1, 6]] = True
+    features, culture = torch.randn(2, 4), torch.zeros(2, dtype=torch.int64)
+    counts = torch.zeros(2, 10)
+    counts[0, 2], counts[1, 9] = 1, 3
+    p = model(features, culture).softmax(-1)
+    expected = -(p[0, 2].log() + 3 * (p[1, 1] + p[1, 6]).log()) / 4
+    batch = {"features": features, "culture": culture, "votes": counts}
+    torch.testing.assert_close(SoftLabelTask(model, partial=partial)(batch).loss, expected)
 
 
 def test_a_multi_label_head_becomes_a_distribution_in_proportion() -> None:

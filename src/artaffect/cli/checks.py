@@ -59,12 +59,16 @@ def check_artwork(image: Path | None, caption: str | None, language: str | None)
             pass
 
 
-def load_table(data: Path, images: Path | None, *splits: str) -> "AnnotationTable":
-    """Load a table that must have rows in the given splits."""
+def load_table(
+    data: Path, images: Path | None, culture_column: str | None, *splits: str
+) -> "AnnotationTable":
+    """Load a table that must have rows in the given splits; another column may be its culture."""
     from artaffect.data.annotations import AnnotationTable
 
     table = AnnotationTable.load(data, images)
     table.check_images()
+    if culture_column:
+        table = table.with_culture(culture_column)
     for split in splits:
         table.of_split(split)
     return table

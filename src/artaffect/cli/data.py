@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
-from artaffect.cli.options import AllLanguage, Delimiter, Encoding, Json
+from artaffect.cli.options import AllLanguage, CultureColumn, Delimiter, Encoding, Json
 from artaffect.cli.show import print_json, print_statistics, show
 from artaffect.errors import NoRowsError
 from artaffect.outputs import check_output, check_output_folder
@@ -98,14 +98,36 @@ def import_table(
     map_label: Annotated[
         list[str] | None,
         Option(
-            help="What a label stands for, for example happiness=contentment; repeatable. Or a TOML "
-            "file with such lines."
+            help="What a label stands for, for example happiness=contentment, or any of several: "
+            "joy=contentment|awe; repeatable. Or a TOML file with such lines."
         ),
     ] = None,
     culture: Annotated[str | None, Option(help="The culture of all rows.")] = None,
     language: AllLanguage = None,
     encoding: Encoding = None,
     delimiter: Delimiter = None,
+    votes: Annotated[
+        str | None,
+        Option(
+            help="The columns that hold how often each label was chosen, with a star in place of the "
+            "label, for example 'votes_*': whole numbers, or shares of the annotators."
+        ),
+    ] = None,
+    annotators: Annotated[
+        int | None,
+        Option(
+            min=1,
+            help="With --votes: how many annotators each share stands for. Default: the smallest "
+            "number that gives a row's shares.",
+        ),
+    ] = None,
+    carry: Annotated[
+        list[str] | None,
+        Option(
+            help="Another column that the table keeps, for example age, which --culture-column of "
+            "other commands can name; repeatable."
+        ),
+    ] = None,
     keep_unpictured: Keep = False,
     as_json: Json = False,
 ) -> None:
@@ -125,6 +147,9 @@ def import_table(
             language=language,
             encoding=encoding,
             delimiter=delimiter,
+            votes=votes,
+            annotators=annotators,
+            carry=carry or (),
             keep_unpictured=keep_unpictured,
         )
 
@@ -174,12 +199,15 @@ def split(
     show(describe_table(annotations), False, print_statistics)
 
 
-def stats(table: TableFile, as_json: Json = False) -> None:
+def stats(table: TableFile, culture_column: CultureColumn = None, as_json: Json = False) -> None:
     """Count images, annotations, languages, splits, and the emotions of each culture."""
     from artaffect.data.annotations import AnnotationTable
     from artaffect.data.summary import describe_table
 
-    show(describe_table(AnnotationTable.load(table)), as_json, print_statistics)
+    annotations = AnnotationTable.load(table)
+    if culture_column:
+        annotations = annotations.with_culture(culture_column)
+    show(describe_table(annotations), as_json, print_statistics)
 
 
 def overlap(

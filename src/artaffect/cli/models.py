@@ -59,6 +59,7 @@ def train(
     settings: options.Settings = None,
     cache: options.Cache = None,
     images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -71,7 +72,7 @@ def train(
 
     load_recipe(recipe, Recipe, settings or ())
     check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
-    table = checks.load_table(data, images, "train", "val")
+    table = checks.load_table(data, images, culture_column, "train", "val")
     from artaffect.reports.evaluation import print_result
 
     predictor = api.train(table, out, recipe, settings, cache=cache, overwrite=overwrite)
@@ -98,7 +99,7 @@ def reproduce(
     """
     files = ("tables.md", "report.html", "results.json")
     check_output_folder(out, [] if data is None else [data], files)
-    table = None if data is None else checks.load_table(data, images, "train", "val", "test")
+    table = None if data is None else checks.load_table(data, images, None, "train", "val", "test")
     from artaffect.reports.evaluation import print_tables
 
     result = api.reproduce(table, out, quick, cache=cache)
@@ -115,17 +116,22 @@ def evaluate(
         Option(help="The folder for metrics.json and report.html. Default: they are not written."),
     ] = None,
     sets: options.ScoredSets = None,
+    with_: options.With = None,
     images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
     """Score a model on one split, overall and per culture, beside the baseline."""
+    from artaffect.data.outside import parse_outside
+
+    outside = parse_outside(with_ or [])
     checks.check_run(run)
     checks.check_sets(run, sets)
-    table = checks.load_table(data, images, split)
+    table = checks.load_table(data, images, culture_column, split)
     from artaffect.reports.evaluation import print_result
 
-    result = api.evaluate(run, table, split, out=out, sets=sets, cache=cache)
+    result = api.evaluate(run, table, split, out=out, sets=sets, outside=outside, cache=cache)
     show(result, as_json, print_result)
     say("--out FOLDER writes the report" if out is None else f"report: {out / 'report.html'}")
 
@@ -142,7 +148,9 @@ def report(
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
     sets: options.ScoredSets = None,
+    with_: options.With = None,
     images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
@@ -153,10 +161,13 @@ def report(
     are written as one HTML page, Markdown and JSON, with a page for each of the most divisive
     artworks. The other runs are compared with the first.
     """
+    from artaffect.data.outside import parse_outside
+
+    outside = parse_outside(with_ or [])
     for run in runs:
         checks.check_run(run)
         checks.check_sets(run, sets)
-    table = checks.load_table(data, images, split)
+    table = checks.load_table(data, images, culture_column, split)
     from artaffect.reports.findings import findings
 
     result = api.report(
@@ -169,6 +180,7 @@ def report(
         explanations=explanations,
         embed_images=embed_images,
         sets=sets,
+        outside=outside,
         cache=cache,
     )
     if as_json:
@@ -190,6 +202,7 @@ def cultures(
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
     images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
 ) -> None:
@@ -202,10 +215,22 @@ def cultures(
 
     load_recipe(recipe, Recipe, settings or ())
     check_output_folder(out, [data])
-    table = checks.load_table(data, images, "train", "val", split)
+    table = checks.load_table(data, images, culture_column, "train", "val", split)
     runs = api.train_culture_models(table, out / "runs", recipe, settings, cache=cache)
     pages = (min_votes, artwork_pages, explanations, embed_images)
-    report([str(run) for run in runs], data, out, split, *pages, None, images, cache, as_json)
+    report(
+        [str(run) for run in runs],
+        data,
+        out,
+        split,
+        *pages,
+        None,
+        None,
+        images,
+        culture_column,
+        cache,
+        as_json,
+    )
 
 
 def predict(

@@ -14,6 +14,21 @@ ImageFolder = Annotated[
     Path | None,
     Option("--images", help="The folder of the table's images. Default: the one it was made with."),
 ]
+CultureColumn = Annotated[
+    str | None,
+    Option(
+        help="Take another column of the table for the culture: one carried along by import table, or "
+        "language, art_style or annotator."
+    ),
+]
+With = Annotated[
+    list[str] | None,
+    Option(
+        "--with",
+        help="Predictions that were made elsewhere, for example clip=clip.csv: a table with annotation_id "
+        "or artwork_id, perhaps culture, and one column for each label; repeatable.",
+    ),
+]
 Cache = Annotated[Path | None, Option(help="The feature cache. Default: the user's cache folder.")]
 Culture = Annotated[
     list[str] | None, Option(help="A culture to predict for; repeatable. Default: all of them.")

@@ -10,8 +10,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from artaffect import runtime
-from artaffect.labels import LabelSet, Sentiment
-from artaffect.runtime import Terminal
+from artaffect.labels import SEPARATOR, LabelSet, Sentiment
+from artaffect.runtime import Terminal, printable
 
 if TYPE_CHECKING:
     from artaffect.data.summary import TableStatistics
@@ -93,11 +93,16 @@ def print_statistics(statistics: TableStatistics) -> None:
         ("annotations", f"{statistics.annotations:,}"),
         ("annotations / image", f"{statistics.annotations_per_image:.2f}"),
         ("emotions", f"{statistics.emotions}"),
+        *(
+            (f"one of {' or '.join(cell.split(SEPARATOR))}", f"{n:,}")
+            for cell, n in statistics.partial_labels.items()
+        ),
         ("languages", ", ".join(f"{k} {n:,}" for k, n in statistics.languages.items())),
         ("splits", ", ".join(f"{k} {n:,}" for k, n in statistics.splits.items())),
     ):
         counts.add_row(name, value)
-    shares = Table("emotion", title="share of each emotion, per culture", title_justify="left")
+    title = f"share of each emotion, per {printable(statistics.audience)}"
+    shares = Table("emotion", title=title, title_justify="left")
     for culture, support in statistics.culture_support.items():
         shares.add_column(f"{culture} ({support:,})", justify="right")
     for emotion in next(iter(statistics.by_culture.values()), {}):

@@ -5,9 +5,10 @@ provenance: the source file, its digest, the folder of images, and what the impo
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,51 +18,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from artaffect.data.annotation_schema import LABEL, SCHEMA, Annotation, check_rows, to_schema
 from artaffect.data.arrow import arrow_errors
 from artaffect.data.import_report import ImportReport
 from artaffect.data.splits import SPLITS, split_by_artwork
-from artaffect.errors import ConfigError, TableError
-from artaffect.labels import ARTEMIS, LabelSet
+from artaffect.errors import ConfigError, TableError, UnknownNameError
+from artaffect.labels import ARTEMIS, SEPARATOR, LabelSet
 from artaffect.outputs import atomic_file
 from artaffect.runtime import as_path, printable, visible
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_logger = logging.getLogger(__name__)
+
 SYNTHETIC = "SYNTHETIC.md"
 """A file with this name beside a data set says that the data are synthetic."""
 
 
-@dataclass(frozen=True)
-class Annotation:
-    """One row of a table."""
-
-    annotation_id: str
-    artwork_id: str
-    art_style: str
-    caption: str
-    emotion: str
-    culture: str
-    language: str
-    split: str | None
-    image: str | None
-    """A path relative to the folder of images."""
-
-
 _RELATIVE = "images_relative"
 """In a saved table: the folder of images relative to the table's own folder."""
-
-_LABEL = pa.dictionary(pa.int32(), pa.string())
-
-SCHEMA = pa.schema(
-    pa.field(
-        f.name,
-        pa.string() if f.name in ("annotation_id", "caption") else _LABEL,
-        nullable=f.name in ("split", "image"),
-    )
-    for f in fields(Annotation)
-)
-"""The columns of a table. Columns with few distinct values are dictionaries of labels."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +56,7 @@ class AnnotationTable:
     """The labels of the column ``emotion``."""
 
     def __post_init__(self) -> None:
-        _check(self.rows, self.provenance.get("source", "table"), self.labels)
+        check_rows(self.rows, self.provenance.get("source", "table"), self.labels)
 
     @classmethod
     def load(
@@ -97,11 +73,6 @@ class AnnotationTable:
             raise TableError(f"{path}: no such file")
         with arrow_errors(path, "a table of annotations, as `artaffect import` makes them"):
             rows = pq.read_table(path)
-        if not set(SCHEMA.names) <= set(rows.column_names):
-            raise TableError(
-                f"{path} is not a table of annotations: expected columns {', '.join(SCHEMA.names)}; "
-                f"found {printable(', '.join(rows.column_names))}; make one with `artaffect import`"
-            )
         provenance, report, labels = _read_metadata(path, rows.schema)
         relative = provenance.pop(_RELATIVE, None)
         if images is not None:
@@ -113,7 +84,7 @@ class AnnotationTable:
             first, second = (saved, moved) if relative.startswith("..") else (moved, saved)
             provenance["images"] = first if Path(first).is_dir() else second
         with arrow_errors(path, "a table of annotations, as `artaffect import` makes them"):
-            rows = _without_views(rows.select(SCHEMA.names)).cast(SCHEMA).unify_dictionaries()
+            rows = to_schema(rows, path).unify_dictionaries()
             rows.validate(full=True)  # text may not be UTF-8
         return cls(rows, provenance, report, path, labels)
 
@@ -134,7 +105,7 @@ class AnnotationTable:
         return int(self.rows.num_rows)
 
     def __iter__(self) -> Iterator[Annotation]:
-        for batch in self.rows.to_batches(max_chunksize=4096):
+        for batch in self.rows.select(SCHEMA.names).to_batches(max_chunksize=4096):
             for row in batch.to_pylist():
                 yield Annotation(**row)
 
@@ -171,6 +142,43 @@ class AnnotationTable:
         return (self.file or Path(self.provenance.get("source", "table"))).stem
 
     @property
+    def audience(self) -> str:
+        """What a culture of this table is, in the words of its source: the name of that column."""
+        return str(self.provenance.get("audience", "culture"))
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """The names of the columns that the import carried along."""
+        return tuple(self.rows.column_names[len(SCHEMA) :])
+
+    def with_culture(self, column: str) -> "AnnotationTable":
+        """The same rows with another column as their culture, such as one that was carried along.
+
+        Rows that are blank in it are left out, with a line in the log.
+
+        Raises:
+            UnknownNameError: there is no such column.
+            TableError: it is blank in all rows.
+        """
+        known = ("culture", "language", "art_style", "annotator", *self.carried)
+        if column not in known:
+            raise UnknownNameError("column for the culture", column, known)
+        cells = pc.utf8_lower(pc.utf8_trim_whitespace(self.rows[column].cast(pa.string())))
+        has_culture = np.array(pc.fill_null(pc.not_equal(cells, ""), False), bool)
+        if not has_culture.any():
+            raise TableError(f"the column {column} of the table {self.name} is blank in all rows")
+        if not has_culture.all():
+            _logger.warning(f"{(~has_culture).sum():,} rows without {column} are left out")
+        index, cultures = SCHEMA.get_field_index("culture"), cells.combine_chunks()
+        rows = self.rows.set_column(
+            index, SCHEMA.field("culture"), cultures.fill_null("").dictionary_encode()
+        )
+        provenance = {**self.provenance, "audience": column}
+        return replace(
+            self, rows=rows.filter(has_culture).unify_dictionaries(), provenance=provenance
+        )
+
+    @property
     def sources(self) -> list[Path]:
         """What no output may replace: the table's file, and its folder of images."""
         return [path for path in (self.file, self.images) if path is not None]
@@ -202,10 +210,44 @@ class AnnotationTable:
         counts = {str(item["values"] or "none"): int(item["counts"]) for item in counted}
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
-    def emotion_codes(self) -> np.ndarray:
-        """The label of each row as its index in ``labels``: int64 [n]."""
+    @property
+    def partial_labels(self) -> tuple[str, ...]:
+        """The cells that name several labels, one of which is the row's: ``contentment|awe``."""
+        return tuple(sorted(self.counts_of_partial_labels()))
+
+    def counts_of_partial_labels(self) -> dict[str, int]:
+        """The number of rows with each partial label, in decreasing order."""
+        return {cell: n for cell, n in self.counts("emotion").items() if SEPARATOR in cell}
+
+    @property
+    def candidates(self) -> np.ndarray:
+        """Whether each of ``partial_labels`` names each label: bool [s, k]."""
+        named = [set(self.labels.members(cell)) for cell in self.partial_labels]
+        return np.array([[n in names for n in self.labels] for names in named], bool).reshape(
+            -1, len(self.labels)
+        )
+
+    @property
+    def has_exact_label(self) -> np.ndarray:
+        """Whether each row has one label, not several of which one is true: bool [n]."""
         names, codes = self.codes("emotion")
-        return np.array([self.labels.index(name) for name in names], np.int64)[codes]
+        return np.array([SEPARATOR not in name for name in names], bool)[codes]
+
+    def with_exact_labels(self) -> "AnnotationTable":
+        """The rows that have one label; raise TableError if there are none."""
+        exact = self.has_exact_label
+        if not exact.any():
+            raise TableError(
+                f"every row of {self.name} has a partial label, such as {self.partial_labels[0]}: rows "
+                "with one label are needed here"
+            )
+        return self if exact.all() else self.select(exact)
+
+    def emotion_codes(self) -> np.ndarray:
+        """The label of each row as its index in ``labels``, then in ``partial_labels``: int64 [n]."""
+        names, codes = self.codes("emotion")
+        index = {name: i for i, name in enumerate((*self.labels, *self.partial_labels))}
+        return np.array([index[name] for name in names], np.int64)[codes]
 
     def with_labels(self, labels: LabelSet) -> "AnnotationTable":
         """The same rows with another label set, such as that of a model.
@@ -213,7 +255,8 @@ class AnnotationTable:
         Raises:
             TableError: a row has a label that the set lacks.
         """
-        if unknown := sorted(self.counts("emotion").keys() - set(labels)):
+        named = {name for cell in self.counts("emotion") for name in cell.split(SEPARATOR)}
+        if unknown := sorted(named - set(labels)):
             raise TableError(
                 f"the table {self.name} holds the label {unknown[0]!r}, and the model knows only "
                 f"{', '.join(labels)}: import the table with the label set of the model"
@@ -224,7 +267,7 @@ class AnnotationTable:
         """The distinct labels of the rows [k] and the index of each row [n]; null is -1."""
         values = self.rows[column].combine_chunks()
         if isinstance(values, pa.ChunkedArray):  # an empty column keeps its chunks
-            values = pa.array([], _LABEL)
+            values = pa.array([], LABEL)
         codes = np.array(values.indices.fill_null(-1), np.int64)
         names = values.dictionary.to_numpy(zero_copy_only=False)
         # after a selection, the dictionary still holds the labels of the other rows
@@ -296,25 +339,3 @@ def _read_metadata(
             f"{path}: its metadata are not those of a table of annotations ({error}); make the table "
             "again with `artaffect import`"
         ) from None
-
-
-def _without_views(rows: pa.Table) -> pa.Table:
-    """The rows with plain strings instead of views of strings, which polars writes."""
-    types = [pa.string() if pa.types.is_string_view(kind) else kind for kind in rows.schema.types]
-    return rows.cast(pa.schema(zip(rows.column_names, types, strict=True)))
-
-
-def _check(rows: pa.Table, source: str, labels: LabelSet) -> None:
-    """Refuse a table that breaks an assumption of the later steps."""
-    if not rows.schema.equals(SCHEMA):
-        raise TableError(f"{source}: expected the columns {SCHEMA}, found {rows.schema}")
-    for name in SCHEMA.names:
-        if not SCHEMA.field(name).nullable and rows[name].null_count:
-            raise TableError(f"{source}: column {name} has {rows[name].null_count} empty cells")
-    for name, allowed in (("emotion", set(labels)), ("split", set(SPLITS))):
-        present = set(pc.drop_null(pc.unique(rows[name].cast(pa.string()))).to_pylist())
-        if unknown := sorted(present - allowed):
-            choices = ", ".join(sorted(allowed))
-            raise TableError(f"{source}: column {name} holds {unknown}; allowed: {choices}")
-    if pc.count_distinct(rows["annotation_id"]).as_py() != rows.num_rows:
-        raise TableError(f"{source}: column annotation_id repeats a value; each row needs its own")

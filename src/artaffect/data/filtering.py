@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from artaffect.data.annotations import SCHEMA, SYNTHETIC, AnnotationTable
+from artaffect.data.annotation_schema import LABEL, SCHEMA
+from artaffect.data.annotations import SYNTHETIC, AnnotationTable
 from artaffect.data.images import ImageStore, is_plain_name
 from artaffect.data.import_report import ImportReport
 from artaffect.data.readers.csv import SourceRows
@@ -261,7 +262,9 @@ def drop_duplicates(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.
     Each row of another annotator, or without a caption, is a vote of its own.
     """
     if "annotator" in columns.source.columns:
-        columns = columns.adding(annotator=columns.clean("annotator", str))
+        columns = columns.adding(
+            annotator=columns.clean("annotator", lambda text: text.strip() or None)
+        )
     kept = np.flatnonzero((reasons < 0) & ~columns.lacks_caption)
     names = ("artwork", "emotion", "culture", "language", "annotator")
     keys = {name: columns[name].codes[kept] for name in names}
@@ -279,9 +282,17 @@ def _to_rows(columns: Columns, keep: np.ndarray) -> pa.Table:
     columns = columns.adding(artwork_id=Labels(ids, codes))
     files, lines = columns.source.file.take(keep), columns.source.line.take(keep)
     values = {name: _dictionary_column(columns[name], keep) for name in SCHEMA.names}
-    values["annotation_id"] = pc.binary_join_element_wise(files, lines.cast(pa.string()), ":")
+    place = [files, lines.cast(pa.string())]
+    if columns.source.vote is not None:
+        place.append(columns.source.vote.take(keep).cast(pa.string()))
+    values["annotation_id"] = pc.binary_join_element_wise(*place, ":")
     values["caption"] = columns.caption.take(keep)
-    return pa.table(values).cast(SCHEMA)
+    rows = pa.table(values).cast(SCHEMA)
+    for name, cells in columns.source.carried.items():
+        text = pc.utf8_trim_whitespace(cells.take(keep))
+        text = pc.if_else(pc.equal(text, ""), None, text)
+        rows = rows.append_column(pa.field(name, LABEL), text.dictionary_encode().cast(LABEL))
+    return rows
 
 
 def _dictionary_column(labels: Labels, keep: np.ndarray) -> pa.Array:
@@ -308,6 +319,7 @@ def _report(
         rows_without_image=int((images < 0).sum()),
         artworks_without_image=len(np.unique(artworks[images < 0])),
         missing_artworks=n_missing,
+        partial_labels=int((~table.has_exact_label).sum()),
         unreadable_artworks=len(faults) - n_missing,
         leaking_artworks=_count_leaking(artworks, table.codes("split")[1]),
         dropped_rows=_dropped_rows(columns, reasons),

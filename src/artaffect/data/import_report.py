@@ -34,6 +34,8 @@ class ImportReport:
     """Kept without an image at the caller's request."""
     missing_artworks: int = 0
     unreadable_artworks: int = 0
+    partial_labels: int = 0
+    """Kept rows whose label is one of several."""
     leaking_artworks: int = 0
     """Artworks that the file assigns to more than one split."""
     dropped_rows: pa.Table | None = field(default=None, compare=False)
@@ -74,6 +76,8 @@ class ImportReport:
                 f"  kept without an image: {self.rows_without_image:,} rows "
                 f"of {self.artworks_without_image:,} paintings"
             )
+        if self.partial_labels:
+            lines.append(f"  rows whose label is one of several: {self.partial_labels:,}")
         if self.leaking_artworks:
             lines.append(
                 f"  warning: paintings in more than one split: {self.leaking_artworks:,}, which makes "

@@ -67,7 +67,8 @@ class NearestArtworks:
 
     def _votes(self, i: int) -> dict[str, dict[str, int]]:
         _, codes = self.table.codes("artwork_id")
-        rows = self.table.select(np.flatnonzero(codes == self._codes[i]))
+        is_vote = (codes == self._codes[i]) & self.table.has_exact_label
+        rows = self.table.select(np.flatnonzero(is_vote))
         emotions, cultures = rows.emotion_codes(), np.array(rows.strings("culture"))
         votes = {}
         for culture in sorted(set(cultures.tolist())):

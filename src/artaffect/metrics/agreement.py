@@ -21,8 +21,8 @@ _PRIOR_STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 class NoiseCeiling:
     """The bounds of what a predictor can reach that knows the culture and the artwork, but no caption.
 
-    The lower bound predicts each vote from the artwork's other votes, which are fewer than all
-    annotators; for the upper bound each vote also predicts itself.
+    The lower bound predicts each vote from the votes of the artwork's other annotators, which are
+    fewer than all; for the upper bound each vote also predicts itself.
     """
 
     lower_bound: Mapping[str, Estimate]
@@ -53,8 +53,10 @@ def agreement(
 ) -> Agreement:
     """Score annotators as predictors of other annotators.
 
+    The votes of one annotator on an artwork, if they are known to be several, stay together.
+
     Args:
-        min_votes: votes that a culture needs on an artwork, at least 2.
+        min_votes: annotators that a culture needs on an artwork, at least 2.
         n_splits: random splits into halves.
         cultures: the cultures to compare; all if none is named.
 
@@ -64,13 +66,13 @@ def agreement(
     min_votes = max(min_votes, 2)
     if cultures:
         votes = votes.select_cultures([votes.cultures.index(name) for name in cultures])
-    judged = votes.sizes >= min_votes
+    judged = votes.annotators >= min_votes
     if not judged.any():
         raise InputError(
             f"no artwork has {min_votes} votes from one culture, so agreement cannot be measured"
         )
     ceilings = {
-        name: _ceiling(votes.counts[judged[:, c], c])
+        name: _ceiling(votes.select_cultures([c]).select_artworks(judged[:, c]))
         for c, name in enumerate(votes.cultures)
         if judged[:, c].any()
     }
@@ -79,11 +81,12 @@ def agreement(
     )
 
 
-def _ceiling(counts: np.ndarray) -> NoiseCeiling:
-    """The ceiling of one culture's votes [p, k]."""
+def _ceiling(votes: Votes) -> NoiseCeiling:
+    """The ceiling of the votes of one culture."""
+    counts = votes.counts[:, 0]
     sizes = counts.sum(1, keepdims=True)
     upper_loss = -(counts * np.log(np.where(counts > 0, counts / sizes, 1))).sum(1)
-    sums = (_correct_left_out(counts), _loss_left_out(counts), counts.max(1), upper_loss)
+    sums = (*_left_out(votes), counts.max(1), upper_loss)
     low_accuracy, high_loss, high_accuracy, low_loss = ratio_estimates(np.stack(sums, 1), sizes)
     return NoiseCeiling(
         lower_bound={"accuracy": low_accuracy, "log_loss": high_loss},
@@ -93,30 +96,32 @@ def _ceiling(counts: np.ndarray) -> NoiseCeiling:
     )
 
 
-def _correct_left_out(counts: np.ndarray) -> np.ndarray:
-    """How many votes equal the most frequent emotion of the other votes [p]; ties share."""
-    correct = np.zeros(len(counts))
-    for e in range(counts.shape[1]):
-        others = counts.copy()
-        others[:, e] -= 1
-        best = others.max(1)
-        share = (others[:, e] == best) / (others == best[:, None]).sum(1)
-        correct += counts[:, e] * share
-    return correct
+def _left_out(votes: Votes) -> tuple[np.ndarray, np.ndarray]:
+    """How well the other annotators' votes predict each vote of one culture, summed by artwork.
 
-
-def _loss_left_out(counts: np.ndarray) -> np.ndarray:
-    """Sum over an artwork's votes of ``-ln`` of the probability that its other votes give them [p].
-
-    The other votes are mixed with the culture's prior, which has the weight that works best.
+    Returns:
+        How many votes equal the most frequent label of the others' [p], where ties share; and the sum
+        of ``-ln`` of the probability that the others' votes give them [p]. For it, they are mixed with
+        the culture's prior, which has the weight that works best.
     """
-    sizes = counts.sum(1, keepdims=True)
-    prior = (counts.sum(0) + 1) / (counts.sum() + counts.shape[1])
+    counts = votes.counts[:, 0]
+    artworks, labels = counts.shape
+    if votes.ballots is None:  # each vote is alone; equal ones of an artwork are scored once
+        artwork, label = np.nonzero(counts)
+        own, times = np.eye(labels, dtype=np.int64)[label], counts[artwork, label]
+    else:
+        artwork, own = votes.ballots.artwork, votes.ballots.counts
+        times = np.ones(len(artwork), np.int64)
+    others = counts[artwork] - own
+    top = others == others.max(1, keepdims=True)
+    correct = times * (own * top).sum(1) / top.sum(1)
+    prior = (counts.sum(0) + 1) / (counts.sum() + labels)
     losses = []
     for strength in _PRIOR_STRENGTHS:
-        given = (np.maximum(counts - 1, 0) + strength * prior) / (sizes - 1 + strength)
-        losses.append(-(counts * np.log(given)).sum(1))
-    return min(losses, key=lambda loss: float(loss.sum()))
+        given = (others + strength * prior) / (others.sum(1, keepdims=True) + strength)
+        losses.append(-times * (own * np.log(given)).sum(1))
+    loss = min(losses, key=lambda loss: float(loss.sum()))
+    return np.bincount(artwork, correct, artworks), np.bincount(artwork, loss, artworks)
 
 
 def _split_half_reliability(
@@ -124,7 +129,7 @@ def _split_half_reliability(
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Predicting culture → predicted culture → score: see :class:`Agreement`."""
     rng = np.random.default_rng(seed)
-    names, sizes = votes.cultures, votes.sizes
+    names, sizes = votes.cultures, votes.annotators
     priors = (votes.counts.sum(0) + 1.0) / (votes.counts.sum((0, 2))[:, None] + len(votes.labels))
     distances = distances_for(votes.labels)
     score_names = ("accuracy", *distances)
@@ -137,12 +142,12 @@ def _split_half_reliability(
         totals = np.zeros((len(names), len(rows), len(score_names)))
         has_votes = (sizes[rows] >= half[:, None]).T
         for _ in range(n_splits):
-            own_half = sample_votes(votes.counts[rows, target], half, rng)
+            own_half = _sample(votes, rows, target, half, rng)
             other_half = votes.counts[rows, target] - own_half
             for source in range(len(names)):
                 usable, predictors = has_votes[source], own_half
                 if source != target:
-                    predictors = sample_votes(votes.counts[rows, source], half * usable, rng)
+                    predictors = _sample(votes, rows, source, half * usable, rng)
                 scores = _scores(predictors, other_half, priors[source], distances)
                 totals[source] += scores * usable[:, None] / n_splits
         for source, name in enumerate(names):
@@ -170,6 +175,24 @@ def _scores(
         for name, distance in distances.items()
     ]
     return np.stack([accuracy, *values], 1)
+
+
+def _sample(
+    votes: Votes, rows: np.ndarray, culture: int, sizes: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The votes of ``sizes`` [r] random annotators of a culture on the artworks ``rows`` [r]: [r, k]."""
+    if votes.ballots is None:
+        return sample_votes(votes.counts[rows, culture], sizes, rng)
+    position = np.full(len(votes.artworks), -1)
+    position[rows] = np.arange(len(rows))
+    ballots = votes.ballots.select(votes.ballots.culture == culture)
+    order = np.lexsort((rng.random(len(ballots.artwork)), position[ballots.artwork]))
+    artwork = position[ballots.artwork][order]
+    rank = np.arange(len(artwork)) - np.searchsorted(artwork, artwork)
+    chosen = (artwork >= 0) & (rank < sizes[artwork])
+    sample = np.zeros((len(rows), len(votes.labels)), np.int64)
+    np.add.at(sample, artwork[chosen], ballots.counts[order][chosen])
+    return sample
 
 
 def sample_votes(counts: np.ndarray, sizes: np.ndarray, rng: np.random.Generator) -> np.ndarray:

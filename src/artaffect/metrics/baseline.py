@@ -3,6 +3,7 @@
 import numpy as np
 
 from artaffect.errors import NotFittedError
+from artaffect.metrics.partial import spread_counts
 
 
 class PriorBaseline:
@@ -14,10 +15,21 @@ class PriorBaseline:
     def __init__(self, n_labels: int, smoothing: float = 1.0) -> None:
         self.n_labels, self.smoothing = n_labels, smoothing
 
-    def fit(self, labels: np.ndarray, cultures: np.ndarray) -> "PriorBaseline":
-        """Learn from labels [n] and the culture name of each row [n]."""
-        self.prior_ = self._prior(labels)
-        self.priors_ = {str(c): self._prior(labels[cultures == c]) for c in np.unique(cultures)}
+    def fit(
+        self, labels: np.ndarray, cultures: np.ndarray, candidates: np.ndarray | None = None
+    ) -> "PriorBaseline":
+        """Learn from labels [n] and the culture name of each row [n].
+
+        Args:
+            candidates: the sets that partial labels stand for: bool [s, k]. Such a label is ``k`` plus
+                the position of its set.
+        """
+        if candidates is None:
+            candidates = np.zeros((0, self.n_labels), bool)
+        self.prior_ = self._prior(labels, candidates)
+        self.priors_ = {
+            str(c): self._prior(labels[cultures == c], candidates) for c in np.unique(cultures)
+        }
         return self
 
     def predict_proba(self, cultures: np.ndarray) -> np.ndarray:
@@ -27,6 +39,7 @@ class PriorBaseline:
         names, codes = np.unique(cultures, return_inverse=True)
         return np.stack([self.priors_.get(str(n), self.prior_) for n in names])[codes]
 
-    def _prior(self, labels: np.ndarray) -> np.ndarray:
-        counts = np.bincount(labels, minlength=self.n_labels) + self.smoothing
+    def _prior(self, labels: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        targets = np.bincount(labels, minlength=self.n_labels + len(candidates))
+        counts = spread_counts(targets, candidates) + self.smoothing
         return counts / counts.sum()

@@ -31,7 +31,9 @@ class SourceOutputs:
     culture: Tensor
     """[n]."""
     emotion: Tensor
-    """[n]."""
+    """[n]: the label, or for a partial label ``k`` plus the position of its set in ``partial``."""
+    partial: Tensor | None = None
+    """The sets that partial labels stand for: bool [s, k]."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,19 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
 from artaffect.errors import InputError, ModelFolderError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.baseline import PriorBaseline
 from artaffect.metrics.classification import hamming_accuracy
-from artaffect.metrics.conformal import LEVEL, ConformalScores, SetScores, score_sets
-from artaffect.metrics.evaluation import (
-    PAIRS,
-    ByGroup,
-    EvaluationResult,
-    evaluate,
-    for_each_group,
-)
+from artaffect.metrics.conformal import LEVEL, SetScores
+from artaffect.metrics.evaluation import PAIRS, ByGroup, EvaluationResult, ModelScores, evaluate
+from artaffect.metrics.partial import score_partial_labels
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import LinearFusion
+from artaffect.prediction.set_scores import evaluate_sets
 from artaffect.prediction.sets import check_sets
 
 _logger = logging.getLogger(__name__)
@@ -44,9 +41,10 @@ class TrainingPriors:
     @classmethod
     def from_rows(cls, rows: AnnotationArrays) -> "TrainingPriors":
         """Count the training rows."""
-        votes = rows.votes()[:, 0].numpy()
+        votes = rows.votes()[:, 0, : len(rows.labels)].numpy()
         chosen = votes[votes.sum(1) > 0] > 0
-        baseline = PriorBaseline(len(rows.labels)).fit(rows.emotion.numpy(), rows.culture_names)
+        known = (rows.emotion.numpy(), rows.culture_names, rows.candidates)
+        baseline = PriorBaseline(len(rows.labels)).fit(*known)
         return cls(baseline, chosen.mean(0))
 
     def to_json(self) -> dict[str, Any]:
@@ -73,6 +71,7 @@ def evaluate_run(
     cache: Path | None = None,
     n_resamples: int = 1000,
     sets: float | None = None,
+    outside: OutsideFiles | None = None,
 ) -> EvaluationResult:
     """Score a model folder on one split of a table.
 
@@ -80,6 +79,8 @@ def evaluate_run(
 
     Args:
         sets: the level of the prediction sets that are scored; by default ``LEVEL``.
+        outside: files of predictions that were made elsewhere. They are scored beside the model's, on
+            the rows that all of them have.
 
     Raises:
         ModelFolderError: the folder is incomplete or altered.
@@ -95,7 +96,9 @@ def evaluate_run(
     if not has_caption.any():
         raise TableError(f"no row of split {split!r} has a caption, so the model cannot be scored")
     part = part if has_caption.all() else part.select(has_caption)
-    rows = extract_arrays(part, *model.encoders, model.cultures, cache)
+    sources = read_outside(outside, model.labels)
+    part, left_out = with_outside(part, sources)
+    rows = extract_arrays(part, *model.encoders, model.cultures, cache, sources)
     chosen = {"chosen_on_this_split": True} if chosen_on(config, table, split) else {}
     level = None if chosen else sets or LEVEL
     result = evaluate_rows(model, rows, priors, split, n_resamples, level)
@@ -103,6 +106,10 @@ def evaluate_run(
     # a result that is passed on does not tell where its author keeps images
     unreadable = [fault.removeprefix(f"{table.images}/") for fault in rows.unreadable]
     protocol = {**result.protocol, "unreadable": unreadable, **synthetic, **chosen}
+    if sources:
+        protocol["rows_without_outside"] = left_out
+    if table.audience != "culture":
+        protocol["audience"] = table.audience
     if not has_caption.all():
         protocol["rows_without_caption"] = int((~has_caption).sum())
     return replace(result, protocol=protocol)
@@ -111,6 +118,26 @@ def evaluate_run(
 def chosen_on(config: Mapping[str, Any], table: AnnotationTable, split: str) -> bool:
     """Whether a model's settings, temperatures and prediction sets were fitted on these rows."""
     return split == "val" and config["data"].get("sha256") == table.provenance.get("sha256")
+
+
+def with_outside(
+    table: AnnotationTable, sources: Sequence[OutsidePredictions]
+) -> tuple[AnnotationTable, dict[str, int]]:
+    """The rows for which all sources have a prediction, and how many rows each of them lacks.
+
+    Raises:
+        TableError: there are no such rows.
+    """
+    lacks = {source.name: np.isnan(source.find(table)[:, 0]) for source in sources}
+    counts = {name: int(mask.sum()) for name, mask in lacks.items()}
+    known = ~np.logical_or.reduce([np.zeros(len(table), bool), *lacks.values()])
+    if not known.any():
+        listed = ", ".join(f"{source.name} ({source.file})" for source in sources)
+        raise TableError(
+            f"no row of {table.name} has a prediction of {listed}: their {sources[0].key} must be those "
+            "of the table"
+        )
+    return table if known.all() else table.select(known), counts
 
 
 def evaluate_rows(
@@ -123,20 +150,32 @@ def evaluate_rows(
 ) -> EvaluationResult:
     """Score a model on the rows that have an image, or on all rows if it reads captions only.
 
+    Rows with a partial label are scored apart, in ``extra["partial_labels"]``, see
+    :func:`artaffect.metrics.partial.score_partial_labels`.
+
     Args:
         sets: the level of the prediction sets that are scored, if the model makes any; None for none.
 
     Raises:
-        InputError: the model needs images, and none of the rows has one.
+        InputError: the model needs images, and none of the rows has one; or all have partial labels.
     """
     for fault in rows.unreadable:
         _logger.info(f"left out because the image cannot be read: {fault}")
     scored = rows if model.image is None else rows.select(rows.has_image)
     if not len(scored):
         raise InputError(f"no row of split {split!r} has an image, so the model cannot be scored")
+    exact = scored.is_exact
+    if not exact.any():
+        raise InputError(f"every row of split {split!r} has a partial label: none can be scored")
     baseline = priors.baseline.predict_proba(scored.culture_names)
     predictions = predict_all_inputs(model, scored)
-    result = evaluate_predictions(predictions, scored, n_resamples, baseline=baseline)
+    pairs = [*PAIRS, *_outside_pairs(list(predictions), scored.outside_names)]
+    predictions |= outside_predictions(scored)
+    all_scored, all_predictions = scored, {"baseline": baseline, **predictions}
+    if not exact.all():
+        scored, baseline = scored.select(exact), baseline[exact.numpy()]
+        predictions = {name: values[exact.numpy()] for name, values in predictions.items()}
+    result = evaluate_predictions(predictions, scored, n_resamples, baseline=baseline, pairs=pairs)
     protocol = {
         "split": split,
         **result.protocol,
@@ -153,33 +192,40 @@ def evaluate_rows(
         extra["hamming"] = hamming(model, scored, priors)
     if model.fusion is not None:
         extra["fusion"] = describe_fusion(model.fusion, model.cultures)
+    if not exact.all():
+        extra["partial_labels"] = _partial_scores(all_predictions, all_scored)
     return replace(result, protocol=protocol, prediction_sets=scored_sets, extra=extra)
 
 
-def evaluate_sets(
-    conformal: ConformalScores,
-    predictions: Mapping[str, np.ndarray],
-    rows: AnnotationArrays,
-    level: float,
-) -> dict[str, ByGroup[SetScores]]:
-    """Score the prediction sets of each kind of input, overall and for each culture.
+def outside_predictions(rows: AnnotationArrays) -> dict[str, np.ndarray]:
+    """What each outside source predicts for rows: [n, k], NaN where it predicts nothing."""
+    if rows.outside is None:
+        return {}
+    return {name: rows.outside[:, i].numpy() for i, name in enumerate(rows.outside_names)}
 
-    Args:
-        predictions: distributions [n, k] by kind of input; other entries are left out.
-    """
-    labels, names, artworks = rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy()
-    results: dict[str, ByGroup[SetScores]] = {}
-    for kind in (name for name in predictions if name in conformal.inputs):
-        members = conformal.members(kind, predictions[kind], names, level)
 
-        def score(mask: np.ndarray, kind: str = kind, members: np.ndarray = members) -> SetScores:
-            cultures = set(names[mask])
-            bases = {conformal.threshold(kind, name, level).basis for name in cultures}
-            basis = bases.pop() if len(cultures) == 1 else None
-            return score_sets(members[mask], labels[mask], artworks[mask], basis)
+def _outside_pairs(models: Sequence[str], outside: Sequence[str]) -> list[tuple[str, str]]:
+    """What outside predictions are compared with: the model's most complete input."""
+    top = next(name for name in ("both", *models) if name in models)
+    return [(top, name) for name in outside]
 
-        results[kind] = for_each_group(names, score)
-    return results
+
+def _partial_scores(
+    predictions: Mapping[str, np.ndarray], rows: AnnotationArrays
+) -> dict[str, Any]:
+    """The scores of the rows with partial labels, as plain JSON."""
+    partial = ~rows.is_exact.numpy()
+    labels, artworks = rows.emotion.numpy()[partial], rows.artwork.numpy()[partial]
+    chosen = {name: values[partial] for name, values in predictions.items()}
+    scores = score_partial_labels(chosen, labels, rows.candidates, artworks)
+    return {
+        "rows": int(partial.sum()),
+        "artworks": len(np.unique(artworks)),
+        "models": {
+            model: {metric: asdict(estimate) for metric, estimate in metrics.items()}
+            for model, metrics in scores.items()
+        },
+    }
 
 
 def evaluate_predictions(
@@ -272,6 +318,24 @@ def modality_ablation(
     return evaluate_predictions(predictions, rows, n_resamples, pairs=pairs)
 
 
+def cross_culture_scores(
+    model: EmotionModel, rows: AnnotationArrays, n_resamples: int = 1000
+) -> ByGroup[ModelScores] | None:
+    """Predictions for each culture, scored on the rows of every culture; None for a single culture.
+
+    The overall scores are those of predictions that name no culture.
+    """
+    if len(model.cultures) < 2:
+        return None
+    predictions = {
+        str(index): predict_proba(model, rows, culture=index)
+        for index in range(1 + len(model.cultures))
+    }
+    result = evaluate_predictions(predictions, rows, n_resamples, pairs=())
+    overall, *others = result.models.values()
+    return ByGroup(overall, dict(zip(model.cultures, others, strict=True)))
+
+
 def hamming(
     model: EmotionModel, rows: AnnotationArrays, priors: TrainingPriors
 ) -> dict[str, float]:
@@ -282,7 +346,7 @@ def hamming(
     """
     if model.image is None or not model.image.head.multi_label:
         raise ValueError("the Hamming accuracy is defined for multi-label image models only")
-    votes = rows.votes()[:, 0]
+    votes = rows.votes()[:, 0, : len(rows.labels)]
     voted = votes.sum(1) > 0
     chosen = (votes[voted] > 0).numpy()
     with torch.no_grad():

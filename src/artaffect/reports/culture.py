@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
 from artaffect.data.preprocessing import open_image
 from artaffect.errors import ImageError, InputError
 from artaffect.features import AnnotationArrays, extract_arrays
+from artaffect.labels import LabelSet
 from artaffect.metrics.agreement import agreement
 from artaffect.metrics.conformal import LEVEL
 from artaffect.metrics.distances import distribution_scores
@@ -21,7 +23,6 @@ from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_cul
 from artaffect.metrics.evaluation import (
     ByGroup,
     EvaluationResult,
-    ModelScores,
     Reliability,
     culture_gaps,
     for_each_group,
@@ -34,11 +35,14 @@ from artaffect.models.folder import read_config
 from artaffect.prediction.evaluation import (
     TrainingPriors,
     chosen_on,
+    cross_culture_scores,
     evaluate_predictions,
     evaluate_rows,
     modality_ablation,
+    outside_predictions,
     predict_all_inputs,
     predict_proba,
+    with_outside,
 )
 from artaffect.prediction.sets import check_sets
 from artaffect.prediction.torch import TorchPredictor
@@ -75,9 +79,11 @@ class ReportOptions:
     """Divisive artworks that get a page of their own."""
     explanations: int = 0
     """Artworks on which explanations are put to the deletion test."""
-    seed: int = 0
     sets: float | None = None
     """The level of the prediction sets that are scored; ``LEVEL`` if None."""
+    outside: OutsideFiles | None = None
+    """Files of predictions that were made elsewhere, scored beside the runs."""
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -119,9 +125,21 @@ def culture_report(
         TableError: the split has no rows.
     """
     options = options or ReportOptions()
-    part = table.of_split(options.split)
     notes: list[str] = []
-    loaded, left_out = _load(runs, part, cache, notes)
+    if partial := sum(table.counts_of_partial_labels().values()):
+        notes.append(
+            f"{partial:,} rows of the table have a partial label, one of several, and are left out: "
+            "`artaffect evaluate` scores them."
+        )
+    table = table.with_exact_labels()
+    sources = read_outside(options.outside, LabelSet.from_json(read_config(runs[0])["labels"]))
+    part, lacking = with_outside(table.of_split(options.split), sources)
+    notes += [
+        f"{count:,} rows of the split are left out because {name} has no prediction for them."
+        for name, count in lacking.items()
+        if count
+    ]
+    loaded, left_out = _load(runs, part, cache, notes, sources)
     for run in loaded:
         check_sets(options.sets, run.model.conformal)
     rows, labels = loaded[0].rows, loaded[0].model.labels
@@ -156,22 +174,29 @@ def culture_report(
         comparison=_compare(loaded, options),
         runs=scored,
         divisive_artworks=[_summary(artwork, table, loaded[0].model) for artwork in divisive],
+        audience=table.audience,
     )
 
 
 def votes_of(table: AnnotationTable) -> Votes:
-    """Count the votes of each culture in a table."""
+    """Count the votes of each culture in a table, without partial labels."""
+    table = table.with_exact_labels()
     return Votes.count(
         table.codes("artwork_id"),
         table.codes("culture"),
         table.emotion_codes(),
         table.codes("art_style"),
         table.labels,
+        table.codes("annotator")[1],
     )
 
 
 def _load(
-    runs: Sequence[Path], part: AnnotationTable, cache: Path | None, notes: list[str]
+    runs: Sequence[Path],
+    part: AnnotationTable,
+    cache: Path | None,
+    notes: list[str],
+    sources: Sequence[OutsidePredictions],
 ) -> tuple[list[_Run], int]:
     """Models with the rows on which all of them can be scored, and how many lack an image."""
     loaded: list[_Run] = []
@@ -184,7 +209,7 @@ def _load(
                 f"{', '.join(loaded[0].model.labels)}: only runs with the same labels can be compared"
             )
         labelled = part.with_labels(model.labels)
-        rows = extract_arrays(labelled, *model.encoders, model.cultures, cache)
+        rows = extract_arrays(labelled, *model.encoders, model.cultures, cache, sources)
         for fault in rows.unreadable:
             _logger.info(f"left out because the image cannot be read: {fault}")
         loaded.append(_Run(name, read_config(path), model, rows))
@@ -244,6 +269,7 @@ def _score(
         notes.append(f"{run.name}: prediction sets are not scored on the rows they were fitted on.")
     predictions = predict_all_inputs(model, rows)
     scored = {"baseline": run.priors.baseline.predict_proba(rows.culture_names), **predictions}
+    scored |= outside_predictions(rows)
     arrays = (rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy())
     return RunScores(
         name=run.name,
@@ -257,7 +283,7 @@ def _score(
         calibration={
             kind: _calibration(run, kind, predictions[kind], options) for kind in run.inputs
         },
-        cross_culture=_cross_culture(model, rows, options),
+        cross_culture=cross_culture_scores(model, rows, options.n_resamples),
         ablation=modality_ablation(model, rows, options.n_resamples, options.seed),
         deletion_tests=deletion_tests(
             TorchPredictor(model), part, options.explanations, options.seed, notes
@@ -289,20 +315,6 @@ def _calibration(
         bins(calibrated),
         ByGroup(overall, dict(zip(model.cultures, others, strict=True))),
     )
-
-
-def _cross_culture(
-    model: EmotionModel, rows: AnnotationArrays, options: ReportOptions
-) -> ByGroup[ModelScores] | None:
-    if len(model.cultures) < 2:
-        return None
-    predictions = {
-        str(index): predict_proba(model, rows, culture=index)
-        for index in range(1 + len(model.cultures))
-    }
-    result = evaluate_predictions(predictions, rows, options.n_resamples, pairs=())
-    overall, *others = result.models.values()
-    return ByGroup(overall, dict(zip(model.cultures, others, strict=True)))
 
 
 def _or_note(compute: Callable[[], T], notes: list[str]) -> T | None:

@@ -1,4 +1,4 @@
-"""The deletion test of explanations: does a prediction fall faster without what they call important?"""
+"""Put the explanations of a model to the deletion test, on some artworks of a table."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -24,11 +24,11 @@ def deletion_tests(
     """Explain the predictions for one caption of each of some artworks, and test the explanations.
 
     Args:
-        count: artworks, chosen at random with ``seed``.
-        notes: what the reader must know is added to it.
+        count: how many artworks are drawn.
+        notes: takes a sentence for each artwork that cannot be tested.
 
     Returns:
-        Modality → its test; empty without artworks or without captum.
+        The tests of ``image`` and ``caption``; none without the library that explains.
     """
     if not count or find_spec("captum") is None:
         return {}
@@ -36,7 +36,7 @@ def deletion_tests(
 
     explainer = Explainer(predictor)
     checks: dict[str, list[Check]] = {}
-    inputs = _one_input_per_artwork(predictor, table, seed)[:count]
+    inputs = _one_input_per_artwork(predictor, table, count, seed)
     for item in track(inputs, "testing explanations", len(inputs)):
         try:
             explanation = explainer.explain(item, check=True)
@@ -50,7 +50,7 @@ def deletion_tests(
 
 
 def _one_input_per_artwork(
-    predictor: TorchPredictor, table: AnnotationTable, seed: int
+    predictor: TorchPredictor, table: AnnotationTable, count: int, seed: int
 ) -> list[PredictionInput]:
     modalities = predictor.description.modalities
     root = table.images if "image" in modalities else None
@@ -68,7 +68,7 @@ def _one_input_per_artwork(
             None,
             [cultures[row]],
         )
-        for row in rows.values()
+        for row in list(rows.values())[:count]
     ]
 
 

@@ -154,27 +154,31 @@ def _emotions(
 
 def _culture_context(report: CultureReport, links: Mapping[str, str]) -> dict[str, Any]:
     divergence, agreement = report.divergence, report.agreement
+
+    def named(tables: Sequence[TextTable]) -> list[TextTable]:
+        return [table.for_audience(report.audience) for table in tables]
+
     return {
         "title": f"Whose emotion? {report.table}, split {report.split}",
         "report": report,
         "findings": findings(report),
         "links": links,
         "divergence_figures": divergence_figures(divergence) if divergence else [],
-        "divergence_tables": divergence_tables(divergence) if divergence else [],
-        "agreement_tables": agreement_tables(agreement) if agreement else [],
+        "divergence_tables": named(divergence_tables(divergence)) if divergence else [],
+        "agreement_tables": named(agreement_tables(agreement)) if agreement else [],
         "comparison_figures": [
             scores_figure(f"{kind}: scores", result) for kind, result in report.comparison.items()
         ],
-        "comparison_tables": comparison_tables(report),
+        "comparison_tables": named(comparison_tables(report)),
         "runs": [
             {
                 "scores": run,
                 "protocol": protocol_line(run.evaluation),
                 "findings": run_findings(run),
                 "figures": evaluation_figures(run.evaluation),
-                "tables": evaluation_tables(run.evaluation),
+                "tables": named(evaluation_tables(run.evaluation)),
                 "culture_figures": run_figures(run),
-                "culture_tables": run_tables(run),
+                "culture_tables": named(run_tables(run)),
             }
             for run in report.runs
         ],

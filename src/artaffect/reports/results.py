@@ -123,6 +123,8 @@ class CultureReport(Displayed):
     """For each input that all runs take, the runs side by side."""
     runs: Sequence[RunScores]
     divisive_artworks: Sequence[ArtworkSummary]
+    audience: str = "culture"
+    """What a culture of the table is: see :attr:`AnnotationTable.audience`."""
 
     def _table(self) -> Table:
         caption = (

@@ -51,6 +51,11 @@ class TextTable:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
+    def for_audience(self, audience: str) -> "TextTable":
+        """The table with the name of what a culture is, in its title and its header."""
+        header = [audience if name == "culture" else name for name in self.header]
+        return TextTable(self.title.replace("by culture", f"by {audience}"), header, self.rows)
+
     def to_markdown(self) -> str:
         """The title in bold above a Markdown table; names in it are text, never markup."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
@@ -145,9 +150,12 @@ def evaluation_tables(result: EvaluationResult) -> list[TextTable]:
     tables += [_sets_table(result, name) for name in result.prediction_sets]
     if "hamming" in result.extra:
         tables.append(_hamming_table(result.extra["hamming"]))
+    if "partial_labels" in result.extra:
+        tables.append(_partial_table(result.extra["partial_labels"]))
     if "size_and_speed" in result.extra:
         tables.append(_size_table(result.extra["size_and_speed"]))
-    return tables
+    audience = result.protocol.get("audience", "culture")
+    return [table.for_audience(audience) for table in tables]
 
 
 def _group_table(models: Mapping[str, Mapping[str, Any]], group: str) -> TextTable:
@@ -205,6 +213,16 @@ def _hamming_table(hamming: Mapping[str, float]) -> TextTable:
     title = "The metric of the MVIP 2024 paper: share of correct bits of 9, over "
     title += f"{hamming['artworks']:,} paintings"
     return TextTable(title, ["model", "Hamming accuracy"], rows)
+
+
+def _partial_table(partial: Mapping[str, Any]) -> TextTable:
+    title = "Rows whose label is one of several, scored by the whole set: "
+    title += f"{partial['rows']:,} of {partial['artworks']:,} paintings"
+    models = {
+        label(name): {metric: Estimate(**values) for metric, values in scores.items()}
+        for name, scores in partial["models"].items()
+    }
+    return metric_table(title, "model", models)
 
 
 def _size_table(sizes: Mapping[str, Mapping[str, float]]) -> TextTable:

@@ -197,6 +197,7 @@ class PositiveVotes:
     @classmethod
     def from_table(cls, table: AnnotationTable, rules: SharedTaskRules) -> "PositiveVotes":
         """Count the votes of a table, without the emotions that are neither positive nor negative."""
+        table = table.with_exact_labels()
         votes = Votes.count(
             table.codes("artwork_id"),
             table.codes("language"),

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from artaffect.errors import ConfigError
 from artaffect.features import AnnotationArrays, extract_arrays
@@ -25,6 +24,7 @@ from artaffect.models.folder import Histories
 from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows, predict_proba
 from artaffect.training.data import TrainingData
 from artaffect.training.familiarity import learn_familiarity
+from artaffect.training.objectives import label_loss
 
 MIN_ROWS = 100
 """A culture with fewer captions takes the temperature of all cultures together."""
@@ -91,16 +91,17 @@ def calibrate(model: EmotionModel, rows: AnnotationArrays) -> None:
     model.temperature.fill_(1.0)
     for kind, usable in _usable(model, rows):
         i, modalities = list(_INPUTS).index(kind), _INPUTS[kind]
-        overall = fit_temperature(_logits(model, usable, modalities, 0), usable.emotion)
+        known = usable.partial
+        overall = fit_temperature(_logits(model, usable, modalities, 0), usable.emotion, known)
         model.temperature[i] = overall
         if model.blind:
             continue
         logits = _logits(model, usable, modalities, None)
-        model.temperature[i, 1:] = fit_temperature(logits, usable.emotion)
+        model.temperature[i, 1:] = fit_temperature(logits, usable.emotion, known)
         for culture in range(1, len(model.cultures) + 1):
             mask = usable.culture == culture
             if int(mask.sum()) >= MIN_ROWS:
-                temperature = fit_temperature(logits[mask], usable.emotion[mask])
+                temperature = fit_temperature(logits[mask], usable.emotion[mask], known)
                 model.temperature[i, culture] = temperature
 
 
@@ -109,11 +110,13 @@ def conformal_scores(
 ) -> ConformalScores:
     """The scores of the true labels of rows, from which prediction sets are made.
 
+    Rows with a partial label are left out, because their true label is not known.
+
     Args:
         rows: rows that the model has not learned from, for example those it was calibrated on.
     """
     inputs: dict[Kind, InputScores] = {}
-    for kind, usable in _usable(model, rows):
+    for kind, usable in _usable(model, rows.select(rows.is_exact)):
         labels = usable.emotion.numpy()
         any_culture, own = (
             label_scores(predict_proba(model, usable, _INPUTS[kind], culture), score)[
@@ -135,15 +138,18 @@ def _usable(model: EmotionModel, rows: AnnotationArrays) -> Iterator[tuple[Kind,
             yield kind, usable
 
 
-def fit_temperature(logits: Tensor, emotions: Tensor) -> float:
-    """The temperature from 0.05 to 20 that minimises the log-loss of logits [n, k] for labels [n]."""
+def fit_temperature(logits: Tensor, emotions: Tensor, partial: Tensor | None = None) -> float:
+    """The temperature from 0.05 to 20 that minimises the log-loss of logits [n, k] for labels [n].
+
+    ``partial`` holds the sets that partial labels stand for, see :func:`label_loss`.
+    """
     logits = logits.double()
     inverse = torch.zeros((), dtype=torch.float64, requires_grad=True)  # log of 1 / temperature
     optimizer = torch.optim.LBFGS([inverse], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = F.cross_entropy(logits * inverse.exp(), emotions)
+        loss = label_loss(logits * inverse.exp(), emotions, partial)
         torch.autograd.backward(loss)
         return loss
 

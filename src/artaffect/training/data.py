@@ -70,6 +70,11 @@ class TrainingData:
                 check_artworks(count, name, " with an image")
             else:
                 check_artworks(len(table.codes("artwork_id")[0]), name)
+        if not val.has_exact_label.any():
+            raise TableError(
+                "every row of split 'val' has a partial label, one of several: training needs rows with "
+                "one label to choose and to calibrate"
+            )
         emotions = list(learned.counts("emotion"))
         if len(emotions) == 1:
             raise TableError(

@@ -18,10 +18,10 @@ from artaffect.models.pruning import prune_layers
 from artaffect.prediction.evaluation import evaluate_predictions, predict_proba
 from artaffect.training.calibration import TrainedModel, finish
 from artaffect.training.data import TrainingData
+from artaffect.training.modalities import CaptionSource
 from artaffect.training.objectives import ClassificationTask, DistillationTask
 from artaffect.training.sources import (
     CaptionModel,
-    CaptionSource,
     SourceContext,
     current_features,
     million_weights,
@@ -97,7 +97,7 @@ def _distil(
         width = student.encoder.feature_dim
         return DistillationTask(task, width, trained.head, weights, config.temperature)
 
-    student.fine_tune(model, rows, val, distil)
+    student.fine_tune(model, rows, val, train.partial, distil)
     return student
 
 

@@ -7,19 +7,18 @@ import torch
 
 from artaffect.config import JointConfig
 from artaffect.features import AnnotationArrays
+from artaffect.metrics.partial import validation_scores
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import FUSION_FORMS, FusionSetup
 from artaffect.training.batches import JointRows
 from artaffect.training.calibration import TrainedModel, finish
 from artaffect.training.data import TrainingData
+from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.objectives import JointTask
 from artaffect.training.separate import log_prior
 from artaffect.training.sources import (
-    CaptionSource,
-    ImageSource,
     SourceContext,
     current_features,
-    scores_of,
     trainable,
 )
 from artaffect.training.trainer import Scores, Trainer
@@ -49,7 +48,8 @@ def train_joint(data: TrainingData, config: JointConfig) -> TrainedModel:
     labels = data.train.labels
     setup = FusionSetup(config.fusion, widths, cultures, n_cultures, len(labels))
     (fusion,) = FUSION_FORMS[config.fusion.form].candidates(setup).values()
-    prior = log_prior(train.emotion, train.culture, cultures, len(labels), blind=not n_cultures)
+    known = (train.emotion, train.culture)
+    prior = log_prior(*known, cultures, len(labels), not n_cultures, train.partial)
     scalers = {"image": image_model.head.scaler, "caption": caption_model.head.scaler}
     fusion.initialize(prior, scalers)
     model = EmotionModel(image_model, caption_model, fusion, data.cultures, data.languages, labels)
@@ -65,7 +65,7 @@ def train_joint(data: TrainingData, config: JointConfig) -> TrainedModel:
         config.groups,
         config.image.workers,
     )
-    task = JointTask(model, config.fusion.modality_dropout, n_cultures)
+    task = JointTask(model, config.fusion.modality_dropout, n_cultures, train.partial)
     trainer = Trainer(config.train, config.seed, data.work and data.work / "joint", device="auto")
     result = trainer.fit(task, rows, lambda: _scores(model, val))
     log = {"joint": result.summary(config.train.metric)}
@@ -84,4 +84,4 @@ def _scores(model: EmotionModel, val: AnnotationArrays) -> Scores:
     present = torch.ones(len(val), 2, dtype=torch.bool)
     probabilities, _ = model.answer(image[val.artwork], caption, present, val.culture, False)
     model.to(device)
-    return scores_of(val.emotion.numpy(), probabilities.numpy())
+    return validation_scores(val.emotion.numpy(), probabilities.numpy(), val.candidates)

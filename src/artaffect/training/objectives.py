@@ -17,8 +17,40 @@ from artaffect.training.batches import Batch
 from artaffect.training.trainer import StepOutput
 
 
+def log_probability_of_labels(logits: Tensor, partial: Tensor | None) -> Tensor:
+    """Log-probability of each label, then of each set of labels: [n, k + s].
+
+    Args:
+        logits: [n, k].
+        partial: which labels each set holds: bool [s, k].
+    """
+    known = F.log_softmax(logits, -1)
+    if partial is None:
+        return known
+    sets = [known[:, members].logsumexp(-1, keepdim=True) for members in partial]
+    return torch.cat([known, *sets], -1)
+
+
+def label_loss(logits: Tensor, emotion: Tensor, partial: Tensor | None = None) -> Tensor:
+    """The mean of ``-ln`` of the probability of each row's label, or of the set that holds it.
+
+    Without partial labels it is the cross-entropy; with them, the log-likelihood of what is known
+    (Jin and Ghahramani 2002; Cour et al. 2011).
+
+    Args:
+        logits: [n, k].
+        emotion: the label, or ``k`` plus the position of a set in ``partial`` [n].
+        partial: which labels each set holds: bool [s, k].
+    """
+    if partial is None:
+        return F.cross_entropy(logits, emotion)
+    return F.nll_loss(log_probability_of_labels(logits, partial), emotion)
+
+
 class HeadTask(nn.Module):
     """A head with its loss, and with its encoder if that is trained too."""
+
+    partial: Tensor | None
 
     def __init__(
         self,
@@ -26,9 +58,16 @@ class HeadTask(nn.Module):
         penalty: float = 0.0,
         cultures: int = 0,
         encoder: nn.Module | None = None,
+        partial: Tensor | None = None,
     ) -> None:
-        """Prepare the task; ``penalty`` is that of ridge regression."""
+        """Prepare the task.
+
+        Args:
+            penalty: that of ridge regression.
+            partial: the sets that partial labels stand for: bool [s, k].
+        """
         super().__init__()
+        self.register_buffer("partial", partial, persistent=False)
         self.head, self.penalty, self.cultures, self.encoder = head, penalty, cultures, encoder
 
     def with_ridge(self, fit: Tensor) -> StepOutput:
@@ -42,13 +81,15 @@ class HeadTask(nn.Module):
 class SoftLabelTask(HeadTask):
     """Learn the distribution of an artwork's votes, one for each culture.
 
-    Batches hold ``culture`` [n] and ``votes`` [n, k]. An artwork with more votes weighs more.
+    Batches hold ``culture`` [n] and ``votes`` [n, k + s], which count the votes for each label and
+    each set of labels. An artwork with more votes weighs more.
     """
 
     def forward(self, batch: Batch) -> StepOutput:
         logits = self.head(image_features(self.encoder, batch), batch["culture"])
         votes = batch["votes"]
-        return self.with_ridge(-(votes * F.log_softmax(logits, -1)).sum() / votes.sum())
+        log_probability = log_probability_of_labels(logits, self.partial)
+        return self.with_ridge(-(votes * log_probability).sum() / votes.sum())
 
 
 class MultiLabelTask(HeadTask):
@@ -82,7 +123,7 @@ class ClassificationTask(HeadTask):
     def forward(self, batch: Batch) -> StepOutput:
         culture = _training_culture(self, batch, self.cultures)
         logits = self.head(caption_features(self.encoder, batch), culture)
-        return self.with_ridge(F.cross_entropy(logits, batch["emotion"]))
+        return self.with_ridge(label_loss(logits, batch["emotion"], self.partial))
 
 
 class DistillationTask(nn.Module):
@@ -129,7 +170,7 @@ class DistillationTask(nn.Module):
         divergence = F.kl_div(softened, target, reduction="batchmean", log_target=True)
         cosine = F.cosine_similarity(self.projection(features), batch["teacher"], dim=-1)
         terms = {
-            "hard": F.cross_entropy(logits, batch["emotion"]),
+            "hard": label_loss(logits, batch["emotion"], self.student.partial),
             "soft": t * t * divergence,
             "hidden": 1 - cosine.mean(),
         }
@@ -144,8 +185,17 @@ class FusionTask(nn.Module):
     no source is missing, but a share of ``modality_dropout`` of the rows loses one.
     """
 
-    def __init__(self, fusion: LinearFusion, modality_dropout: float, cultures: int) -> None:
+    partial: Tensor | None
+
+    def __init__(
+        self,
+        fusion: LinearFusion,
+        modality_dropout: float,
+        cultures: int,
+        partial: Tensor | None = None,
+    ) -> None:
         super().__init__()
+        self.register_buffer("partial", partial, persistent=False)
         self.fusion, self.modality_dropout, self.cultures = fusion, modality_dropout, cultures
 
     def forward(self, batch: Batch) -> StepOutput:
@@ -153,7 +203,7 @@ class FusionTask(nn.Module):
         sources = self.fusion.sources
         present = drop_sources(culture, self.modality_dropout, len(sources))
         logits = self.fusion([batch[name] for name in sources], present, culture)
-        return StepOutput(F.cross_entropy(logits, batch["emotion"]))
+        return StepOutput(label_loss(logits, batch["emotion"], self.partial))
 
 
 class JointTask(nn.Module):
@@ -164,8 +214,17 @@ class JointTask(nn.Module):
     the other head alone, so that each head learns; otherwise the heads have losses of their own.
     """
 
-    def __init__(self, model: EmotionModel, modality_dropout: float, cultures: int) -> None:
+    partial: Tensor | None
+
+    def __init__(
+        self,
+        model: EmotionModel,
+        modality_dropout: float,
+        cultures: int,
+        partial: Tensor | None = None,
+    ) -> None:
         super().__init__()
+        self.register_buffer("partial", partial, persistent=False)
         self.model, self.modality_dropout, self.cultures = model, modality_dropout, cultures
 
     def forward(self, batch: Batch) -> StepOutput:
@@ -179,7 +238,10 @@ class JointTask(nn.Module):
         if not model.fusion.takes_logits:
             logits["image"] = model.image.head(image, culture)
             logits["caption"] = model.caption.head(caption, culture)
-        terms = {name: F.cross_entropy(values, batch["emotion"]) for name, values in logits.items()}
+        terms = {
+            name: label_loss(values, batch["emotion"], self.partial)
+            for name, values in logits.items()
+        }
         loss = torch.stack(list(terms.values())).sum()
         return StepOutput(loss, terms if len(terms) > 1 else {})
 

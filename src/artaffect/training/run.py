@@ -103,6 +103,8 @@ def _train_run(
     protocol = {**trained.evaluation.protocol, "chosen_on_this_split": True}
     if synthetic:
         protocol["synthetic"] = True
+    if table.audience != "culture":
+        protocol["audience"] = table.audience
     left_out = {kind: len(lines) for kind, lines in data.left_out.items()}
     if left_out:
         protocol["left_out"] = left_out

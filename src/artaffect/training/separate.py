@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from artaffect.config import FusionConfig, SeparateConfig
 from artaffect.errors import ConfigError, TableError
 from artaffect.features import AnnotationArrays
+from artaffect.metrics.partial import spread_counts
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import FUSION_FORMS, FusionSetup, LinearFusion, SourceOutputs
@@ -26,8 +26,9 @@ from artaffect.models.hub import resolve_run
 from artaffect.training.batches import TensorRows
 from artaffect.training.calibration import TrainedModel, finish
 from artaffect.training.data import TrainingData, hold_out
-from artaffect.training.objectives import FusionTask
-from artaffect.training.sources import CaptionSource, ImageSource, Source, SourceContext
+from artaffect.training.modalities import CaptionSource, ImageSource
+from artaffect.training.objectives import FusionTask, label_loss
+from artaffect.training.sources import Source, SourceContext
 from artaffect.training.trainer import FitResult, Scores, Trainer
 
 _logger = logging.getLogger(__name__)
@@ -143,16 +144,26 @@ def _outputs(
     features = {name: source.stored(rows) for name, source in sources.items()}
     if logits is None:
         logits = {name: s.logits(s.model_.head, rows) for name, s in sources.items()}
-    return SourceOutputs(features, logits, rows.culture, rows.emotion)
+    return SourceOutputs(features, logits, rows.culture, rows.emotion, rows.partial)
 
 
-def log_prior(emotion: Tensor, culture: Tensor, cultures: int, labels: int, blind: bool) -> Tensor:
+def log_prior(
+    emotion: Tensor,
+    culture: Tensor,
+    cultures: int,
+    labels: int,
+    blind: bool,
+    partial: Tensor | None = None,
+) -> Tensor:
     """Log of each culture's distribution, all cultures first: [cultures + 1, k].
 
     Rows have labels [n] and cultures from 1 [n]; ``blind`` gives every culture the distribution of all.
+    ``partial`` holds the sets that partial labels stand for: bool [s, k].
     """
-    counts = torch.ones(cultures + 1, labels)
-    counts.index_put_((culture, emotion), torch.ones(()), accumulate=True)
+    sets = np.zeros((0, labels), bool) if partial is None else partial.numpy()
+    targets = torch.zeros(cultures + 1, labels + len(sets))
+    targets.index_put_((culture, emotion), torch.ones(()), accumulate=True)
+    counts = 1 + torch.from_numpy(spread_counts(targets.numpy(), sets)).float()
     counts[0] = counts.sum(0)
     prior = (counts / counts.sum(1, keepdim=True)).log()
     return prior[:1].repeat(cultures + 1, 1) if blind else prior
@@ -171,7 +182,8 @@ def fit_fusion(
     """
     cultures, labels = len(context.cultures), len(context.labels)
     blind = not context.n_cultures
-    prior = log_prior(training.emotion, training.culture, cultures, labels, blind)
+    known = (training.emotion, training.culture)
+    prior = log_prior(*known, cultures, labels, blind, training.partial)
     widths = {name: values.shape[1] for name, (values, _) in training.features.items()}
     scalers = {n: FeatureScaler(widths[n]).fit(v) for n, (v, _) in training.features.items()}
     setup = FusionSetup(config, widths, cultures, context.n_cultures, labels)
@@ -183,7 +195,7 @@ def fit_fusion(
     for name, fusion in candidates.items():
         fusion.initialize(prior, scalers)
         plan = fusion.plan_training(training, config)
-        task = FusionTask(fusion, plan.modality_dropout, plan.cultures)
+        task = FusionTask(fusion, plan.modality_dropout, plan.cultures, training.partial)
         rows = TensorRows(plan.shared, **plan.columns)
         validate = partial(_scores, fusion, fusion.inputs(validation), validation)
         section = "fusion.logits" if plan.config is config.logits else "fusion.features"
@@ -202,4 +214,4 @@ def fit_fusion(
 def _scores(fusion: LinearFusion, inputs: Sequence[Tensor], rows: SourceOutputs) -> Scores:
     present = torch.ones(len(rows.emotion), len(inputs), dtype=torch.bool)
     logits = fusion(inputs, present, rows.culture)
-    return {"log_loss": float(F.cross_entropy(logits, rows.emotion))}
+    return {"log_loss": float(label_loss(logits, rows.emotion, rows.partial))}

@@ -1,4 +1,7 @@
-"""Sources: an encoder, frozen or fine-tuned, with the head trained on its features."""
+"""Sources: an encoder, frozen or fine-tuned, with the head trained on its features.
+
+Each modality has its own kind of source, see :mod:`artaffect.training.modalities`.
+"""
 
 import logging
 from abc import ABC, abstractmethod
@@ -11,23 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from artaffect.config import CaptionSourceConfig, ImageSourceConfig, Recipe, SourceConfig
-from artaffect.data.image_cache import ImageCache, ImageViews
+from artaffect.config import Recipe, SourceConfig
 from artaffect.errors import ConfigError, ImageError, NotFittedError
 from artaffect.features import AnnotationArrays, encode
 from artaffect.labels import ARTEMIS, LabelSet
-from artaffect.metrics.classification import accuracy, hamming_accuracy, log_loss, macro_f1
+from artaffect.metrics.partial import validation_scores
 from artaffect.models.checkpoint import load_model
 from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
 from artaffect.models.hub import resolve_run
-from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
+from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.precision import describe
-from artaffect.models.pruning import prune_layers, prune_vocabulary, train_only
-from artaffect.models.text_encoders import TextEncoder, create_text_encoder
-from artaffect.runtime import cache_folder
-from artaffect.training.batches import ArtworkRows, CaptionRows, Rows, TensorRows, Tokens
+from artaffect.models.pruning import train_only
+from artaffect.models.text_encoders import TextEncoder
+from artaffect.training.batches import Rows, TensorRows
 from artaffect.training.data import TrainingData
-from artaffect.training.objectives import ClassificationTask, MultiLabelTask, SoftLabelTask
 from artaffect.training.trainer import FitResult, Scores, Trainer
 
 _logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class Source(ABC, Generic[C, E]):
         else:
             model = self.start(train)
             _logger.info(f"{self.name}: training {config.encoder} ({trainable(self.encoder)})")
-            self.fine_tune(model, self.encoder_rows(train), val)
+            self.fine_tune(model, self.encoder_rows(train), val, train.partial)
         return self.model_
 
     def refit(self, rows: AnnotationArrays) -> EmotionHead:
@@ -163,12 +163,14 @@ class Source(ABC, Generic[C, E]):
         model: EmotionClassifier[E],
         rows: Rows,
         val: AnnotationArrays,
+        partial: Tensor | None = None,
         wrap: Callable[[Any], nn.Module] = lambda task: task,
     ) -> None:
         """Train an encoder with its head; the model keeps the weights of its best epoch.
 
         Args:
             rows: training rows that hold the encoder's inputs.
+            partial: the sets that their partial labels stand for: bool [s, k].
             wrap: turns the source's own task into the one to train, for example a distillation.
         """
         inputs = self.inputs(val)
@@ -178,7 +180,7 @@ class Source(ABC, Generic[C, E]):
 
         folder = self.context.work and self.context.work / self.name
         trainer = self._trainer(folder, "auto")
-        task = wrap(self.task(model.head, 0.0, model.encoder))
+        task = wrap(self.task(model.head, 0.0, model.encoder, partial))
         self.model_, self.result_ = model, trainer.fit(task, rows, validate)
 
     @torch.no_grad()
@@ -199,7 +201,8 @@ class Source(ABC, Generic[C, E]):
         device = head.shared.weight.device
         features = features.to(device)[self.stored(rows)[1].to(device)]
         logits = head.emotion_logits(features, rows.culture.to(device))
-        return scores_of(rows.emotion.numpy(), log_probabilities(logits).exp().cpu().numpy())
+        probabilities = log_probabilities(logits).exp().cpu().numpy()
+        return validation_scores(rows.emotion.numpy(), probabilities, rows.candidates)
 
     @staticmethod
     @abstractmethod
@@ -227,7 +230,13 @@ class Source(ABC, Generic[C, E]):
         """What an encoder and its head learn from."""
 
     @abstractmethod
-    def task(self, head: EmotionHead, penalty: float, encoder: nn.Module | None) -> nn.Module:
+    def task(
+        self,
+        head: EmotionHead,
+        penalty: float,
+        encoder: nn.Module | None,
+        partial: Tensor | None,
+    ) -> nn.Module:
         """The head, with the encoder if it is trained too, and their loss."""
 
     def _new_head(self, rows: AnnotationArrays, features: Tensor, frozen: bool) -> EmotionHead:
@@ -247,8 +256,7 @@ class Source(ABC, Generic[C, E]):
             getattr(self.config, "objective", "soft_label") != "soft_label",
             len(self.context.labels),
         )
-        votes = torch.bincount(rows.emotion, minlength=len(self.context.labels))
-        head.initialize_from(features, votes, frozen)
+        head.initialize_from(features, rows.label_counts().float(), frozen)
         return head
 
     def _trainer(
@@ -262,114 +270,12 @@ class Source(ABC, Generic[C, E]):
     ) -> tuple[EmotionHead, FitResult]:
         data = self.head_rows(rows)
         head = self._new_head(rows, data.column("features"), frozen=True)
-        task = self.task(head, penalty, None)
+        task = self.task(head, penalty, None, rows.partial)
         trainer = self._trainer()
         if val is None:
             return head, trainer.fit(task, data, stop_after=self.result_.best_epoch)
         features = self.stored(val)[0]
         return head, trainer.fit(task, data, lambda: self.scores(head, features, val))
-
-
-class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
-    """Learns a distribution for each artwork and culture: that of its annotators' votes."""
-
-    modality = "image"
-
-    @staticmethod
-    def load_encoder(config: ImageSourceConfig, captions: Sequence[str]) -> ImageEncoder:
-        return create_image_encoder(config.encoder)
-
-    def usable(self, rows: AnnotationArrays) -> AnnotationArrays:
-        return rows.select(rows.has_image) if self.config.frozen else rows.with_images()
-
-    def inputs(self, rows: AnnotationArrays) -> list[Any]:
-        return [] if rows.image_paths is None else rows.image_paths.tolist()
-
-    def stored(self, rows: AnnotationArrays) -> tuple[Tensor, Tensor]:
-        return rows.image, rows.artwork
-
-    def head_rows(self, rows: AnnotationArrays) -> TensorRows:
-        votes = rows.votes(self.context.n_cultures).transpose(0, 1)
-        culture, artwork = torch.nonzero(votes.sum(-1), as_tuple=True)
-        shared = {"features": (rows.image, artwork)}
-        return TensorRows(shared, culture=culture, votes=votes[culture, artwork])
-
-    def encoder_rows(self, rows: AnnotationArrays) -> ArtworkRows:
-        votes = rows.votes(self.context.n_cultures)
-        return ArtworkRows(self.views(rows), votes, self.config.workers)
-
-    def views(self, rows: AnnotationArrays) -> ImageViews:
-        """Training views of the artworks, in their order."""
-        config, context = self.config, self.context
-        images = (self.inputs(rows), self.encoder.preprocessing)
-        folder = context.cache / "decoded" if context.cache else cache_folder("decoded")
-        store = ImageCache(*images, folder) if config.decoded else None
-        return ImageViews(*images, config.crop, config.flip, context.seed, store)
-
-    def task(self, head: EmotionHead, penalty: float, encoder: nn.Module | None) -> nn.Module:
-        if self.config.objective == "soft_label":
-            return SoftLabelTask(head, penalty, encoder=encoder)
-        loss = self.config.objective.removeprefix("multi_label_")
-        return MultiLabelTask(head, loss, encoder)  # type: ignore[arg-type]
-
-    def start(self, rows: AnnotationArrays) -> ImageModel:
-        model = super().start(rows)
-        if model.head.multi_label:
-            share = (rows.votes()[:, 0] > 0).float().mean(0)
-            model.head.shared.bias.data.copy_(share.clamp(0.01, 0.99).logit())
-        self.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return model
-
-    @torch.no_grad()
-    def scores(self, head: EmotionHead, features: Tensor, rows: AnnotationArrays) -> Scores:
-        scores = super().scores(head, features, rows)
-        if not head.multi_label:
-            return scores
-        device = head.shared.weight.device
-        culture = torch.zeros(len(features), dtype=torch.int64, device=device)
-        predicted = (head(features.to(device), culture) > 0).cpu().numpy()
-        target = (rows.votes()[:, 0] > 0).numpy()
-        return {**scores, "hamming": hamming_accuracy(target, predicted)}
-
-
-class CaptionSource(Source[CaptionSourceConfig, TextEncoder]):
-    """Learns the emotion of each caption."""
-
-    modality = "caption"
-
-    @staticmethod
-    def load_encoder(config: CaptionSourceConfig, captions: Sequence[str]) -> TextEncoder:
-        encoder = create_text_encoder(config.encoder)
-        if config.vocabulary == "data":
-            encoder = prune_vocabulary(encoder, captions)
-            _logger.info(f"pruned the vocabulary: {million_weights(encoder):.1f} million weights")
-        return prune_layers(encoder, config.depth) if config.depth else encoder
-
-    def inputs(self, rows: AnnotationArrays) -> list[Any]:
-        return rows.captions
-
-    def stored(self, rows: AnnotationArrays) -> tuple[Tensor, Tensor]:
-        return rows.caption, torch.arange(len(rows))
-
-    def head_rows(self, rows: AnnotationArrays) -> TensorRows:
-        return TensorRows(features=rows.caption, culture=rows.culture, emotion=rows.emotion)
-
-    def encoder_rows(self, rows: AnnotationArrays, **columns: Tensor) -> CaptionRows:
-        """Captions, tokenised once; ``columns`` are further tensors of each row."""
-        tokens = Tokens(self.encoder.tokenize(rows.captions))
-        columns |= {"culture": rows.culture, "emotion": rows.emotion}
-        return CaptionRows(tokens, self.encoder.collate, **columns)
-
-    def task(self, head: EmotionHead, penalty: float, encoder: nn.Module | None) -> nn.Module:
-        return ClassificationTask(head, penalty, self.context.n_cultures, encoder)
-
-    def start(self, rows: AnnotationArrays) -> CaptionModel:
-        model = super().start(rows)
-        if self.config.freeze_embeddings:
-            network: Any = self.encoder.network
-            table = getattr(network, "embeddings", None) or network.get_input_embeddings()
-            table.requires_grad_(False)
-        return model
 
 
 def million_weights(module: nn.Module) -> float:
@@ -391,9 +297,3 @@ def current_features(encoder: ImageEncoder | TextEncoder, inputs: Sequence[Any])
             raise ImageError("; ".join(problems.values()))
         values[list(positions)] = torch.from_numpy(vectors)
     return values
-
-
-def scores_of(emotion: np.ndarray, probabilities: np.ndarray) -> Scores:
-    """The validation scores of every training, for labels [n] and distributions [n, k]."""
-    metrics = {"log_loss": log_loss, "accuracy": accuracy, "macro_f1": macro_f1}
-    return {name: metric(emotion, probabilities) for name, metric in metrics.items()}

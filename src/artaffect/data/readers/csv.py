@@ -30,6 +30,11 @@ class SourceRows:
     malformed: list[tuple[str, int, str]] = field(default_factory=list)
     """Empty rows, rows with too few or too many cells, and odd quotes: file, line, text."""
 
+    vote: pa.Array | None = None
+    """Where a line holds several votes, the number of the vote in its line: int64."""
+    carried: dict[str, pa.Array] = field(default_factory=dict)
+    """Columns that the table keeps as they are, by name."""
+
     @property
     def size(self) -> int:
         return len(self.line)

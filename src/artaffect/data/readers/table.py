@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from artaffect.data.annotation_schema import SCHEMA
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.filtering import filter_rows
 from artaffect.data.images import ImageStore
@@ -19,12 +21,15 @@ from artaffect.data.readers.table_columns import (
     ColumnNames,
     check_kinds,
     describe_columns,
+    find_column,
     join_texts,
     match_columns,
+    name_key,
     require_column,
 )
 from artaffect.data.readers.table_formats import TableFile, check_delimiter, open_table
 from artaffect.data.readers.table_steps import table_steps
+from artaffect.data.readers.table_votes import count_votes, match_votes
 from artaffect.errors import InputTypeError, TableError
 from artaffect.labels import ANY_CULTURE
 from artaffect.runtime import as_path, printable
@@ -41,11 +46,46 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Constants:
-    """The culture and the language of all rows, where no column says them; empty if unknown."""
+class _Options:
+    """How the rows of a table are read."""
 
-    culture: str
-    language: str
+    culture: str = ""
+    """That of all rows, where no column says it; empty if unknown. Likewise the language."""
+    language: str = ""
+    has_images: bool = False
+    """Whether the folder of the images is given."""
+    votes: str | None = None
+    annotators: int | None = None
+    carry: Sequence[str] = ()
+
+    def check(self, kinds: Mapping[str, Sequence[str]]) -> None:
+        """Raise TableError for options that exclude each other."""
+        if self.votes is not None and (both := [k for k in ("label", "caption") if kinds.get(k)]):
+            raise TableError(
+                f"votes {self.votes!r} hold the labels, and votes have no captions: leave out the column "
+                f"for {both[0]}"
+            )
+        if self.annotators is not None and (self.votes is None or self.annotators < 1):
+            raise TableError(
+                f"annotators = {self.annotators}: expected the number of annotators, at least 1, that "
+                "the shares in the columns of votes stand for"
+            )
+        if taken := [name for name in self.carry if name_key(name) in map(name_key, SCHEMA.names)]:
+            raise TableError(
+                f"a column named {taken[0]!r} cannot be carried along, because every table has one: "
+                "rename it in the file"
+            )
+
+
+class _Part(NamedTuple):
+    """One file of a table."""
+
+    rows: SourceRows
+    """Its rows, in the columns that the steps of an import know."""
+    audience: str
+    """What a culture is there, see :attr:`AnnotationTable.audience`."""
+    labels: list[str]
+    """Its distinct labels, as they are written; a column of votes counts even if it has none."""
 
 
 def read_table(  # noqa: PLR0913 -- it takes what its command takes
@@ -59,6 +99,9 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
     language: str | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
+    votes: str | None = None,
+    annotators: int | None = None,
+    carry: Sequence[str] = (),
     keep_unpictured: bool = False,
 ) -> AnnotationTable:
     """Read a table of your own: CSV, TSV, JSON Lines, Parquet, Excel, or an ``imagefolder``.
@@ -75,12 +118,19 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
         labels: the label set: the name of a built-in one, a TOML file, or ``data`` for the labels that
             the table holds. By default ``artemis``, or the first set that knows every label of the
             table, or else those labels themselves; the log says which.
-        map_labels: what labels of the table stand for, such as ``{"happiness": "contentment"}``, or a
-            TOML file with such lines; other labels stand for themselves.
+        map_labels: what labels of the table stand for, such as ``{"happiness": "contentment"}``, or any
+            of several, ``{"joy": ["contentment", "awe"]}``; or a TOML file with such lines. Other labels
+            stand for themselves.
         culture: the culture of all rows; where there is no other, a row's language is its culture.
         language: the language of all captions.
         encoding: of a text file, such as ``cp1252``; by default it is detected.
         delimiter: the character between cells; by default it is detected.
+        votes: the columns that hold how often each label was chosen for an artwork, with a star in place
+            of the label: ``votes_*``. Each vote becomes a row without a caption. Whole numbers are
+            counts; other numbers are shares of the annotators.
+        annotators: how many annotators each share stands for; by default, the smallest number that
+            gives the shares of a row to their last digit.
+        carry: other columns that the table keeps, for :meth:`AnnotationTable.with_culture`.
         keep_unpictured: keep rows with a caption whose image is missing or unreadable, without an image.
 
     Raises:
@@ -96,21 +146,32 @@ def read_table(  # noqa: PLR0913 -- it takes what its command takes
         if value is not None:
             _check_constant(kind, value, kinds)
             kinds[kind] = []
-    constants = _Constants(culture or "", language or "")
-    sources = [
-        _read(file, folder, kinds, constants, images is not None)
-        for file, folder in _open(path, encoding, delimiter)
+    options = _Options(
+        culture or "", language or "", images is not None, votes, annotators, _names(carry)
+    )
+    options.check(kinds)
+    parts = [
+        _read(file, folder, kinds, options) for file, folder in _open(path, encoding, delimiter)
     ]
-    source = _concatenate(sources)
+    source = _concatenate([part.rows for part in parts])
     default = path if path.is_dir() else path.parent
     root = default if images is None else as_path(images, "images")
     store = ImageStore(root) if "image" in source.columns else None
     if isinstance(map_labels, str | PathLike):
         map_labels = load_label_map(map_labels)
-    cells = [text for text in pc.unique(source.columns["emotion"]).to_pylist() if text.strip()]
+    cells = [label for part in parts for label in part.labels]
     label_set, rule = choose_labels(cells, labels, map_labels, str(path))
-    steps = table_steps(store, keep_unpictured, "split" in source.columns, rule)
-    return filter_rows(source, path, store, steps, label_set)
+    has_splits, are_votes = "split" in source.columns, votes is not None
+    steps = table_steps(store, keep_unpictured, has_splits, rule, are_votes)
+    table = filter_rows(source, path, store, steps, label_set)
+    return replace(table, provenance={**table.provenance, "audience": parts[0].audience})
+
+
+def _names(carry: Sequence[str]) -> tuple[str, ...]:
+    names = [carry] if isinstance(carry, str) else list(carry)
+    for name in names:
+        _check_text("carry", name)
+    return tuple(dict.fromkeys(names))
 
 
 def _check_text(name: str, value: object) -> None:
@@ -152,13 +213,18 @@ def _read(
     file: TableFile,
     folder: Path,
     kinds: Mapping[str, Sequence[str]],
-    constants: _Constants,
-    has_images: bool,
-) -> SourceRows:
-    """The rows of one file in the columns of :class:`SourceRows`."""
-    positions = match_columns(file.path, file.header, kinds)
-    _require(file, positions, constants, has_images)
-    used = sorted({position for columns in positions.values() for position in columns})
+    options: _Options,
+) -> _Part:
+    """Read one file."""
+    path, header = file.path, file.header
+    positions = match_columns(path, header, kinds)
+    votes = {} if options.votes is None else match_votes(path, header, options.votes)
+    if votes:
+        positions = {k: v for k, v in positions.items() if k not in ("label", "caption")}
+    carried = {name: find_column(path, header, name, "carry") for name in options.carry}
+    _require(file, positions, options)
+    of_kinds = {position for columns in positions.values() for position in columns}
+    used = sorted(of_kinds | votes.keys() | set(carried.values()))
     cells = file.read(used, ())
     index = {position: cells.columns[i] for i, position in enumerate(used)}
     is_blank = cells.is_blank
@@ -166,28 +232,53 @@ def _read(
     kept = pa.array(np.flatnonzero(~is_blank))
     texts = {kind: [index[i].take(kept) for i in columns] for kind, columns in positions.items()}
     line = cells.line[~is_blank]
-    columns = _columns(texts, folder, constants, len(line), has_images)
-    _say(file, positions, constants)
-    name = (folder / file.path.name).as_posix()
-    listed = [(name, number, text) for number, text in sorted(malformed)]
-    return SourceRows(columns, pa.repeat(name, len(line)), pa.array(line, pa.int64()), listed)
+    columns = _columns(texts, folder, options, len(line))
+    further = {name: index[position].take(kept) for name, position in carried.items()}
+    _say(file, positions, options)
+    number = None
+    if votes:
+        labels = list(votes.values())
+        counts, faults = count_votes(
+            [index[i].take(kept) for i in votes], labels, options.annotators
+        )
+        malformed += [(int(line[row]), fault) for row, fault in faults.items()]
+        row, label = _one_by_one(counts)
+        columns = {name: cells.take(row) for name, cells in columns.items()}
+        columns["emotion"] = pa.array(labels, pa.string()).take(label)
+        further = {name: cells.take(row) for name, cells in further.items()}
+        line = line[row]
+        number = pa.array(np.arange(len(row)) - np.searchsorted(row, row), pa.int64())
+    name = (folder / path.name).as_posix()
+    listed = [(name, at, text) for at, text in sorted(malformed)]
+    lines = pa.array(line, pa.int64())
+    rows = SourceRows(columns, pa.repeat(name, len(line)), lines, listed, number, further)
+    audience = header[positions["culture"][0]].strip() if "culture" in positions else "culture"
+    return _Part(rows, audience, list(votes.values()) or pc.unique(columns["emotion"]).to_pylist())
+
+
+def _one_by_one(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The row and the label of each vote, from how often each label was chosen in each row."""
+    row, label = np.nonzero(counts)
+    times = counts[row, label]
+    return np.repeat(row, times), np.repeat(label, times)
 
 
 def _require(
     file: TableFile,
     positions: Mapping[str, Sequence[int]],
-    constants: _Constants,
-    has_images: bool,
+    options: _Options,
 ) -> None:
     """Refuse a table that lacks what every row needs."""
     path, header = file.path, file.header
-    if "label" not in positions:
+    has_votes = options.votes is not None
+    if "label" not in positions and not has_votes:
         raise require_column(path, header, "label")
     if "image" not in positions and "artwork" not in positions:
         raise require_column(path, header, "artwork", ", or the images with --column image=NAME")
-    if "image" not in positions and "caption" not in positions and not has_images:
+    has_content = has_votes or options.has_images or {"image", "caption"} & positions.keys()
+    if not has_content:
         raise require_column(path, header, "caption", ", or the images with --column image=NAME")
-    if not (constants.culture or constants.language or {"culture", "language"} & positions.keys()):
+    if not (options.culture or options.language or {"culture", "language"} & positions.keys()):
         remedy = ", or the culture of all rows with --culture NAME (in Python: culture=NAME)"
         raise require_column(path, header, "culture", remedy)
 
@@ -195,9 +286,8 @@ def _require(
 def _columns(
     texts: Mapping[str, list[pa.Array]],
     folder: Path,
-    constants: _Constants,
+    options: _Options,
     count: int,
-    has_images: bool,
 ) -> dict[str, pa.Array]:
     """The columns that the steps of an import know, from the texts of each kind of column."""
     blank = pa.array([""] * count, pa.string())
@@ -212,15 +302,15 @@ def _columns(
         "utterance": join_texts(texts["caption"]) if "caption" in texts else blank,
         "art_style": text("art_style"),
         "painting": text("artwork"),
-        "language": text("language", constants.language),
+        "language": text("language", options.language),
     }
-    has_culture = "culture" in texts or constants.culture
-    columns["culture"] = text("culture", constants.culture) if has_culture else columns["language"]
+    has_culture = "culture" in texts or options.culture
+    columns["culture"] = text("culture", options.culture) if has_culture else columns["language"]
     if "annotator" in texts:
         columns["annotator"] = text("annotator")
     if "image" in texts:
         columns["image"] = _mapped(text("image"), lambda name: _in_folder(name, folder))
-    elif has_images:
+    elif options.has_images:
         pairs = pc.binary_join_element_wise(columns["art_style"], columns["painting"], "/")
         columns["image"] = pc.utf8_ltrim(pairs, "/")
     split = _SPLITS.get(folder.name.lower())
@@ -255,22 +345,32 @@ def _concatenate(sources: Sequence[SourceRows]) -> SourceRows:
         )
         for name in names
     }
+    numbers = [source.vote for source in sources if source.vote is not None]
     return SourceRows(
         columns,
         pa.concat_arrays(source.file for source in sources),
         pa.concat_arrays(source.line for source in sources),
         [row for source in sources for row in source.malformed],
+        pa.concat_arrays(numbers) if numbers else None,
+        {
+            name: pa.concat_arrays([source.carried[name] for source in sources])
+            for name in sources[0].carried
+        },
     )
 
 
-def _say(file: TableFile, positions: Mapping[str, Sequence[int]], constants: _Constants) -> None:
+def _say(file: TableFile, positions: Mapping[str, Sequence[int]], options: _Options) -> None:
     """Say in one line how a table is read."""
     fixed = [
         f"{kind}: {value} for all rows"
-        for kind, value in (("culture", constants.culture), ("language", constants.language))
+        for kind, value in (("culture", options.culture), ("language", options.language))
         if value
     ]
-    if "culture" not in positions and not constants.culture:
+    if options.votes is not None:
+        fixed.append(f"votes = {options.votes}")
+    if options.carry:
+        fixed.append(f"carried along: {', '.join(options.carry)}")
+    if "culture" not in positions and not options.culture:
         fixed.append("each row's language is its culture")
     columns = ", ".join([describe_columns(file.header, positions), *fixed])
     _logger.info("%s", printable(f"{file.path}: {file.layout}; {columns}"))

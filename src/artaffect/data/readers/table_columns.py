@@ -100,18 +100,18 @@ def match_columns(
     positions: dict[str, list[int]] = {}
     for kind, names in given.items():
         parts = [part for name in names for part in _parts(name, header)]
-        positions[kind] = [_position(path, header, part, kind) for part in parts]
+        positions[kind] = [find_column(path, header, part, kind) for part in parts]
     taken = {header[i] for columns in positions.values() for i in columns}
-    present = {_key(name) for name in header if name not in taken}
+    present = {name_key(name) for name in header if name not in taken}
     for kind, defaults in known.items():
         if kind in given:
             continue
         if kind == "artwork" and positions.get("image"):
             present.discard(_ROW_NUMBER)
         if kind == "language":  # it may be the culture, too
-            present |= {_key(header[i]) for i in positions.get("culture", ())}
-        name = next((name for name in defaults if _key(name) in present), None)
-        positions[kind] = [] if name is None else [_position(path, header, name, kind)]
+            present |= {name_key(header[i]) for i in positions.get("culture", ())}
+        name = next((name for name in defaults if name_key(name) in present), None)
+        positions[kind] = [] if name is None else [find_column(path, header, name, kind)]
     return {kind: positions[kind] for kind in known if positions[kind]}
 
 
@@ -142,18 +142,26 @@ def join_texts(parts: Sequence[pa.Array]) -> pa.Array:
 
 def _parts(name: str, header: Sequence[str]) -> list[str]:
     """A column whose name has a comma, or several columns."""
-    if _key(name) in map(_key, header):
+    if name_key(name) in map(name_key, header):
         return [name]
     return [part for part in name.split(",") if part.strip()]
 
 
-def _position(path: Path, header: Sequence[str], name: str, kind: str) -> int:
-    same = [i for i, column in enumerate(header) if _key(column) == _key(name)]
+def find_column(path: Path, header: Sequence[str], name: str, kind: str) -> int:
+    """The position of a column, whose name is compared as in :func:`match_columns`.
+
+    Args:
+        kind: what it holds, for messages.
+
+    Raises:
+        TableError: it does not exist, or several have its name.
+    """
+    same = [i for i, column in enumerate(header) if name_key(column) == name_key(name)]
     exact = [i for i in same if header[i] == name]
     same = exact if len(exact) == 1 else same
     if not same:
-        keys = {_key(column): column for column in header}
-        close = difflib.get_close_matches(_key(name), keys, n=1)
+        keys = {name_key(column): column for column in header}
+        close = difflib.get_close_matches(name_key(name), keys, n=1)
         nearest = f"; the nearest is {keys[close[0]].strip()!r}" if close else ""
         raise TableError(
             f"{path} has no column {name.strip()!r} for {kind}{nearest}; it has {_listed(header)}"
@@ -173,5 +181,6 @@ def _listed(header: Sequence[str]) -> str:
     return printable(listed[:500])
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """A column's name without regard to capitals, blanks, hyphens and underscores."""
     return " ".join(re.split(r"[\s_-]+", name.strip())).casefold()

@@ -28,7 +28,11 @@ _UNKNOWN = "unknown"
 
 
 def table_steps(
-    store: ImageStore | None, keep_unpictured: bool, has_splits: bool, label_rule: Rule
+    store: ImageStore | None,
+    keep_unpictured: bool,
+    has_splits: bool,
+    label_rule: Rule,
+    are_votes: bool,
 ) -> list[Step]:
     """The steps by which each row is kept or dropped.
 
@@ -36,12 +40,17 @@ def table_steps(
         store: the images that the rows name; None if they name none.
         keep_unpictured: keep rows with a caption whose image is missing or unreadable.
         label_rule: what a cell of the column of labels stands for.
+        are_votes: whether rows are votes, which need no caption; without images, nor an image.
     """
-    find = partial(find_images, store=store, keep_unpictured=keep_unpictured) if store else None
+    find = None
+    if store:
+        find = partial(
+            find_images, store=store, keep_unpictured=keep_unpictured, are_votes=are_votes
+        )
     root = store.root if store else Path()
     return [
         partial(clean_emotions, rule=label_rule),
-        check_captions,
+        *([] if are_votes else [check_captions]),
         clean_cultures,
         partial(name_artworks, root=root),
         *([clean_splits] if has_splits else []),
@@ -80,7 +89,11 @@ def name_artworks(columns: Columns, reasons: np.ndarray, root: Path) -> tuple[Co
 
 
 def find_images(
-    columns: Columns, reasons: np.ndarray, store: ImageStore, keep_unpictured: bool
+    columns: Columns,
+    reasons: np.ndarray,
+    store: ImageStore,
+    keep_unpictured: bool,
+    are_votes: bool,
 ) -> tuple[Columns, np.ndarray]:
     """Add the column ``image``, and ``fault``, which says why a row does not have the image it names."""
     encoded = columns.source.columns["image"].dictionary_encode()
@@ -92,7 +105,9 @@ def find_images(
     for position, file in enumerate(files):
         if file in broken:
             files[position], faults[position] = None, broken[file]
-    is_needed = columns.lacks_caption if keep_unpictured else np.ones(len(codes), bool)
+    is_needed = np.full(len(codes), not keep_unpictured)
+    if keep_unpictured and not are_votes:
+        is_needed = columns.lacks_caption
     for reason, is_fault in (
         ("unsafe image name", faults == _UNSAFE),
         ("image missing", faults == MISSING),
