@@ -120,6 +120,7 @@ def evaluate(
         Path | None,
         Option(help="The folder for metrics.json and report.html. Default: they are not written."),
     ] = None,
+    sets: options.ScoredSets = None,
     with_: options.With = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
@@ -131,10 +132,11 @@ def evaluate(
 
     outside = parse_outside(with_ or [])
     checks.check_run(run)
+    checks.check_sets(run, sets)
     table = checks.load_table(data, images, culture_column, split)
     from artaffect.reports.evaluation import print_result
 
-    result = api.evaluate(run, table, split, out=out, outside=outside, cache=cache)
+    result = api.evaluate(run, table, split, out=out, sets=sets, outside=outside, cache=cache)
     show(result, as_json, print_result)
     say("--out FOLDER writes the report" if out is None else f"report: {out / 'report.html'}")
 
@@ -150,6 +152,7 @@ def report(
     artwork_pages: ArtworkPages = 10,
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
+    sets: options.ScoredSets = None,
     with_: options.With = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
@@ -168,6 +171,7 @@ def report(
     outside = parse_outside(with_ or [])
     for run in runs:
         checks.check_run(run)
+        checks.check_sets(run, sets)
     table = checks.load_table(data, images, culture_column, split)
     from artaffect.reports.findings import findings
 
@@ -180,6 +184,7 @@ def report(
         artwork_pages=artwork_pages,
         explanations=explanations,
         embed_images=embed_images,
+        sets=sets,
         outside=outside,
         cache=cache,
     )
@@ -225,6 +230,7 @@ def cultures(
         split,
         *pages,
         None,
+        None,
         images,
         culture_column,
         cache,
@@ -239,12 +245,14 @@ def predict(
     language: options.Language = None,
     culture: options.Culture = None,
     new_culture: options.NewCulture = False,
+    sets: options.Sets = None,
     as_json: options.Json = False,
 ) -> None:
     """Predict which emotion an artwork evokes in each culture, from an image, a caption or both."""
     checks.check_cultures(run, culture, new_culture)
+    checks.check_sets(run, sets)
     checks.check_artwork(image, caption, language)
-    prediction = api.load_predictor(run).predict(image, caption, language, culture or None)
+    prediction = api.load_predictor(run).predict(image, caption, language, culture or None, sets)
     show(prediction, as_json, print_prediction)
 
 

@@ -37,6 +37,18 @@ NewCulture = Annotated[
     bool,
     Option("--new-culture", help="Accept a --culture that was not in training, and note it."),
 ]
+Sets = Annotated[
+    float | None,
+    Option(
+        "--sets",
+        metavar="LEVEL",
+        help="Also give the set of emotions that holds the true one with this probability, such as 0.9.",
+    ),
+]
+ScoredSets = Annotated[
+    float | None,
+    Option("--sets", metavar="LEVEL", help="The level of the prediction sets. Default: 0.9."),
+]
 Image = Annotated[Path | None, Option(help="An image of the artwork.")]
 Caption = Annotated[str | None, Option(help="A caption of the artwork, in any language.")]
 Language = Annotated[str | None, Option(help="The language the caption is written in.")]

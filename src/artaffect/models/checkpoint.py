@@ -14,6 +14,7 @@ from torch import Tensor
 from artaffect.data.tokens import read_tokenizer
 from artaffect.errors import ArtAffectError, ModelFolderError
 from artaffect.labels import LabelSet
+from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.bert import Table
 from artaffect.models.emotion_model import SOURCES, EmotionModel
 from artaffect.models.folder import (
@@ -53,6 +54,7 @@ def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> No
         },
         "fusion": model.fusion and model.fusion.settings(),
         **({"outside": model.outside.settings()} if model.outside else {}),
+        "conformal": model.conformal and model.conformal.to_json(),
         **more,
     }
     check_config(config, folder / CONFIG)
@@ -97,6 +99,8 @@ def load_model(folder: Path) -> EmotionModel:
         if model.caption is not None:
             model.caption.encoder.tokenizer = tokenizer
         load_weights(model, _read_wide(model, path), str(folder), assign=complete)
+        if config["conformal"]:
+            model.conformal = ConformalScores.from_json(config["conformal"])
         _check_work(model.eval())
     return model
 

@@ -242,7 +242,14 @@ def read_config(folder: Path) -> dict[str, Any]:
     check_config(config, path)
     data = config.get("data")  # folders of older versions say it only there
     config.setdefault("synthetic", isinstance(data, dict) and bool(data.get("synthetic")))
-    return {"encoders": {}, "recipe": {}, "data": {}, "training_priors": None, **config}
+    absent: dict[str, Any] = {
+        "encoders": {},
+        "recipe": {},
+        "data": {},
+        "training_priors": None,
+        "conformal": None,
+    }
+    return {**absent, **config}
 
 
 def _altered(folder: Path, name: str) -> ModelFolderError:

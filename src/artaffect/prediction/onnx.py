@@ -13,6 +13,7 @@ from artaffect.data.preprocessing import ImagePreprocessing, TextPreprocessing
 from artaffect.data.tokens import CaptionTokenizer, read_tokenizer
 from artaffect.errors import ModelFolderError
 from artaffect.labels import LabelSet
+from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.folder import (
     GRAPHS,
     TOKENIZER,
@@ -131,6 +132,7 @@ class OnnxPredictor(ModelPredictor):
             encoders=config.get("encoders", {}),
             synthetic=config["synthetic"],
             labels=LabelSet.from_json(config["labels"]),
+            conformal=config["conformal"] and ConformalScores.from_json(config["conformal"]),
         )
 
     def _load_tokenizer(self) -> Tokenizer:

@@ -12,7 +12,7 @@ import numpy as np
 from artaffect.data.decoders import shared_decoders
 from artaffect.data.preprocessing import ImageSource
 from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
-from artaffect.labels import ANY_CULTURE, LabelDistribution, LabelSet
+from artaffect.labels import ANY_CULTURE, LabelSet
 from artaffect.models.familiarity import Familiarity
 from artaffect.models.folder import SCORES, holds_graphs, read_scores
 from artaffect.models.hub import copy_folder, push_folder, resolve_run
@@ -136,6 +136,7 @@ class ModelPredictor(ABC):
         caption: str | None = None,
         language: str | None = None,
         cultures: str | Sequence[str] | None = None,
+        sets: float | None = None,
     ) -> Prediction:
         """Predict the emotions that one artwork evokes.
 
@@ -144,12 +145,15 @@ class ModelPredictor(ABC):
             caption: text about the artwork, in any language.
             language: the language of the caption, if known. It does not select a culture.
             cultures: one culture or several; None for all cultures of the model.
+            sets: also give each culture's ``prediction_set``, which holds the true label with at
+                least this probability, for example 0.9 (split conformal prediction).
 
         Raises:
             ImageError: the image cannot be read.
-            InputError: an argument has a wrong type, or the model uses none of the inputs.
+            InputError: an argument has a wrong type, or the model uses none of the inputs or makes no
+                prediction sets.
         """
-        item = PredictionInput(image, caption, language, cultures)
+        item = PredictionInput(image, caption, language, cultures, sets)
         return self.answer(self.prepare([item]))[0]
 
     @overload
@@ -240,17 +244,16 @@ class ModelPredictor(ABC):
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
         """Predict for prepared inputs, which are all encoded together."""
         probabilities, shares, similarity = self._compute(inputs)
-        values = iter(zip(probabilities, shares, strict=True))
-        return [
-            Prediction(
-                tuple(
-                    self._culture_prediction(name, item, near, *next(values))
-                    for name in item.cultures
-                ),
-                near,
-            )
-            for item, near in zip(inputs, similarity, strict=True)
-        ]
+        values, describe = (
+            iter(zip(probabilities, shares, strict=True)),
+            self.description.prediction,
+        )
+        predictions = []
+        for item, near in zip(inputs, similarity, strict=True):
+            remark = self.familiarity.note(near) if self.familiarity else None
+            cultures = (describe(name, item, *next(values), remark) for name in item.cultures)
+            predictions.append(Prediction(tuple(cultures), near))
+        return predictions
 
     def answer_each(
         self, inputs: Sequence[PreparedInput | ArtAffectError]
@@ -284,23 +287,6 @@ class ModelPredictor(ABC):
         near = [] if self.familiarity is None else self.familiarity.similarity(image).tolist()
         similarity = [near[row] if near and row >= 0 else None for row in image_row]
         return probabilities / probabilities.sum(1, keepdims=True), shares, similarity
-
-    def _culture_prediction(
-        self,
-        culture: str,
-        item: PreparedInput,
-        similarity: float | None,
-        probabilities: np.ndarray,
-        shares: np.ndarray,
-    ) -> CulturePrediction:
-        notes = [self.description.note(culture, item)]
-        notes += [self.familiarity.note(similarity)] if self.familiarity else []
-        return CulturePrediction(
-            culture=culture,
-            distribution=LabelDistribution(tuple(probabilities.tolist()), self.labels),
-            modality_shares={"image": float(shares[0]), "caption": float(shares[1])},
-            note="; ".join(filter(None, notes)) or None,
-        )
 
     @abstractmethod
     def limit_threads(self, count: int) -> None:

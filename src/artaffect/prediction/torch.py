@@ -32,6 +32,7 @@ class TorchPredictor(ModelPredictor):
                 encoders=config.get("encoders", {}),
                 synthetic=config.get("synthetic", False),
                 labels=model.labels,
+                conformal=model.conformal,
             ),
             folder,
         )
