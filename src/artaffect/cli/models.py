@@ -246,13 +246,18 @@ def predict(
     culture: options.Culture = None,
     new_culture: options.NewCulture = False,
     sets: options.Sets = None,
+    with_: options.WithOne = None,
     as_json: options.Json = False,
 ) -> None:
     """Predict which emotion an artwork evokes in each culture, from an image, a caption or both."""
+    from artaffect.data.outside import parse_outside
+
+    outside = parse_outside(with_ or [])
     checks.check_cultures(run, culture, new_culture)
     checks.check_sets(run, sets)
     checks.check_artwork(image, caption, language)
-    prediction = api.load_predictor(run).predict(image, caption, language, culture or None, sets)
+    about = (image, caption, language, culture or None, sets)
+    prediction = api.load_predictor(run).predict(*about, outside or None)
     show(prediction, as_json, print_prediction)
 
 

@@ -169,15 +169,8 @@ def evaluate_rows(
         raise InputError(f"every row of split {split!r} has a partial label: none can be scored")
     baseline = priors.baseline.predict_proba(scored.culture_names)
     predictions = predict_all_inputs(model, scored)
-    top, pairs = top_input(predictions), list(PAIRS)
-    if model.outside_names and set(model.outside_names) <= set(scored.outside_names):
-        name = with_sources(top, model.outside_names)
-        predictions[name] = predict_proba(model, scored, outside=True)
-        pairs += [(name, top), *((name, source) for source in model.outside_names)]
-    pairs += [(top, source) for source in scored.outside_names]
-    # a source that lacks rows is a missing source there, and cannot be scored beside the others
-    predictions |= outside_predictions(scored)
-    all_scored, all_predictions = scored, {"baseline": baseline, **predictions}
+    pairs = [*PAIRS, *_add_outside(predictions, model, scored)]
+    extra = _extra(model, scored, priors, {"baseline": baseline, **predictions})
     if not exact.all():
         scored, baseline = scored.select(exact), baseline[exact.numpy()]
         predictions = {name: values[exact.numpy()] for name, values in predictions.items()}
@@ -193,16 +186,40 @@ def evaluate_rows(
     if sets is not None and model.conformal is not None:
         scored_sets = evaluate_sets(model.conformal, predictions, scored, sets)
         protocol["sets"] = {"level": sets, "score": model.conformal.score}
+    return replace(result, protocol=protocol, prediction_sets=scored_sets, extra=extra)
+
+
+def _add_outside(
+    predictions: dict[str, np.ndarray], model: EmotionModel, rows: AnnotationArrays
+) -> list[tuple[str, str]]:
+    """Add the predictions with and of outside sources, and say which models are to be compared."""
+    top, pairs = top_input(predictions), []
+    if model.outside_names and set(model.outside_names) <= set(rows.outside_names):
+        name = with_sources(top, model.outside_names)
+        predictions[name] = predict_proba(model, rows, outside=True)
+        pairs = [(name, top), *((name, source) for source in model.outside_names)]
+    # a source that lacks rows is a missing source there, and cannot be scored beside the others
+    predictions |= outside_predictions(rows)
+    return [*pairs, *((top, source) for source in rows.outside_names)]
+
+
+def _extra(
+    model: EmotionModel,
+    rows: AnnotationArrays,
+    priors: TrainingPriors,
+    predictions: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
+    """What only some kinds of runs and rows have, as plain JSON."""
     extra: dict[str, Any] = {}
     if model.image is not None and model.image.head.multi_label:
-        extra["hamming"] = hamming(model, scored, priors)
+        extra["hamming"] = hamming(model, rows, priors)
     if model.fusion is not None:
         extra["fusion"] = describe_fusion(model.fusion, model.cultures)
     if model.outside is not None:
         extra["outside"] = describe_fusion(model.outside, model.cultures)
-    if not exact.all():
-        extra["partial_labels"] = _partial_scores(all_predictions, all_scored)
-    return replace(result, protocol=protocol, prediction_sets=scored_sets, extra=extra)
+    if not rows.is_exact.all():
+        extra["partial_labels"] = _partial_scores(predictions, rows)
+    return extra
 
 
 def outside_predictions(rows: AnnotationArrays) -> dict[str, np.ndarray]:
