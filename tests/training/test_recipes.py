@@ -16,7 +16,6 @@ from artaffect.config import (
     ImageSourceConfig,
     SeparateConfig,
     load_recipe,
-    parse_config,
 )
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import (
@@ -32,6 +31,7 @@ from artaffect.models.folder import read_config, read_histories, write_checksums
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
 from artaffect.prediction.predictor import load_predictor
+from artaffect.settings import parse_config
 from artaffect.training.calibration import finish
 from artaffect.training.data import TrainingData
 from artaffect.training.modalities import CaptionSource, ImageSource
