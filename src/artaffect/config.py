@@ -193,6 +193,9 @@ class Recipe:
     vector added to the features; `off`, not at all."""
     seed: Annotated[int, AfterValidator(_check_seed)] = 0
     """Seed of every random choice, from 0 to 2**64 - 1."""
+    save: Literal["full", "thin"] = "full"
+    """What the model folder holds: `full`, the whole model; `thin`, all but its encoders, to which it
+    refers. Only frozen encoders that are not pruned can be referred to."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -213,6 +216,7 @@ class SeparateConfig(Recipe):
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("a recipe needs a section [image], [caption] or both")
+        _check_saving(self.save, **self.sources)
         if self.frozen and self.held_out:
             raise ValueError("held_out needs a fine-tuned source; frozen sources use folds")
         unseen_needed = "logits" in map(FUSION_INPUTS.get, self.fusion.forms)
@@ -255,6 +259,7 @@ class DistillationConfig(Recipe):
 
     def __post_init__(self) -> None:
         _need_fine_tuned(teacher=self.teacher, student=self.student)
+        _check_saving(self.save, student=self.student)
         if self.hard + self.soft <= 0:
             raise ValueError("hard + soft must be above 0")
 
@@ -276,8 +281,22 @@ class JointConfig(Recipe):
 
     def __post_init__(self) -> None:
         _need_fine_tuned(image=self.image, caption=self.caption)
+        _check_saving(self.save, image=self.image, caption=self.caption)
         if "auto" in (self.fusion.form, self.fusion.per_culture):
             raise ValueError("joint training needs fusion.form and fusion.per_culture, not 'auto'")
+
+
+def _check_saving(save: str, **sources: SourceConfig) -> None:
+    """Refuse a thin folder of encoders that exist nowhere else."""
+    for name, source in sources.items() if save == "thin" else ():
+        pruned = isinstance(source, CaptionSourceConfig) and (
+            source.depth or source.vocabulary != "all"
+        )
+        if pruned or not source.frozen:
+            raise ValueError(
+                f"save = 'thin' can refer to a frozen encoder that is not pruned, and {name} has one "
+                f"that is {'pruned' if pruned else source.training}: leave save out"
+            )
 
 
 def _need_fine_tuned(**sources: SourceConfig) -> None:
