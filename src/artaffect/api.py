@@ -296,8 +296,7 @@ def pack(run: PathLike, out: PathLike, *, overwrite: bool = False) -> "ModelPred
     Raises:
         InputError: ``run`` holds its encoders already.
         OutputExistsError: ``out`` exists.
-        ModelFolderError: this machine has another encoder than the one to which ``run`` refers.
-        EncoderUnavailableError: it has none of that name.
+        ModelFolderError: an encoder to which ``run`` refers is not available, or is another one.
     """
     from artaffect.models.packing import pack_folder
 

@@ -96,8 +96,7 @@ def load_model(folder: Path) -> EmotionModel:
 
     Raises:
         ModelFolderError: a file is missing, altered or of another version, or does not fit the others;
-            or an encoder is not the one to which the folder refers.
-        EncoderUnavailableError: an encoder to which the folder refers is not available.
+            or an encoder to which it refers is not available, or is another one.
     """
     listed = check_folder(folder)
     if WEIGHTS not in listed:
@@ -110,7 +109,8 @@ def load_model(folder: Path) -> EmotionModel:
         sketch = _build(config, None)
         if sketch.image is not None:
             sketch.image.encoder.check_size()
-    encoders = {name: load_reference(name, about) for name, about in config["references"].items()}
+    with _folder_errors(f"{folder} refers to an encoder that cannot be used"):
+        encoders = {name: load_reference(name, it) for name, it in config["references"].items()}
     elsewhere = {
         _prefix(source) + name: weight
         for source, encoder in encoders.items()
@@ -165,7 +165,7 @@ def _folder_errors(problem: str) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - as the docstring says
         reason = str(error) if isinstance(error, ArtAffectError) else repr(error)
-        raise ModelFolderError(f"{problem}: {printable(reason[:300])}") from None
+        raise ModelFolderError(f"{problem}: {printable(reason[:500])}") from None
 
 
 def _build(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> EmotionModel:
