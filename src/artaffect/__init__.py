@@ -13,7 +13,6 @@ if TYPE_CHECKING:
         explain_prediction,
         export_onnx,
         find_overlap,
-        list_encoders,
         load_predictor,
         pack,
         push_to_hub,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
         load_label_set,
     )
     from artaffect.metrics.evaluation import EvaluationResult
+    from artaffect.models.encoder_list import list_encoders
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.text_encoders import create_text_encoder
     from artaffect.prediction.collection.run import predict_collection
@@ -65,7 +65,7 @@ _MODULES = {
     "label_sets": "labels",
     "LabelDistribution": "labels",
     "LabelSet": "labels",
-    "list_encoders": "api",
+    "list_encoders": "models.encoder_list",
     "load_label_set": "labels",
     "load_predictor": "api",
     "pack": "api",

@@ -112,6 +112,10 @@ class SourceConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
+        if self.encoder.startswith("features:") and not self.frozen:
+            raise ValueError(
+                "features that were made elsewhere cannot be fine-tuned: leave out training"
+            )
         unused = self._fine_tuned_only if self.frozen else ("penalty",)
         changed = {f.name for f in fields(self) if getattr(self, f.name) != f.default}
         if extra := [name for name in unused if name in changed]:

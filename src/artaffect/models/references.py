@@ -18,9 +18,9 @@ from artaffect.errors import (
     UnknownNameError,
 )
 from artaffect.models import hub
+from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.image_encoders import (
     IMAGE_ENCODERS,
-    ImageEncoder,
     ImageEncoderSpec,
     create_image_encoder,
 )

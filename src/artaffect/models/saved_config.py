@@ -164,8 +164,19 @@ class SavedVisionModel:
     config: Network
 
 
-ImageArchitecture = SavedEfficientNet | SavedVgg | SavedTimm | SavedVisionModel
-_TAGS = ("efficientnet_lite0", "vgg16", "timm", "transformers")
+@dataclass(frozen=True, config=_STRICT)
+class SavedStoredFeatures:
+    """Vectors that were made elsewhere; they are not in the folder."""
+
+    family: Literal["features"]
+    width: Width
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+ImageArchitecture = (
+    SavedStoredFeatures | SavedEfficientNet | SavedVgg | SavedTimm | SavedVisionModel
+)
+_TAGS = ("features", "efficientnet_lite0", "vgg16", "timm", "transformers")
 _LARGEST_IMAGES = {"efficientnet_lite0": 256, "vgg16": 448}
 """Sides beyond which these networks, which take any size, would only take memory."""
 
@@ -281,18 +292,21 @@ class SavedConfig:
             raise ValueError(f"references: the model has no {missing[0]} source")
         if len(set(self.cultures)) < len(self.cultures):
             raise ValueError("cultures: a culture is listed twice")
-        count = len(self.labels["names"])
-        priors = self.training_priors
-        for shares in (
-            () if priors is None else (priors.prior, priors.chosen_share, *priors.priors.values())
-        ):
-            if len(shares) != count:
-                raise ValueError(f"training_priors: expected {count} shares, got {len(shares)}")
         for scores in self.conformal.inputs.values() if self.conformal else ():
             if set(scores.by_culture) - set(self.cultures):
                 raise ValueError(
                     "conformal: by_culture names a culture that the model does not have"
                 )
+        self._check_sizes(sources)
+
+    def _check_sizes(self, sources: Sequence[SavedImageSource | SavedCaptionSource]) -> None:
+        """Refuse numbers of labels and cultures that differ within the file."""
+        count, priors = len(self.labels["names"]), self.training_priors
+        for shares in (
+            () if priors is None else (priors.prior, priors.chosen_share, *priors.priors.values())
+        ):
+            if len(shares) != count:
+                raise ValueError(f"training_priors: expected {count} shares, got {len(shares)}")
         for source in sources:
             if source.head.labels != count:
                 raise ValueError(f"a head has {source.head.labels} labels, the model {count}")

@@ -89,6 +89,8 @@ def export_onnx(
     original = TorchPredictor.load(source)
     model = original.model.cpu().float()  # half precision is for storage; tables are halved again
     original.device = torch.device("cpu")
+    if model.image is not None and not model.image.encoder.reads_images:
+        raise ExportError(f"{source} reads features that were made elsewhere: it cannot be exported")
     for encoder in model.encoders:
         if encoder is not None:
             encoder.precision = "float32"  # in which the graphs compute
@@ -98,7 +100,7 @@ def export_onnx(
             shutil.copy(listed_path(source, name), folder / name)
         if model.caption is not None:
             save_tokenizer(model.caption.encoder, folder)
-        config = {**read_config(source), "references": {}}
+        config = {**read_config(source), "references": {}, "outside": None}
         _write_texts(folder, config, source, int8)
         write_checksums(folder)
         difference = compare(original, OnnxPredictor.load(folder))

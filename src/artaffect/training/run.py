@@ -22,6 +22,7 @@ from artaffect.config import (
 )
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
+from artaffect.data.stored_features import PREFIX, StoredVectors, read_vectors
 from artaffect.errors import ConfigError, InputError, TableError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
@@ -111,8 +112,11 @@ def _train_run(
     synthetic = is_synthetic(table, config)
     _references(config)  # raises before the work begins
     work = out.with_name(f"{out.name}.training")
-    data = TrainingData.from_table(table, cache, work, outside)
+    vectors = _stored_vectors(config)
+    rows = table if vectors is None else vectors.as_images(table)
+    data = TrainingData.from_table(rows, cache, work, outside)
     digest = "|".join([table_digest(table), *(f"{s.name}:{s.sha256}" for s in outside)])
+    digest += "" if vectors is None else f"|{vectors.sha256}"
     _claim(work, recipe_of(config), digest)
     try:
         with machine_errors(lambda: "this training", "use narrower layers or a smaller encoder"):
@@ -141,6 +145,12 @@ def _train_run(
     return trained.evaluation
 
 
+def _stored_vectors(config: Recipe) -> StoredVectors | None:
+    """The features that were made elsewhere, if the recipe reads any."""
+    encoder = config.image.encoder if isinstance(config, SeparateConfig) and config.image else ""
+    return read_vectors(Path(encoder.removeprefix(PREFIX))) if encoder.startswith(PREFIX) else None
+
+
 def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
     """Whether a model learns from synthetic data: from the table, or through a run that it uses."""
     sources = (getattr(config, f.name) for f in fields(config))
@@ -155,7 +165,7 @@ def _folders_of(config: Recipe) -> Iterator[str]:
     for field in fields(config):
         source = getattr(config, field.name)
         if isinstance(source, SourceConfig):
-            yield from filter(os.path.isdir, (source.run, source.encoder))
+            yield from filter(os.path.exists, (source.run, source.encoder.removeprefix(PREFIX)))
 
 
 def _save(
