@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -211,6 +212,43 @@ def test_broken_scores_and_logs_are_one_line_where_they_are_needed(folder: Path)
             _ = predictor.evaluation
         with pytest.raises(ModelFolderError, match=r"metrics\.jsonl, line 1"):
             read_histories(folder)
+
+
+class Trap:
+    """Makes a folder when a pickle of it is loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda trap, path: path.write_bytes(pickle.dumps(trap))]
+)
+def test_no_pickle_is_loaded(
+    folder: Path,
+    encoder_folders: dict[str, Path],
+    tmp_path: Path,
+    save: Callable[[Trap, Path], object],
+) -> None:
+    trap = Trap(tmp_path / "sprung")
+    for name in (CONFIG, TOKENIZER, WEIGHTS):
+        whole = (folder / name).read_bytes()
+        save(trap, folder / name)
+        sign(folder)
+        refused(folder, name)
+        (folder / name).write_bytes(whole)
+    for kind, create in (("resnet", create_image_encoder), ("bert", create_text_encoder)):
+        encoder = Path(shutil.copytree(encoder_folders[kind], tmp_path / kind))
+        (encoder / WEIGHTS).unlink()
+        save(trap, encoder / "pytorch_model.bin")
+        with pytest.raises(EncoderUnavailableError, match=kind):
+            create(str(encoder))
+    assert not trap.folder.exists()
+    pickle.loads(pickle.dumps(trap))
+    assert trap.folder.exists(), "it is a trap"
 
 
 def weights_with(**changes: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], None]:
