@@ -153,6 +153,14 @@ def test_the_command_passes_on_who_may_ask(tiny_run: Path, tmp_path: Path) -> No
         for path in ("metrics", "v1/model"):
             assert status(path) == 401
             assert status(path, Authorization="Bearer secret") == 200
+        response = httpx.post(
+            running.address + "v1/predict",
+            headers={"Authorization": "Bearer secret"},
+            files={"image": ("secret.jpg", b"secret")},
+        )
+        assert response.status_code == 422
+    log = running.log.read_text("utf-8")
+    assert '"status": 422' in log and "secret" not in log, "neither keys nor images are logged"
 
 
 @pytest.mark.parametrize("key", ["", "  "])
