@@ -2,9 +2,9 @@
 
     python -m benchmarks.attack.disks [--steps 6] [--seed 0] [--commands train export ...]
 
-Each command writes into a small disk in memory (which needs root); its caches and temporary files lie there,
-too. From no bytes to three times its result are free, so that it cannot finish, or just can. An older result is
-in its place. Afterwards there is room, and the same command has to succeed.
+Each command writes into a small disk in memory (which needs root); its caches and temporary files lie
+there, too. From no bytes to three times its result are free, so that it cannot finish, or just can. An
+older result is in its place. Afterwards there is room, and the same command has to succeed.
 """
 
 import argparse

@@ -3,10 +3,11 @@
     python -m benchmarks.attack.kills DEMO [--count 20] [--seed 0]
                                    [--jobs import collection export train] [--set KEY=VALUE ...]
 
-DEMO is a folder that `artaffect demo` made; a small one (`--paintings 48`) takes less time, because each attempt
-begins with an empty cache. Each job is killed, with all of its processes, once at a random moment of its usual time,
-and the same command is started again. At the start, a different result is in its place: of the table without
-images, or of a model that was trained with another seed. `--set` passes settings on to training.
+DEMO is a folder that `artaffect demo` made; a small one (`--paintings 48`) takes less time, because each
+attempt begins with an empty cache. Each job is killed, with all of its processes, once at a random moment
+of its usual time, and the same command is started again. At the start, a different result is in its
+place: of the table without images, or of a model that was trained with another seed. `--set` passes
+settings on to training.
 """
 
 import argparse

@@ -162,7 +162,7 @@ def load_encoder_files(name: str, load: Callable[[], T], bundled: str) -> T:
         ) from None
     except ArtAffectError:
         raise
-    except Exception as error:  # safetensors, pickle, tokenizers and torch share no other base
+    except Exception as error:  # noqa: BLE001 - the readers of weights share no other base
         raise EncoderUnavailableError(
             f"the encoder {name!r} cannot be loaded, because its files are damaged or do not belong "
             f"together: {_first_line(error)}"
