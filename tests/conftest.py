@@ -87,6 +87,23 @@ def tiny_config(encoder_folders: dict[str, Path]) -> SeparateConfig:
 
 
 @pytest.fixture(scope="session")
+def tiny_settings(encoder_folders: dict[str, Path]) -> list[str]:
+    """Settings of the command `train` for a small model with tiny encoders."""
+    settings = [
+        f"image.encoder={encoder_folders['vit']}",
+        f"caption.encoder={encoder_folders['bert']}",
+        "image.penalty=[0.1]",
+        "image.train.epochs=3",
+        "caption.train.epochs=2",
+        "caption.hidden=[8]",
+        "fusion.logits.epochs=2",
+        "fusion.form=logits",
+        "folds=2",
+    ]
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+@pytest.fixture(scope="session")
 def tiny_run(
     tmp_path_factory: pytest.TempPathFactory,
     sample_table: AnnotationTable,

@@ -114,6 +114,17 @@ def test_an_address_that_cannot_be_used_is_told_in_one_line(
     assert code == 2 and "65535" in err
 
 
+def test_exit_codes_are_those_of_the_documentation(
+    artaffect: Command, sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    sample_table.save(tmp_path / "t.parquet")
+    assert artaffect("stats", tmp_path / "t.parquet")[0] == 0
+    code, _, err = artaffect("stats", tmp_path / "none.parquet")
+    assert code == 1 and err.splitlines()[-1].startswith("error: ")
+    for wrong in (["--fast"], ["more.parquet"], []):
+        assert artaffect("stats", *wrong, *[tmp_path / "t.parquet"] * bool(wrong))[0] == 2
+
+
 def test_an_evaluation_without_out_writes_nothing(
     artaffect: Command, tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,6 +90,26 @@ def test_each_redirect_is_checked_when_it_is_followed(site: Site, tmp_path: Path
             open_minded.fetch(f"{site.address}/round", accept, 100)
         with pytest.raises(FetchError, match="not an address that begins with https"):
             open_minded.fetch(f"{site.address}/file", accept, 100)
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_used(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve, names = socket.getaddrinfo, []
+
+    def rebinding(host: str, *arguments: Any, **options: Any) -> Any:
+        """A name that leads somewhere else when it is looked up again."""
+        if host == "rebinding.example":
+            names.append(host)
+            host = "127.0.0.1" if len(names) == 1 else "127.0.0.2"
+        return resolve(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    site.pages["/a"] = (200, {}, b"content")
+    address = site.address.replace("127.0.0.1", "rebinding.example")
+    with fetcher(tmp_path) as allowed:
+        assert allowed.fetch(f"{address}/a", accept, 100).read_bytes() == b"content"
+    assert names == ["rebinding.example"], "it is looked up once"
 
 
 def test_a_host_gets_no_more_requests_than_its_rate(site: Site, tmp_path: Path) -> None:

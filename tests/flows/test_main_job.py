@@ -19,22 +19,6 @@ from tests.absent import run_without
 from tests.conftest import Command
 
 
-@pytest.fixture
-def tiny_settings(encoder_folders: dict[str, Path]) -> list[str]:
-    settings = [
-        f"image.encoder={encoder_folders['vit']}",
-        f"caption.encoder={encoder_folders['bert']}",
-        "image.penalty=[0.1]",
-        "image.train.epochs=3",
-        "caption.train.epochs=2",
-        "caption.hidden=[8]",
-        "fusion.logits.epochs=2",
-        "fusion.form=logits",
-        "folds=2",
-    ]
-    return [part for setting in settings for part in ("--set", setting)]
-
-
 def test_from_a_csv_to_a_report_and_a_prediction(
     artaffect: Command, sample_folder: Path, tiny_settings: list[str], tmp_path: Path, picture: Path
 ) -> None:

@@ -1,8 +1,10 @@
 """A model folder may come from a stranger: it is loaded as listed, or refused in one line."""
 
 import hashlib
+import io
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -223,6 +225,43 @@ def test_broken_scores_and_logs_are_one_line_where_they_are_needed(folder: Path)
             _ = predictor.evaluation
         with pytest.raises(ModelFolderError, match=r"metrics\.jsonl, line 1"):
             read_histories(folder)
+
+
+class Trap:
+    """Makes a folder when a pickle of it is loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_no_pickle_is_loaded(
+    folder: Path, encoder_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    trap, pickled = Trap(tmp_path / "sprung"), io.BytesIO()
+    torch.save(trap, pickled)
+    for content in (pickled.getvalue(), pickle.dumps(trap)):
+        for name in (CONFIG, TOKENIZER, WEIGHTS):
+            whole = (folder / name).read_bytes()
+            (folder / name).write_bytes(content)
+            sign(folder)
+            refused(folder, name)
+            (folder / name).write_bytes(whole)
+    for kind, create in (("resnet", create_image_encoder), ("bert", create_text_encoder)):
+        for name in (WEIGHTS, "pytorch_model.bin"):
+            encoder = Path(shutil.copytree(encoder_folders[kind], tmp_path / f"{kind}-{name}"))
+            (encoder / WEIGHTS).unlink()
+            (encoder / name).write_bytes(pickled.getvalue())
+            with pytest.raises(
+                EncoderUnavailableError, match=f"{kind}.*cannot be loaded"
+            ) as caught:
+                create(str(encoder))
+            assert "\n" not in str(caught.value)
+    assert not trap.folder.exists()
+    pickle.loads(pickle.dumps(trap))
+    assert trap.folder.exists(), "it is a trap"
 
 
 def weights_with(**changes: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], None]:

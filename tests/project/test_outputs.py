@@ -37,6 +37,28 @@ def test_a_file_gets_its_name_only_when_it_is_complete(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+def test_a_result_is_flushed_to_the_disk_before_it_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: dict[int, bool] = {}  # inode -> whether the result had its name
+    flush = os.fsync
+
+    def fsync(handle: int) -> None:
+        flushed.setdefault(os.fstat(handle).st_ino, file.exists() or folder.exists())
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    file, folder = tmp_path / "file.txt", tmp_path / "folder"
+    with atomic_file(file) as temporary:
+        temporary.write_text("whole")
+    assert flushed.pop(file.stat().st_ino) is False
+    assert tmp_path.stat().st_ino in flushed, "so that the name is on the disk, too"
+    file.unlink()
+    write_folder(folder, "whole")
+    for path in (folder, folder / "MARK", folder / "deep", folder / "deep" / "more"):
+        assert flushed.pop(path.stat().st_ino) is False
+
+
 def test_a_folder_keeps_its_content_until_the_new_one_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "folder"
     with atomic_folder(target, "MARK") as folder:

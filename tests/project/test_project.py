@@ -119,6 +119,19 @@ def test_links_in_the_docs_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/reliability.md"])
+def test_every_promise_names_tests_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    tables = re.findall(r"^\| promise \| test \|\n\| --- \| --- \|\n((?:\|.*\n)+)", text, re.M)
+    rows = [row for table in tables for row in table.splitlines()]
+    assert len(rows) >= 20
+    for row in rows:
+        names = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert names, row
+        for file, name in names:
+            assert f"def {name}(" in (ROOT / file).read_text("utf-8"), row
+
+
 def test_every_recipe_loads_and_some_are_found() -> None:
     assert "compact" in recipe_names()
     own = (ROOT / "tests" / "recipes").glob("*.toml")

@@ -1,12 +1,13 @@
 """Paths are checked, and the cache has its folder."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from artaffect.errors import InputError
-from artaffect.runtime import as_path, cache_folder
+from artaffect.runtime import as_path, cache_folder, listen
 from tests.disk import without_home
 
 
@@ -50,3 +51,10 @@ def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatc
     assert cache_folder("features") == Path.home() / ".cache" / "artaffect" / "features"
     without_home(monkeypatch)
     assert cache_folder("features") is None
+
+
+def test_the_body_of_an_answer_does_not_wait_until_its_head_is_acknowledged() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

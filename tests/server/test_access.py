@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -13,6 +14,7 @@ from artaffect.errors import InputError
 from artaffect.prediction.predictor import load_predictor
 from artaffect.server.access import Access, allowed_hosts
 from artaffect.server.app import create_app
+from tests.running import serve
 
 PREDICT = "/v1/predict"
 HOSTS = allowed_hosts("0.0.0.0", ["art.example.org", "10.0.0.7", "2001:db8::7", "münchen.example"])
@@ -137,6 +139,28 @@ def test_a_key_that_protects_nothing_is_refused(key: str) -> None:
 def test_protected_metrics_need_a_key() -> None:
     with pytest.raises(InputError, match="need an API key"):
         Access(protect_metrics=True)
+
+
+def test_the_command_passes_on_who_may_ask(tiny_run: Path, tmp_path: Path) -> None:
+    options = ("--allow-host", "art.example.org", "--protect-metrics")
+    with serve(tiny_run, tmp_path, *options, key="secret") as running:
+
+        def status(path: str, **headers: str) -> int:
+            return httpx.get(running.address + path, headers=headers).status_code
+
+        assert status("healthz") == status("healthz", Host="art.example.org") == 200
+        assert status("healthz", Host="rebound.example") == 421
+        for path in ("metrics", "v1/model"):
+            assert status(path) == 401
+            assert status(path, Authorization="Bearer secret") == 200
+        response = httpx.post(
+            running.address + "v1/predict",
+            headers={"Authorization": "Bearer secret"},
+            files={"image": ("secret.jpg", b"secret")},
+        )
+        assert response.status_code == 422
+    log = running.log.read_text("utf-8")
+    assert '"status": 422' in log and "secret" not in log, "neither keys nor images are logged"
 
 
 @pytest.mark.parametrize("key", ["", "  "])

@@ -110,6 +110,16 @@ def test_an_image_is_predicted_and_explained(page: Page, picture: Path) -> None:
     )
 
 
+def test_no_caption_is_read_as_markup(page: Page) -> None:
+    markup = '<img src=x onerror="window.sprung = 1"> a boat'
+    page.get_by_label("What do you see").fill(markup)
+    page.get_by_role("button", name="Predict emotions").click()
+    words = page.locator("#explanations article .words").first
+    expect(words).to_have_text(markup, timeout=PREDICTION_MS)
+    assert page.locator("img[src=x]").count() == 0
+    assert page.evaluate("window.sprung") is None
+
+
 def test_a_text_file_named_jpg_gets_a_clear_error(page: Page, tmp_path: Path) -> None:
     wrong = tmp_path / "notes.jpg"
     wrong.write_text("not an image")

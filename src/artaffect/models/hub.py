@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from artaffect.errors import EncoderUnavailableError, InputError, ModelFolderError
+from artaffect.errors import ArtAffectError, EncoderUnavailableError, InputError, ModelFolderError
 from artaffect.models.folder import CHECKSUMS, FILES, check_folder, listed_path, read_config
 from artaffect.models.saved_config import FOLDER_PREFIX
 from artaffect.outputs import atomic_folder
@@ -153,7 +153,7 @@ def load_encoder_files(name: str, load: Callable[[], T], bundled: str) -> T:
         bundled: the encoder that the message offers as an alternative.
 
     Raises:
-        EncoderUnavailableError: the weights are not available on this machine.
+        EncoderUnavailableError: the weights are not available on this machine, or damaged.
     """
     from transformers.utils import logging
 
@@ -168,6 +168,13 @@ def load_encoder_files(name: str, load: Callable[[], T], bundled: str) -> T:
             f"Without a connection, download it on another machine (`hf download {name} "
             "--local-dir DIR`) and pass the folder's path instead of the name; or use "
             f"{bundled!r}, which comes with artaffect."
+        ) from None
+    except ArtAffectError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the readers of weights share no other base
+        raise EncoderUnavailableError(
+            f"the encoder {name!r} cannot be loaded, because its files are damaged or do not belong "
+            f"together: {_first_line(error)}"
         ) from None
     finally:
         logging.set_verbosity(verbosity)
