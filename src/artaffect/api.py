@@ -83,8 +83,7 @@ def evaluate(
         run: a model folder or ``hf:OWNER/MODEL``.
         out: a folder for ``metrics.json`` and ``report.html``.
         sets: the level of the prediction sets that are scored; 0.9 by default.
-        outside: predictions that were made elsewhere, such as ``{"clip": "clip.csv"}``, scored beside the
-            model's on the rows that all files have.
+        outside: predictions made elsewhere, ``{"clip": "clip.csv"}``, scored on the rows that all have.
         features: the file of the image features, for a model that was trained on such a file.
 
     Raises:
