@@ -34,6 +34,7 @@ def train(
     recipe: "str | os.PathLike[str] | Recipe" = "compact",
     settings: Mapping[str, Any] | Sequence[str] | None = None,
     *,
+    outside: OutsideFiles | None = None,
     cache: PathLike | None = None,
     overwrite: bool = False,
 ) -> "ModelPredictor":
@@ -45,6 +46,8 @@ def train(
         out: the model folder to write.
         recipe: the name of a recipe, the path of a TOML file, or a recipe object.
         settings: changes to the recipe, such as ``{"seed": 1, "image.train.epochs": 20}``.
+        outside: predictions that were made elsewhere, such as ``{"clip": "clip.csv"}``: further sources of
+            the linear combination, whose weights are fitted on artworks that no source has learned from.
         cache: the folder of the feature cache; the user's cache folder by default.
 
     Returns:
@@ -59,7 +62,7 @@ def train(
 
     folder = as_path(out, "out")
     config = resolve_recipe(recipe, settings)
-    train_run(_table(table), config, folder, _cache(cache), overwrite)
+    train_run(_table(table), config, folder, _cache(cache), overwrite, outside)
     return load_predictor(folder)
 
 

@@ -65,7 +65,7 @@ def test_names_in_brackets_are_shown_as_they_are(artaffect: Command, tmp_path: P
         }
         for number, name in enumerate(names)
     ]
-    AnnotationTable(pa.Table.from_pylist(rows).cast(SCHEMA)).save(tmp_path / "t.parquet")
+    AnnotationTable(pa.Table.from_pylist(rows, SCHEMA)).save(tmp_path / "t.parquet")
     code, out, err = artaffect("stats", tmp_path / "t.parquet")
     assert code == 0, err
     text = "".join(out.split())

@@ -58,6 +58,7 @@ def train(
     recipe: options.RecipeName = "compact",
     settings: options.Settings = None,
     cache: options.Cache = None,
+    with_: options.With = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
     overwrite: options.Overwrite = False,
@@ -68,14 +69,18 @@ def train(
     An interrupted training resumes: run the same command again.
     """
     from artaffect.config import Recipe, load_recipe
+    from artaffect.data.outside import parse_outside
     from artaffect.models.folder import CHECKSUMS
 
+    outside = parse_outside(with_ or [])
     load_recipe(recipe, Recipe, settings or ())
     check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
     table = checks.load_table(data, images, culture_column, "train", "val")
     from artaffect.reports.evaluation import print_result
 
-    predictor = api.train(table, out, recipe, settings, cache=cache, overwrite=overwrite)
+    predictor = api.train(
+        table, out, recipe, settings, outside=outside, cache=cache, overwrite=overwrite
+    )
     show(predictor.evaluation, as_json, print_result)
     say(f"model folder: {out}; report: {out / 'report.html'}")
 
@@ -241,13 +246,18 @@ def predict(
     culture: options.Culture = None,
     new_culture: options.NewCulture = False,
     sets: options.Sets = None,
+    with_: options.WithOne = None,
     as_json: options.Json = False,
 ) -> None:
     """Predict which emotion an artwork evokes in each culture, from an image, a caption or both."""
+    from artaffect.data.outside import parse_outside
+
+    outside = parse_outside(with_ or [])
     checks.check_cultures(run, culture, new_culture)
     checks.check_sets(run, sets)
     checks.check_artwork(image, caption, language)
-    prediction = api.load_predictor(run).predict(image, caption, language, culture or None, sets)
+    about = (image, caption, language, culture or None, sets)
+    prediction = api.load_predictor(run).predict(*about, outside or None)
     show(prediction, as_json, print_prediction)
 
 

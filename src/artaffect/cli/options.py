@@ -29,6 +29,14 @@ With = Annotated[
         "or artwork_id, perhaps culture, and one column for each label; repeatable.",
     ),
 ]
+WithOne = Annotated[
+    list[str] | None,
+    Option(
+        "--with",
+        help="What an outside source of the model predicts for this artwork, for example clip=answer.csv: "
+        "a table as for train --with, with this artwork alone; repeatable.",
+    ),
+]
 Cache = Annotated[Path | None, Option(help="The feature cache. Default: the user's cache folder.")]
 Culture = Annotated[
     list[str] | None, Option(help="A culture to predict for; repeatable. Default: all of them.")

@@ -53,6 +53,7 @@ def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> No
             for name, source in sources.items()
         },
         "fusion": model.fusion and model.fusion.settings(),
+        **({"outside": model.outside.settings()} if model.outside else {}),
         "conformal": model.conformal and model.conformal.to_json(),
         **more,
     }
@@ -138,8 +139,10 @@ def _build(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> EmotionMod
         text_encoder = build_text_encoder(config["caption"]["encoder"], tokenizer)
         caption = EmotionClassifier(text_encoder, EmotionHead(**config["caption"]["head"]))
     fusion = build_fusion(config["fusion"]) if config["fusion"] else None
+    outside = build_fusion(config["outside"]) if config.get("outside") else None
     labels = LabelSet.from_json(config["labels"])
-    return EmotionModel(image, caption, fusion, config["cultures"], config["languages"], labels)
+    known = (config["cultures"], config["languages"], labels)
+    return EmotionModel(image, caption, fusion, *known, outside)
 
 
 def _check_work(model: EmotionModel) -> None:
@@ -152,13 +155,21 @@ def _check_work(model: EmotionModel) -> None:
         encoder.tokenize([""])
     if model.fusion is not None and model.fusion.sources != SOURCES:
         raise ModelFolderError(f"fusion: its sources must be {SOURCES}, got {model.fusion.sources}")
-    if not (model.temperature.isfinite() & (model.temperature > 0)).all():
+    if model.outside is not None:
+        own = model.outside.sources[: len(model.modalities)]
+        if not model.outside.takes_logits or own != model.modalities or not model.outside_names:
+            raise ModelFolderError(f"outside: {model.outside.sources} are no sources of this model")
+    temperatures = [model.temperature]
+    temperatures += [model.outside_temperature] if model.outside is not None else []
+    if not all((t.isfinite() & (t > 0)).all() for t in temperatures):
         raise ModelFolderError("the temperature must be above 0")
     image, caption = (
         torch.zeros(1, encoder.feature_dim if encoder else 0) for encoder in model.encoders
     )
     present = torch.tensor([[encoder is not None for encoder in model.encoders]])
-    model.answer(image, caption, present, torch.tensor([len(model.cultures)]))
+    culture = torch.tensor([len(model.cultures)])
+    outside = torch.full((1, len(model.outside_names), len(model.labels)), 1 / len(model.labels))
+    model.answer_with_outside(image, caption, present, culture, outside)
 
 
 def _compact(value: Tensor) -> Tensor:

@@ -13,6 +13,9 @@ from artaffect.models.heads import EmotionClassifier, log_probabilities
 from artaffect.models.image_encoders import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 
+_LEAST = 1e-4
+"""A probability of an outside source is at least this: none excludes a label for certain."""
+
 SOURCES = ("image", "caption")
 """In the order of ``present`` and of the fusion's inputs."""
 
@@ -23,6 +26,8 @@ class EmotionModel(nn.Module):
     temperature: Tensor
     """[3, cultures + 1]: divides the logits of predictions from the image, the caption, and both,
     for each culture (Guo et al. 2017); 1 until it is fitted."""
+    outside_temperature: Tensor
+    """The same for predictions that also use outside sources."""
 
     def __init__(
         self,
@@ -32,7 +37,14 @@ class EmotionModel(nn.Module):
         cultures: Sequence[str],
         languages: Sequence[str] = (),
         labels: LabelSet = ARTEMIS,
+        outside: LinearFusion | None = None,
     ) -> None:
+        """Put a model together.
+
+        Args:
+            outside: combines the model's own logits with predictions that were made elsewhere, its further
+                sources; without these predictions the model works as it does without this combination.
+        """
         super().__init__()
         if (image is not None and caption is not None) != (fusion is not None):
             raise ValueError("a model has a fusion if, and only if, it has two sources")
@@ -43,9 +55,17 @@ class EmotionModel(nn.Module):
         self.languages = tuple(languages)
         """Languages of the training captions."""
         self.labels = labels
+        self.outside = outside
         self.conformal: ConformalScores | None = None
         """What prediction sets are made from; None until it is fitted."""
         self.register_buffer("temperature", torch.ones(3, len(self.cultures) + 1))
+        if outside is not None:
+            self.register_buffer("outside_temperature", torch.ones(3, len(self.cultures) + 1))
+
+    @property
+    def outside_names(self) -> tuple[str, ...]:
+        """The outside sources that the model can use."""
+        return () if self.outside is None else self.outside.sources[len(self.modalities) :]
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -70,12 +90,9 @@ class EmotionModel(nn.Module):
 
     def fusion_inputs(self, image: Tensor, caption: Tensor, culture: Tensor) -> list[Tensor]:
         """What the fusion combines: the features themselves, or the logits of the heads."""
-        inputs = [image, caption]
         if self.fusion is None or self.fusion.takes_logits:
-            for i, source in enumerate((self.image, self.caption)):
-                if source is not None:
-                    inputs[i] = source.head.emotion_logits(inputs[i], culture)
-        return inputs
+            return self._own_logits(image, caption, culture)
+        return [image, caption]
 
     def logits(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
         """Logits [n, k] of one distribution; see :meth:`answer` for the arguments."""
@@ -141,6 +158,58 @@ class EmotionModel(nn.Module):
             shares = self.fusion.shares(inputs, present, culture).where(both, shares)
         return log_probabilities(logits).exp(), shares
 
+    @torch.no_grad()
+    def answer_with_outside(
+        self,
+        image: Tensor,
+        caption: Tensor,
+        present: Tensor,
+        culture: Tensor,
+        outside: Tensor,
+        calibrated: bool = True,
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`answer`, with the predictions of outside sources.
+
+        Args:
+            outside: probabilities of each source [n, m, k], in the order of :attr:`outside_names`; NaN
+                where a source has none. A row without any is predicted by the model alone.
+
+        Returns:
+            Probabilities float64 [n, k], and the share of image, caption and each source [n, 2 + m].
+        """
+        probabilities, shares = self.answer(image, caption, present, culture, calibrated)
+        known = outside.isfinite().all(-1)
+        shares = torch.cat([shares, torch.zeros_like(known, dtype=shares.dtype)], 1)
+        rows = known.any(1)
+        if self.outside is None or not rows.any():
+            return probabilities, shares
+        present, culture, known = present[rows], culture[rows], known[rows]
+        columns = [SOURCES.index(name) for name in self.modalities]
+        own = self._own_logits(image[rows], caption[rows], culture)
+        inputs = [*(own[i] for i in columns), *log_of(outside[rows]).unbind(1)]
+        usable = torch.cat([present[:, columns], known], 1)
+        logits = self.outside(inputs, usable, culture)
+        if calibrated:
+            own_present = present & self._readable(present)
+            index = own_present[:, 0].long() + 2 * own_present[:, 1].long() - 1
+            logits = logits / self.outside_temperature[index, culture].unsqueeze(1)
+        probabilities[rows] = log_probabilities(logits).exp()
+        combined = torch.zeros(
+            len(known), shares.shape[1], dtype=shares.dtype, device=shares.device
+        )
+        places = [*columns, *range(2, shares.shape[1])]
+        combined[:, places] = self.outside.shares(inputs, usable, culture).to(shares.dtype)
+        shares[rows] = combined
+        return probabilities, shares
+
+    def _own_logits(self, image: Tensor, caption: Tensor, culture: Tensor) -> list[Tensor]:
+        """The logits of the heads of image and caption; the features of a source without a head."""
+        inputs = [image, caption]
+        for i, source in enumerate((self.image, self.caption)):
+            if source is not None:
+                inputs[i] = source.head.emotion_logits(inputs[i], culture)
+        return inputs
+
     forward = distribution  # the part of the model that is exported behind the encoders
 
     def _readable(self, present: Tensor) -> Tensor:
@@ -151,3 +220,9 @@ class EmotionModel(nn.Module):
         if self.fusion is None:
             return inputs[SOURCES.index(self.modalities[0])]
         return self.fusion(inputs, present, culture)
+
+
+def log_of(outside: Tensor) -> Tensor:
+    """Log-probabilities float32 of what outside sources predict [..., k]; NaN stays NaN."""
+    smoothed = outside.clamp_min(_LEAST)
+    return (smoothed / smoothed.sum(-1, keepdim=True)).log().float()

@@ -233,6 +233,8 @@ class SavedConfig:
     caption: SavedCaptionSource | None
     fusion: Fusion | None
     """Its form and the arguments of that form, which :func:`build_fusion` checks."""
+    outside: Fusion | None = None
+    """The combination with outside sources, if the model has any."""
     encoders: dict[Literal["image", "caption"], Text] = Field(default_factory=dict)
     training_priors: SavedPriors | None = None
     conformal: ConformalScores | None = None

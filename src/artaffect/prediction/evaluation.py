@@ -1,7 +1,7 @@
 """Score a model on rows: image, caption and both, beside the baseline, on the same rows."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,9 +169,8 @@ def evaluate_rows(
         raise InputError(f"every row of split {split!r} has a partial label: none can be scored")
     baseline = priors.baseline.predict_proba(scored.culture_names)
     predictions = predict_all_inputs(model, scored)
-    pairs = [*PAIRS, *_outside_pairs(list(predictions), scored.outside_names)]
-    predictions |= outside_predictions(scored)
-    all_scored, all_predictions = scored, {"baseline": baseline, **predictions}
+    pairs = [*PAIRS, *_add_outside(predictions, model, scored)]
+    extra = _extra(model, scored, priors, {"baseline": baseline, **predictions})
     if not exact.all():
         scored, baseline = scored.select(exact), baseline[exact.numpy()]
         predictions = {name: values[exact.numpy()] for name, values in predictions.items()}
@@ -187,27 +186,59 @@ def evaluate_rows(
     if sets is not None and model.conformal is not None:
         scored_sets = evaluate_sets(model.conformal, predictions, scored, sets)
         protocol["sets"] = {"level": sets, "score": model.conformal.score}
-    extra: dict[str, Any] = {}
-    if model.image is not None and model.image.head.multi_label:
-        extra["hamming"] = hamming(model, scored, priors)
-    if model.fusion is not None:
-        extra["fusion"] = describe_fusion(model.fusion, model.cultures)
-    if not exact.all():
-        extra["partial_labels"] = _partial_scores(all_predictions, all_scored)
     return replace(result, protocol=protocol, prediction_sets=scored_sets, extra=extra)
 
 
+def _add_outside(
+    predictions: dict[str, np.ndarray], model: EmotionModel, rows: AnnotationArrays
+) -> list[tuple[str, str]]:
+    """Add the predictions with and of outside sources, and say which models are to be compared."""
+    top, pairs = top_input(predictions), []
+    if model.outside_names and set(model.outside_names) <= set(rows.outside_names):
+        name = with_sources(top, model.outside_names)
+        predictions[name] = predict_proba(model, rows, outside=True)
+        pairs = [(name, top), *((name, source) for source in model.outside_names)]
+    # a source that lacks rows is a missing source there, and cannot be scored beside the others
+    predictions |= outside_predictions(rows)
+    return [*pairs, *((top, source) for source in rows.outside_names)]
+
+
+def _extra(
+    model: EmotionModel,
+    rows: AnnotationArrays,
+    priors: TrainingPriors,
+    predictions: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
+    """What only some kinds of runs and rows have, as plain JSON."""
+    extra: dict[str, Any] = {}
+    if model.image is not None and model.image.head.multi_label:
+        extra["hamming"] = hamming(model, rows, priors)
+    if model.fusion is not None:
+        extra["fusion"] = describe_fusion(model.fusion, model.cultures)
+    if model.outside is not None:
+        extra["outside"] = describe_fusion(model.outside, model.cultures)
+    if not rows.is_exact.all():
+        extra["partial_labels"] = _partial_scores(predictions, rows)
+    return extra
+
+
 def outside_predictions(rows: AnnotationArrays) -> dict[str, np.ndarray]:
-    """What each outside source predicts for rows: [n, k], NaN where it predicts nothing."""
+    """What each outside source predicts for rows: [n, k]; without sources that lack some of them."""
     if rows.outside is None:
         return {}
-    return {name: rows.outside[:, i].numpy() for i, name in enumerate(rows.outside_names)}
+    given = {name: rows.outside[:, i].numpy() for i, name in enumerate(rows.outside_names)}
+    return {name: values for name, values in given.items() if np.isfinite(values).all()}
 
 
-def _outside_pairs(models: Sequence[str], outside: Sequence[str]) -> list[tuple[str, str]]:
-    """What outside predictions are compared with: the model's most complete input."""
-    top = next(name for name in ("both", *models) if name in models)
-    return [(top, name) for name in outside]
+def top_input(models: Iterable[str]) -> str:
+    """The most complete of a model's own inputs: ``both``, or the only one that it reads."""
+    names = list(models)
+    return "both" if "both" in names else names[0]
+
+
+def with_sources(top: str, names: Iterable[str]) -> str:
+    """The name of predictions from a model's own inputs and its outside sources: ``both_with_clip``."""
+    return f"{top}_with_{'_'.join(names)}"
 
 
 def _partial_scores(
@@ -262,6 +293,7 @@ def predict_proba(
     modalities: Sequence[str] = ("image", "caption"),
     culture: int | None = None,
     calibrated: bool = True,
+    outside: bool = False,
 ) -> np.ndarray:
     """A model's distributions for rows: [n, k].
 
@@ -269,6 +301,7 @@ def predict_proba(
         modalities: what the model may use.
         culture: index of the culture to predict for, in the model's order; each row's own if None.
         calibrated: see :meth:`EmotionModel.answer`.
+        outside: use the rows' predictions of the model's outside sources, where there are any.
     """
     usable = torch.tensor([[name in modalities for name in ("image", "caption")]])
     parts = [np.zeros((0, len(model.labels)))]
@@ -279,7 +312,14 @@ def predict_proba(
         if culture is not None:
             cultures = torch.full_like(cultures, culture)
         present = usable.expand(len(cultures), 2)
-        parts.append(model.answer(image, caption, present, cultures, calibrated)[0].numpy())
+        given = (image, caption, present, cultures)
+        if outside and rows.outside is not None:
+            order = [rows.outside_names.index(name) for name in model.outside_names]
+            elsewhere = rows.outside[chunk][:, order]
+            answer = model.answer_with_outside(*given, elsewhere, calibrated)
+        else:
+            answer = model.answer(*given, calibrated)
+        parts.append(answer[0].numpy())
     return np.concatenate(parts)
 
 

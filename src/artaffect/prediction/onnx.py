@@ -86,7 +86,12 @@ class OnnxPredictor(ModelPredictor):
         return self._run("caption", self.caption_graph, {"ids": ids, "mask": mask}, len(ids))[0]
 
     def answer_features(
-        self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
+        self,
+        image: np.ndarray,
+        caption: np.ndarray,
+        present: np.ndarray,
+        culture: np.ndarray,
+        outside: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         arguments = {"image": image, "caption": caption, "present": present, "culture": culture}
         inputs = {node.name: arguments[node.name] for node in self.answer_graph.get_inputs()}

@@ -17,10 +17,11 @@ from artaffect.models.familiarity import Familiarity
 from artaffect.models.folder import SCORES, holds_graphs, read_scores
 from artaffect.models.hub import copy_folder, push_folder, resolve_run
 from artaffect.models.saved_config import shown
-from artaffect.prediction.rows import distinct_rows, gather_rows, raise_first
+from artaffect.prediction.rows import distinct_rows, gather_rows, raise_first, stack_outside
 from artaffect.prediction.types import (
     CulturePrediction,
     ModelDescription,
+    OutsideAnswers,
     Prediction,
     PredictionInput,
     PreparedInput,
@@ -137,6 +138,7 @@ class ModelPredictor(ABC):
         language: str | None = None,
         cultures: str | Sequence[str] | None = None,
         sets: float | None = None,
+        outside: OutsideAnswers | None = None,
     ) -> Prediction:
         """Predict the emotions that one artwork evokes.
 
@@ -147,13 +149,15 @@ class ModelPredictor(ABC):
             cultures: one culture or several; None for all cultures of the model.
             sets: also give each culture's ``prediction_set``, which holds the true label with at
                 least this probability, for example 0.9 (split conformal prediction).
+            outside: what the model's outside sources predict for this artwork: for each of them label →
+                probability, or a file as :func:`artaffect.evaluate` reads it.
 
         Raises:
             ImageError: the image cannot be read.
             InputError: an argument has a wrong type, or the model uses none of the inputs or makes no
                 prediction sets.
         """
-        item = PredictionInput(image, caption, language, cultures, sets)
+        item = PredictionInput(image, caption, language, cultures, sets, outside)
         return self.answer(self.prepare([item]))[0]
 
     @overload
@@ -283,6 +287,7 @@ class ModelPredictor(ABC):
             gather_rows(caption, caption_row[rows]),
             present,
             culture,
+            stack_outside(inputs, len(self.description.outside), len(self.labels)),
         )
         near = [] if self.familiarity is None else self.familiarity.similarity(image).tolist()
         similarity = [near[row] if near and row >= 0 else None for row in image_row]
@@ -310,7 +315,12 @@ class ModelPredictor(ABC):
 
     @abstractmethod
     def answer_features(
-        self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
+        self,
+        image: np.ndarray,
+        caption: np.ndarray,
+        present: np.ndarray,
+        culture: np.ndarray,
+        outside: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Calibrated probabilities from features.
 
@@ -319,9 +329,10 @@ class ModelPredictor(ABC):
             caption: features [n, e]; rows without a caption may contain anything.
             present: whether image and caption are given: bool [n, 2], at least one per row.
             culture: indices int64 [n], 0 for all cultures together.
+            outside: probabilities of outside sources float64 [n, m, labels], NaN where one is missing.
 
         Returns:
-            Probabilities float64 [n, labels], and each modality's share [n, 2].
+            Probabilities float64 [n, labels], and the share of each source [n, 2], or [n, 2 + m].
         """
 
     def _encode_images(self, images: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:

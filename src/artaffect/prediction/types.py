@@ -29,6 +29,9 @@ from artaffect.runtime import printable, visible
 
 T = TypeVar("T")
 
+OutsideAnswers = Mapping[str, str | os.PathLike[str] | Mapping[str, float]]
+"""What each outside source predicts for one artwork: a file, or label → probability."""
+
 _IMAGES = (str, os.PathLike, bytes, Image.Image, np.ndarray, DecodedSquare)
 _HTML = """\
 <table><caption>Probability of each emotion, by culture</caption>
@@ -82,6 +85,8 @@ class PredictionInput:
     """The cultures to predict for; None for all cultures of the model. A string is one culture."""
     sets: float | None = None
     """The level of prediction sets, between 0 and 1; None for none."""
+    outside: OutsideAnswers | None = None
+    """What the model's outside sources predict for the artwork."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.image, (*_IMAGES, NoneType)):
@@ -145,6 +150,8 @@ class PreparedInput:
     """Whether the image file has further frames or pages."""
     sets: float | None = None
     """The level of prediction sets."""
+    outside: np.ndarray | None = None
+    """What outside sources predict for each culture: float64 [c, sources, k], NaN if unknown."""
 
     @property
     def kind(self) -> Kind:
@@ -172,6 +179,8 @@ class ModelDescription:
     labels: LabelSet = ARTEMIS
     conformal: ConformalScores | None = None
     """What prediction sets are made from; None if an older version trained the model."""
+    outside: tuple[str, ...] = ()
+    """The outside sources whose predictions the model can use."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -223,9 +232,15 @@ class ModelDescription:
                 f"this model reads {' and '.join(self.modalities)} only, and the input is {given}"
             )
         cultures = self.cultures if item.cultures is None else item.cultures
-        prepared = PreparedInput(
-            pixels, tokens, tuple(cultures), item.language, truncated, is_first_frame, item.sets
-        )
+        outside = None
+        if item.outside:
+            if item.sets is not None:
+                raise InputError("there are no prediction sets with outside sources: leave one out")
+            from artaffect.data.outside import read_answers  # which reads tables
+
+            outside = read_answers(item.outside, self.outside, tuple(cultures), self.labels)
+        about = (tuple(cultures), item.language, truncated, is_first_frame, item.sets, outside)
+        prepared = PreparedInput(pixels, tokens, *about)
         check_sets(item.sets, self.conformal)
         if item.sets is not None:
             check_kind(self.conformal, prepared.kind)
@@ -239,12 +254,13 @@ class ModelDescription:
         shares: np.ndarray,
         remark: str | None = None,
     ) -> "CulturePrediction":
-        """What probabilities [k] and the shares of image and caption [2] say for one culture.
+        """What probabilities [k] and the shares of image, caption and outside sources say.
 
         Args:
             remark: to be added to the note.
         """
         distribution = LabelDistribution(tuple(probabilities.tolist()), self.labels)
+        sources = ("image", "caption", *(self.outside if item.outside is not None else ()))
         chosen = None
         if item.sets is not None and self.conformal is not None:
             values = distribution.probabilities
@@ -252,7 +268,7 @@ class ModelDescription:
         return CulturePrediction(
             culture=culture,
             distribution=distribution,
-            modality_shares={"image": float(shares[0]), "caption": float(shares[1])},
+            modality_shares=dict(zip(sources, shares.tolist(), strict=False)),
             note="; ".join(filter(None, (self.note(culture, item), remark))) or None,
             prediction_set=chosen,
         )
@@ -281,6 +297,10 @@ class ModelDescription:
             threshold = self.conformal.threshold(item.kind, culture, item.sets)
             is_known = culture in self.cultures
             notes += filter(None, [describe_basis(threshold, culture, item.sets, is_known)])
+        if self.outside and item.outside is None:
+            notes.append(
+                f"predicted without {', '.join(self.outside)}, which the model can also use"
+            )
         if self.synthetic:
             notes.append("the model was trained on synthetic data")
         return "; ".join(notes) or None
@@ -293,7 +313,7 @@ class CulturePrediction:
     culture: str
     distribution: LabelDistribution
     modality_shares: Mapping[str, float]
-    """How much ``image`` and ``caption`` influenced the prediction; the shares sum to 1."""
+    """How much ``image``, ``caption`` and outside sources influenced it; the shares sum to 1."""
     note: str | None = None
     """A caveat, for example that the culture was not in the training data."""
     prediction_set: PredictionSet | None = None

@@ -60,7 +60,7 @@ def finish(
     Raises:
         ConfigError: the training diverged, so that nothing can be calibrated.
     """
-    val = extract_arrays(data.val, *model.encoders, data.cultures, data.cache)
+    val = extract_arrays(data.val, *model.encoders, data.cultures, data.cache, data.outside)
     calibrate(model.eval(), val)
     if not model.temperature.isfinite().all():
         sections = (
@@ -88,21 +88,31 @@ def calibrate(model: EmotionModel, rows: AnnotationArrays) -> None:
     Args:
         rows: rows that the model has not learned from.
     """
-    model.temperature.fill_(1.0)
+    _fit_temperatures(model, model.temperature, rows, outside=False)
+    if model.outside is not None and rows.outside is not None:
+        known = rows.outside.isfinite().any(-1).any(-1)
+        _fit_temperatures(model, model.outside_temperature, rows.select(known), outside=True)
+
+
+def _fit_temperatures(
+    model: EmotionModel, temperature: Tensor, rows: AnnotationArrays, outside: bool
+) -> None:
+    """Fit one set of temperatures [3, cultures + 1] in place, with or without outside sources."""
+    temperature.fill_(1.0)
     for kind, usable in _usable(model, rows):
         i, modalities = list(_INPUTS).index(kind), _INPUTS[kind]
         known = usable.partial
-        overall = fit_temperature(_logits(model, usable, modalities, 0), usable.emotion, known)
-        model.temperature[i] = overall
+        overall = _logits(model, usable, modalities, 0, outside)
+        temperature[i] = fit_temperature(overall, usable.emotion, known)
         if model.blind:
             continue
-        logits = _logits(model, usable, modalities, None)
-        model.temperature[i, 1:] = fit_temperature(logits, usable.emotion, known)
+        logits = _logits(model, usable, modalities, None, outside)
+        temperature[i, 1:] = fit_temperature(logits, usable.emotion, known)
         for culture in range(1, len(model.cultures) + 1):
             mask = usable.culture == culture
             if int(mask.sum()) >= MIN_ROWS:
-                temperature = fit_temperature(logits[mask], usable.emotion[mask], known)
-                model.temperature[i, culture] = temperature
+                own = fit_temperature(logits[mask], usable.emotion[mask], known)
+                temperature[i, culture] = own
 
 
 def conformal_scores(
@@ -158,7 +168,12 @@ def fit_temperature(logits: Tensor, emotions: Tensor, partial: Tensor | None = N
 
 
 def _logits(
-    model: EmotionModel, rows: AnnotationArrays, modalities: tuple[str, ...], culture: int | None
+    model: EmotionModel,
+    rows: AnnotationArrays,
+    modalities: tuple[str, ...],
+    culture: int | None,
+    outside: bool,
 ) -> Tensor:
-    probabilities = predict_proba(model, rows, modalities, culture, calibrated=False)
+    arguments = (model, rows, modalities, culture)
+    probabilities = predict_proba(*arguments, calibrated=False, outside=outside)
     return torch.from_numpy(probabilities).clamp_min(1e-12).log()

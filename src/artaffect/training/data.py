@@ -3,7 +3,7 @@
 import hashlib
 import io
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import torch
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.decoders import shared_decoders
+from artaffect.data.outside import OutsidePredictions
 from artaffect.data.preprocessing import ImagePreprocessing
 from artaffect.errors import ImageError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays, image_files
@@ -37,6 +38,8 @@ class TrainingData:
     """See :func:`extract_features`."""
     work: Path | None = None
     """Folder for the checkpoints of unfinished training runs."""
+    outside: Sequence[OutsidePredictions] = ()
+    """Predictions that were made elsewhere, as further sources of the combination."""
     left_out: dict[str, set[str]] = field(default_factory=dict, compare=False)
     """What was left out of the splits: from a kind, such as ``empty captions``, to a line for each."""
     _faults: dict[Path, str | None] = field(default_factory=dict, repr=False, compare=False)
@@ -44,11 +47,15 @@ class TrainingData:
 
     @classmethod
     def from_table(
-        cls, table: AnnotationTable, cache: Path | None = None, work: Path | None = None
+        cls,
+        table: AnnotationTable,
+        cache: Path | None = None,
+        work: Path | None = None,
+        outside: Sequence[OutsidePredictions] = (),
     ) -> "TrainingData":
         """Take the splits ``train`` and ``val``; raises a TableError if one of them has no rows."""
         train, val = table.of_split("train"), table.of_split("val")
-        return cls(train, val, train.cultures, _languages(train), cache, work)
+        return cls(train, val, train.cultures, _languages(train), cache, work, outside)
 
     def for_sources(self, image: bool, caption: bool, complete: bool = False) -> "TrainingData":
         """The data of a recipe whose sources read images, captions or both; checked at once.
@@ -102,7 +109,8 @@ class TrainingData:
         Raises:
             TableError: images are needed and too few can be read, or their folder is missing.
         """
-        arrays = extract_arrays(table, image_encoder, text_encoder, self.cultures, self.cache)
+        encoders = (image_encoder, text_encoder)
+        arrays = extract_arrays(table, *encoders, self.cultures, self.cache, self.outside)
         if not images:
             return arrays
         if preprocessing is not None:
@@ -181,11 +189,15 @@ def _fault(preprocessing: ImagePreprocessing, file: Path) -> str | None:
 
 
 def hold_out(
-    table: AnnotationTable, share: float, seed: int
+    table: AnnotationTable, share: float, seed: int, images: bool = True
 ) -> tuple[AnnotationTable, AnnotationTable]:
-    """Split off a share of the artworks that have an image: the rest, and those held out."""
+    """Split off a share of the artworks, or with ``images`` of those that have an image.
+
+    Returns:
+        The rest, and those held out.
+    """
     names, codes = table.codes("artwork_id")
-    with_image = np.unique(codes[table.codes("image")[1] >= 0])
+    with_image = np.unique(codes[(table.codes("image")[1] >= 0) | (not images)])
     # by name, so that the order of rows has no influence
     order = np.array(sorted(with_image.tolist(), key=lambda i: str(names[i])))
     shuffled = np.random.default_rng(seed).permutation(order)

@@ -21,6 +21,7 @@ from artaffect.config import (
     load_recipe,
 )
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
 from artaffect.errors import ConfigError, InputError, TableError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
@@ -68,11 +69,15 @@ def train_run(
     out: Path,
     cache: Path | None = None,
     overwrite: bool = False,
+    outside: OutsideFiles | None = None,
 ) -> EvaluationResult:
     """Train, and write the model folder ``out`` with its report.
 
     A run that is killed leaves no folder. Started again with the same settings and table, it uses
     the features extracted before, and resumes from the checkpoints in ``<out>.training``.
+
+    Args:
+        outside: files of predictions that were made elsewhere, further sources of the combination.
 
     Raises:
         OutputExistsError: ``out`` may not be replaced; raised before the work begins.
@@ -80,20 +85,33 @@ def train_run(
         TableError: the table lacks what training needs.
         ConfigError: ``<out>.training`` belongs to other settings or another table, or is something else.
     """
+    if outside and not isinstance(config, SeparateConfig):
+        raise ConfigError(
+            f"outside sources need a recipe of the kind 'separate', and this one is of {config.kind!r}"
+        )
+    sources = read_outside(outside, table.labels)
     if not is_main_process():
-        return _train_run(table, config, out, cache, overwrite)
+        return _train_run(table, config, out, cache, overwrite, sources)
     with output_lock(out):
-        check_free(out, CHECKSUMS, overwrite, [*table.sources, *_folders_of(config)])
-        return _train_run(table, config, out, cache, overwrite)
+        files = [*table.sources, *(source.file for source in sources)]
+        inputs = [*map(str, files), *_folders_of(config)]
+        check_free(out, CHECKSUMS, overwrite, inputs)
+        return _train_run(table, config, out, cache, overwrite, sources)
 
 
 def _train_run(
-    table: AnnotationTable, config: Recipe, out: Path, cache: Path | None, overwrite: bool
+    table: AnnotationTable,
+    config: Recipe,
+    out: Path,
+    cache: Path | None,
+    overwrite: bool,
+    outside: Sequence[OutsidePredictions],
 ) -> EvaluationResult:
     synthetic = is_synthetic(table, config)
     work = out.with_name(f"{out.name}.training")
-    data = TrainingData.from_table(table, cache, work)
-    _claim(work, recipe_of(config), table_digest(table))
+    data = TrainingData.from_table(table, cache, work, outside)
+    digest = "|".join([table_digest(table), *(f"{s.name}:{s.sha256}" for s in outside)])
+    _claim(work, recipe_of(config), digest)
     try:
         with machine_errors(lambda: "this training", "use narrower layers or a smaller encoder"):
             trained = TRAINERS[type(config)](data, config)
@@ -111,6 +129,10 @@ def _train_run(
     trained = replace(trained, evaluation=replace(trained.evaluation, protocol=protocol))
     if is_main_process():
         more = {"synthetic": synthetic, "left_out": left_out}
+        files = {s.name: {"file": str(s.file), "sha256": s.sha256} for s in outside}
+        table = replace(
+            table, provenance={**table.provenance, **({"outside": files} if files else {})}
+        )
         _save(trained, table, config, out, overwrite, more)
         discard_folder(work)
     PartialState().wait_for_everyone()  # every process may open the folder afterwards
@@ -189,7 +211,13 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key}={json.dumps(value, default=os.fspath)}"
 
 
-def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path | None) -> Path:
+def trained_run(
+    table: AnnotationTable,
+    config: Recipe,
+    out: Path,
+    cache: Path | None,
+    outside: OutsideFiles | None = None,
+) -> Path:
     """Train unless ``out`` holds a finished run with the same settings; for comparisons of several.
 
     Raises:
@@ -202,7 +230,7 @@ def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path |
         _logger.info(f"{out.name}: already trained")
     else:
         _logger.info(f"{out.name}: training")
-        train_run(table, config, out, cache)
+        train_run(table, config, out, cache, outside=outside)
     return out
 
 

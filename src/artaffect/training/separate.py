@@ -7,6 +7,7 @@ seen: out of fold if all sources are frozen (stacking, Wolpert 1992), else on ar
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,17 +16,18 @@ import torch
 from torch import Tensor
 
 from artaffect.config import FusionConfig, SeparateConfig
+from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, TableError
 from artaffect.features import AnnotationArrays
 from artaffect.metrics.partial import spread_counts
-from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.emotion_model import EmotionModel, log_of
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import FUSION_FORMS, FusionSetup, LinearFusion, SourceOutputs
 from artaffect.models.heads import FeatureScaler
 from artaffect.models.hub import resolve_run
 from artaffect.training.batches import TensorRows
 from artaffect.training.calibration import TrainedModel, finish
-from artaffect.training.data import TrainingData, hold_out
+from artaffect.training.data import TrainingData, check_artworks, hold_out
 from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.objectives import FusionTask, label_loss
 from artaffect.training.sources import Source, SourceContext
@@ -35,52 +37,77 @@ _logger = logging.getLogger(__name__)
 
 
 def train_separate(data: TrainingData, config: SeparateConfig) -> TrainedModel:
-    """Train the sources of a recipe, and their combination if there are two.
+    """Train the sources of a recipe, and their combination if there are several.
 
     Raises:
         TableError: images are needed, and a split has none.
         ConfigError: a run whose model is used does not fit.
     """
     _check_runs(config)
-    data = data.for_sources(config.image is not None, config.caption is not None)
+    images = config.image is not None
+    data = data.for_sources(images, config.caption is not None)
     table = held_out = data.train
     if config.held_out:
-        table, held_out = hold_out(data.train, config.held_out, config.seed)
-    if config.frozen and len(config.sources) > 1:
-        codes = table.codes("artwork_id")[1]
-        check_folds(config.folds, len(np.unique(codes[table.codes("image")[1] >= 0])))
+        table, held_out = hold_out(data.train, config.held_out, config.seed, images)
+    _check_unseen(data, config, table)
     context = SourceContext.from_recipe(data, config)
-    sources: dict[str, Source[Any, Any]] = {}
-    if config.image is not None:
-        sources["image"] = ImageSource.create(config.image, context)
-    if config.caption is not None:
-        sources["caption"] = CaptionSource.create(config.caption, context, table.strings("caption"))
+    sources = _create_sources(config, context, table)
     frozen = {name: s.encoder if s.config.frozen else None for name, s in sources.items()}
     encoders = (frozen.get("image"), frozen.get("caption"))
     rules = None
     if config.image is not None and not (config.image.frozen or config.image.run):
         rules = sources["image"].encoder.preprocessing
-    images = config.image is not None
     train, val = (data.arrays(t, *encoders, images, rules) for t in (table, data.val))
     models = {name: source.fit(train, val) for name, source in sources.items()}
     log = {name: source.log() for name, source in sources.items()}
     histories = {name: s.result_.history for name, s in sources.items() if not s.config.run}
-
-    fusion: LinearFusion | None = None
-    if len(sources) > 1:
+    pair = (models.get("image"), models.get("caption"))
+    fusion = outside = logits = None
+    if len(sources) > 1 or data.outside:
+        unseen = train
         if config.frozen:
             logits = out_of_fold_logits(list(sources.values()), train, config.folds, config.seed)
-            training = _outputs(sources, train.with_images(), logits)
         else:
-            trained = [model.encoder for model in models.values()]
-            unseen, val = (data.arrays(t, *trained) for t in (held_out, data.val))
-            training = _outputs(sources, unseen.with_images())
-        validation = _outputs(sources, val.with_images())
-        fusion, result, log["fusion"] = fit_fusion(config.fusion, training, validation, context)
-        histories["fusion"] = result.history
-    pair = (models.get("image"), models.get("caption"))
-    model = EmotionModel(*pair, fusion, data.cultures, data.languages, data.train.labels)
+            image, caption = (source.encoder if source else None for source in pair)
+            unseen, val = (data.arrays(t, image, caption, images) for t in (held_out, data.val))
+        unseen, val = (rows.with_images() if images else rows for rows in (unseen, val))
+        training, validation = _outputs(sources, unseen, logits), _outputs(sources, val)
+        if len(sources) > 1:
+            fusion, result, log["fusion"] = fit_fusion(config.fusion, training, validation, context)
+            histories["fusion"] = result.history
+        if data.outside:
+            rows = (add_outside(training, unseen, "train"), add_outside(validation, val, "val"))
+            form = replace(config.fusion, form="logits")
+            outside, result, log["outside"] = fit_fusion(form, *rows, context)
+            histories["outside"] = result.history
+    names = (data.cultures, data.languages)
+    model = EmotionModel(*pair, fusion, *names, data.train.labels, outside)
     return finish(data, model, log, histories)
+
+
+def _check_unseen(data: TrainingData, config: SeparateConfig, table: AnnotationTable) -> None:
+    """Refuse a combination for which there are no artworks that its sources have not learned from."""
+    if data.outside and not (config.frozen or config.held_out):
+        raise ConfigError(
+            "held_out = 0 leaves no unseen artworks to fit the weights of outside sources on: set "
+            "held_out to 0.1"
+        )
+    if config.frozen and (len(config.sources) > 1 or data.outside):
+        codes = table.codes("artwork_id")[1]
+        if config.image is not None:
+            codes = codes[table.codes("image")[1] >= 0]
+        check_folds(config.folds, len(np.unique(codes)))
+
+
+def _create_sources(
+    config: SeparateConfig, context: SourceContext, table: AnnotationTable
+) -> dict[str, Source[Any, Any]]:
+    sources: dict[str, Source[Any, Any]] = {}
+    if config.image is not None:
+        sources["image"] = ImageSource.create(config.image, context)
+    if config.caption is not None:
+        sources["caption"] = CaptionSource.create(config.caption, context, table.strings("caption"))
+    return sources
 
 
 def _check_runs(config: SeparateConfig) -> None:
@@ -114,17 +141,21 @@ def fold_of_artwork(artworks: np.ndarray, folds: int, seed: int) -> Tensor:
 def out_of_fold_logits(
     sources: Sequence[Source[Any, Any]], train: AnnotationArrays, folds: int, seed: int
 ) -> dict[str, Tensor]:
-    """Logits for each training row with an image, by heads that have not seen its artwork.
+    """Logits for each training row, by heads that have not seen its artwork.
+
+    If one of the sources is of images, only the rows with an image count.
 
     Returns:
         For each source [2, n, k]; see :meth:`Source.logits`.
     """
-    has_image = train.artwork_has_image
-    check_folds(folds, int(has_image.sum()))
+    usable = train.artwork_has_image
+    if not any(source.modality == "image" for source in sources):
+        usable = torch.ones_like(usable)
+    check_folds(folds, int(usable.sum()))
     # an artwork without an image is in no fold: all heads may learn from its captions
     fold = torch.full((len(train.artwork_ids),), -1)
-    fold[has_image] = fold_of_artwork(train.artwork_ids[has_image.numpy()], folds, seed)
-    complete = train.select(train.has_image)
+    fold[usable] = fold_of_artwork(train.artwork_ids[usable.numpy()], folds, seed)
+    complete = train.select(usable[train.artwork])
     logits = {s.name: torch.zeros(2, len(complete), len(train.labels)) for s in sources}
     for number in range(folds):
         rows = train.select(fold[train.artwork] != number)
@@ -145,6 +176,28 @@ def _outputs(
     if logits is None:
         logits = {name: s.logits(s.model_.head, rows) for name, s in sources.items()}
     return SourceOutputs(features, logits, rows.culture, rows.emotion, rows.partial)
+
+
+def add_outside(outputs: SourceOutputs, rows: AnnotationArrays, split: str) -> SourceOutputs:
+    """The logits of rows with those of their outside sources, for the rows for which all have one.
+
+    Raises:
+        TableError: there are fewer than two such artworks.
+    """
+    assert rows.outside is not None  # the data of this training have outside sources
+    known = rows.outside.isfinite().all(-1).all(-1)
+    names = ", ".join(rows.outside_names)
+    check_artworks(
+        len(np.unique(rows.artwork[known].numpy())), split, f" with a prediction of {names}"
+    )
+    _logger.info(f"{names}: predictions for {int(known.sum()):,} of {len(known):,} rows of {split}")
+    logits = {name: values[:, known] for name, values in outputs.logits.items()}
+    for i, name in enumerate(rows.outside_names):
+        logits[name] = log_of(rows.outside[known, i]).expand(2, -1, -1)
+    # a combination of logits needs no features, but every source has an entry
+    features = {name: (values[0], torch.arange(len(values[0]))) for name, values in logits.items()}
+    culture, emotion = outputs.culture[known], outputs.emotion[known]
+    return SourceOutputs(features, logits, culture, emotion, outputs.partial)
 
 
 def log_prior(
