@@ -13,8 +13,8 @@ if TYPE_CHECKING:
         explain_prediction,
         export_onnx,
         find_overlap,
-        list_encoders,
         load_predictor,
+        pack,
         push_to_hub,
         report,
         reproduce,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         load_label_set,
     )
     from artaffect.metrics.evaluation import EvaluationResult
+    from artaffect.models.encoder_list import list_encoders
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.text_encoders import create_text_encoder
     from artaffect.prediction.collection.run import predict_collection
@@ -64,9 +65,10 @@ _MODULES = {
     "label_sets": "labels",
     "LabelDistribution": "labels",
     "LabelSet": "labels",
-    "list_encoders": "api",
+    "list_encoders": "models.encoder_list",
     "load_label_set": "labels",
     "load_predictor": "api",
+    "pack": "api",
     "predict_collection": "prediction.collection.run",
     "Prediction": "prediction.predictor",
     "PredictionInput": "prediction.predictor",
@@ -106,6 +108,7 @@ __all__ = [
     "list_encoders",
     "load_label_set",
     "load_predictor",
+    "pack",
     "predict_collection",
     "Prediction",
     "PredictionInput",

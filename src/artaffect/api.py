@@ -62,7 +62,7 @@ def train(
 
     folder = as_path(out, "out")
     config = resolve_recipe(recipe, settings)
-    train_run(_table(table), config, folder, _cache(cache), overwrite, outside)
+    train_run(_table(table), config, folder, _path(cache, "cache"), overwrite, outside)
     return load_predictor(folder)
 
 
@@ -74,6 +74,7 @@ def evaluate(
     out: PathLike | None = None,
     sets: float | None = None,
     outside: OutsideFiles | None = None,
+    features: PathLike | None = None,
     cache: PathLike | None = None,
 ) -> "EvaluationResult":
     """Score a model folder on one split, overall and per culture, beside the prior baseline.
@@ -83,7 +84,8 @@ def evaluate(
         out: a folder for ``metrics.json`` and ``report.html``.
         sets: the level of the prediction sets that are scored; 0.9 by default.
         outside: predictions that were made elsewhere, such as ``{"clip": "clip.csv"}``, scored beside the
-            model's on the rows that all files have; see :func:`artaffect.data.outside.read_outside`.
+            model's on the rows that all files have.
+        features: the file of the image features, for a model that was trained on such a file.
 
     Raises:
         TableError: the table has no rows in this split.
@@ -92,13 +94,16 @@ def evaluate(
     from artaffect.models.hub import resolve_run
 
     folder, annotations = resolve_run(run), _table(table)
-    target = None if out is None else as_path(out, "out")
+    target = _path(out, "out")
     if target is not None:
         _check_folder(target, annotations, outside, ("metrics.json", "report.html"))
+    from artaffect.data.outside import Elsewhere
     from artaffect.prediction.evaluation import evaluate_run
     from artaffect.reports.evaluation import save_metrics, save_report
 
-    result = evaluate_run(folder, annotations, split, _cache(cache), sets=sets, outside=outside)
+    elsewhere = Elsewhere(outside or {}, _path(features, "features"))
+    place = _path(cache, "cache")
+    result = evaluate_run(folder, annotations, split, place, sets=sets, elsewhere=elsewhere)
     if target is not None:
         save_metrics(result, target / "metrics.json")
         save_report(result, target / "report.html", f"artaffect: {folder.name}, {split} split")
@@ -117,6 +122,7 @@ def report(
     embed_images: bool = False,
     sets: float | None = None,
     outside: OutsideFiles | None = None,
+    features: PathLike | None = None,
     cache: PathLike | None = None,
 ) -> "CultureReport":
     """Compare cultures, and one or several models culture by culture; write HTML, Markdown and JSON.
@@ -127,7 +133,7 @@ def report(
         min_votes: votes that a culture needs on an artwork to be counted.
         artwork_pages: how many of the most divisive artworks get a page.
         explanations: how many artworks the deletion test explains (extra ``explain``).
-        outside: predictions that were made elsewhere, as in :func:`evaluate`.
+        outside: predictions that were made elsewhere, as in :func:`evaluate`; likewise ``features``.
         embed_images: copy the images into the pages. Check that their licence allows it.
         sets: the level of the prediction sets that are scored; 0.9 by default.
 
@@ -140,6 +146,7 @@ def report(
     folders = [resolve_run(run) for run in _several(runs, "runs")]
     annotations, target = _table(table), as_path(out, "out")
     _check_folder(target, annotations, outside, FILES)
+    from artaffect.data.outside import Elsewhere
     from artaffect.reports.culture import ReportOptions, culture_report
 
     options = ReportOptions(
@@ -148,9 +155,9 @@ def report(
         top_k=artwork_pages,
         explanations=explanations,
         sets=sets,
-        outside=outside,
+        elsewhere=Elsewhere(outside or {}, _path(features, "features")),
     )
-    result = culture_report(folders, annotations, annotations.name, options, _cache(cache))
+    result = culture_report(folders, annotations, annotations.name, options, _path(cache, "cache"))
     save_culture_report(result, target, embed_images)
     return result
 
@@ -193,7 +200,7 @@ def train_culture_models(
 
     overrides = run.overrides_from(settings)
     return run.train_culture_models(
-        _table(table), recipe, overrides, as_path(out, "out"), _cache(cache)
+        _table(table), recipe, overrides, as_path(out, "out"), _path(cache, "cache")
     )
 
 
@@ -215,7 +222,7 @@ def reproduce(
     if table is None and not quick:
         raise InputError("reproduce needs a table (--data); with quick it can use synthetic data")
     annotations = reproduction.synthetic_table(folder / "data") if table is None else _table(table)
-    return reproduction.reproduce(annotations, folder, quick, _cache(cache))
+    return reproduction.reproduce(annotations, folder, quick, _path(cache, "cache"))
 
 
 def load_predictor(run: PathLike, revision: str | None = None) -> "ModelPredictor":
@@ -264,7 +271,7 @@ def explain_prediction(
         InputError: the model was exported to ONNX, or nothing was given that it uses.
     """
     annotations = None if table is None else _table(table)
-    target = None if out is None else as_path(out, "out")
+    target = _path(out, "out")
     if target is not None:
         inputs = [] if annotations is None else annotations.sources
         check_output(target, [image, *inputs] if isinstance(image, str | os.PathLike) else inputs)
@@ -279,7 +286,7 @@ def explain_prediction(
     source = explainer.model.image
     if annotations is not None and image is not None and source is not None:
         image_source = (source.encoder, source.head)
-        explainer.artworks = NearestArtworks(annotations, *image_source, _cache(cache))
+        explainer.artworks = NearestArtworks(annotations, *image_source, _path(cache, "cache"))
     explanation = explainer.explain(item, emotion, check=check)
     if target is not None:
         save_explanation(explanation, item, target, predictor.description.image)
@@ -304,6 +311,22 @@ def export_onnx(
 
     export.export_onnx(run, out, int8, overwrite)
     return load_predictor(out)
+
+
+def pack(run: PathLike, out: PathLike, *, overwrite: bool = False) -> "ModelPredictor":
+    """Make a self-contained copy of a thin model folder, which predicts exactly the same.
+
+    Returns:
+        The predictor of the new folder.
+
+    Raises:
+        InputError: ``run`` holds its encoders already.
+        OutputExistsError: ``out`` exists.
+        ModelFolderError: an encoder to which ``run`` refers is not available, or is another one.
+    """
+    from artaffect.models.packing import pack_folder
+
+    return load_predictor(pack_folder(run, as_path(out, "out"), overwrite))
 
 
 def push_to_hub(
@@ -344,19 +367,6 @@ def find_overlap(table: Table, other: Table) -> "Overlap":
     return shared_artworks(_table(table), _table(other))
 
 
-def list_encoders() -> list[dict[str, Any]]:
-    """The encoders that have a name here: name, modality, feature width, whether they need no hub."""
-    from artaffect.models.image_encoders import IMAGE_ENCODERS
-    from artaffect.models.text_encoders import TEXT_ENCODERS
-
-    registries: dict[str, Mapping[str, Any]] = {"image": IMAGE_ENCODERS, "text": TEXT_ENCODERS}
-    return [
-        {"name": n, "modality": m, "feature_dim": spec.feature_dim, "offline": spec.offline}
-        for m, registry in registries.items()
-        for n, spec in registry.items()
-    ]
-
-
 def _check_folder(
     folder: Path, table: "AnnotationTable", outside: OutsideFiles | None, files: Sequence[str]
 ) -> None:
@@ -377,8 +387,8 @@ def _table(table: Table) -> "AnnotationTable":
     return AnnotationTable.load(table)
 
 
-def _cache(cache: PathLike | None) -> Path | None:
-    return None if cache is None else as_path(cache, "cache")
+def _path(path: PathLike | None, name: str) -> Path | None:
+    return None if path is None else as_path(path, name)
 
 
 def _several(values: Any, name: str) -> list[Any]:

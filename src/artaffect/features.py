@@ -25,8 +25,9 @@ from artaffect.errors import ImageError
 from artaffect.labels import ARTEMIS, LabelSet
 from artaffect.metrics.partial import spread_counts
 from artaffect.models.feature_cache import FeatureCache
-from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.machine import machine_errors
+from artaffect.models.stored_features import StoredFeatures
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.runtime import cache_folder, progress_bar
 
@@ -319,8 +320,13 @@ def extract_arrays(
     """
     artworks, artwork = np.unique(table.codes("artwork_id")[1], return_inverse=True)
     ids = table.codes("artwork_id")[0][artworks]
-    files = image_files(table, artwork, len(ids))
-    image, has_image, unreadable = encode_images(files, image_encoder, cache)
+    files: list[Path | None] = [None] * len(ids)
+    if isinstance(image_encoder, StoredFeatures):
+        image, has_image = image_encoder.stored().find(ids)
+        unreadable: list[str] = []
+    else:
+        files = image_files(table, artwork, len(ids))
+        image, has_image, unreadable = encode_images(files, image_encoder, cache)
     caption = np.zeros((len(table), 0), np.float32)
     if text_encoder is not None:
         caption = extract_features(text_encoder, table.strings("caption"), cache).values

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from artaffect.errors import ConfigError
-from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
+from artaffect.models.image_encoder import ImageEncoder
+from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.pruning import blocks_of, prune_layers, prune_vocabulary, train_only
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from artaffect.models.vgg import Vgg16

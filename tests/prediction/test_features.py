@@ -15,7 +15,8 @@ from PIL import Image
 
 from artaffect.features import encode, extract_features
 from artaffect.models.feature_cache import FeatureCache
-from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
+from artaffect.models.image_encoder import ImageEncoder
+from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from tests.disk import files_at_most, without_home
 from tests.killing import killed_at

@@ -179,7 +179,7 @@ def test_an_outside_source_gets_a_weight_in_the_combination(
     assert model.outside.sources == ("image", "caption", "clip")
     assert float(model.outside.weight.detach()[:, -1].min()) > 0.3, "it is by far the best source"
     file = outside_run.parent / "clip.parquet"
-    result = evaluate_run(outside_run, sample_table, "test", outside={"clip": file})
+    result = aa.evaluate(outside_run, sample_table, outside={"clip": file})
     assert result["both_with_clip"].log_loss.value < result["both"].log_loss.value - 0.3
     difference = result.comparison("both_with_clip", "both").by_group.overall["log_loss"]
     assert difference.high < 0

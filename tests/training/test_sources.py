@@ -32,7 +32,8 @@ from artaffect.errors import ConfigError, InputError, ResourceError, TableError
 from artaffect.labels import Sentiment
 from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import read_config, read_histories
-from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
+from artaffect.models.image_encoder import ImageEncoder
+from artaffect.models.image_encoders import create_image_encoder
 from artaffect.prediction.evaluation import evaluate_run
 from artaffect.prediction.predictor import load_predictor
 from artaffect.training.batches import TensorRows

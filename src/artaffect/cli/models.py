@@ -122,6 +122,7 @@ def evaluate(
     ] = None,
     sets: options.ScoredSets = None,
     with_: options.With = None,
+    features: options.Features = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
@@ -136,7 +137,9 @@ def evaluate(
     table = checks.load_table(data, images, culture_column, split)
     from artaffect.reports.evaluation import print_result
 
-    result = api.evaluate(run, table, split, out=out, sets=sets, outside=outside, cache=cache)
+    result = api.evaluate(
+        run, table, split, out=out, sets=sets, outside=outside, features=features, cache=cache
+    )
     show(result, as_json, print_result)
     say("--out FOLDER writes the report" if out is None else f"report: {out / 'report.html'}")
 
@@ -154,6 +157,7 @@ def report(
     embed_images: EmbedImages = False,
     sets: options.ScoredSets = None,
     with_: options.With = None,
+    features: options.Features = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
@@ -186,6 +190,7 @@ def report(
         embed_images=embed_images,
         sets=sets,
         outside=outside,
+        features=features,
         cache=cache,
     )
     if as_json:
@@ -229,12 +234,10 @@ def cultures(
         out,
         split,
         *pages,
-        None,
-        None,
-        images,
-        culture_column,
-        cache,
-        as_json,
+        images=images,
+        culture_column=culture_column,
+        cache=cache,
+        as_json=as_json,
     )
 
 
@@ -271,4 +274,6 @@ def labels(as_json: options.Json = False) -> None:
 
 def encoders(as_json: options.Json = False) -> None:
     """List the encoders that have a name here, and which of them need no network."""
-    show(api.list_encoders(), as_json, print_encoders)
+    from artaffect.models.encoder_list import list_encoders
+
+    show(list_encoders(), as_json, print_encoders)

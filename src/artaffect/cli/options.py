@@ -29,6 +29,12 @@ With = Annotated[
         "or artwork_id, perhaps culture, and one column for each label; repeatable.",
     ),
 ]
+Features = Annotated[
+    Path | None,
+    Option(
+        help="The file of the image features, for a model trained with image.encoder=features:FILE."
+    ),
+]
 WithOne = Annotated[
     list[str] | None,
     Option(

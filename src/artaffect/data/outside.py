@@ -7,7 +7,7 @@ for all cultures or for one (``culture``), with one column for each label.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
@@ -22,6 +22,17 @@ from artaffect.runtime import as_path, file_digest, printable
 
 OutsideFiles = Mapping[str, str | PathLike[str]]
 """The files of outside predictions, each under the name that results and models give it."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Files that were made elsewhere, with which models are scored."""
+
+    outside: OutsideFiles = field(default_factory=dict)
+    """Predictions, each under its name; they are scored beside the models, on the rows that all have."""
+    features: Path | None = None
+    """Features of images, for a model that reads such a file and no images."""
+
 
 _KEYS = {
     "annotation id": "annotation_id",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 
 Score = Callable[[Tensor], Tensor]

@@ -11,7 +11,7 @@ import numpy as np
 from artaffect.data.annotations import AnnotationTable
 from artaffect.features import encode_images, image_files
 from artaffect.models.heads import EmotionHead
-from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.image_encoder import ImageEncoder
 
 
 @dataclass(frozen=True)

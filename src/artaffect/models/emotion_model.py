@@ -10,7 +10,7 @@ from artaffect.labels import ANY_CULTURE, ARTEMIS, LabelSet
 from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.fusion import LinearFusion
 from artaffect.models.heads import EmotionClassifier, log_probabilities
-from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 
 _LEAST = 1e-4

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from artaffect.data.arrow import arrow_errors
 from artaffect.errors import TableError
-from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.precision import resolve
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.models.weights import fingerprint

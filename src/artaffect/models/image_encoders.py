@@ -1,93 +1,27 @@
 """Image encoders by name: from pixels to one feature vector per image."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from artaffect.data.preprocessing import ImagePreprocessing
+from artaffect.data.stored_features import PREFIX
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.bundled.efficientnet_lite0 import EfficientNetLite0
+from artaffect.models.image_encoder import ImageEncoder, Settings
 from artaffect.models.networks import build_config, build_network, saved_settings
-from artaffect.models.precision import computing
+from artaffect.models.stored_features import StoredFeatures
 from artaffect.models.vgg import Vgg16, from_published
 from artaffect.models.weights import load_weights, package_file
 
 T = TypeVar("T")
-Settings = Mapping[str, Any]
 
-_CPU_BATCH = 4
 _SMALLEST_LITE0 = 32
 """Five halvings leave one pixel."""
-
-
-class ImageEncoder(nn.Module):
-    """A network with the preprocessing that its weights were trained with.
-
-    A family builds its network from ``architecture``, so a saved model needs neither package nor hub.
-    """
-
-    network: nn.Module
-    feature_dim: int
-    precision: str = "float32"
-    """One of ``PRECISIONS``: how :meth:`encode` computes."""
-
-    def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing) -> None:
-        super().__init__()
-        self.architecture = dict(architecture)
-        """Plain JSON from which :func:`build_image_encoder` builds the same network."""
-        self.preprocessing = preprocessing
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Features [n, feature_dim] of pixels float32 [n, 3, size, size]."""
-        return self.network(pixels)
-
-    @classmethod
-    def pretrained(cls, name: str) -> Self:
-        """An encoder with its pretrained weights, in evaluation mode."""
-        raise NotImplementedError
-
-    @torch.no_grad()
-    def encode(self, pixels: Tensor) -> Tensor:
-        """As ``forward``, in the encoder's precision and without gradients: float32 [n, feature_dim]."""
-        with computing(self.precision):
-            return self._encode(pixels).float()
-
-    def _encode(self, pixels: Tensor) -> Tensor:
-        # On a CPU, the feature maps of 32 images are so large that the allocator returns them to the
-        # system after each layer, and clearing new pages costs more than the arithmetic.
-        if pixels.device.type != "cpu":
-            return self(pixels)
-        # With the channels last, convolutions on a CPU are half as fast again.
-        pixels = pixels.contiguous(memory_format=torch.channels_last)
-        return torch.cat([self(batch) for batch in torch.split(pixels, _CPU_BATCH)])
-
-    def check_size(self) -> None:
-        """Raise an error unless the network takes images of its preprocessing's size."""
-        size = self.preprocessing.size
-        self(torch.zeros(1, 3, size, size))
-
-    def target_layers(self) -> list[nn.Module]:
-        """The layers whose feature maps the features are computed from; none: the last spatial one."""
-        return []
-
-    def train(self, mode: bool = True) -> Self:
-        """Set the mode; frozen batch norms keep the statistics of their training."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm) and not any(
-                weight.requires_grad for weight in module.parameters()
-            ):
-                module.eval()
-        return self
-
-    def settings(self) -> dict[str, Any]:
-        """The settings that a saved model keeps beside the weights."""
-        settings = {"architecture": self.architecture, "preprocessing": asdict(self.preprocessing)}
-        return settings | ({} if self.precision == "float32" else {"precision": self.precision})
 
 
 class EfficientNetLite0Encoder(ImageEncoder):
@@ -171,7 +105,13 @@ class TransformersImageEncoder(ImageEncoder):
         self._set_network(build_network(build_config(architecture["config"])))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The model's own pooled output, or else the class token or the mean of the feature map."""
+        """The model's own pooled output, or else the class token or the mean of the feature map.
+
+        Of CLIP and SigLIP only the vision tower is used. CLIP's features are its normalised class
+        token *before* the projection into the space that image and text share, as in the linear probes
+        of Radford et al. (2021): the projection is made for matching captions, and it is narrower.
+        SigLIP has no projection: its features are the output of its attention pooling.
+        """
         output = self.network(pixel_values=pixels)
         pooled = getattr(output, "pooler_output", None)
         if pooled is not None:
@@ -237,6 +177,7 @@ _FAMILIES: dict[str, type[ImageEncoder]] = {
     "vgg16": Vgg16Encoder,
     "transformers": TransformersImageEncoder,
     "timm": TimmImageEncoder,
+    "features": StoredFeatures,
 }
 
 
@@ -257,6 +198,10 @@ IMAGE_ENCODERS: dict[str, ImageEncoderSpec] = {
     "resnet50": ImageEncoderSpec(2048, "transformers", "microsoft/resnet-50"),
     "vgg16": ImageEncoderSpec(4096, "vgg16", "timm/vgg16.tv_in1k"),
     "vit_base_patch16_224": ImageEncoderSpec(768, "transformers", "google/vit-base-patch16-224"),
+    "clip_vit_base_patch32": ImageEncoderSpec(768, "transformers", "openai/clip-vit-base-patch32"),
+    "siglip2_base_patch16_224": ImageEncoderSpec(
+        768, "transformers", "google/siglip2-base-patch16-224"
+    ),
 }
 
 
@@ -265,7 +210,8 @@ def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
 
     Args:
         name: one of ``IMAGE_ENCODERS``; a vision model of transformers: its name on the hub
-            (``hf:OWNER/MODEL``) or its folder; a folder with VGG-16 weights; or ``timm:NAME``.
+            (``hf:OWNER/MODEL``) or its folder; a folder with VGG-16 weights; ``timm:NAME``; or
+            ``features:FILE`` for vectors of artworks that were made elsewhere.
 
     Raises:
         UnknownNameError: the name is unknown.
@@ -273,6 +219,8 @@ def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
     """
     if name in IMAGE_ENCODERS:
         return _FAMILIES[IMAGE_ENCODERS[name].family].pretrained(IMAGE_ENCODERS[name].source)
+    if name.startswith(PREFIX):
+        return _FAMILIES["features"].pretrained(name.removeprefix(PREFIX))
     if name.startswith("timm:"):
         return TimmImageEncoder.pretrained(name.removeprefix("timm:"))
     source = hub.encoder_files(name)
@@ -299,8 +247,14 @@ def _load_files(name: str, load: Callable[[], T]) -> T:
 
 
 def _read_preprocessing(name: str, default: ImagePreprocessing) -> ImagePreprocessing:
-    """The preprocessing that a model's ``preprocessor_config.json`` describes, if it has the file."""
-    published = hub.read_json(name, "preprocessor_config.json")
+    """The preprocessing that a model's files describe, if it has one of them.
+
+    It stands in ``preprocessor_config.json``, or beside that of the captions in
+    ``processor_config.json``.
+    """
+    published = hub.read_json(name, "preprocessor_config.json") or (
+        hub.read_json(name, "processor_config.json") or {}
+    ).get("image_processor")
     if published is None:
         return default
     size = published.get("size", 224)

@@ -4,6 +4,7 @@ Only known keys reach the code that builds a model; sizes are bounded here, and 
 weights in :mod:`artaffect.models.checkpoint`. This module works without torch.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -30,6 +31,11 @@ _SHOWN = 80
 _NAMES = 10_000
 _WIDTHS = 16
 
+FOLDER_PREFIX = "folder:"
+"""Begins the name of an encoder in the user's folder of encoders, see ``models.references``."""
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"
+_REFERENCE = re.compile(rf"{FOLDER_PREFIX}{_PART}|(hf:{_PART}/)?{_PART}|{_PART}/{_PART}")
+
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
 Text = Annotated[str, Field(max_length=5000)]
 Width = Annotated[int, Field(ge=1, le=2**20)]
@@ -41,6 +47,17 @@ Shares = Annotated[list[Share], Field(min_length=2, max_length=MOST_LABELS)]
 Precision = Literal["float32", "bfloat16", "auto"]
 Colour = Annotated[float, Field(ge=-1000, le=1000)]
 Scale = Annotated[float, Field(ge=1e-6, le=1000)]
+
+
+def is_reference(name: str) -> bool:
+    """Whether a model folder may refer to an encoder by this name: a name, and never a path."""
+    return _REFERENCE.fullmatch(name) is not None
+
+
+def _check_reference(name: str) -> str:
+    if not is_reference(name):
+        raise ValueError("expected a registered name, hf:OWNER/MODEL or folder:NAME")
+    return name
 
 
 def _check_distribution(shares: list[float]) -> list[float]:
@@ -147,8 +164,19 @@ class SavedVisionModel:
     config: Network
 
 
-ImageArchitecture = SavedEfficientNet | SavedVgg | SavedTimm | SavedVisionModel
-_TAGS = ("efficientnet_lite0", "vgg16", "timm", "transformers")
+@dataclass(frozen=True, config=_STRICT)
+class SavedStoredFeatures:
+    """Vectors that were made elsewhere; they are not in the folder."""
+
+    family: Literal["features"]
+    width: Width
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+ImageArchitecture = (
+    SavedStoredFeatures | SavedEfficientNet | SavedVgg | SavedTimm | SavedVisionModel
+)
+_TAGS = ("features", "efficientnet_lite0", "vgg16", "timm", "transformers")
 _LARGEST_IMAGES = {"efficientnet_lite0": 256, "vgg16": 448}
 """Sides beyond which these networks, which take any size, would only take memory."""
 
@@ -213,6 +241,14 @@ class SavedCaptionSource:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class SavedReference:
+    """An encoder that the folder does not hold, see ``models.references``."""
+
+    name: Annotated[str, AfterValidator(_check_reference)]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, config=_STRICT)
 class SavedPriors:
     """The JSON of a ``TrainingPriors``."""
 
@@ -236,6 +272,7 @@ class SavedConfig:
     outside: Fusion | None = None
     """The combination with outside sources, if the model has any."""
     encoders: dict[Literal["image", "caption"], Text] = Field(default_factory=dict)
+    references: dict[Literal["image", "caption"], SavedReference] = Field(default_factory=dict)
     training_priors: SavedPriors | None = None
     conformal: ConformalScores | None = None
     synthetic: bool = False
@@ -251,20 +288,25 @@ class SavedConfig:
         sources = [source for source in (self.image, self.caption) if source is not None]
         if not sources or (len(sources) > 1) != (self.fusion is not None):
             raise ValueError("expected image, caption, or both and a fusion")
+        if missing := [name for name in self.references if getattr(self, name) is None]:
+            raise ValueError(f"references: the model has no {missing[0]} source")
         if len(set(self.cultures)) < len(self.cultures):
             raise ValueError("cultures: a culture is listed twice")
-        count = len(self.labels["names"])
-        priors = self.training_priors
-        for shares in (
-            () if priors is None else (priors.prior, priors.chosen_share, *priors.priors.values())
-        ):
-            if len(shares) != count:
-                raise ValueError(f"training_priors: expected {count} shares, got {len(shares)}")
         for scores in self.conformal.inputs.values() if self.conformal else ():
             if set(scores.by_culture) - set(self.cultures):
                 raise ValueError(
                     "conformal: by_culture names a culture that the model does not have"
                 )
+        self._check_sizes(sources)
+
+    def _check_sizes(self, sources: Sequence[SavedImageSource | SavedCaptionSource]) -> None:
+        """Refuse numbers of labels and cultures that differ within the file."""
+        count, priors = len(self.labels["names"]), self.training_priors
+        for shares in (
+            () if priors is None else (priors.prior, priors.chosen_share, *priors.priors.values())
+        ):
+            if len(shares) != count:
+                raise ValueError(f"training_priors: expected {count} shares, got {len(shares)}")
         for source in sources:
             if source.head.labels != count:
                 raise ValueError(f"a head has {source.head.labels} labels, the model {count}")

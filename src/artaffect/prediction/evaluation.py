@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
+from artaffect.data.outside import Elsewhere, OutsidePredictions, read_outside
 from artaffect.errors import InputError, ModelFolderError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.baseline import PriorBaseline
@@ -22,6 +22,7 @@ from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import LinearFusion
+from artaffect.models.stored_features import attach_features
 from artaffect.prediction.set_scores import evaluate_sets
 from artaffect.prediction.sets import check_sets
 
@@ -71,7 +72,7 @@ def evaluate_run(
     cache: Path | None = None,
     n_resamples: int = 1000,
     sets: float | None = None,
-    outside: OutsideFiles | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> EvaluationResult:
     """Score a model folder on one split of a table.
 
@@ -79,8 +80,7 @@ def evaluate_run(
 
     Args:
         sets: the level of the prediction sets that are scored; by default ``LEVEL``.
-        outside: files of predictions that were made elsewhere. They are scored beside the model's, on
-            the rows that all of them have.
+        elsewhere: predictions and features that were made elsewhere.
 
     Raises:
         ModelFolderError: the folder is incomplete or altered.
@@ -89,6 +89,8 @@ def evaluate_run(
         InputError: none of the rows has an image, or the model makes no prediction sets.
     """
     model, config = load_model(run), read_config(run)
+    elsewhere = elsewhere or Elsewhere()
+    attach_features(model.encoders[0], elsewhere.features)
     check_sets(sets, model.conformal)
     priors = TrainingPriors.from_json(config["training_priors"])
     part = table.of_split(split).with_labels(model.labels)
@@ -96,7 +98,7 @@ def evaluate_run(
     if not has_caption.any():
         raise TableError(f"no row of split {split!r} has a caption, so the model cannot be scored")
     part = part if has_caption.all() else part.select(has_caption)
-    sources = read_outside(outside, model.labels)
+    sources = read_outside(elsewhere.outside, model.labels)
     part, left_out = with_outside(part, sources)
     rows = extract_arrays(part, *model.encoders, model.cultures, cache, sources)
     chosen = {"chosen_on_this_split": True} if chosen_on(config, table, split) else {}

@@ -27,7 +27,7 @@ class TorchPredictor(ModelPredictor):
             ModelDescription(
                 cultures=model.cultures,
                 languages=model.languages,
-                image=image.preprocessing if image else None,
+                image=image.preprocessing if image and image.reads_images else None,
                 captions=captions.tokens if captions else None,
                 encoders=config.get("encoders", {}),
                 synthetic=config.get("synthetic", False),

@@ -228,9 +228,10 @@ class ModelDescription:
             tokens, truncated = encoding.ids, bool(encoding.overflowing)
         if pixels is None and tokens is None:
             given = "an image" if item.caption is None else "a caption"
-            raise InputError(
-                f"this model reads {' and '.join(self.modalities)} only, and the input is {given}"
+            readable = (
+                " and ".join(self.modalities) or "features of images that were made elsewhere"
             )
+            raise InputError(f"this model reads {readable} only, and the input is {given}")
         cultures = self.cultures if item.cultures is None else item.cultures
         outside = None
         if item.outside:

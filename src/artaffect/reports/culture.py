@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
+from artaffect.data.outside import Elsewhere, OutsidePredictions, read_outside
 from artaffect.data.preprocessing import open_image
 from artaffect.errors import ImageError, InputError
 from artaffect.features import AnnotationArrays, extract_arrays
@@ -32,6 +32,7 @@ from artaffect.metrics.votes import Votes
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
+from artaffect.models.stored_features import StoredFeatures, attach_features
 from artaffect.prediction.evaluation import (
     TrainingPriors,
     chosen_on,
@@ -81,8 +82,8 @@ class ReportOptions:
     """Artworks on which explanations are put to the deletion test."""
     sets: float | None = None
     """The level of the prediction sets that are scored; ``LEVEL`` if None."""
-    outside: OutsideFiles | None = None
-    """Files of predictions that were made elsewhere, scored beside the runs."""
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
+    """Predictions and features that were made elsewhere."""
     seed: int = 0
 
 
@@ -132,14 +133,16 @@ def culture_report(
             "`artaffect evaluate` scores them."
         )
     table = table.with_exact_labels()
-    sources = read_outside(options.outside, LabelSet.from_json(read_config(runs[0])["labels"]))
+    sources = read_outside(
+        options.elsewhere.outside, LabelSet.from_json(read_config(runs[0])["labels"])
+    )
     part, lacking = with_outside(table.of_split(options.split), sources)
     notes += [
         f"{count:,} rows of the split are left out because {name} has no prediction for them."
         for name, count in lacking.items()
         if count
     ]
-    loaded, left_out = _load(runs, part, cache, notes, sources)
+    loaded, left_out = _load(runs, part, cache, notes, sources, options.elsewhere.features)
     for run in loaded:
         check_sets(options.sets, run.model.conformal)
     rows, labels = loaded[0].rows, loaded[0].model.labels
@@ -197,12 +200,15 @@ def _load(
     cache: Path | None,
     notes: list[str],
     sources: Sequence[OutsidePredictions],
+    features: Path | None,
 ) -> tuple[list[_Run], int]:
     """Models with the rows on which all of them can be scored, and how many lack an image."""
     loaded: list[_Run] = []
     keep = torch.ones(len(part), dtype=torch.bool)
     for name, path in zip(_names(runs), runs, strict=True):
         model = load_model(path)
+        if isinstance(model.encoders[0], StoredFeatures):
+            attach_features(model.encoders[0], features)
         if loaded and model.labels.names != loaded[0].model.labels.names:
             raise InputError(
                 f"{name} predicts {', '.join(model.labels)}, and {loaded[0].name} predicts "
@@ -341,7 +347,7 @@ def _summary(
     fault = None if image else "the table has none"
     predictions: dict[str, Sequence[float]] = {}
     try:
-        if image is not None and model.image is not None:
+        if image is not None and model.image is not None and model.image.encoder.reads_images:
             prediction = TorchPredictor(model).predict(image=Path(image))
             predictions = {p.culture: p.distribution.values for p in prediction}
         elif image is not None:

@@ -30,7 +30,7 @@ def deletion_tests(
     Returns:
         The tests of ``image`` and ``caption``; none without the library that explains.
     """
-    if not count or find_spec("captum") is None:
+    if not count or not predictor.description.modalities or find_spec("captum") is None:
         return {}
     from artaffect.explain.explainer import Explainer
 

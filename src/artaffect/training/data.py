@@ -19,7 +19,7 @@ from artaffect.data.outside import OutsidePredictions
 from artaffect.data.preprocessing import ImagePreprocessing
 from artaffect.errors import ImageError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays, image_files
-from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.runtime import track
 

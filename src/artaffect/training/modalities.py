@@ -13,7 +13,8 @@ from artaffect.errors import ConfigError
 from artaffect.features import AnnotationArrays
 from artaffect.metrics.classification import hamming_accuracy
 from artaffect.models.heads import EmotionHead
-from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
+from artaffect.models.image_encoder import ImageEncoder
+from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.pruning import prune_layers, prune_vocabulary
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from artaffect.runtime import cache_folder

@@ -22,12 +22,14 @@ from artaffect.config import (
 )
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
+from artaffect.data.stored_features import PREFIX, StoredVectors, read_vectors
 from artaffect.errors import ConfigError, InputError, TableError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
 from artaffect.models.folder import CHECKSUMS, read_config, write_checksums, write_histories
 from artaffect.models.hub import resolve_run
 from artaffect.models.machine import machine_errors
+from artaffect.models.references import need_of, reference_name
 from artaffect.outputs import (
     atomic_file,
     atomic_folder,
@@ -108,9 +110,13 @@ def _train_run(
     outside: Sequence[OutsidePredictions],
 ) -> EvaluationResult:
     synthetic = is_synthetic(table, config)
+    _references(config)  # raises before the work begins
     work = out.with_name(f"{out.name}.training")
-    data = TrainingData.from_table(table, cache, work, outside)
+    vectors = _stored_vectors(config)
+    rows = table if vectors is None else vectors.as_images(table)
+    data = TrainingData.from_table(rows, cache, work, outside)
     digest = "|".join([table_digest(table), *(f"{s.name}:{s.sha256}" for s in outside)])
+    digest += "" if vectors is None else f"|{vectors.sha256}"
     _claim(work, recipe_of(config), digest)
     try:
         with machine_errors(lambda: "this training", "use narrower layers or a smaller encoder"):
@@ -139,6 +145,12 @@ def _train_run(
     return trained.evaluation
 
 
+def _stored_vectors(config: Recipe) -> StoredVectors | None:
+    """The features that were made elsewhere, if the recipe reads any."""
+    encoder = config.image.encoder if isinstance(config, SeparateConfig) and config.image else ""
+    return read_vectors(Path(encoder.removeprefix(PREFIX))) if encoder.startswith(PREFIX) else None
+
+
 def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
     """Whether a model learns from synthetic data: from the table, or through a run that it uses."""
     sources = (getattr(config, f.name) for f in fields(config))
@@ -153,7 +165,7 @@ def _folders_of(config: Recipe) -> Iterator[str]:
     for field in fields(config):
         source = getattr(config, field.name)
         if isinstance(source, SourceConfig):
-            yield from filter(os.path.isdir, (source.run, source.encoder))
+            yield from filter(os.path.exists, (source.run, source.encoder.removeprefix(PREFIX)))
 
 
 def _save(
@@ -177,13 +189,15 @@ def _save(
         "training_priors": trained.priors.to_json(),
         "training_log": trained.log,
     }
+    references = _references(config)
+    needs = [need_of(*reference) for reference in references.items()]
     with atomic_folder(out, CHECKSUMS, overwrite) as folder:
-        save_model(model, folder, description)
+        save_model(model, folder, description, references)
         if trained.familiarity is not None:
             trained.familiarity.save(folder)
         save_metrics(result, folder / "metrics.json")
         write_histories(trained.histories, folder)
-        (folder / "README.md").write_text(model_card(result, description), "utf-8")
+        (folder / "README.md").write_text(model_card(result, description, needs), "utf-8")
         title = f"artaffect: {out.name}"
         save_report(result, folder / "report.html", title, training_log=trained.histories)
         write_checksums(folder)
@@ -304,6 +318,17 @@ def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
         return
     for key in {**old, **new}:
         yield from _differences(old.get(key), new.get(key), f"{prefix}{key}.")
+
+
+def _references(config: Recipe) -> dict[str, str]:
+    """The sources whose encoders the folder will refer to, each with the name of its encoder.
+
+    Raises:
+        ConfigError: an encoder cannot be referred to.
+    """
+    if config.save != "thin":
+        return {}
+    return {name: reference_name(name, encoder) for name, encoder in _encoder_names(config).items()}
 
 
 def _encoder_names(config: Recipe) -> dict[str, str]:

@@ -22,7 +22,7 @@ from artaffect.metrics.partial import validation_scores
 from artaffect.models.checkpoint import load_model
 from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
 from artaffect.models.hub import resolve_run
-from artaffect.models.image_encoders import ImageEncoder
+from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.precision import describe
 from artaffect.models.pruning import train_only
 from artaffect.models.text_encoders import TextEncoder
