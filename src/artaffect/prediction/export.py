@@ -90,7 +90,9 @@ def export_onnx(
     model = original.model.cpu().float()  # half precision is for storage; tables are halved again
     original.device = torch.device("cpu")
     if model.image is not None and not model.image.encoder.reads_images:
-        raise ExportError(f"{source} reads features that were made elsewhere: it cannot be exported")
+        raise ExportError(
+            f"{source} reads features that were made elsewhere: it cannot be exported"
+        )
     for encoder in model.encoders:
         if encoder is not None:
             encoder.precision = "float32"  # in which the graphs compute
