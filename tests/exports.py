@@ -127,6 +127,7 @@ def drawn_predictions(ids: Sequence[str], seed: int = 0) -> pa.Table:
                     },
                     **{"image_share": 0.0, "caption_share": 1.0, "missing": "image"},
                     "note": f"about {culture}",
+                    "prediction_set": [LABELS[i] for i in np.argsort(-p)[:2]],
                 }
             )
     return pa.Table.from_pylist(rows, prediction_schema(LABELS))
@@ -141,5 +142,5 @@ def write_answers(items: pa.Table, out: Path, layout: Layout = "long") -> pa.Tab
         parts.append(drawn_predictions(plan.items(shard)["id"].to_pylist(), shard))
         plan.save(shard, parts[-1], [], plan.inputs_digest(shard))
     record = items["record"].type.names if "record" in items.column_names else ()
-    plan.merge(out, AnswerTable(layout, CULTURES, LABELS, tuple(record), ORIGIN), ORIGIN)
+    plan.merge(out, AnswerTable(layout, CULTURES, LABELS, tuple(record), ORIGIN, True), ORIGIN)
     return pa.concat_tables(parts)

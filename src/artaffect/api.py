@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from artaffect.errors import InputError, InputTypeError
 from artaffect.outputs import check_output, check_output_folder
-from artaffect.runtime import as_path
+from artaffect.runtime import as_list, as_path
 
 if TYPE_CHECKING:
     from artaffect.config import Recipe
@@ -142,7 +142,7 @@ def report(
     from artaffect.models.hub import resolve_run
     from artaffect.reports.pages import FILES, save_culture_report
 
-    folders = [resolve_run(run) for run in _several(runs, "runs")]
+    folders = [resolve_run(run) for run in as_list(runs, "runs")]
     annotations, target = _table(table), as_path(out, "out")
     _check_folder(target, annotations, outside, FILES)
     from artaffect.data.outside import Elsewhere
@@ -388,13 +388,3 @@ def _table(table: Table) -> "AnnotationTable":
 
 def _path(path: PathLike | None, name: str) -> Path | None:
     return None if path is None else as_path(path, name)
-
-
-def _several(values: Any, name: str) -> list[Any]:
-    """A list of paths or names; a single one counts as a list of one."""
-    if isinstance(values, str | os.PathLike):
-        return [values]
-    items = list(values)
-    if not items:
-        raise InputError(f"{name} is empty: give at least one, or leave it out")
-    return items

@@ -115,6 +115,16 @@ def as_path(value: object, name: str) -> Path:
     raise InputTypeError(f"{name} must be a path (str or os.PathLike), got {given}")
 
 
+def as_list(values: Any, name: str) -> list[Any]:
+    """A list of paths or names; a single one counts as a list of one."""
+    if isinstance(values, str | os.PathLike):
+        return [values]
+    items = list(values)
+    if not items:
+        raise InputError(f"{name} is empty: give at least one, or leave it out")
+    return items
+
+
 def progress_bar(transient: bool = False) -> progress.Progress:
     """A bar with counts and times on a terminal; with ``transient``, it disappears at the end."""
     return progress.Progress(

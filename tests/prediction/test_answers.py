@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,30 @@ def test_an_export_comes_out_in_every_format(
             unguard_formulas(t) if suffix == ".csv" else t for t in dict.fromkeys(frame[field])
         ]
         assert texts == list(dict.fromkeys(values.to_pylist())), field
+
+
+@pytest.mark.parametrize("layout", ["long", "wide"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_each_culture_has_a_column_of_sets_in_every_format(
+    suffix: str, layout: Layout, tmp_path: Path
+) -> None:
+    out = tmp_path / f"answers{suffix}"
+    predictions = write_answers(items_of(["a", "b"]), out, layout).to_pylist()
+    frame = read_frame(out)
+    for row in predictions:
+        (answer,) = (
+            frame[frame["id"] == row["id"]].to_dict("records")
+            if layout == "wide"
+            else (
+                frame[(frame["id"] == row["id"]) & (frame["culture"] == row["culture"])].to_dict(
+                    "records"
+                )
+            )
+        )
+        name = "prediction_set" if layout == "long" else f"prediction_set_{row['culture']}"
+        in_text = suffix in (".csv", ".xlsx")
+        labels = answer[name].split("|") if in_text else re.findall(r"'(.*?)'", answer[name])
+        assert labels == row["prediction_set"]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

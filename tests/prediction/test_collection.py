@@ -311,6 +311,8 @@ def test_after_a_kill_the_work_continues_and_every_row_occurs_once(
     assert 0 < len(before) < len(plan.shards()), "killed in the middle"
     with pytest.raises(OutputExistsError, match=r"work of another run \(with other cultures"):
         predict_collection(tiny_run, table, out, ["english"])
+    with pytest.raises(OutputExistsError, match=r"work of another run \(with other sets"):
+        predict_collection(tiny_run, table, out, sets=0.9)
     done = subprocess.run(command(tiny_run, table, out), capture_output=True, text=True, check=True)
     assert "are done already" in done.stderr
     rows = rows_of(out)

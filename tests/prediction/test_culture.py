@@ -13,7 +13,8 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError, TableError
 from artaffect.features import extract_arrays
 from artaffect.models.checkpoint import load_model
-from artaffect.prediction.evaluation import evaluate_run, modality_ablation, shuffle_images
+from artaffect.prediction.ablation import modality_ablation, shuffle_images
+from artaffect.prediction.evaluation import evaluate_run
 from artaffect.reports.culture import ReportOptions, culture_report, votes_of
 from artaffect.reports.findings import findings, protocol_line
 from artaffect.reports.pages import image_addresses, save_culture_report

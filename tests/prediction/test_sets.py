@@ -1,6 +1,5 @@
 """Prediction sets: kept with the model, given by every predictor, scored by evaluation and reports."""
 
-import csv
 import json
 import re
 import shutil
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from openpyxl import load_workbook
 
 from artaffect.config import SeparateConfig
 from artaffect.data.annotations import AnnotationTable
@@ -21,7 +19,6 @@ from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import CONFIG, read_config, write_checksums
 from artaffect.prediction.collection.run import predict_collection
-from artaffect.prediction.collection.statements import export_annotations
 from artaffect.prediction.evaluation import evaluate_run, predict_proba
 from artaffect.prediction.export import export_onnx
 from artaffect.prediction.predictor import PredictionInput, load_predictor
@@ -157,52 +154,19 @@ def test_the_command_prints_the_set_of_each_culture(tiny_run: Path, artaffect: C
     assert json.loads(out)["predictions"][0]["prediction_set"] == chosen.to_json()
 
 
-def cells(path: Path) -> list[dict[str, object]]:
-    """The rows of a file of answers, with a list in each cell that holds a set."""
-    if path.suffix == ".parquet":
-        return pq.read_table(path).to_pylist()
-    if path.suffix == ".jsonl":
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    if path.suffix == ".csv":
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows: list[dict[str, object]] = list(csv.DictReader(file))
-    else:
-        header, *lines = load_workbook(path)["answers"].iter_rows(values_only=True)
-        rows = [dict(zip(map(str, header), line, strict=True)) for line in lines]
-    split = {name for name in rows[0] if name.startswith("prediction_set")}
-    return [{k: str(v).split("|") if k in split else v for k, v in row.items()} for row in rows]
-
-
-@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv", ".xlsx"])
-def test_the_answers_for_a_collection_have_a_column_of_sets_for_each_culture(
-    suffix: str, tiny_run: Path, picture: Path, tmp_path: Path
-) -> None:
-    cultures = ["arabic", "chinese"]
-    prediction = load_predictor(tiny_run).predict(picture, cultures=cultures, sets=0.6)
-    wanted = {item.culture: list(item.prediction_set.labels) for item in prediction}  # type: ignore[union-attr]
-    arguments = (tiny_run, picture.parent)
-    long, wide, plain = (tmp_path / f"{name}{suffix}" for name in ("long", "wide", "plain"))
-    predict_collection(*arguments, long, cultures, sets=0.6, workers=1)
-    assert {row["culture"]: row["prediction_set"] for row in cells(long)} == wanted
-    predict_collection(*arguments, wide, cultures, sets=0.6, layout="wide", workers=1)
-    (row,) = cells(wide)
-    assert {name: row[f"prediction_set_{name}"] for name in cultures} == wanted
-    assert row["set_level"] == cells(long)[0]["set_level"] == "60 %"
-    statements = export_annotations(wide, tmp_path / "statements.csv", "csv")
-    assert statements.exported == 2, "the columns of sets are not taken for answers"
-    predict_collection(*arguments, plain, cultures, workers=1)
-    assert not {"prediction_set", "set_level"} & set(cells(plain)[0])
-
-
-def test_a_collection_with_another_level_is_other_work(
+def test_the_answers_for_a_collection_have_sets_on_request(
     tiny_run: Path, picture: Path, tmp_path: Path, artaffect: Command
 ) -> None:
     out = tmp_path / "answers.parquet"
     arguments = ("predict-collection", tiny_run, picture.parent, "--workers", 1, "--out", out)
     assert artaffect(*arguments, "--sets", "0.6")[0] == 0
-    assert artaffect(*arguments, "--sets", "0.9")[0] == 1
-    assert artaffect(*arguments, "--sets", "0.9", "--overwrite")[0] == 0
-    assert set(pq.read_table(out)["set_level"].to_pylist()) == {"90 %"}
+    expected = load_predictor(tiny_run).predict(picture, sets=0.6)
+    rows = pq.read_table(out).to_pylist()
+    for row, item in zip(rows, expected, strict=True):
+        assert item.prediction_set is not None
+        assert row["prediction_set"] == list(item.prediction_set.labels)
+        assert (row["culture"], row["note"]) == (item.culture, item.note)
+        assert row["set_level"] == "60 %"
 
 
 def test_evaluation_scores_sets_of_rows_that_they_were_not_fitted_on(

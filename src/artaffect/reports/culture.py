@@ -33,13 +33,12 @@ from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.stored_features import StoredFeatures, attach_features
+from artaffect.prediction.ablation import cross_culture_scores, modality_ablation
 from artaffect.prediction.evaluation import (
     TrainingPriors,
     chosen_on,
-    cross_culture_scores,
     evaluate_predictions,
     evaluate_rows,
-    modality_ablation,
     outside_predictions,
     predict_all_inputs,
     predict_proba,
