@@ -25,7 +25,6 @@ from artaffect.models.fusion import FeatureFusion
 from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.hub import push_folder
 from artaffect.models.image_encoders import create_image_encoder
-from artaffect.models.packing import pack_folder
 from artaffect.models.references import FOLDER_VARIABLE, reference_name
 from artaffect.models.text_encoders import create_text_encoder
 from artaffect.prediction.collection.run import predict_collection
@@ -177,7 +176,7 @@ def test_a_packed_folder_needs_nothing_and_predicts_exactly_the_same(
     code, _, err = artaffect("pack", trained, "--out", tmp_path / "packed")
     assert code == 1 and "packed exists" in err
     with pytest.raises(InputError, match="holds all that it needs already"):
-        pack_folder(tmp_path / "packed", tmp_path / "again")
+        aa.pack(tmp_path / "packed", tmp_path / "again")
 
 
 def test_the_card_says_what_the_folder_needs(trained: Path) -> None:

@@ -119,6 +119,13 @@ class SavedHead:
     multi_label: bool = False
     labels: Annotated[int, Field(ge=2, le=MOST_LABELS)] = len(ARTEMIS)
 
+    def check(self, labels: int, cultures: int) -> None:
+        """Raise ValueError if this is not a head of a model with so many labels and cultures."""
+        if self.labels != labels:
+            raise ValueError(f"a head has {self.labels} labels, the model {labels}")
+        if self.cultures not in (0, cultures):
+            raise ValueError(f"a head has {self.cultures} cultures, the model {cultures}")
+
 
 @dataclass(frozen=True, config=_STRICT)
 class SavedImagePreprocessing:
@@ -308,12 +315,7 @@ class SavedConfig:
             if len(shares) != count:
                 raise ValueError(f"training_priors: expected {count} shares, got {len(shares)}")
         for source in sources:
-            if source.head.labels != count:
-                raise ValueError(f"a head has {source.head.labels} labels, the model {count}")
-            if source.head.cultures not in (0, len(self.cultures)):
-                raise ValueError(
-                    f"a head has {source.head.cultures} cultures, the model {len(self.cultures)}"
-                )
+            source.head.check(count, len(self.cultures))
 
 
 _SAVED_CONFIG = TypeAdapter(SavedConfig)
