@@ -8,6 +8,7 @@ from pathlib import Path
 from artaffect.errors import InputError
 from artaffect.models.checkpoint import load_model, save_model
 from artaffect.models.folder import (
+    ADAPTERS,
     CARD,
     CHECKSUMS,
     CONFIG,
@@ -51,7 +52,7 @@ def pack(
         raise InputError(f"{source} holds all that it needs already: copy the folder as it is")
     model = load_model(source)
     with atomic_folder(target, CHECKSUMS, overwrite) as folder:
-        for name in check_folder(source).keys() - {CONFIG, WEIGHTS, CARD}:
+        for name in check_folder(source).keys() - {CONFIG, WEIGHTS, CARD, ADAPTERS}:
             shutil.copy(listed_path(source, name), folder / name)
         save_model(model, folder, config)
         (folder / CARD).write_text(self_contained_card(source), "utf-8")

@@ -248,11 +248,21 @@ class SavedCaptionSource:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class SavedLora:
+    """How the adapters of an encoder are scaled: by alpha / rank."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)]
+    alpha: Annotated[float, Field(gt=0, le=1e6)]
+
+
+@dataclass(frozen=True, config=_STRICT)
 class SavedReference:
     """An encoder that the folder does not hold, see ``models.references``."""
 
     name: Annotated[str, AfterValidator(_check_reference)]
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    lora: SavedLora | None = None
+    """Present if the folder holds adapters, which are merged into the encoder's weights."""
 
 
 @dataclass(frozen=True, config=_STRICT)
