@@ -95,7 +95,8 @@ class LoraConfig:
     alpha: Positive = 16.0
     """The change is scaled by alpha / rank."""
     targets: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)] = ("query", "value")
-    """Last names of the linear layers to adapt; those of BERT and ViT are the default."""
+    """Last names of the linear layers to adapt; by default two of BERT's. A name that an encoder lacks is
+    refused with those that it has."""
 
 
 @dataclass(frozen=True, config=_STRICT)

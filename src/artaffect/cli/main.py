@@ -74,7 +74,6 @@ def _options(
 _EXTRAS = {
     "excel": ("openpyxl",),
     "explain": ("captum",),
-    "lora": ("peft",),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "scale": ("ray",),
     "serve": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),

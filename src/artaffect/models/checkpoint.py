@@ -163,7 +163,7 @@ def _weights_elsewhere(
         raise ModelFolderError(f"expected {ADAPTERS} if, and only if, {CONFIG} speaks of lora")
     if loras:
         stored = dict(read_weights(listed_path(folder, ADAPTERS)))
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for source, encoder in encoders.items():
         prefix, own = _prefix(source), encoder.state_dict()
         if lora := loras.get(source):

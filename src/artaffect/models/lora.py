@@ -7,6 +7,7 @@ peft, by the same arithmetic whether the encoder was trained just now or is load
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -31,12 +32,17 @@ _A, _B = ".lora_A.weight", ".lora_B.weight"
 _MOST_NAMES = 8
 
 
+def check_peft() -> None:
+    """Raise ConfigError if peft, which trains adapters, is not installed."""
+    if find_spec("peft") is None:
+        raise ConfigError("lora needs the package peft: pip install 'artaffect[lora]'")
+
+
 def add_adapters(network: nn.Module, config: LoraConfig) -> None:
     """Freeze a network, and give its target layers adapters to train; it computes the same at first.
 
     Raises:
         ConfigError: no layer, or one that is not linear, has the name of a target.
-        ModuleNotFoundError: peft is not installed.
     """
     from peft import LoraConfig as PeftConfig
     from peft import inject_adapter_in_model

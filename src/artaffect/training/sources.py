@@ -23,7 +23,7 @@ from artaffect.models.checkpoint import load_model
 from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
 from artaffect.models.hub import resolve_run
 from artaffect.models.image_encoder import ImageEncoder
-from artaffect.models.lora import add_adapters, merge_adapters
+from artaffect.models.lora import add_adapters, check_peft, merge_adapters
 from artaffect.models.precision import describe
 from artaffect.models.pruning import train_only
 from artaffect.models.text_encoders import TextEncoder
@@ -91,6 +91,8 @@ class Source(ABC, Generic[C, E]):
         Raises:
             ConfigError: the run has no such source, or was trained for other cultures.
         """
+        if config.lora is not None:
+            check_peft()
         if not config.run:
             encoder = cls.load_encoder(config, captions)
             encoder.precision = config.precision
