@@ -77,7 +77,7 @@ def test_adapters_that_do_not_fit_are_refused(adapters: Adapters, reason: str) -
 
 
 @needs_peft
-@pytest.mark.parametrize(("name", "targets"), [("bert", ("query",)), ("vit", ("q_proj", "fc1"))])
+@pytest.mark.parametrize(("name", "targets"), [("bert", ("query", "value")), ("vit", ("q_proj", "fc1"))])
 def test_only_adapters_are_trained_and_merging_keeps_the_features(
     name: str, targets: tuple[str, ...], encoder_folders: dict[str, Path]
 ) -> None:
