@@ -17,7 +17,8 @@ from artaffect.config import LoraConfig, Recipe, SeparateConfig, load_recipe
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, ModelFolderError
 from artaffect.models.folder import ADAPTERS, WEIGHTS, check_folder, write_checksums
-from artaffect.models.image_encoders import ImageEncoder, create_image_encoder
+from artaffect.models.image_encoder import ImageEncoder
+from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.lora import Adapters, add_adapters, merge_adapters, merged
 from artaffect.models.packing import pack
 from artaffect.models.references import FOLDER_VARIABLE
@@ -77,7 +78,9 @@ def test_adapters_that_do_not_fit_are_refused(adapters: Adapters, reason: str) -
 
 
 @needs_peft
-@pytest.mark.parametrize(("name", "targets"), [("bert", ("query", "value")), ("vit", ("q_proj", "fc1"))])
+@pytest.mark.parametrize(
+    ("name", "targets"), [("bert", ("query", "value")), ("vit", ("q_proj", "fc1"))]
+)
 def test_only_adapters_are_trained_and_merging_keeps_the_features(
     name: str, targets: tuple[str, ...], encoder_folders: dict[str, Path]
 ) -> None:

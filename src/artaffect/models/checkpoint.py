@@ -32,7 +32,8 @@ from artaffect.models.folder import (
 )
 from artaffect.models.fusion import build_fusion
 from artaffect.models.heads import EmotionClassifier, EmotionHead
-from artaffect.models.image_encoders import ImageEncoder, build_image_encoder
+from artaffect.models.image_encoder import ImageEncoder
+from artaffect.models.image_encoders import build_image_encoder
 from artaffect.models.lora import Adapters, merged
 from artaffect.models.references import load_reference, reference_to
 from artaffect.models.saved_config import check_config
