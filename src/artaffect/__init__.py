@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         export_onnx,
         find_overlap,
         load_predictor,
-        pack,
         push_to_hub,
         report,
         reproduce,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from artaffect.metrics.evaluation import EvaluationResult
     from artaffect.models.encoder_list import list_encoders
     from artaffect.models.image_encoders import create_image_encoder
+    from artaffect.models.packing import pack
     from artaffect.models.text_encoders import create_text_encoder
     from artaffect.prediction.collection.run import predict_collection
     from artaffect.prediction.collection.statements import export_annotations
@@ -68,7 +68,7 @@ _MODULES = {
     "list_encoders": "models.encoder_list",
     "load_label_set": "labels",
     "load_predictor": "api",
-    "pack": "api",
+    "pack": "models.packing",
     "predict_collection": "prediction.collection.run",
     "Prediction": "prediction.predictor",
     "PredictionInput": "prediction.predictor",

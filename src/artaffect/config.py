@@ -87,10 +87,23 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class LoraConfig:
+    """Which layers of an encoder are adapted by LoRA (Hu et al. 2021), and how."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Rank of the change of each weight matrix."""
+    alpha: Positive = 16.0
+    """The change is scaled by alpha / rank."""
+    targets: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)] = ("query", "value")
+    """Last names of the linear layers to adapt; by default two of BERT's. A name that an encoder lacks is
+    refused with those that it has."""
+
+
+@dataclass(frozen=True, config=_STRICT)
 class SourceConfig:
     """An encoder, frozen or fine-tuned, with a head on its features."""
 
-    _fine_tuned_only: ClassVar[tuple[str, ...]] = ("run", "layers")
+    _fine_tuned_only: ClassVar[tuple[str, ...]] = ("run", "layers", "lora")
 
     encoder: str
     """Name of the encoder, `hf:OWNER/MODEL` on the Hugging Face hub, or a folder."""
@@ -109,6 +122,8 @@ class SourceConfig:
     """Fine-tuned only: layers of the encoder to train, `all` or the number of its last blocks."""
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     """Number format in which the encoder computes features; `auto`: bfloat16 where it is native."""
+    lora: LoraConfig | None = None
+    """Fine-tuned only: train adapters instead of the encoder's own weights (extra `lora`)."""
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
@@ -120,6 +135,8 @@ class SourceConfig:
         changed = {f.name for f in fields(self) if getattr(self, f.name) != f.default}
         if extra := [name for name in unused if name in changed]:
             raise ValueError(f"training = {self.training!r} does not use {', '.join(extra)}")
+        if self.lora and (extra := sorted(changed & {"run", "layers", "freeze_embeddings"})):
+            raise ValueError(f"lora trains nothing but adapters: leave {', '.join(extra)} out")
 
     @property
     def frozen(self) -> bool:
@@ -131,7 +148,9 @@ class SourceConfig:
 class ImageSourceConfig(SourceConfig):
     """An image encoder, frozen or fine-tuned, with a head on its features."""
 
-    _fine_tuned_only = ("run", "layers", "objective", "crop", "flip", "decoded", "workers")
+    _fine_tuned_only = (
+        *("run", "layers", "lora", "objective", "crop", "flip", "decoded", "workers"),
+    )
 
     objective: Literal["soft_label", "multi_label_l1", "multi_label_bce"] = "soft_label"
     """Fine-tuned only: `soft_label` learns the distribution of an artwork's votes; `multi_label_l1`
@@ -150,7 +169,7 @@ class ImageSourceConfig(SourceConfig):
 class CaptionSourceConfig(SourceConfig):
     """A text encoder, frozen or fine-tuned, with a head on its features."""
 
-    _fine_tuned_only = ("run", "layers", "freeze_embeddings")
+    _fine_tuned_only = ("run", "layers", "lora", "freeze_embeddings")
 
     depth: Annotated[int, Field(ge=0)] = 0
     """Keep this many of the encoder's layers, evenly spaced; 0 keeps all."""
@@ -199,7 +218,7 @@ class Recipe:
     """Seed of every random choice, from 0 to 2**64 - 1."""
     save: Literal["full", "thin"] = "full"
     """What the model folder holds: `full`, the whole model; `thin`, all but its encoders, to which it
-    refers. Only frozen encoders that are not pruned can be referred to."""
+    refers. An encoder that can be referred to is not pruned, and is frozen or fine-tuned by `lora`."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -296,10 +315,11 @@ def _check_saving(save: str, **sources: SourceConfig) -> None:
         pruned = isinstance(source, CaptionSourceConfig) and (
             source.depth or source.vocabulary != "all"
         )
-        if pruned or not source.frozen:
+        if pruned or not (source.frozen or source.lora):
+            kept = source.frozen or source.lora
             raise ValueError(
-                f"save = 'thin' can refer to a frozen encoder that is not pruned, and {name} has one "
-                f"that is {'pruned' if source.frozen else source.training}: leave save out"
+                "save = 'thin' can refer to an encoder that is frozen, or fine-tuned by lora, and not "
+                f"pruned; that of {name} is {'pruned' if kept else source.training}: leave save out"
             )
 
 
@@ -307,6 +327,8 @@ def _need_fine_tuned(**sources: SourceConfig) -> None:
     for name, source in sources.items():
         if source.frozen:
             raise ValueError(f"{name}.training must be 'fine-tuned' in this kind of recipe")
+        if source.lora:
+            raise ValueError(f"{name}.lora: only recipes of the kind 'separate' train adapters")
 
 
 RECIPES: dict[str, type[Recipe]] = {

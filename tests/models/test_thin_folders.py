@@ -25,7 +25,6 @@ from artaffect.models.fusion import FeatureFusion
 from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.hub import push_folder
 from artaffect.models.image_encoders import create_image_encoder
-from artaffect.models.packing import pack_folder
 from artaffect.models.references import FOLDER_VARIABLE, reference_name
 from artaffect.models.text_encoders import create_text_encoder
 from artaffect.prediction.collection.run import predict_collection
@@ -177,7 +176,7 @@ def test_a_packed_folder_needs_nothing_and_predicts_exactly_the_same(
     code, _, err = artaffect("pack", trained, "--out", tmp_path / "packed")
     assert code == 1 and "packed exists" in err
     with pytest.raises(InputError, match="holds all that it needs already"):
-        pack_folder(tmp_path / "packed", tmp_path / "again")
+        aa.pack(tmp_path / "packed", tmp_path / "again")
 
 
 def test_the_card_says_what_the_folder_needs(trained: Path) -> None:
@@ -277,19 +276,21 @@ def test_a_folder_that_refers_to_this_machine_is_packed_before_it_is_shared(thin
 @pytest.mark.parametrize(
     ("recipe", "overrides", "reason"),
     [
-        ("tune-e5", [], "caption has one that is fine-tuned: leave save out"),
-        ("tune-e5-fusion", [], "caption has one that is fine-tuned"),
-        ("distill-e5", [], "student has one that is fine-tuned"),
-        ("joint", [], "image has one that is fine-tuned"),
-        ("compact", ["caption.vocabulary=data"], "caption has one that is pruned"),
-        ("compact", ["caption.depth=6"], "caption has one that is pruned"),
+        ("tune-e5", [], "that of caption is fine-tuned"),
+        ("tune-e5-fusion", [], "that of caption is fine-tuned"),
+        ("distill-e5", [], "that of student is fine-tuned"),
+        ("joint", [], "that of image is fine-tuned"),
+        ("compact", ["caption.vocabulary=data"], "that of caption is pruned"),
+        ("compact", ["caption.depth=6"], "that of caption is pruned"),
     ],
 )
-def test_only_frozen_encoders_that_are_not_pruned_can_be_referred_to(
+def test_a_trained_or_pruned_encoder_cannot_be_referred_to(
     recipe: str, overrides: list[str], reason: str
 ) -> None:
     assert load_recipe("compact", Recipe, ["save=thin"]).save == "thin"
-    with pytest.raises(ConfigError, match=f"save = 'thin' can refer to a frozen encoder.*{reason}"):
+    with pytest.raises(
+        ConfigError, match=f"save = 'thin' can refer to an enc.*{reason}: leave save out"
+    ):
         load_recipe(recipe, Recipe, ["save=thin", *overrides])
 
 

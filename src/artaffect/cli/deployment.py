@@ -261,12 +261,10 @@ def pack(
     The copy predicts exactly the same, and needs neither a hub nor the encoders' packages. A thin folder
     is written by `artaffect train --set save=thin`.
     """
-    from artaffect.models.folder import CHECKSUMS
-    from artaffect.models.hub import resolve_run
-
     checks.check_run(run)
-    check_free(out, CHECKSUMS, overwrite, [resolve_run(run)])
-    api.pack(run, out, overwrite=overwrite)
+    from artaffect.models import packing
+
+    packing.pack(run, out, overwrite=overwrite)
     say(f"model folder: {out}")
 
 

@@ -19,19 +19,23 @@ from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.bert import Table
 from artaffect.models.emotion_model import SOURCES, EmotionModel
 from artaffect.models.folder import (
+    ADAPTERS,
     CONFIG,
     FORMAT,
     TOKENIZER,
     WEIGHTS,
     check_folder,
+    listed_files,
     listed_path,
     read_bytes,
     read_config,
 )
 from artaffect.models.fusion import build_fusion
 from artaffect.models.heads import EmotionClassifier, EmotionHead
+from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.image_encoders import build_image_encoder
-from artaffect.models.references import load_reference, reference_digest
+from artaffect.models.lora import Adapters, merged
+from artaffect.models.references import load_reference, reference_to
 from artaffect.models.saved_config import check_config
 from artaffect.models.text_encoders import TextEncoder, build_text_encoder
 from artaffect.models.weights import check_header, is_stored, load_weights, read_weights
@@ -59,6 +63,14 @@ def save_model(
         if not name.startswith(elsewhere)
     }
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    adapters = {
+        _prefix(name) + part: weight.contiguous()
+        for name, source in sources.items()
+        if name in names and source is not None and source.encoder.adapters is not None
+        for part, weight in source.encoder.adapters.weights.items()
+    }
+    if adapters:
+        save_file(adapters, folder / ADAPTERS, metadata={"format": "pt"})
     if model.caption is not None and "caption" not in names:
         save_tokenizer(model.caption.encoder, folder)
     config = {
@@ -74,7 +86,7 @@ def save_model(
         **({"outside": model.outside.settings()} if model.outside else {}),
         "conformal": model.conformal and model.conformal.to_json(),
         "references": {
-            name: {"name": reference, "digest": reference_digest(source.encoder)}
+            name: reference_to(name, reference, source.encoder)
             for name, source in sources.items()
             if source is not None and (reference := names.get(name))
         },
@@ -114,11 +126,7 @@ def load_model(folder: Path) -> EmotionModel:
             sketch.image.encoder.check_size()
     with _folder_errors(f"{folder} refers to an encoder that cannot be used"):
         encoders = {name: load_reference(name, it) for name, it in config["references"].items()}
-    elsewhere = {
-        _prefix(source) + name: weight
-        for source, encoder in encoders.items()
-        for name, weight in encoder.state_dict().items()
-    }
+        elsewhere = _weights_elsewhere(folder, config["references"], encoders)
     with _folder_errors(f"{folder / WEIGHTS}"):
         check_header(sketch, path, elsewhere)
     tokenizer = None
@@ -142,6 +150,31 @@ def load_model(folder: Path) -> EmotionModel:
             model.conformal = ConformalScores.from_json(config["conformal"])
         _check_work(model.eval())
     return model
+
+
+def _weights_elsewhere(
+    folder: Path,
+    references: Mapping[str, Any],
+    encoders: Mapping[str, ImageEncoder | TextEncoder],
+) -> dict[str, Tensor]:
+    """The weights of the encoders to which a folder refers, with its adapters merged in."""
+    stored: dict[str, Tensor] = {}
+    loras = {source: about["lora"] for source, about in references.items() if about.get("lora")}
+    if (ADAPTERS in listed_files(folder)) != bool(loras):
+        raise ModelFolderError(f"expected {ADAPTERS} if, and only if, {CONFIG} speaks of lora")
+    if loras:
+        stored = dict(read_weights(listed_path(folder, ADAPTERS)))
+    weights: dict[str, Tensor] = {}
+    for source, encoder in encoders.items():
+        prefix, own = _prefix(source), encoder.state_dict()
+        if lora := loras.get(source):
+            names = [name for name in stored if name.startswith(prefix)]
+            parts = {name.removeprefix(prefix): stored.pop(name) for name in names}
+            own = merged(own, Adapters(lora["rank"], lora["alpha"], parts))
+        weights |= {prefix + name: weight for name, weight in own.items()}
+    if stored:
+        raise ModelFolderError(f"{ADAPTERS}: {next(iter(stored))} is unexpected")
+    return weights
 
 
 def _prefix(source: str) -> str:

@@ -5,8 +5,9 @@ labels, cultures, training settings), ``tokenizer.json`` if it reads captions, `
 ``metrics.jsonl`` (the training log), ``README.md`` (the model card), ``familiarity.safetensors`` (how near
 an image is to the training artworks), and ``SHA256SUMS`` over all of them, in the form that
 ``sha256sum -c`` reads. Nothing is pickled. A thin folder refers to its encoders (``references`` in
-``config.json``) and holds neither their weights nor their tokenizer; any other is self-contained. This
-module works without torch.
+``config.json``) and holds neither their weights nor their tokenizer, only their adapters
+(``adapters.safetensors``) if they were fine-tuned by LoRA; any other folder is self-contained. This module
+works without torch.
 
 A folder may come from a stranger. ``SHA256SUMS`` decides what belongs to it: only listed files are
 loaded and copied, and the engine follows from the list, never from what else lies in the folder.
@@ -39,9 +40,20 @@ WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 TRAINING_LOG = "metrics.jsonl"
 FAMILIARITY = "familiarity.safetensors"
+ADAPTERS = "adapters.safetensors"
 GRAPHS = {"image": "image.onnx", "caption": "caption.onnx", "answer": "answer.onnx"}
 """Both encoders, and everything that follows them."""
-FILES = (CONFIG, SCORES, CARD, WEIGHTS, TOKENIZER, TRAINING_LOG, FAMILIARITY, *GRAPHS.values())
+FILES = (
+    CONFIG,
+    SCORES,
+    CARD,
+    WEIGHTS,
+    TOKENIZER,
+    TRAINING_LOG,
+    FAMILIARITY,
+    ADAPTERS,
+    *GRAPHS.values(),
+)
 """Every file that a model folder may list."""
 
 Histories = Mapping[str, Sequence[Mapping[str, float]]]

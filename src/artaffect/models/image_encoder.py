@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from artaffect.data.preprocessing import ImagePreprocessing
+from artaffect.models.lora import Adapters
 from artaffect.models.precision import computing
 
 Settings = Mapping[str, Any]
@@ -25,6 +26,8 @@ class ImageEncoder(nn.Module):
     feature_dim: int
     precision: str = "float32"
     """One of ``PRECISIONS``: how :meth:`encode` computes."""
+    adapters: Adapters | None = None
+    """What LoRA has trained and merged into the weights."""
     reads_images = True
     """Whether it encodes images; otherwise it knows artworks by their ids."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from artaffect.errors import InputError
 from artaffect.models.checkpoint import load_model, save_model
 from artaffect.models.folder import (
+    ADAPTERS,
     CARD,
     CHECKSUMS,
     CONFIG,
@@ -22,17 +23,21 @@ from artaffect.models.folder import (
 )
 from artaffect.models.hub import resolve_run
 from artaffect.outputs import atomic_folder, check_free
+from artaffect.runtime import as_path
 
 _NEEDS_SECTION = re.compile(rf"^## {NEEDS}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 
 
-def pack_folder(
-    run: str | os.PathLike[str], out: str | os.PathLike[str], overwrite: bool = False
+def pack(
+    run: str | os.PathLike[str], out: str | os.PathLike[str], *, overwrite: bool = False
 ) -> Path:
     """Write a copy of a thin model folder that holds its encoders, and predicts exactly the same.
 
     Args:
         run: a thin model folder, or ``hf:OWNER/MODEL``.
+
+    Returns:
+        The new folder.
 
     Raises:
         InputError: ``run`` holds its encoders already.
@@ -40,14 +45,14 @@ def pack_folder(
         ModelFolderError: ``run`` is not a model folder; or an encoder to which it refers is not available,
             or is another one.
     """
-    source, target = resolve_run(run), Path(out)
+    source, target = resolve_run(run), as_path(out, "out")
     check_free(target, CHECKSUMS, overwrite, [source])
     config = read_config(source)
     if not config.pop("references"):
         raise InputError(f"{source} holds all that it needs already: copy the folder as it is")
     model = load_model(source)
     with atomic_folder(target, CHECKSUMS, overwrite) as folder:
-        for name in check_folder(source).keys() - {CONFIG, WEIGHTS, CARD}:
+        for name in check_folder(source).keys() - {CONFIG, WEIGHTS, CARD, ADAPTERS}:
             shutil.copy(listed_path(source, name), folder / name)
         save_model(model, folder, config)
         (folder / CARD).write_text(self_contained_card(source), "utf-8")

@@ -9,6 +9,7 @@ opened, and the weights that it leads to are in the format safetensors.
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from artaffect.data.tokens import read_tokenizer
 from artaffect.errors import (
@@ -83,7 +84,20 @@ def reference_digest(encoder: ImageEncoder | TextEncoder) -> str:
     return fingerprint(encoder, [encoding.ids for encoding in tokens])
 
 
-def load_reference(modality: str, reference: Mapping[str, str]) -> ImageEncoder | TextEncoder:
+def reference_to(modality: str, name: str, encoder: ImageEncoder | TextEncoder) -> dict[str, Any]:
+    """What a folder says of an encoder to which it refers by a name, as plain JSON."""
+    adapters = encoder.adapters
+    if adapters is None:
+        return {"name": name, "digest": reference_digest(encoder)}
+    digest = reference_digest(_create(modality, _source(modality, name)))  # before the adaptation
+    return {
+        "name": name,
+        "digest": digest,
+        "lora": {"rank": adapters.rank, "alpha": adapters.alpha},
+    }
+
+
+def load_reference(modality: str, reference: Mapping[str, Any]) -> ImageEncoder | TextEncoder:
     """The encoder to which a checked configuration refers.
 
     Raises:
@@ -94,13 +108,10 @@ def load_reference(modality: str, reference: Mapping[str, str]) -> ImageEncoder 
     source, files = _source(modality, name), _files(modality, name)
     if files is not None:
         hub.check_safetensors(files)
-    encoder: ImageEncoder | TextEncoder
-    if modality == "image":
-        encoder = create_image_encoder(source)
-    else:
-        encoder = create_text_encoder(source)
-        if files is not None:  # who wrote the folder may have written these files, too: check them
-            read_tokenizer(encoder.tokenizer.to_str().encode(), f"the tokenizer of {name}")
+    encoder = _create(modality, source)
+    if isinstance(encoder, TextEncoder) and files is not None:
+        # who wrote the model folder may have written these files, too
+        read_tokenizer(encoder.tokenizer.to_str().encode(), f"the tokenizer of {name}")
     digest = reference_digest(encoder)
     if digest != reference["digest"]:
         raise ModelFolderError(
@@ -117,6 +128,10 @@ def need_of(modality: str, name: str) -> str:
         return f"the folder {folder} inside the folder that the variable {FOLDER_VARIABLE} names"
     files = _files(modality, name)
     return f"{name}, which comes with artaffect" if files is None else f"{files} from the hub"
+
+
+def _create(modality: str, source: str) -> ImageEncoder | TextEncoder:
+    return create_image_encoder(source) if modality == "image" else create_text_encoder(source)
 
 
 def _source(modality: str, name: str) -> str:

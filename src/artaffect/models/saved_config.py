@@ -119,6 +119,13 @@ class SavedHead:
     multi_label: bool = False
     labels: Annotated[int, Field(ge=2, le=MOST_LABELS)] = len(ARTEMIS)
 
+    def check(self, labels: int, cultures: int) -> None:
+        """Raise ValueError if this is not a head of a model with so many labels and cultures."""
+        if self.labels != labels:
+            raise ValueError(f"a head has {self.labels} labels, the model {labels}")
+        if self.cultures not in (0, cultures):
+            raise ValueError(f"a head has {self.cultures} cultures, the model {cultures}")
+
 
 @dataclass(frozen=True, config=_STRICT)
 class SavedImagePreprocessing:
@@ -241,11 +248,21 @@ class SavedCaptionSource:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class SavedLora:
+    """How the adapters of an encoder are scaled: by alpha / rank."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)]
+    alpha: Annotated[float, Field(gt=0, le=1e6)]
+
+
+@dataclass(frozen=True, config=_STRICT)
 class SavedReference:
     """An encoder that the folder does not hold, see ``models.references``."""
 
     name: Annotated[str, AfterValidator(_check_reference)]
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    lora: SavedLora | None = None
+    """Present if the folder holds adapters, which are merged into the encoder's weights."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -308,12 +325,7 @@ class SavedConfig:
             if len(shares) != count:
                 raise ValueError(f"training_priors: expected {count} shares, got {len(shares)}")
         for source in sources:
-            if source.head.labels != count:
-                raise ValueError(f"a head has {source.head.labels} labels, the model {count}")
-            if source.head.cultures not in (0, len(self.cultures)):
-                raise ValueError(
-                    f"a head has {source.head.cultures} cultures, the model {len(self.cultures)}"
-                )
+            source.head.check(count, len(self.cultures))
 
 
 _SAVED_CONFIG = TypeAdapter(SavedConfig)

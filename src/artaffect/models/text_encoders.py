@@ -14,6 +14,7 @@ from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.bundled.e5_small import load_e5_small
+from artaffect.models.lora import Adapters
 from artaffect.models.networks import build_config, build_network, saved_settings
 from artaffect.models.precision import computing
 
@@ -33,6 +34,8 @@ class TextEncoder(nn.Module):
 
     precision: str = "float32"
     """One of ``PRECISIONS``: how :meth:`encode` computes."""
+    adapters: Adapters | None = None
+    """What LoRA has trained and merged into the weights."""
 
     def __init__(
         self,

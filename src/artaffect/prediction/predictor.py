@@ -84,7 +84,7 @@ class ModelPredictor(ABC):
         return cls.load(resolve_run(run, revision))
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Copy the model folder, which contains the whole model.
+        """Copy the model folder; a thin one stays thin, see :func:`artaffect.pack`.
 
         Raises:
             OutputExistsError: ``folder`` exists.

@@ -23,6 +23,7 @@ from artaffect.models.checkpoint import load_model
 from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
 from artaffect.models.hub import resolve_run
 from artaffect.models.image_encoder import ImageEncoder
+from artaffect.models.lora import add_adapters, check_peft, merge_adapters
 from artaffect.models.precision import describe
 from artaffect.models.pruning import train_only
 from artaffect.models.text_encoders import TextEncoder
@@ -90,6 +91,8 @@ class Source(ABC, Generic[C, E]):
         Raises:
             ConfigError: the run has no such source, or was trained for other cultures.
         """
+        if config.lora is not None:
+            check_peft()
         if not config.run:
             encoder = cls.load_encoder(config, captions)
             encoder.precision = config.precision
@@ -156,6 +159,8 @@ class Source(ABC, Generic[C, E]):
         sample = [inputs[i] for i in np.sort(order[:_SAMPLE])]
         head = self._new_head(rows, current_features(self.encoder, sample), frozen=False)
         train_only(self.encoder.network, self.config.layers)
+        if self.config.lora is not None:
+            add_adapters(self.encoder.network, self.config.lora)
         return EmotionClassifier(self.encoder, head)
 
     def fine_tune(
@@ -182,6 +187,8 @@ class Source(ABC, Generic[C, E]):
         trainer = self._trainer(folder, "auto")
         task = wrap(self.task(model.head, 0.0, model.encoder, partial))
         self.model_, self.result_ = model, trainer.fit(task, rows, validate)
+        if self.config.lora is not None:
+            model.encoder.adapters = merge_adapters(model.encoder, self.config.lora)
 
     @torch.no_grad()
     def logits(self, head: EmotionHead, rows: AnnotationArrays) -> Tensor:
