@@ -2,11 +2,13 @@
 
 ``save_resnet``, ``save_vit`` and ``save_bert`` have a few hundred parameters; ``save_tiny_resnet``,
 ``save_tiny_vgg`` and ``save_tiny_vit`` are small relatives of the paper's image models, large enough
-to learn something from images of 64 pixels.
+to learn something from images of 64 pixels. ``save_tiny_clip`` and ``save_tiny_siglip`` have a tower for
+images and one for texts, as the published models.
 """
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -14,9 +16,15 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
     BertModel,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
     PreTrainedTokenizerFast,
     ResNetConfig,
     ResNetModel,
+    SiglipConfig,
+    SiglipImageProcessor,
+    SiglipModel,
     ViTConfig,
     ViTModel,
 )
@@ -94,6 +102,37 @@ def save_vit(folder: Path) -> Path:
     )
     ViTModel(config).save_pretrained(folder)
     _save_preprocessing(folder, {"size": {"height": 32, "width": 32}, "resample": 2})
+    return folder
+
+
+_TOWER: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
+_VISION = {**_TOWER, "image_size": 32, "patch_size": 8}
+_TEXT = {**_TOWER, "vocab_size": 60, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+
+
+def save_tiny_clip(folder: Path) -> Path:
+    """A CLIP whose preprocessing stands in the file of its image processor."""
+    torch.manual_seed(0)
+    config = CLIPConfig(text_config=_TEXT, vision_config=_VISION, projection_dim=8)
+    CLIPModel(config).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 36}, crop_size=32).save_pretrained(folder)
+    return folder
+
+
+def save_tiny_siglip(folder: Path) -> Path:
+    """A SigLIP, as which SigLIP 2 is published for fixed sizes; its preprocessing stands in the file
+    that holds that of images and captions together.
+    """
+    torch.manual_seed(0)
+    SiglipModel(SiglipConfig(text_config=_TEXT, vision_config=_VISION)).save_pretrained(folder)
+    processor = SiglipImageProcessor(size={"height": 32, "width": 32}, resample=2)
+    both = {"processor_class": "SiglipProcessor", "image_processor": processor.to_dict()}
+    (folder / "processor_config.json").write_text(json.dumps(both), "utf-8")
     return folder
 
 

@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 import typer.main
 
 from artaffect.cli.main import app
-from artaffect.config import RECIPES, Recipe, load_recipe, recipe_names, settings_class
+from artaffect.config import RECIPES, Recipe, load_recipe, recipe_names
+from artaffect.settings import settings_class
 from artaffect.shared_task.rules import SharedTaskRules
 from docs.tools.reference_api import field_meanings, python_page, service_page
 

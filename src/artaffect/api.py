@@ -297,6 +297,23 @@ def export_onnx(
     return load_predictor(out)
 
 
+def pack(run: PathLike, out: PathLike, *, overwrite: bool = False) -> "ModelPredictor":
+    """Make a self-contained copy of a thin model folder, which predicts exactly the same.
+
+    Returns:
+        The predictor of the new folder.
+
+    Raises:
+        InputError: ``run`` holds its encoders already.
+        OutputExistsError: ``out`` exists.
+        ModelFolderError: this machine has another encoder than the one to which ``run`` refers.
+        EncoderUnavailableError: it has none of that name.
+    """
+    from artaffect.models.packing import pack_folder
+
+    return load_predictor(pack_folder(run, as_path(out, "out"), overwrite))
+
+
 def push_to_hub(
     run: PathLike, repository: str, private: bool = False, synthetic: bool = False
 ) -> str:

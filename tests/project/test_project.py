@@ -15,10 +15,10 @@ from artaffect.config import (
     Recipe,
     SeparateConfig,
     load_recipe,
-    parse_config,
     recipe_names,
 )
 from artaffect.errors import ConfigError, UnknownNameError
+from artaffect.settings import parse_config
 from docs.tools.reference import PAGES, commands_page
 
 ROOT = Path(__file__).resolve().parents[2]

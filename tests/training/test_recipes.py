@@ -11,7 +11,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from artaffect.config import DistillationConfig, ImageSourceConfig, SeparateConfig, parse_config
+from artaffect.config import (
+    DistillationConfig,
+    ImageSourceConfig,
+    SeparateConfig,
+    load_recipe,
+)
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import (
     ConfigError,
@@ -26,12 +31,14 @@ from artaffect.models.folder import read_config, read_histories, write_checksums
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
 from artaffect.prediction.predictor import load_predictor
+from artaffect.settings import parse_config
 from artaffect.training.calibration import finish
 from artaffect.training.data import TrainingData
 from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.run import is_synthetic, train_run
 from artaffect.training.separate import fold_of_artwork, out_of_fold_logits, train_separate
 from artaffect.training.sources import Source, SourceContext
+from tests import tiny
 
 
 def tiny_rows(table: AnnotationTable, encoders: dict[str, Path], split: str) -> AnnotationArrays:
@@ -91,6 +98,21 @@ def test_every_form_of_fusion_trains_saves_and_loads(
     assert model.fusion.form == form
     assert len(model.fusion.weight) == (4 if per_culture == "on" else 1)
     assert (model.image.head.deviation is None) == (culture == "off")
+
+
+@pytest.mark.parametrize("recipe", ["clip", "siglip"])
+def test_a_recipe_with_a_vision_language_model_trains_saves_and_loads(
+    recipe: str, sample_table: AnnotationTable, tiny_config: SeparateConfig, tmp_path: Path
+) -> None:
+    encoder = getattr(tiny, f"save_tiny_{recipe}")(tmp_path / "encoder")
+    config = load_recipe(recipe, SeparateConfig, [f"image.encoder={encoder}"])
+    assert config.image is not None and config.image.frozen and config.caption is not None
+    assert config.caption.encoder == "e5_small"
+    small = replace(tiny_config, image=replace(config.image, train=tiny_config.image.train))
+    train_run(sample_table, small, tmp_path / "run")
+    shutil.rmtree(encoder)  # the run does not need it
+    prediction = load_predictor(tmp_path / "run").predict(image=np.zeros((40, 50, 3), np.uint8))
+    assert len(list(prediction)) == 3
 
 
 def test_rows_without_an_image_still_train_the_caption_source(

@@ -1,4 +1,5 @@
-"""Commands that put a model to use: explain, predict-collection, export-annotations, export, push, serve."""
+"""Commands that put a model to use: explain, predict-collection, export-annotations, export, pack,
+push, serve."""
 
 from __future__ import annotations
 
@@ -246,6 +247,25 @@ def export(
     checks.check_run(run)
     check_free(out, CHECKSUMS, overwrite, [resolve_run(run)])
     api.export_onnx(run, out, int8, overwrite=overwrite)
+
+
+def pack(
+    run: options.Run,
+    out: Annotated[Path, Option(help="The folder to write.")],
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Make a self-contained copy of a thin model folder, which refers to its encoders.
+
+    The copy predicts exactly the same, and needs neither a hub nor the encoders' packages. A thin folder
+    is written by `artaffect train --set save=thin`.
+    """
+    from artaffect.models.folder import CHECKSUMS
+    from artaffect.models.hub import resolve_run
+
+    checks.check_run(run)
+    check_free(out, CHECKSUMS, overwrite, [resolve_run(run)])
+    api.pack(run, out, overwrite=overwrite)
+    say(f"model folder: {out}")
 
 
 def push(

@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +30,36 @@ from artaffect.models.folder import (
 from artaffect.models.fusion import build_fusion
 from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.image_encoders import build_image_encoder
+from artaffect.models.references import load_reference, reference_digest
 from artaffect.models.saved_config import check_config
-from artaffect.models.text_encoders import build_text_encoder
+from artaffect.models.text_encoders import TextEncoder, build_text_encoder
 from artaffect.models.weights import check_header, is_stored, load_weights, read_weights
 from artaffect.runtime import printable
 
 
-def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> None:
-    """Write weights, tokenizer and configuration, with ``more`` plain JSON, to ``folder``."""
-    weights = {name: _compact(value) for name, value in model.state_dict().items()}
-    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    if model.caption is not None:
-        model.caption.encoder.tokenizer.save(str(folder / TOKENIZER), pretty=False)
+def save_model(
+    model: EmotionModel,
+    folder: Path,
+    more: Mapping[str, Any],
+    references: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights, tokenizer and configuration, with ``more`` plain JSON, to ``folder``.
+
+    Args:
+        references: the sources whose encoders the folder refers to instead of holding them, each with
+            the name of its encoder, see :func:`reference_name`.
+    """
     sources = {"image": model.image, "caption": model.caption}
+    names = references or {}
+    elsewhere = tuple(_prefix(source) for source in names)
+    weights = {
+        name: _compact(value)
+        for name, value in model.state_dict().items()
+        if not name.startswith(elsewhere)
+    }
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    if model.caption is not None and "caption" not in names:
+        save_tokenizer(model.caption.encoder, folder)
     config = {
         "format": FORMAT,
         "labels": model.labels.to_json(),
@@ -53,11 +71,21 @@ def save_model(model: EmotionModel, folder: Path, more: Mapping[str, Any]) -> No
         },
         "fusion": model.fusion and model.fusion.settings(),
         **({"outside": model.outside.settings()} if model.outside else {}),
+        "references": {
+            name: {"name": reference, "digest": reference_digest(source.encoder)}
+            for name, source in sources.items()
+            if source is not None and (reference := names.get(name))
+        },
         **more,
     }
     check_config(config, folder / CONFIG)
     text = json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False, default=str)
     (folder / CONFIG).write_text(text, "utf-8")
+
+
+def save_tokenizer(encoder: TextEncoder, folder: Path) -> None:
+    """Write the tokenizer of a model folder."""
+    encoder.tokenizer.save(str(folder / TOKENIZER), pretty=False)
 
 
 def load_model(folder: Path) -> EmotionModel:
@@ -68,7 +96,9 @@ def load_model(folder: Path) -> EmotionModel:
     precision stays so; ``model.float()`` makes it trainable.
 
     Raises:
-        ModelFolderError: a file is missing, altered or of another version, or does not fit the others.
+        ModelFolderError: a file is missing, altered or of another version, or does not fit the others;
+            or an encoder is not the one to which the folder refers.
+        EncoderUnavailableError: an encoder to which the folder refers is not available.
     """
     listed = check_folder(folder)
     if WEIGHTS not in listed:
@@ -81,10 +111,18 @@ def load_model(folder: Path) -> EmotionModel:
         sketch = _build(config, None)
         if sketch.image is not None:
             sketch.image.encoder.check_size()
+    encoders = {name: load_reference(name, about) for name, about in config["references"].items()}
+    elsewhere = {
+        _prefix(source) + name: weight
+        for source, encoder in encoders.items()
+        for name, weight in encoder.state_dict().items()
+    }
     with _folder_errors(f"{folder / WEIGHTS}"):
-        check_header(sketch, path)
+        check_header(sketch, path, elsewhere)
     tokenizer = None
-    if sketch.caption is not None:
+    if isinstance(referred := encoders.get("caption"), TextEncoder):
+        tokenizer = referred.tokenizer
+    elif sketch.caption is not None:
         if TOKENIZER not in listed:
             raise ModelFolderError(f"{folder} is incomplete: {TOKENIZER} is not listed")
         content = read_bytes(folder, TOKENIZER, listed[TOKENIZER])
@@ -96,17 +134,23 @@ def load_model(folder: Path) -> EmotionModel:
         model = sketch if complete else _build(config, None)
         if model.caption is not None:
             model.caption.encoder.tokenizer = tokenizer
-        load_weights(model, _read_wide(model, path), str(folder), assign=complete)
+        weights = chain(read_weights(path), elsewhere.items())
+        load_weights(model, _widen(model, weights), str(folder), assign=complete)
         _check_work(model.eval())
     return model
 
 
-def _read_wide(model: EmotionModel, path: Path) -> dict[str, Tensor]:
-    """The stored weights, in half precision only those that the model converts when it uses them."""
+def _prefix(source: str) -> str:
+    """What the names of an encoder's weights begin with."""
+    return f"{source}.encoder."
+
+
+def _widen(model: EmotionModel, weights: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    """The weights, in half precision only those that the model converts when it uses them."""
     tables = {f"{n}.weight" for n, part in model.named_modules() if isinstance(part, Table)}
     return {
         name: weight.float() if weight.dtype == torch.float16 and name not in tables else weight
-        for name, weight in read_weights(path)
+        for name, weight in weights
     }
 
 

@@ -1,10 +1,12 @@
-"""The model folder: it explains itself, is self-contained, and is checked when it is loaded.
+"""The model folder: it explains itself, and is checked when it is loaded.
 
 Weights (``model.safetensors``, or three ``.onnx`` graphs), ``config.json`` (architecture, preprocessing,
 labels, cultures, training settings), ``tokenizer.json`` if it reads captions, ``metrics.json``,
 ``metrics.jsonl`` (the training log), ``README.md`` (the model card), ``familiarity.safetensors`` (how near
 an image is to the training artworks), and ``SHA256SUMS`` over all of them, in the form that
-``sha256sum -c`` reads. Nothing is pickled. This module works without torch.
+``sha256sum -c`` reads. Nothing is pickled. A thin folder refers to its encoders (``references`` in
+``config.json``) and holds neither their weights nor their tokenizer; any other is self-contained. This
+module works without torch.
 
 A folder may come from a stranger. ``SHA256SUMS`` decides what belongs to it: only listed files are
 loaded and copied, and the engine follows from the list, never from what else lies in the folder.
@@ -31,6 +33,8 @@ FORMAT = 2
 CONFIG = "config.json"
 SCORES = "metrics.json"
 CARD = "README.md"
+NEEDS = "What it needs"
+"""The heading in the card of a thin folder under which it says which encoders it refers to."""
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 TRAINING_LOG = "metrics.jsonl"
@@ -242,7 +246,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     check_config(config, path)
     data = config.get("data")  # folders of older versions say it only there
     config.setdefault("synthetic", isinstance(data, dict) and bool(data.get("synthetic")))
-    return {"encoders": {}, "recipe": {}, "data": {}, "training_priors": None, **config}
+    absent: dict[str, Any] = {"encoders": {}, "references": {}, "recipe": {}, "data": {}}
+    return {**absent, "training_priors": None, **config}
 
 
 def _altered(folder: Path, name: str) -> ModelFolderError:

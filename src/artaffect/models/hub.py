@@ -1,5 +1,6 @@
 """Models by name: run folders and encoders, from the disk or from the Hugging Face hub."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 from artaffect.errors import EncoderUnavailableError, InputError, ModelFolderError
 from artaffect.models.folder import CHECKSUMS, FILES, check_folder, listed_path, read_config
+from artaffect.models.saved_config import FOLDER_PREFIX
 from artaffect.outputs import atomic_folder
 
 T = TypeVar("T")
@@ -90,13 +92,20 @@ def push_folder(
         synthetic: allow a model that learned from synthetic data.
 
     Raises:
-        InputError: the model learned from synthetic data, and ``synthetic`` is false.
+        InputError: the model learned from synthetic data, and ``synthetic`` is false; or the folder
+            refers to an encoder of this machine.
         ModelFolderError: the folder is incomplete or altered, or the hub refuses it.
     """
     from huggingface_hub import HfApi
 
-    listed = check_folder(folder)
-    if read_config(folder).get("synthetic") and not synthetic:
+    listed, config = check_folder(folder), read_config(folder)
+    for reference in config["references"].values():
+        if reference["name"].startswith(FOLDER_PREFIX):
+            raise InputError(
+                f"{folder} refers to an encoder in a folder of this machine: make it self-contained with "
+                "`artaffect pack`, and upload the new folder"
+            )
+    if config.get("synthetic") and not synthetic:
         raise InputError(
             f"{folder} learned from synthetic data and says nothing about real artworks: "
             "add --synthetic (in Python: synthetic=True) to upload it all the same"
@@ -163,6 +172,20 @@ def load_encoder_files(name: str, load: Callable[[], T], bundled: str) -> T:
     finally:
         logging.set_verbosity(verbosity)
         logging.enable_progress_bar()
+
+
+def check_safetensors(name: str) -> None:
+    """Raise EncoderUnavailableError if an encoder's weights are not in the format safetensors."""
+    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
+
+    for file in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME):
+        with contextlib.suppress(OSError):  # no connection: loading it says so
+            if cached_file(name, file, _raise_exceptions_for_missing_entries=False):
+                return
+    raise EncoderUnavailableError(
+        f"{name}: {SAFE_WEIGHTS_NAME} is missing or cannot be downloaded, and a model folder may refer to "
+        "weights in the format safetensors only"
+    )
 
 
 def read_json(name: str, file: str) -> Any:

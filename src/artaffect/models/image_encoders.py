@@ -171,7 +171,13 @@ class TransformersImageEncoder(ImageEncoder):
         self._set_network(build_network(build_config(architecture["config"])))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """The model's own pooled output, or else the class token or the mean of the feature map."""
+        """The model's own pooled output, or else the class token or the mean of the feature map.
+
+        Of CLIP and SigLIP only the vision tower is used. CLIP's features are its normalised class
+        token *before* the projection into the space that image and text share, as in the linear probes
+        of Radford et al. (2021): the projection is made for matching captions, and it is narrower.
+        SigLIP has no projection: its features are the output of its attention pooling.
+        """
         output = self.network(pixel_values=pixels)
         pooled = getattr(output, "pooler_output", None)
         if pooled is not None:
@@ -257,6 +263,10 @@ IMAGE_ENCODERS: dict[str, ImageEncoderSpec] = {
     "resnet50": ImageEncoderSpec(2048, "transformers", "microsoft/resnet-50"),
     "vgg16": ImageEncoderSpec(4096, "vgg16", "timm/vgg16.tv_in1k"),
     "vit_base_patch16_224": ImageEncoderSpec(768, "transformers", "google/vit-base-patch16-224"),
+    "clip_vit_base_patch32": ImageEncoderSpec(768, "transformers", "openai/clip-vit-base-patch32"),
+    "siglip2_base_patch16_224": ImageEncoderSpec(
+        768, "transformers", "google/siglip2-base-patch16-224"
+    ),
 }
 
 
@@ -299,8 +309,14 @@ def _load_files(name: str, load: Callable[[], T]) -> T:
 
 
 def _read_preprocessing(name: str, default: ImagePreprocessing) -> ImagePreprocessing:
-    """The preprocessing that a model's ``preprocessor_config.json`` describes, if it has the file."""
-    published = hub.read_json(name, "preprocessor_config.json")
+    """The preprocessing that a model's files describe, if it has one of them.
+
+    It stands in ``preprocessor_config.json``, or beside that of the captions in
+    ``processor_config.json``.
+    """
+    published = hub.read_json(name, "preprocessor_config.json") or (
+        hub.read_json(name, "processor_config.json") or {}
+    ).get("image_processor")
     if published is None:
         return default
     size = published.get("size", 224)

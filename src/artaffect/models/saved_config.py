@@ -4,6 +4,7 @@ Only known keys reach the code that builds a model; sizes are bounded here, and 
 weights in :mod:`artaffect.models.checkpoint`. This module works without torch.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,6 +30,11 @@ _SHOWN = 80
 _NAMES = 10_000
 _WIDTHS = 16
 
+FOLDER_PREFIX = "folder:"
+"""Begins the name of an encoder in the user's folder of encoders, see ``models.references``."""
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}"
+_REFERENCE = re.compile(rf"{FOLDER_PREFIX}{_PART}|(hf:{_PART}/)?{_PART}|{_PART}/{_PART}")
+
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
 Text = Annotated[str, Field(max_length=5000)]
 Width = Annotated[int, Field(ge=1, le=2**20)]
@@ -40,6 +46,17 @@ Shares = Annotated[list[Share], Field(min_length=2, max_length=MOST_LABELS)]
 Precision = Literal["float32", "bfloat16", "auto"]
 Colour = Annotated[float, Field(ge=-1000, le=1000)]
 Scale = Annotated[float, Field(ge=1e-6, le=1000)]
+
+
+def is_reference(name: str) -> bool:
+    """Whether a model folder may refer to an encoder by this name: a name, and never a path."""
+    return _REFERENCE.fullmatch(name) is not None
+
+
+def _check_reference(name: str) -> str:
+    if not is_reference(name):
+        raise ValueError("expected a registered name, hf:OWNER/MODEL or folder:NAME")
+    return name
 
 
 def _check_distribution(shares: list[float]) -> list[float]:
@@ -212,6 +229,14 @@ class SavedCaptionSource:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class SavedReference:
+    """An encoder that the folder does not hold, see ``models.references``."""
+
+    name: Annotated[str, AfterValidator(_check_reference)]
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, config=_STRICT)
 class SavedPriors:
     """The JSON of a ``TrainingPriors``."""
 
@@ -235,6 +260,7 @@ class SavedConfig:
     outside: Fusion | None = None
     """The combination with outside sources, if the model has any."""
     encoders: dict[Literal["image", "caption"], Text] = Field(default_factory=dict)
+    references: dict[Literal["image", "caption"], SavedReference] = Field(default_factory=dict)
     training_priors: SavedPriors | None = None
     synthetic: bool = False
     version: Text = ""
@@ -249,6 +275,8 @@ class SavedConfig:
         sources = [source for source in (self.image, self.caption) if source is not None]
         if not sources or (len(sources) > 1) != (self.fusion is not None):
             raise ValueError("expected image, caption, or both and a fusion")
+        if missing := [name for name in self.references if getattr(self, name) is None]:
+            raise ValueError(f"references: the model has no {missing[0]} source")
         if len(set(self.cultures)) < len(self.cultures):
             raise ValueError("cultures: a culture is listed twice")
         count = len(self.labels["names"])

@@ -103,30 +103,39 @@ def load_weights(
     module.load_state_dict(dict(weights), assign=assign)
 
 
-def check_header(module: nn.Module, path: Path) -> None:
+def check_header(
+    module: nn.Module, path: Path, elsewhere: Mapping[str, Tensor] | None = None
+) -> None:
     """Compare a safetensors file's header with a module on the device ``meta``, which takes no memory.
 
     A weight may be stored in half precision. What the module computes for itself, such as positions,
-    is not stored, and must not take much more memory than the file.
+    is not stored, and must not take much more memory than the weights.
+
+    Args:
+        elsewhere: weights that the file does not hold, and must not hold.
 
     Raises:
         ModelFolderError: names the first weight that is missing, unexpected, or of another shape or type.
     """
-    own = module.state_dict()
+    own, elsewhere = module.state_dict(), elsewhere or {}
     with safe_open(path, "pt") as file:
         slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-    for name in sorted(own.keys() | slices.keys()):
-        if name not in slices:
+    stored = {name: (part.get_dtype(), list(part.get_shape())) for name, part in slices.items()}
+    if twice := sorted(stored.keys() & elsewhere.keys()):
+        raise ModelFolderError(f"{twice[0]} is unexpected, as {CONFIG} refers to its encoder")
+    stored |= {name: (_STORED[part.dtype], list(part.shape)) for name, part in elsewhere.items()}
+    for name in sorted(own.keys() | stored.keys()):
+        if name not in stored:
             raise ModelFolderError(f"{name} is missing, which {CONFIG} describes")
         if name not in own:
             raise ModelFolderError(f"{name} is unexpected, as {CONFIG} does not describe it")
-        stored = (slices[name].get_dtype(), list(slices[name].get_shape()))
         expected = (_STORED[own[name].dtype], list(own[name].shape))
-        if stored != expected and stored != ("F16", expected[1]):
-            raise ModelFolderError(f"{name} is {stored}, and {CONFIG} describes {expected}")
+        if stored[name] != expected and stored[name] != ("F16", expected[1]):
+            raise ModelFolderError(f"{name} is {stored[name]}, and {CONFIG} describes {expected}")
     computed = [b for name, b in module.named_buffers() if name not in own]
     size = sum(buffer.numel() * buffer.element_size() for buffer in computed)
-    if size > 2 * path.stat().st_size + _SPARE:
+    held = path.stat().st_size + sum(w.numel() * w.element_size() for w in elsewhere.values())
+    if size > 2 * held + _SPARE:
         raise ModelFolderError(f"{CONFIG} describes a model that takes {size:,} bytes more")
 
 

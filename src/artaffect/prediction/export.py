@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from artaffect.errors import ExportError
+from artaffect.models.checkpoint import save_tokenizer
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import (
     CARD,
@@ -29,16 +30,14 @@ from artaffect.models.folder import (
     FAMILIARITY,
     GRAPHS,
     SCORES,
-    TOKENIZER,
     TRAINING_LOG,
-    decoded,
     listed_files,
     listed_path,
-    read_bytes,
     read_config,
     write_checksums,
 )
 from artaffect.models.hub import resolve_run
+from artaffect.models.packing import self_contained_card
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.outputs import atomic_folder, check_free
 from artaffect.prediction.onnx import OnnxPredictor
@@ -95,9 +94,11 @@ def export_onnx(
             encoder.precision = "float32"  # in which the graphs compute
     with atomic_folder(target, CHECKSUMS, overwrite) as folder:
         _write_graphs(model, folder, int8)
-        for name in sorted(listed & {SCORES, TRAINING_LOG, TOKENIZER, FAMILIARITY}):
+        for name in sorted(listed & {SCORES, TRAINING_LOG, FAMILIARITY}):
             shutil.copy(listed_path(source, name), folder / name)
-        config = read_config(source)
+        if model.caption is not None:
+            save_tokenizer(model.caption.encoder, folder)
+        config = {**read_config(source), "references": {}}
         _write_texts(folder, config, source, int8)
         write_checksums(folder)
         difference = compare(original, OnnxPredictor.load(folder))
@@ -258,8 +259,7 @@ def _write_texts(folder: Path, config: Mapping[str, Any], run: Path, int8: bool)
         f"\n## Export\n\nThis copy contains ONNX graphs{precision} instead of weights: "
         "artaffect runs them without torch.\n"
     )
-    card = decoded(run / CARD, read_bytes(run, CARD))
-    (folder / CARD).write_text(card + note, "utf-8")
+    (folder / CARD).write_text(self_contained_card(run) + note, "utf-8")
 
 
 @contextmanager

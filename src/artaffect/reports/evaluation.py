@@ -8,6 +8,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from rich.table import Table
 
 from artaffect.metrics.evaluation import EvaluationResult
+from artaffect.models.folder import NEEDS
 from artaffect.reports.figures import evaluation_figures, training_curves
 from artaffect.reports.findings import protocol_line, unreadable_images
 from artaffect.reports.pages import render, write
@@ -66,10 +67,15 @@ def save_report(
     write(path, page)
 
 
-def model_card(result: EvaluationResult, description: Mapping[str, Any]) -> str:
+def model_card(
+    result: EvaluationResult, description: Mapping[str, Any], needs: Sequence[str] = ()
+) -> str:
     """The README of a model folder: Markdown, with the metadata that the Hugging Face hub reads.
 
     The scores of each culture are tables in the text, and evaluation results in the metadata.
+
+    Args:
+        needs: where the encoders come from that the folder does not hold.
     """
     data = description["data"]
     source = printable(Path(str(data.get("source", "unknown"))).name)
@@ -77,6 +83,8 @@ def model_card(result: EvaluationResult, description: Mapping[str, Any]) -> str:
         "model_card.md.j2",
         metadata=_metadata(result, source).to_yaml(),
         config=description,
+        needs=needs,
+        needs_heading=NEEDS,
         source=source,
         synthetic=bool(data.get("synthetic") or result.protocol.get("synthetic")),
         protocol=protocol_line(result),

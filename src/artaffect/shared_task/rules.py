@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from artaffect.config import parse_config, read_toml
 from artaffect.errors import InputError
 from artaffect.labels import LabelSet, label_sets
+from artaffect.settings import parse_config, read_toml
 
 REGIONS: dict[str, list[str]] = tomllib.loads(
     (files(__package__) / "languages.toml").read_text("utf-8")

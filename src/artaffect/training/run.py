@@ -28,6 +28,7 @@ from artaffect.models.checkpoint import save_model
 from artaffect.models.folder import CHECKSUMS, read_config, write_checksums, write_histories
 from artaffect.models.hub import resolve_run
 from artaffect.models.machine import machine_errors
+from artaffect.models.references import need_of, reference_name
 from artaffect.outputs import (
     atomic_file,
     atomic_folder,
@@ -108,6 +109,7 @@ def _train_run(
     outside: Sequence[OutsidePredictions],
 ) -> EvaluationResult:
     synthetic = is_synthetic(table, config)
+    _references(config)  # raises before the work begins
     work = out.with_name(f"{out.name}.training")
     data = TrainingData.from_table(table, cache, work, outside)
     digest = "|".join([table_digest(table), *(f"{s.name}:{s.sha256}" for s in outside)])
@@ -177,13 +179,15 @@ def _save(
         "training_priors": trained.priors.to_json(),
         "training_log": trained.log,
     }
+    references = _references(config)
+    needs = [need_of(*reference) for reference in references.items()]
     with atomic_folder(out, CHECKSUMS, overwrite) as folder:
-        save_model(model, folder, description)
+        save_model(model, folder, description, references)
         if trained.familiarity is not None:
             trained.familiarity.save(folder)
         save_metrics(result, folder / "metrics.json")
         write_histories(trained.histories, folder)
-        (folder / "README.md").write_text(model_card(result, description), "utf-8")
+        (folder / "README.md").write_text(model_card(result, description, needs), "utf-8")
         title = f"artaffect: {out.name}"
         save_report(result, folder / "report.html", title, training_log=trained.histories)
         write_checksums(folder)
@@ -298,6 +302,17 @@ def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
         return
     for key in {**old, **new}:
         yield from _differences(old.get(key), new.get(key), f"{prefix}{key}.")
+
+
+def _references(config: Recipe) -> dict[str, str]:
+    """The sources whose encoders the folder will refer to, each with the name of its encoder.
+
+    Raises:
+        ConfigError: an encoder cannot be referred to.
+    """
+    if config.save != "thin":
+        return {}
+    return {name: reference_name(name, encoder) for name, encoder in _encoder_names(config).items()}
 
 
 def _encoder_names(config: Recipe) -> dict[str, str]:
