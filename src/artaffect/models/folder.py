@@ -247,7 +247,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     data = config.get("data")  # folders of older versions say it only there
     config.setdefault("synthetic", isinstance(data, dict) and bool(data.get("synthetic")))
     absent: dict[str, Any] = {"encoders": {}, "references": {}, "recipe": {}, "data": {}}
-    return {**absent, "training_priors": None, **config}
+    return {**absent, "training_priors": None, "caveat": "", **config}
 
 
 def _altered(folder: Path, name: str) -> ModelFolderError:

@@ -263,6 +263,8 @@ class SavedConfig:
     references: dict[Literal["image", "caption"], SavedReference] = Field(default_factory=dict)
     training_priors: SavedPriors | None = None
     synthetic: bool = False
+    caveat: Text = ""
+    """What accompanies every prediction."""
     version: Text = ""
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)

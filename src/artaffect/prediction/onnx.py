@@ -130,6 +130,7 @@ class OnnxPredictor(ModelPredictor):
             captions=captions,
             encoders=config.get("encoders", {}),
             synthetic=config["synthetic"],
+            caveat=config["caveat"],
             labels=LabelSet.from_json(config["labels"]),
         )
 

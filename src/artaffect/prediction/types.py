@@ -14,10 +14,17 @@ from artaffect.data.decoders import Decoders
 from artaffect.data.preprocessing import DecodedSquare, ImagePreprocessing, ImageSource
 from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import ArtAffectError, ImageError, InputError
-from artaffect.labels import ARTEMIS, LabelDistribution, LabelSet
+from artaffect.labels import ANY_CULTURE, ARTEMIS, LabelDistribution, LabelSet
 from artaffect.runtime import printable, visible
 
 T = TypeVar("T")
+
+_REMEDY = {
+    "image": "the input is a caption: add an image, or use a model that reads captions, such as starter",
+    "caption": "the input is an image: add a caption, or train a model that sees images on your own "
+    "annotations: artaffect train --data TABLE --out RUN",
+}
+"""What to do if an input lacks the only modality that a model reads."""
 
 _IMAGES = (str, os.PathLike, bytes, Image.Image, np.ndarray, DecodedSquare)
 _HTML = """\
@@ -145,6 +152,13 @@ class ModelDescription:
     synthetic: bool = False
     """Whether the model learned from synthetic data."""
     labels: LabelSet = ARTEMIS
+    caveat: str = ""
+    """What accompanies every prediction, for example where the model learned; empty if nothing does."""
+
+    @property
+    def predicted_cultures(self) -> tuple[str, ...]:
+        """The cultures for which it predicts if none is named; a model without any predicts for all."""
+        return tuple(self.cultures) or (ANY_CULTURE,)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -191,11 +205,9 @@ class ModelDescription:
             (encoding,) = self.captions.encodings([item.caption])
             tokens, truncated = encoding.ids, bool(encoding.overflowing)
         if pixels is None and tokens is None:
-            given = "an image" if item.caption is None else "a caption"
-            raise InputError(
-                f"this model reads {' and '.join(self.modalities)} only, and the input is {given}"
-            )
-        cultures = self.cultures if item.cultures is None else item.cultures
+            (modality,) = self.modalities  # a model of both can use any input
+            raise InputError(f"this model reads {modality}s only, and {_REMEDY[modality]}")
+        cultures = self.predicted_cultures if item.cultures is None else item.cultures
         return PreparedInput(
             pixels, tokens, tuple(cultures), item.language, truncated, is_first_frame
         )
@@ -203,7 +215,11 @@ class ModelDescription:
     def note(self, culture: str, item: PreparedInput) -> str | None:
         """The caveats of a prediction for one culture, if it has any."""
         notes = []
-        if culture not in self.cultures:
+        if not self.cultures and culture != ANY_CULTURE:
+            notes.append(
+                f"this model knows no cultures: its prediction for {culture!r} is the one for all"
+            )
+        elif self.cultures and culture not in self.cultures:
             notes.append(
                 f"the culture {culture!r} was not in training (known: {', '.join(self.cultures)}): "
                 "this is the prediction for all cultures together"
@@ -222,6 +238,8 @@ class ModelDescription:
             notes.append("the image file has several frames or pages: only the first was read")
         if self.synthetic:
             notes.append("the model was trained on synthetic data")
+        if self.caveat:
+            notes.append(self.caveat)
         return "; ".join(notes) or None
 
 
