@@ -8,7 +8,6 @@ teach, rows of the split ``dev`` choose the epoch and the temperature.
 """
 
 import argparse
-import json
 import logging
 import tempfile
 from collections import Counter
@@ -191,7 +190,9 @@ def write_starter(run: Path, table: AnnotationTable, out: Path) -> None:
 def card(model: EmotionModel, about: Mapping[str, Any]) -> str:
     """The model card; what was measured on captions of artworks stands in ``scores.json``."""
     maps = {name: aa_map(HERE / name) for name in ("goemotions.toml", "brighter.toml")}
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)  # noqa: S701
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )  # noqa: S701
     template = environment.from_string((HERE / "card.md.j2").read_text("utf-8"))
     return template.render(
         languages=model.languages,

@@ -152,6 +152,7 @@ class Service:
                 for label, sentiment in zip(model.labels, model.labels.sentiments, strict=True)
             ],
             synthetic=model.synthetic,
+            caveat=model.caveat,
             limits=self.limits,
         )
 
