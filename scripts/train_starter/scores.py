@@ -1,6 +1,6 @@
 """Score a caption model on texts that it has not learned from.
 
-    python scripts/train_starter/scores.py starter --artelingo annotations.csv --texts brighter_14_languages.csv
+    python scripts/train_starter/scores.py starter --artelingo annotations.csv --texts brighter.csv
 
 Tables of ArtELingo's layout are scored on the nine labels, by language where there are several. Texts are
 scored on five groups: a positive emotion, anger, disgust, fear, sadness.
