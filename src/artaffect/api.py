@@ -72,6 +72,7 @@ def evaluate(
     split: str = "test",
     *,
     out: PathLike | None = None,
+    sets: float | None = None,
     outside: OutsideFiles | None = None,
     cache: PathLike | None = None,
 ) -> "EvaluationResult":
@@ -80,12 +81,13 @@ def evaluate(
     Args:
         run: a model folder or ``hf:OWNER/MODEL``.
         out: a folder for ``metrics.json`` and ``report.html``.
+        sets: the level of the prediction sets that are scored; 0.9 by default.
         outside: predictions that were made elsewhere, such as ``{"clip": "clip.csv"}``, scored beside the
             model's on the rows that all files have; see :func:`artaffect.data.outside.read_outside`.
 
     Raises:
         TableError: the table has no rows in this split.
-        InputError: the model needs images and no row has one.
+        InputError: the model needs images and no row has one, or it makes no prediction sets.
     """
     from artaffect.models.hub import resolve_run
 
@@ -96,7 +98,7 @@ def evaluate(
     from artaffect.prediction.evaluation import evaluate_run
     from artaffect.reports.evaluation import save_metrics, save_report
 
-    result = evaluate_run(folder, annotations, split, _cache(cache), outside=outside)
+    result = evaluate_run(folder, annotations, split, _cache(cache), sets=sets, outside=outside)
     if target is not None:
         save_metrics(result, target / "metrics.json")
         save_report(result, target / "report.html", f"artaffect: {folder.name}, {split} split")
@@ -113,6 +115,7 @@ def report(
     artwork_pages: int = 10,
     explanations: int = 8,
     embed_images: bool = False,
+    sets: float | None = None,
     outside: OutsideFiles | None = None,
     cache: PathLike | None = None,
 ) -> "CultureReport":
@@ -126,6 +129,7 @@ def report(
         explanations: how many artworks the deletion test explains (extra ``explain``).
         outside: predictions that were made elsewhere, as in :func:`evaluate`.
         embed_images: copy the images into the pages. Check that their licence allows it.
+        sets: the level of the prediction sets that are scored; 0.9 by default.
 
     Raises:
         InputError: the runs share no row that all of them can score.
@@ -139,7 +143,12 @@ def report(
     from artaffect.reports.culture import ReportOptions, culture_report
 
     options = ReportOptions(
-        split, min_votes=min_votes, top_k=artwork_pages, explanations=explanations, outside=outside
+        split,
+        min_votes=min_votes,
+        top_k=artwork_pages,
+        explanations=explanations,
+        sets=sets,
+        outside=outside,
     )
     result = culture_report(folders, annotations, annotations.name, options, _cache(cache))
     save_culture_report(result, target, embed_images)
@@ -307,8 +316,7 @@ def pack(run: PathLike, out: PathLike, *, overwrite: bool = False) -> "ModelPred
     Raises:
         InputError: ``run`` holds its encoders already.
         OutputExistsError: ``out`` exists.
-        ModelFolderError: this machine has another encoder than the one to which ``run`` refers.
-        EncoderUnavailableError: it has none of that name.
+        ModelFolderError: an encoder to which ``run`` refers is not available, or is another one.
     """
     from artaffect.models.packing import pack_folder
 

@@ -295,7 +295,7 @@ def _check_saving(save: str, **sources: SourceConfig) -> None:
         if pruned or not source.frozen:
             raise ValueError(
                 f"save = 'thin' can refer to a frozen encoder that is not pruned, and {name} has one "
-                f"that is {'pruned' if pruned else source.training}: leave save out"
+                f"that is {'pruned' if source.frozen else source.training}: leave save out"
             )
 
 

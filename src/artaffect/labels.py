@@ -37,6 +37,7 @@ _RESERVED = frozenset(
         *("entropy", "entropy_bits", "id", "image", "label", "language", "note", "split", "top"),
         *("image_share", "caption_share", "probability", "divergence_bits", "similarity"),
         *("missing", "review", "reviewed_by", "model", "model_digest", "artaffect_version", "date"),
+        *("prediction_set", "set_level"),
     )
 )
 """The names of the other columns in tables of annotations and predictions."""

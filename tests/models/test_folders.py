@@ -63,7 +63,7 @@ def edit(folder: Path, key: str, value: Any) -> None:
     parent = config
     for name in parents:
         parent = parent[name]
-    parent[last] = value
+    parent[int(last) if isinstance(parent, list) else last] = value
     (folder / CONFIG).write_text(json.dumps(config), "utf-8")
     sign(folder)
 
@@ -164,6 +164,18 @@ CHANGES: list[tuple[str, Any, str]] = [
     ("cultures", ["arabic"] * 3, "a culture is listed twice"),
     ("cultures", ["\x1b[2J" * 10_000], r"cultures.0: String should have at most"),
     ("training_priors.prior", [1, 0, 0], "training_priors.prior"),
+    ("conformal.score", "best", "conformal.score: Input should be 'lac' or 'aps'"),
+    (
+        "conformal.inputs.both.any_culture.values.0",
+        2,
+        "both.any_culture.values.0: Input should be less",
+    ),
+    ("conformal.inputs.both.any_culture.rows", 1, "any_culture: [0-9]+ scores do not fit 1 rows"),
+    (
+        "conformal.inputs.image.by_culture.new",
+        {"rows": 0, "values": []},
+        "names a culture that the",
+    ),
     ("image", None, "expected image, caption, or both and a fusion"),
     ("emotions", ["joy"], "emotions: unknown key"),
     ("labels.names", ["joy"], "a label set needs 2 to 200 labels"),

@@ -16,11 +16,12 @@ from artaffect.config import CaptionSourceConfig, DistillationConfig, SeparateCo
 from artaffect.data.annotation_schema import SCHEMA
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.outside import OutsidePredictions, parse_outside, read_outside
-from artaffect.errors import ConfigError, TableError
+from artaffect.errors import ConfigError, InputError, TableError, UnknownNameError
 from artaffect.labels import ARTEMIS, LabelSet
 from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import read_config
 from artaffect.prediction.evaluation import evaluate_run
+from artaffect.prediction.predictor import PredictionInput
 from artaffect.training.run import train_run
 from tests.conftest import Command
 from tests.tables import Row, write_text
@@ -251,3 +252,58 @@ def test_a_caption_model_alone_can_have_an_outside_source(
     result = train_run(sample_table, config, tmp_path / "run", outside={"clip": file})
     assert list(result.models) == ["caption", "caption_with_clip", "clip"]
     assert result["caption_with_clip"].accuracy.value > result["caption"].accuracy.value
+
+
+def test_predict_takes_the_answer_of_an_outside_source(
+    artaffect: Command, outside_run: Path, tmp_path: Path
+) -> None:
+    answer: Row = {"artwork_id": "new", **{name: "0.01" for name in ARTEMIS}, "fear": "0.92"}
+    file = write_text(tmp_path / "answer.csv", [answer])
+    base = ("predict", outside_run, "--caption", "a calm sea", "--json")
+    code, out, err = artaffect(*base, "--with", f"clip={file}")
+    assert code == 0, err
+    first = json.loads(out)["predictions"][0]
+    assert first["top"] == "fear" and first["modality_shares"]["clip"] > 0.5
+    code, out, _ = artaffect(*base)
+    without = json.loads(out)["predictions"][0]
+    assert set(without["modality_shares"]) == {"image", "caption"}
+    assert "predicted without clip, which the model can also use" in without["note"]
+    predictor = aa.load_predictor(outside_run)
+    values = {name: 0.92 if name == "fear" else 0.01 for name in ARTEMIS}
+    direct = predictor.predict(caption="a calm sea", outside={"clip": values}).by_culture[0]
+    assert direct.probabilities["fear"] == pytest.approx(first["probabilities"]["fear"], abs=1e-6)
+    by_batch = predictor.predict_batch(
+        [
+            PredictionInput(caption="a calm sea"),
+            PredictionInput(caption="a calm sea", outside={"clip": values}),
+        ]
+    )
+    assert by_batch[0].by_culture[0].probabilities == pytest.approx(
+        without["probabilities"], abs=1e-5
+    )
+    assert by_batch[1].by_culture[0].probabilities == pytest.approx(
+        first["probabilities"], abs=1e-5
+    )
+
+
+def test_answers_of_outside_sources_are_checked(
+    outside_run: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    values = {name: 1 / 9 for name in ARTEMIS}
+    predictor = aa.load_predictor(outside_run)
+    with pytest.raises(UnknownNameError, match="unknown outside source 'vlm'. Known: clip"):
+        predictor.predict(caption="x", outside={"vlm": values})
+    with pytest.raises(InputError, match=r"outside\['clip'\]: expected a probability for each of"):
+        predictor.predict(caption="x", outside={"clip": values | {"joy": 0.0}})
+    with pytest.raises(InputError, match=r"outside\['clip'\]: expected a probability for each of"):
+        predictor.predict(caption="x", outside={"clip": {"awe": 1.0}})
+    with pytest.raises(InputError, match="no prediction sets with outside sources"):
+        predictor.predict(caption="x", outside={"clip": values}, sets=0.9)
+    with pytest.raises(InputError, match="this model has no outside sources"):
+        aa.load_predictor(tiny_run).predict(caption="x", outside={"clip": values})
+    rows: list[Row] = [
+        {"artwork_id": name, **{label: "0" for label in ARTEMIS}, "awe": "1"} for name in "ab"
+    ]
+    file = write_text(tmp_path / "two.csv", rows)
+    with pytest.raises(TableError, match="expected the predictions for one artwork, and it has 2"):
+        predictor.predict(caption="x", outside={"clip": file})

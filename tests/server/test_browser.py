@@ -81,6 +81,9 @@ def test_an_image_is_predicted_and_explained(page: Page, picture: Path) -> None:
     expect(table.get_by_role("row", name="fear")).to_contain_text("恐惧")
     expect(table.get_by_role("row", name="fear")).to_contain_text("خوف")
     expect(table.locator("td.top")).to_have_count(3)
+    expect(page.locator("#summary .set")).to_have_count(3)
+    expect(page.locator("#summary .set").first).to_have_text(re.compile(r"^[A-Z][a-z ,]+, 90%$"))
+    expect(page.locator("#set-hint")).to_be_visible()
     explanations = page.locator("#explanations article")
     expect(explanations).to_have_count(3, timeout=PREDICTION_MS)
     for article in explanations.all():

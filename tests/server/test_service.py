@@ -6,6 +6,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,37 @@ def test_each_item_of_a_batch_has_its_own_result(client: TestClient, picture: Pa
     assert probabilities == pytest.approx(alone["predictions"][0]["probabilities"], abs=1e-4)
 
 
+def test_sets_are_given_on_request(client: TestClient, tiny_run: Path, picture: Path) -> None:
+    expected = load_predictor(tiny_run).predict(picture, "waves", sets=0.9).to_json()
+    form = {"caption": "waves", "sets": "0.9"}
+    response = client.post(PREDICT, data=form, files={"image": picture.read_bytes()})
+    item = {"image": in_base64(picture), "caption": "waves", "sets": 0.9}
+    batch = client.post(BATCH, json={"items": [item, {"caption": "waves"}]}).json()["results"]
+    for prediction in (response.json(), batch[0]["prediction"]):
+        for actual, wanted in zip(prediction["predictions"], expected["predictions"], strict=True):
+            assert list(actual) == list(wanted), "the keys are the library's, in its order"
+            assert actual["prediction_set"] == wanted["prediction_set"]
+            assert actual["note"] == wanted["note"] and "set of 90 %" in actual["note"]
+    assert "prediction_set" not in batch[1]["prediction"]["predictions"][0]
+    assert client.get("/v1/model").json()["prediction_sets"] is True
+    for level in ("0", "1", "90", "most"):
+        problem = client.post(PREDICT, data={"caption": "waves", "sets": level})
+        assert problem.status_code == 422 and "sets" in problem.json()["detail"]
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert schemas["PredictionSet"]["required"] == ["level", "labels"]
+
+
+def test_a_model_without_sets_says_so(tiny_run: Path) -> None:
+    predictor = load_predictor(tiny_run)
+    predictor.description = replace(predictor.description, conformal=None)
+    with TestClient(create_app(predictor, LIMITS)) as client:
+        assert client.get("/v1/model").json()["prediction_sets"] is False
+        problem = client.post(PREDICT, data={"caption": "waves", "sets": "0.9"})
+        assert problem.status_code == 422
+        assert "holds no scores for prediction sets" in problem.json()["detail"]
+        assert client.post(PREDICT, data={"caption": "waves"}).status_code == 200
+
+
 def test_a_prediction_is_explained_on_request(client: TestClient, picture: Path) -> None:
     form = {"caption": "موجة عالية", "culture": "arabic", "explain": "true"}
     response = client.post(PREDICT, data=form, files={"image": picture.read_bytes()})
@@ -116,12 +148,13 @@ def test_a_caption_of_symbols_is_explained_without_words(client: TestClient) -> 
 
 def test_every_response_has_the_fields_of_its_schema(client: TestClient, picture: Path) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
-    form = {"caption": "waves", "culture": "english", "explain": "true"}
+    form = {"caption": "waves", "culture": "english", "explain": "true", "sets": "0.9"}
     response = client.post(PREDICT, data=form, files={"image": picture.read_bytes()}).json()
     (prediction,) = response["predictions"]
     for name, content in (
         ("Prediction", response),
         ("CulturePrediction", prediction),
+        ("PredictionSet", prediction["prediction_set"]),
         ("Explanation", prediction["explanation"]),
         ("Contributions", prediction["explanation"]["contributions"]),
         ("Word", prediction["explanation"]["words"][0]),

@@ -35,6 +35,13 @@ def check_cultures(run: str, cultures: Sequence[str] | None, new: bool) -> None:
         )
 
 
+def check_sets(run: str, sets: float | None) -> None:
+    """Refuse a level that is none, and sets from a model that cannot make them."""
+    from artaffect.prediction import sets as prediction_sets
+
+    prediction_sets.check_sets(sets, check_run(run)["conformal"])
+
+
 def check_label(run: str, label: str | None) -> None:
     """Refuse a label that the model does not predict."""
     if label is not None:

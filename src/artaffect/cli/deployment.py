@@ -111,6 +111,7 @@ def predict_collection(
             "id=object_number; repeatable. Default: by the names of the columns."
         ),
     ] = None,
+    sets: options.Sets = None,
     root: Annotated[
         Path | None, Option(help="The folder of a table's images. Default: the table's folder.")
     ] = None,
@@ -161,6 +162,7 @@ def predict_collection(
         out,
         culture or None,
         columns=parse_assignments(column or []),
+        sets=sets,
         root=root,
         language=language,
         encoding=encoding,

@@ -120,6 +120,7 @@ def evaluate(
         Path | None,
         Option(help="The folder for metrics.json and report.html. Default: they are not written."),
     ] = None,
+    sets: options.ScoredSets = None,
     with_: options.With = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
@@ -131,10 +132,11 @@ def evaluate(
 
     outside = parse_outside(with_ or [])
     checks.check_run(run)
+    checks.check_sets(run, sets)
     table = checks.load_table(data, images, culture_column, split)
     from artaffect.reports.evaluation import print_result
 
-    result = api.evaluate(run, table, split, out=out, outside=outside, cache=cache)
+    result = api.evaluate(run, table, split, out=out, sets=sets, outside=outside, cache=cache)
     show(result, as_json, print_result)
     say("--out FOLDER writes the report" if out is None else f"report: {out / 'report.html'}")
 
@@ -151,6 +153,7 @@ def report(
     artwork_pages: ArtworkPages = 10,
     explanations: Explanations = 8,
     embed_images: EmbedImages = False,
+    sets: options.ScoredSets = None,
     with_: options.With = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
@@ -169,6 +172,7 @@ def report(
     outside = parse_outside(with_ or [])
     for run in runs:
         checks.check_run(run)
+        checks.check_sets(run, sets)
     table = checks.load_table(data, images, culture_column, split)
     from artaffect.reports.findings import findings
 
@@ -181,6 +185,7 @@ def report(
         artwork_pages=artwork_pages,
         explanations=explanations,
         embed_images=embed_images,
+        sets=sets,
         outside=outside,
         cache=cache,
     )
@@ -226,6 +231,7 @@ def cultures(
         split,
         *pages,
         None,
+        None,
         images,
         culture_column,
         cache,
@@ -240,12 +246,19 @@ def predict(
     language: options.Language = None,
     culture: options.Culture = None,
     new_culture: options.NewCulture = False,
+    sets: options.Sets = None,
+    with_: options.WithOne = None,
     as_json: options.Json = False,
 ) -> None:
     """Predict which emotion an artwork evokes in each culture, from an image, a caption or both."""
+    from artaffect.data.outside import parse_outside
+
+    outside = parse_outside(with_ or [])
     checks.check_cultures(run, culture, new_culture)
+    checks.check_sets(run, sets)
     checks.check_artwork(image, caption, language)
-    prediction = api.load_predictor(run).predict(image, caption, language, culture or None)
+    about = (image, caption, language, culture or None, sets)
+    prediction = api.load_predictor(run).predict(*about, outside or None)
     show(prediction, as_json, print_prediction)
 
 

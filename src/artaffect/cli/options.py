@@ -33,6 +33,14 @@ With = Annotated[
         "or artwork_id, perhaps culture, and one column for each label; repeatable.",
     ),
 ]
+WithOne = Annotated[
+    list[str] | None,
+    Option(
+        "--with",
+        help="What an outside source of the model predicts for this artwork, for example clip=answer.csv: "
+        "a table as for train --with, with this artwork alone; repeatable.",
+    ),
+]
 Cache = Annotated[Path | None, Option(help="The feature cache. Default: the user's cache folder.")]
 Culture = Annotated[
     list[str] | None, Option(help="A culture to predict for; repeatable. Default: all of them.")
@@ -40,6 +48,18 @@ Culture = Annotated[
 NewCulture = Annotated[
     bool,
     Option("--new-culture", help="Accept a --culture that was not in training, and note it."),
+]
+Sets = Annotated[
+    float | None,
+    Option(
+        "--sets",
+        metavar="LEVEL",
+        help="Also give the set of emotions that holds the true one with this probability, such as 0.9.",
+    ),
+]
+ScoredSets = Annotated[
+    float | None,
+    Option("--sets", metavar="LEVEL", help="The level of the prediction sets. Default: 0.9."),
 ]
 Image = Annotated[Path | None, Option(help="An image of the artwork.")]
 Caption = Annotated[str | None, Option(help="A caption of the artwork, in any language.")]

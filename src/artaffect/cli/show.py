@@ -34,6 +34,8 @@ def print_json(result: Any) -> None:
 
 def print_prediction(prediction: Prediction) -> None:
     """Print a table with emotions in rows and cultures in columns."""
+    from artaffect.prediction.sets import percentage
+
     console = Terminal()
     table = Table("emotion", *(Column(item.culture, justify="right") for item in prediction))
     for emotion in next(iter(prediction)).probabilities:
@@ -48,6 +50,10 @@ def print_prediction(prediction: Prediction) -> None:
         shares = [f"{item.modality_shares[modality]:.0%}" for item in prediction]
         table.add_row(f"share of the {modality}", *shares)
     console.print(table)
+    for item in prediction:
+        if chosen := item.prediction_set:
+            share = percentage(chosen.level)
+            console.print(f"{item.culture}, {share}: {chosen}", soft_wrap=True)
     for note in dict.fromkeys(item.note for item in prediction if item.note):
         console.print(f"note: {note}", soft_wrap=True)
 

@@ -16,7 +16,7 @@ import numpy as np
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.readers.table_columns import name_key
 from artaffect.data.readers.table_formats import open_table
-from artaffect.errors import ConfigError, InputTypeError, TableError, UnknownNameError
+from artaffect.errors import ConfigError, InputError, InputTypeError, TableError, UnknownNameError
 from artaffect.labels import LabelSet, spelling
 from artaffect.runtime import as_path, file_digest, printable
 
@@ -72,8 +72,8 @@ class OutsidePredictions:
         padded = np.vstack([self.probabilities, np.full(self.probabilities.shape[1], np.nan)])
         return padded[np.array(row_of, np.int64)[index.ravel()]]
 
-    def for_artwork(self, cultures: Sequence[str]) -> dict[str, np.ndarray]:
-        """The probabilities [k] of the one artwork of the file, for each culture.
+    def for_artwork(self, cultures: Sequence[str]) -> np.ndarray:
+        """The probabilities of the one artwork of the file, for each culture: float64 [c, k].
 
         Raises:
             TableError: the file holds several artworks, or lacks a culture.
@@ -84,13 +84,11 @@ class OutsidePredictions:
                 f"{self.file}: expected the predictions for one artwork, and it has {len(keys):,}"
             )
         (key,) = keys
-        answers = {}
-        for culture in cultures:
-            row = self.rows.get((key, culture), self.rows.get((key, "")))
-            if row is None:
-                raise TableError(f"{self.file} has no prediction for the culture {culture!r}")
-            answers[culture] = self.probabilities[row]
-        return answers
+        rows = [self.rows.get((key, name), self.rows.get((key, ""))) for name in cultures]
+        if None in rows:
+            culture = cultures[rows.index(None)]
+            raise TableError(f"{self.file} has no prediction for the culture {culture!r}")
+        return self.probabilities[np.array(rows, np.int64)]
 
 
 def _end(name: str) -> str:
@@ -116,6 +114,44 @@ def read_outside(files: OutsideFiles | None, labels: LabelSet) -> list[OutsidePr
             )
         sources.append(_read(name, as_path(file, "outside"), labels))
     return sources
+
+
+def read_answers(
+    given: Mapping[str, str | PathLike[str] | Mapping[str, float]],
+    names: Sequence[str],
+    cultures: Sequence[str],
+    labels: LabelSet,
+) -> np.ndarray:
+    """What outside sources predict for one artwork, for each culture: float64 [c, sources, k].
+
+    Args:
+        given: for each source a file, or label → probability.
+        names: the sources; NaN stands for one that is not given.
+
+    Raises:
+        UnknownNameError: something else is given.
+        TableError: a file does not hold the probabilities of one artwork for these labels.
+        InputError: there are no sources, or probabilities that are given directly are none.
+    """
+    if not names:
+        raise InputError("this model has no outside sources; a model that was exported has none")
+    answers = np.full((len(cultures), len(names), len(labels)), np.nan)
+    for name, answer in given.items():
+        if name not in names:
+            raise UnknownNameError("outside source", str(name), names)
+        if isinstance(answer, Mapping):
+            values = np.array([answer.get(label, np.nan) for label in labels], float)
+            is_known = not answer.keys() - set(labels) and (values >= 0).all()
+            if not is_known or abs(values.sum() - 1) > _TOLERANCE:
+                raise InputError(
+                    f"outside[{name!r}]: expected a probability for each of {', '.join(labels)}, whose "
+                    "sum is 1"
+                )
+            answers[:, names.index(name)] = values / values.sum()
+        else:
+            (source,) = read_outside({name: answer}, labels)
+            answers[:, names.index(name)] = source.for_artwork(cultures)
+    return answers
 
 
 def parse_outside(texts: Iterable[str]) -> dict[str, str]:

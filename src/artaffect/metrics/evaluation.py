@@ -17,6 +17,7 @@ from artaffect.metrics.classification import (
     confusion,
     sum_by_artwork,
 )
+from artaffect.metrics.conformal import SetScores
 from artaffect.metrics.display import Displayed, Table, data_frame
 
 S = TypeVar("S")
@@ -146,6 +147,8 @@ class EvaluationResult(Displayed):
     confusion: ByGroup[list[list[int]]]
     """Counts: true labels in rows, predicted labels in columns."""
     reliability: ByGroup[Reliability]
+    prediction_sets: Mapping[str, ByGroup[SetScores]] = field(default_factory=dict)
+    """Model → the scores of its prediction sets; empty if there are none."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """What only this kind of run has, for example the fusion weights: plain JSON."""
     labels: tuple[str, ...] = ARTEMIS.names
@@ -203,6 +206,18 @@ class EvaluationResult(Displayed):
                 (model, whole if culture is None else culture, metric, *astuple(e), group.support)
                 for culture, group in scores.groups()
                 for metric, e in group.metrics.items()
+            ]
+            sets = self.prediction_sets.get(model)
+            records += [
+                (
+                    model,
+                    whole if culture is None else culture,
+                    f"set_{name}",
+                    *astuple(e),
+                    s.support,
+                )
+                for culture, s in (sets.groups() if sets else ())
+                for name, e in (("coverage", s.coverage), ("size", s.size))
             ]
         columns = ("model", "culture", "metric", "value", "low", "high", "support")
         return data_frame(records, columns)

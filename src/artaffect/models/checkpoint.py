@@ -15,6 +15,7 @@ from torch import Tensor
 from artaffect.data.tokens import read_tokenizer
 from artaffect.errors import ArtAffectError, ModelFolderError
 from artaffect.labels import LabelSet
+from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.bert import Table
 from artaffect.models.emotion_model import SOURCES, EmotionModel
 from artaffect.models.folder import (
@@ -71,6 +72,7 @@ def save_model(
         },
         "fusion": model.fusion and model.fusion.settings(),
         **({"outside": model.outside.settings()} if model.outside else {}),
+        "conformal": model.conformal and model.conformal.to_json(),
         "references": {
             name: {"name": reference, "digest": reference_digest(source.encoder)}
             for name, source in sources.items()
@@ -97,8 +99,7 @@ def load_model(folder: Path) -> EmotionModel:
 
     Raises:
         ModelFolderError: a file is missing, altered or of another version, or does not fit the others;
-            or an encoder is not the one to which the folder refers.
-        EncoderUnavailableError: an encoder to which the folder refers is not available.
+            or an encoder to which it refers is not available, or is another one.
     """
     listed = check_folder(folder)
     if WEIGHTS not in listed:
@@ -111,7 +112,8 @@ def load_model(folder: Path) -> EmotionModel:
         sketch = _build(config, None)
         if sketch.image is not None:
             sketch.image.encoder.check_size()
-    encoders = {name: load_reference(name, about) for name, about in config["references"].items()}
+    with _folder_errors(f"{folder} refers to an encoder that cannot be used"):
+        encoders = {name: load_reference(name, it) for name, it in config["references"].items()}
     elsewhere = {
         _prefix(source) + name: weight
         for source, encoder in encoders.items()
@@ -136,6 +138,8 @@ def load_model(folder: Path) -> EmotionModel:
             model.caption.encoder.tokenizer = tokenizer
         weights = chain(read_weights(path), elsewhere.items())
         load_weights(model, _widen(model, weights), str(folder), assign=complete)
+        if config["conformal"]:
+            model.conformal = ConformalScores.from_json(config["conformal"])
         _check_work(model.eval())
     return model
 
@@ -166,7 +170,7 @@ def _folder_errors(problem: str) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - as the docstring says
         reason = str(error) if isinstance(error, ArtAffectError) else repr(error)
-        raise ModelFolderError(f"{problem}: {printable(reason[:300])}") from None
+        raise ModelFolderError(f"{problem}: {printable(reason[:500])}") from None
 
 
 def _build(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> EmotionModel:

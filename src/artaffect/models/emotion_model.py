@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from artaffect.errors import InputError, ModelFolderError
 from artaffect.labels import ANY_CULTURE, ARTEMIS, LabelSet
+from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.fusion import LinearFusion
 from artaffect.models.heads import EmotionClassifier, log_probabilities
 from artaffect.models.image_encoders import ImageEncoder
@@ -55,6 +56,8 @@ class EmotionModel(nn.Module):
         """Languages of the training captions."""
         self.labels = labels
         self.outside = outside
+        self.conformal: ConformalScores | None = None
+        """What prediction sets are made from; None until it is fitted."""
         self.register_buffer("temperature", torch.ones(3, len(self.cultures) + 1))
         if outside is not None:
             self.register_buffer("outside_temperature", torch.ones(3, len(self.cultures) + 1))

@@ -246,8 +246,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     check_config(config, path)
     data = config.get("data")  # folders of older versions say it only there
     config.setdefault("synthetic", isinstance(data, dict) and bool(data.get("synthetic")))
-    absent: dict[str, Any] = {"encoders": {}, "references": {}, "recipe": {}, "data": {}}
-    return {**absent, "training_priors": None, "caveat": "", **config}
+    absent: dict[str, Any] = {
+        "encoders": {},
+        "references": {},
+        "recipe": {},
+        "data": {},
+        "training_priors": None,
+        "conformal": None,
+        "caveat": "",
+    }
+    return {**absent, **config}
 
 
 def _altered(folder: Path, name: str) -> ModelFolderError:

@@ -37,8 +37,8 @@ def pack_folder(
     Raises:
         InputError: ``run`` holds its encoders already.
         OutputExistsError: ``out`` exists and must not be replaced.
-        ModelFolderError: ``run`` is not a model folder, or refers to another encoder than this machine has.
-        EncoderUnavailableError: an encoder to which it refers is not available.
+        ModelFolderError: ``run`` is not a model folder; or an encoder to which it refers is not available,
+            or is another one.
     """
     source, target = resolve_run(run), Path(out)
     check_free(target, CHECKSUMS, overwrite, [source])

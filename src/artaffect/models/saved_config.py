@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from artaffect.errors import ConfigError, ModelFolderError
 from artaffect.labels import ARTEMIS, MOST_LABELS, LabelSet
+from artaffect.metrics.conformal import ConformalScores
 from artaffect.runtime import printable
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -262,6 +263,7 @@ class SavedConfig:
     encoders: dict[Literal["image", "caption"], Text] = Field(default_factory=dict)
     references: dict[Literal["image", "caption"], SavedReference] = Field(default_factory=dict)
     training_priors: SavedPriors | None = None
+    conformal: ConformalScores | None = None
     synthetic: bool = False
     caveat: Text = ""
     """What accompanies every prediction."""
@@ -288,6 +290,11 @@ class SavedConfig:
         ):
             if len(shares) != count:
                 raise ValueError(f"training_priors: expected {count} shares, got {len(shares)}")
+        for scores in self.conformal.inputs.values() if self.conformal else ():
+            if set(scores.by_culture) - set(self.cultures):
+                raise ValueError(
+                    "conformal: by_culture names a culture that the model does not have"
+                )
         for source in sources:
             if source.head.labels != count:
                 raise ValueError(f"a head has {source.head.labels} labels, the model {count}")

@@ -15,12 +15,15 @@ from artaffect.errors import InputError, ModelFolderError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.baseline import PriorBaseline
 from artaffect.metrics.classification import hamming_accuracy
+from artaffect.metrics.conformal import LEVEL, SetScores
 from artaffect.metrics.evaluation import PAIRS, ByGroup, EvaluationResult, ModelScores, evaluate
 from artaffect.metrics.partial import score_partial_labels
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import LinearFusion
+from artaffect.prediction.set_scores import evaluate_sets
+from artaffect.prediction.sets import check_sets
 
 _logger = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ def evaluate_run(
     split: str,
     cache: Path | None = None,
     n_resamples: int = 1000,
+    sets: float | None = None,
     outside: OutsideFiles | None = None,
 ) -> EvaluationResult:
     """Score a model folder on one split of a table.
@@ -74,6 +78,7 @@ def evaluate_run(
     A model that reads captions is scored on the rows that have one.
 
     Args:
+        sets: the level of the prediction sets that are scored; by default ``LEVEL``.
         outside: files of predictions that were made elsewhere. They are scored beside the model's, on
             the rows that all of them have.
 
@@ -81,10 +86,11 @@ def evaluate_run(
         ModelFolderError: the folder is incomplete or altered.
         TableError: the split has no rows or captions, a label that the model lacks, or its images
             are missing.
-        InputError: none of the rows has an image.
+        InputError: none of the rows has an image, or the model makes no prediction sets.
     """
-    model = load_model(run)
-    priors = TrainingPriors.from_json(read_config(run)["training_priors"])
+    model, config = load_model(run), read_config(run)
+    check_sets(sets, model.conformal)
+    priors = TrainingPriors.from_json(config["training_priors"])
     part = table.of_split(split).with_labels(model.labels)
     has_caption = part.has_caption | (model.caption is None)
     if not has_caption.any():
@@ -93,11 +99,13 @@ def evaluate_run(
     sources = read_outside(outside, model.labels)
     part, left_out = with_outside(part, sources)
     rows = extract_arrays(part, *model.encoders, model.cultures, cache, sources)
-    result = evaluate_rows(model, rows, priors, split, n_resamples)
+    chosen = {"chosen_on_this_split": True} if chosen_on(config, table, split) else {}
+    level = None if chosen else sets or LEVEL
+    result = evaluate_rows(model, rows, priors, split, n_resamples, level)
     synthetic = {"synthetic": True} if table.provenance.get("synthetic") else {}
     # a result that is passed on does not tell where its author keeps images
     unreadable = [fault.removeprefix(f"{table.images}/") for fault in rows.unreadable]
-    protocol = {**result.protocol, "unreadable": unreadable, **synthetic}
+    protocol = {**result.protocol, "unreadable": unreadable, **synthetic, **chosen}
     if sources:
         protocol["rows_without_outside"] = left_out
     if table.audience != "culture":
@@ -105,6 +113,11 @@ def evaluate_run(
     if not has_caption.all():
         protocol["rows_without_caption"] = int((~has_caption).sum())
     return replace(result, protocol=protocol)
+
+
+def chosen_on(config: Mapping[str, Any], table: AnnotationTable, split: str) -> bool:
+    """Whether a model's settings, temperatures and prediction sets were fitted on these rows."""
+    return split == "val" and config["data"].get("sha256") == table.provenance.get("sha256")
 
 
 def with_outside(
@@ -133,11 +146,15 @@ def evaluate_rows(
     priors: TrainingPriors,
     split: str,
     n_resamples: int = 1000,
+    sets: float | None = None,
 ) -> EvaluationResult:
     """Score a model on the rows that have an image, or on all rows if it reads captions only.
 
     Rows with a partial label are scored apart, in ``extra["partial_labels"]``, see
     :func:`artaffect.metrics.partial.score_partial_labels`.
+
+    Args:
+        sets: the level of the prediction sets that are scored, if the model makes any; None for none.
 
     Raises:
         InputError: the model needs images, and none of the rows has one; or all have partial labels.
@@ -152,15 +169,8 @@ def evaluate_rows(
         raise InputError(f"every row of split {split!r} has a partial label: none can be scored")
     baseline = priors.baseline.predict_proba(scored.culture_names)
     predictions = predict_all_inputs(model, scored)
-    top, pairs = top_input(predictions), list(PAIRS)
-    if model.outside_names and set(model.outside_names) <= set(scored.outside_names):
-        name = with_sources(top, model.outside_names)
-        predictions[name] = predict_proba(model, scored, outside=True)
-        pairs += [(name, top), *((name, source) for source in model.outside_names)]
-    pairs += [(top, source) for source in scored.outside_names]
-    # a source that lacks rows is a missing source there, and cannot be scored beside the others
-    predictions |= outside_predictions(scored)
-    all_scored, all_predictions = scored, {"baseline": baseline, **predictions}
+    pairs = [*PAIRS, *_add_outside(predictions, model, scored)]
+    extra = _extra(model, scored, priors, {"baseline": baseline, **predictions})
     if not exact.all():
         scored, baseline = scored.select(exact), baseline[exact.numpy()]
         predictions = {name: values[exact.numpy()] for name, values in predictions.items()}
@@ -172,16 +182,44 @@ def evaluate_rows(
         "unreadable_images": len(rows.unreadable),
         "baseline": "each culture's distribution in the training split",
     }
+    scored_sets: dict[str, ByGroup[SetScores]] = {}
+    if sets is not None and model.conformal is not None:
+        scored_sets = evaluate_sets(model.conformal, predictions, scored, sets)
+        protocol["sets"] = {"level": sets, "score": model.conformal.score}
+    return replace(result, protocol=protocol, prediction_sets=scored_sets, extra=extra)
+
+
+def _add_outside(
+    predictions: dict[str, np.ndarray], model: EmotionModel, rows: AnnotationArrays
+) -> list[tuple[str, str]]:
+    """Add the predictions with and of outside sources, and say which models are to be compared."""
+    top, pairs = top_input(predictions), []
+    if model.outside_names and set(model.outside_names) <= set(rows.outside_names):
+        name = with_sources(top, model.outside_names)
+        predictions[name] = predict_proba(model, rows, outside=True)
+        pairs = [(name, top), *((name, source) for source in model.outside_names)]
+    # a source that lacks rows is a missing source there, and cannot be scored beside the others
+    predictions |= outside_predictions(rows)
+    return [*pairs, *((top, source) for source in rows.outside_names)]
+
+
+def _extra(
+    model: EmotionModel,
+    rows: AnnotationArrays,
+    priors: TrainingPriors,
+    predictions: Mapping[str, np.ndarray],
+) -> dict[str, Any]:
+    """What only some kinds of runs and rows have, as plain JSON."""
     extra: dict[str, Any] = {}
     if model.image is not None and model.image.head.multi_label:
-        extra["hamming"] = hamming(model, scored, priors)
+        extra["hamming"] = hamming(model, rows, priors)
     if model.fusion is not None:
         extra["fusion"] = describe_fusion(model.fusion, model.cultures)
     if model.outside is not None:
         extra["outside"] = describe_fusion(model.outside, model.cultures)
-    if not exact.all():
-        extra["partial_labels"] = _partial_scores(all_predictions, all_scored)
-    return replace(result, protocol=protocol, extra=extra)
+    if not rows.is_exact.all():
+        extra["partial_labels"] = _partial_scores(predictions, rows)
+    return extra
 
 
 def outside_predictions(rows: AnnotationArrays) -> dict[str, np.ndarray]:

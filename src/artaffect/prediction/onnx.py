@@ -13,6 +13,7 @@ from artaffect.data.preprocessing import ImagePreprocessing, TextPreprocessing
 from artaffect.data.tokens import CaptionTokenizer, read_tokenizer
 from artaffect.errors import ModelFolderError
 from artaffect.labels import LabelSet
+from artaffect.metrics.conformal import ConformalScores
 from artaffect.models.folder import (
     GRAPHS,
     TOKENIZER,
@@ -85,7 +86,12 @@ class OnnxPredictor(ModelPredictor):
         return self._run("caption", self.caption_graph, {"ids": ids, "mask": mask}, len(ids))[0]
 
     def answer_features(
-        self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
+        self,
+        image: np.ndarray,
+        caption: np.ndarray,
+        present: np.ndarray,
+        culture: np.ndarray,
+        outside: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         arguments = {"image": image, "caption": caption, "present": present, "culture": culture}
         inputs = {node.name: arguments[node.name] for node in self.answer_graph.get_inputs()}
@@ -132,6 +138,7 @@ class OnnxPredictor(ModelPredictor):
             synthetic=config["synthetic"],
             caveat=config["caveat"],
             labels=LabelSet.from_json(config["labels"]),
+            conformal=config["conformal"] and ConformalScores.from_json(config["conformal"]),
         )
 
     def _load_tokenizer(self) -> Tokenizer:

@@ -12,15 +12,16 @@ import numpy as np
 from artaffect.data.decoders import shared_decoders
 from artaffect.data.preprocessing import ImageSource
 from artaffect.errors import ArtAffectError, InputError, ModelFolderError, UnknownNameError
-from artaffect.labels import ANY_CULTURE, LabelDistribution, LabelSet
+from artaffect.labels import ANY_CULTURE, LabelSet
 from artaffect.models.familiarity import Familiarity
 from artaffect.models.folder import SCORES, holds_graphs, read_scores
 from artaffect.models.hub import copy_folder, push_folder, resolve_run
 from artaffect.models.saved_config import shown
-from artaffect.prediction.rows import distinct_rows, gather_rows, raise_first
+from artaffect.prediction.rows import distinct_rows, gather_rows, raise_first, stack_outside
 from artaffect.prediction.types import (
     CulturePrediction,
     ModelDescription,
+    OutsideAnswers,
     Prediction,
     PredictionInput,
     PreparedInput,
@@ -136,6 +137,8 @@ class ModelPredictor(ABC):
         caption: str | None = None,
         language: str | None = None,
         cultures: str | Sequence[str] | None = None,
+        sets: float | None = None,
+        outside: OutsideAnswers | None = None,
     ) -> Prediction:
         """Predict the emotions that one artwork evokes.
 
@@ -144,12 +147,17 @@ class ModelPredictor(ABC):
             caption: text about the artwork, in any language.
             language: the language of the caption, if known. It does not select a culture.
             cultures: one culture or several; None for all cultures of the model.
+            sets: also give each culture's ``prediction_set``, which holds the true label with at
+                least this probability, for example 0.9 (split conformal prediction).
+            outside: what the model's outside sources predict for this artwork: for each of them label →
+                probability, or a file as :func:`artaffect.evaluate` reads it.
 
         Raises:
             ImageError: the image cannot be read.
-            InputError: an argument has a wrong type, or the model uses none of the inputs.
+            InputError: an argument has a wrong type, or the model uses none of the inputs or makes no
+                prediction sets.
         """
-        item = PredictionInput(image, caption, language, cultures)
+        item = PredictionInput(image, caption, language, cultures, sets, outside)
         return self.answer(self.prepare([item]))[0]
 
     @overload
@@ -240,17 +248,16 @@ class ModelPredictor(ABC):
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
         """Predict for prepared inputs, which are all encoded together."""
         probabilities, shares, similarity = self._compute(inputs)
-        values = iter(zip(probabilities, shares, strict=True))
-        return [
-            Prediction(
-                tuple(
-                    self._culture_prediction(name, item, near, *next(values))
-                    for name in item.cultures
-                ),
-                near,
-            )
-            for item, near in zip(inputs, similarity, strict=True)
-        ]
+        values, describe = (
+            iter(zip(probabilities, shares, strict=True)),
+            self.description.prediction,
+        )
+        predictions = []
+        for item, near in zip(inputs, similarity, strict=True):
+            remark = self.familiarity.note(near) if self.familiarity else None
+            cultures = (describe(name, item, *next(values), remark) for name in item.cultures)
+            predictions.append(Prediction(tuple(cultures), near))
+        return predictions
 
     def answer_each(
         self, inputs: Sequence[PreparedInput | ArtAffectError]
@@ -280,27 +287,11 @@ class ModelPredictor(ABC):
             gather_rows(caption, caption_row[rows]),
             present,
             culture,
+            stack_outside(inputs, len(self.description.outside), len(self.labels)),
         )
         near = [] if self.familiarity is None else self.familiarity.similarity(image).tolist()
         similarity = [near[row] if near and row >= 0 else None for row in image_row]
         return probabilities / probabilities.sum(1, keepdims=True), shares, similarity
-
-    def _culture_prediction(
-        self,
-        culture: str,
-        item: PreparedInput,
-        similarity: float | None,
-        probabilities: np.ndarray,
-        shares: np.ndarray,
-    ) -> CulturePrediction:
-        notes = [self.description.note(culture, item)]
-        notes += [self.familiarity.note(similarity)] if self.familiarity else []
-        return CulturePrediction(
-            culture=culture,
-            distribution=LabelDistribution(tuple(probabilities.tolist()), self.labels),
-            modality_shares={"image": float(shares[0]), "caption": float(shares[1])},
-            note="; ".join(filter(None, notes)) or None,
-        )
 
     @abstractmethod
     def limit_threads(self, count: int) -> None:
@@ -324,7 +315,12 @@ class ModelPredictor(ABC):
 
     @abstractmethod
     def answer_features(
-        self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
+        self,
+        image: np.ndarray,
+        caption: np.ndarray,
+        present: np.ndarray,
+        culture: np.ndarray,
+        outside: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Calibrated probabilities from features.
 
@@ -333,9 +329,10 @@ class ModelPredictor(ABC):
             caption: features [n, e]; rows without a caption may contain anything.
             present: whether image and caption are given: bool [n, 2], at least one per row.
             culture: indices int64 [n], 0 for all cultures together.
+            outside: probabilities of outside sources float64 [n, m, labels], NaN where one is missing.
 
         Returns:
-            Probabilities float64 [n, labels], and each modality's share [n, 2].
+            Probabilities float64 [n, labels], and the share of each source [n, 2], or [n, 2 + m].
         """
 
     def _encode_images(self, images: Sequence[np.ndarray | None]) -> tuple[np.ndarray, np.ndarray]:

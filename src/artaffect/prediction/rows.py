@@ -36,3 +36,19 @@ def gather_rows(features: np.ndarray, index: np.ndarray) -> np.ndarray:
     rows = np.zeros((len(index), features.shape[1]), np.float32)
     rows[index >= 0] = features[index[index >= 0]]
     return rows
+
+
+def stack_outside(inputs: Sequence[PreparedInput], sources: int, labels: int) -> np.ndarray | None:
+    """What outside sources predict, one row for each input and culture: float64 [n, sources, labels].
+
+    NaN stands for an input without such predictions; None is the answer if none of them has any.
+    """
+    if all(item.outside is None for item in inputs):
+        return None
+    parts = [
+        np.full((len(item.cultures), sources, labels), np.nan)
+        if item.outside is None
+        else item.outside
+        for item in inputs
+    ]
+    return np.concatenate(parts)

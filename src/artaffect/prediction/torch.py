@@ -33,6 +33,8 @@ class TorchPredictor(ModelPredictor):
                 synthetic=config.get("synthetic", False),
                 caveat=config.get("caveat", ""),
                 labels=model.labels,
+                conformal=model.conformal,
+                outside=model.outside_names,
             ),
             folder,
         )
@@ -60,11 +62,19 @@ class TorchPredictor(ModelPredictor):
         return encoder.encode(self._tensor(ids), self._tensor(mask)).cpu().numpy()
 
     def answer_features(
-        self, image: np.ndarray, caption: np.ndarray, present: np.ndarray, culture: np.ndarray
+        self,
+        image: np.ndarray,
+        caption: np.ndarray,
+        present: np.ndarray,
+        culture: np.ndarray,
+        outside: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        probabilities, shares = self.model.answer(
-            self._tensor(image), self._tensor(caption), self._tensor(present), self._tensor(culture)
-        )
+        tensor = self._tensor
+        given = (tensor(image), tensor(caption), tensor(present), tensor(culture))
+        if outside is None:
+            probabilities, shares = self.model.answer(*given)
+        else:
+            probabilities, shares = self.model.answer_with_outside(*given, tensor(outside))
         return probabilities.cpu().numpy(), shares.cpu().numpy()
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:

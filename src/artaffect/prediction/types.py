@@ -15,6 +15,16 @@ from artaffect.data.preprocessing import DecodedSquare, ImagePreprocessing, Imag
 from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import ArtAffectError, ImageError, InputError
 from artaffect.labels import ANY_CULTURE, ARTEMIS, LabelDistribution, LabelSet
+from artaffect.metrics.conformal import ConformalScores, Kind
+from artaffect.prediction.sets import (
+    PredictionSet,
+    check_kind,
+    check_level,
+    check_sets,
+    describe_basis,
+    make_set,
+    percentage,
+)
 from artaffect.runtime import printable, visible
 
 T = TypeVar("T")
@@ -25,6 +35,8 @@ _REMEDY = {
     "annotations: artaffect train --data TABLE --out RUN",
 }
 """What to do if an input lacks the only modality that a model reads."""
+OutsideAnswers = Mapping[str, str | os.PathLike[str] | Mapping[str, float]]
+"""What each outside source predicts for one artwork: a file, or label → probability."""
 
 _IMAGES = (str, os.PathLike, bytes, Image.Image, np.ndarray, DecodedSquare)
 _HTML = """\
@@ -33,7 +45,9 @@ _HTML = """\
 {% for label in labels %}<tr><th scope="row">{{ label }}</th>{% for p in predictions %}\
 <td>{% if p.top == label %}<strong>{% endif %}{{ '%.2f' % p.probabilities[label] }}\
 {% if p.top == label %}</strong>{% endif %}</td>{% endfor %}</tr>
-{% endfor %}</table>
+{% endfor %}{% if sets %}<tr><th scope="row">set of {{ sets }}</th>{% for p in predictions %}\
+<td>{{ p.prediction_set }}</td>{% endfor %}</tr>
+{% endif %}</table>
 {% for note in notes %}<p>{{ note }}</p>
 {% endfor %}"""
 
@@ -75,6 +89,10 @@ class PredictionInput:
     """The language of the caption, if known. It does not select a culture."""
     cultures: Sequence[str] | None = None
     """The cultures to predict for; None for all cultures of the model. A string is one culture."""
+    sets: float | None = None
+    """The level of prediction sets, between 0 and 1; None for none."""
+    outside: OutsideAnswers | None = None
+    """What the model's outside sources predict for the artwork."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.image, (*_IMAGES, NoneType)):
@@ -92,6 +110,8 @@ class PredictionInput:
             raise InputError("the caption is empty: write one, or leave it out")
         if self.image is None and self.caption is None:
             raise InputError("nothing to predict from: give an image, a caption, or both")
+        if self.sets is not None:
+            check_level(self.sets)
 
 
 def attempt(function: Callable[..., T], *arguments: Any) -> T | ArtAffectError:
@@ -134,6 +154,17 @@ class PreparedInput:
     """Whether the caption is longer than the text encoder can read."""
     is_first_frame: bool = False
     """Whether the image file has further frames or pages."""
+    sets: float | None = None
+    """The level of prediction sets."""
+    outside: np.ndarray | None = None
+    """What outside sources predict for each culture: float64 [c, sources, k], NaN if unknown."""
+
+    @property
+    def kind(self) -> Kind:
+        """What is predicted from."""
+        if self.tokens is None:
+            return "image"
+        return "caption" if self.pixels is None else "both"
 
 
 @dataclass(frozen=True)
@@ -154,6 +185,10 @@ class ModelDescription:
     labels: LabelSet = ARTEMIS
     caveat: str = ""
     """What accompanies every prediction, for example where the model learned; empty if nothing does."""
+    conformal: ConformalScores | None = None
+    """What prediction sets are made from; None if an older version trained the model."""
+    outside: tuple[str, ...] = ()
+    """The outside sources whose predictions the model can use."""
 
     @property
     def predicted_cultures(self) -> tuple[str, ...]:
@@ -188,7 +223,7 @@ class ModelDescription:
 
         Raises:
             ImageError: the image cannot be read.
-            InputError: the model does not use any part of the input.
+            InputError: the model does not use any part of the input, or makes no prediction sets.
         """
         if not isinstance(item, PredictionInput):
             raise InputError(f"expected a PredictionInput, got {type(item).__name__}")
@@ -208,8 +243,45 @@ class ModelDescription:
             (modality,) = self.modalities  # a model of both can use any input
             raise InputError(f"this model reads {modality}s only, and {_REMEDY[modality]}")
         cultures = self.predicted_cultures if item.cultures is None else item.cultures
-        return PreparedInput(
-            pixels, tokens, tuple(cultures), item.language, truncated, is_first_frame
+        outside = None
+        if item.outside:
+            if item.sets is not None:
+                raise InputError("there are no prediction sets with outside sources: leave one out")
+            from artaffect.data.outside import read_answers  # which reads tables
+
+            outside = read_answers(item.outside, self.outside, tuple(cultures), self.labels)
+        about = (tuple(cultures), item.language, truncated, is_first_frame, item.sets, outside)
+        prepared = PreparedInput(pixels, tokens, *about)
+        check_sets(item.sets, self.conformal)
+        if item.sets is not None:
+            check_kind(self.conformal, prepared.kind)
+        return prepared
+
+    def prediction(
+        self,
+        culture: str,
+        item: PreparedInput,
+        probabilities: np.ndarray,
+        shares: np.ndarray,
+        remark: str | None = None,
+    ) -> "CulturePrediction":
+        """What probabilities [k] and the shares of image, caption and outside sources say.
+
+        Args:
+            remark: to be added to the note.
+        """
+        distribution = LabelDistribution(tuple(probabilities.tolist()), self.labels)
+        sources = ("image", "caption", *(self.outside if item.outside is not None else ()))
+        chosen = None
+        if item.sets is not None and self.conformal is not None:
+            values = distribution.probabilities
+            chosen = make_set(self.conformal, item.kind, culture, item.sets, values)
+        return CulturePrediction(
+            culture=culture,
+            distribution=distribution,
+            modality_shares=dict(zip(sources, shares.tolist(), strict=False)),
+            note="; ".join(filter(None, (self.note(culture, item), remark))) or None,
+            prediction_set=chosen,
         )
 
     def note(self, culture: str, item: PreparedInput) -> str | None:
@@ -236,6 +308,14 @@ class ModelDescription:
             )
         if item.is_first_frame:
             notes.append("the image file has several frames or pages: only the first was read")
+        if item.sets is not None and self.conformal is not None:
+            threshold = self.conformal.threshold(item.kind, culture, item.sets)
+            is_known = culture in self.cultures
+            notes += filter(None, [describe_basis(threshold, culture, item.sets, is_known)])
+        if self.outside and item.outside is None:
+            notes.append(
+                f"predicted without {', '.join(self.outside)}, which the model can also use"
+            )
         if self.synthetic:
             notes.append("the model was trained on synthetic data")
         if self.caveat:
@@ -250,9 +330,11 @@ class CulturePrediction:
     culture: str
     distribution: LabelDistribution
     modality_shares: Mapping[str, float]
-    """How much ``image`` and ``caption`` influenced the prediction; the shares sum to 1."""
+    """How much ``image``, ``caption`` and outside sources influenced it; the shares sum to 1."""
     note: str | None = None
     """A caveat, for example that the culture was not in the training data."""
+    prediction_set: PredictionSet | None = None
+    """The labels that cannot be ruled out at a level; None unless the input asks for it."""
 
     @property
     def top(self) -> str:
@@ -270,6 +352,7 @@ class CulturePrediction:
         return self.distribution.entropy
 
     def to_json(self) -> dict[str, Any]:
+        chosen = self.prediction_set and {"prediction_set": self.prediction_set.to_json()}
         return {
             "culture": self.culture,
             "top": self.top,
@@ -277,12 +360,15 @@ class CulturePrediction:
             "entropy_bits": round(self.entropy, 4),
             "modality_shares": {name: round(s, 4) for name, s in self.modality_shares.items()},
             "note": self.note,
+            **(chosen or {}),
         }
 
     def __repr__(self) -> str:
         ranked = sorted(self.probabilities.items(), key=lambda item: -item[1])[:3]
         top = ", ".join(f"{label} {probability:.2f}" for label, probability in ranked)
-        return printable(f"CulturePrediction({self.culture}: {top})")
+        chosen = self.prediction_set
+        text = f"; {percentage(chosen.level)}: {chosen}" if chosen else ""
+        return printable(f"CulturePrediction({self.culture}: {top}{text})")
 
     def _repr_html_(self) -> str:
         return Prediction((self,))._repr_html_()
@@ -323,4 +409,6 @@ class Prediction:
         notes = dict.fromkeys(p.note for p in self.by_culture if p.note)
         template = Environment(autoescape=True, finalize=visible).from_string(_HTML)
         labels = list(self.by_culture[0].probabilities) if self.by_culture else []
-        return template.render(predictions=self.by_culture, labels=labels, notes=notes)
+        chosen = self.by_culture[0].prediction_set if self.by_culture else None
+        sets = chosen and percentage(chosen.level)
+        return template.render(predictions=self.by_culture, labels=labels, notes=notes, sets=sets)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from artaffect.errors import ImageError, InputError
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.labels import LabelSet
 from artaffect.metrics.agreement import agreement
+from artaffect.metrics.conformal import LEVEL
 from artaffect.metrics.distances import distribution_scores
 from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_cultures
 from artaffect.metrics.evaluation import (
@@ -33,6 +34,7 @@ from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.prediction.evaluation import (
     TrainingPriors,
+    chosen_on,
     cross_culture_scores,
     evaluate_predictions,
     evaluate_rows,
@@ -42,6 +44,7 @@ from artaffect.prediction.evaluation import (
     predict_proba,
     with_outside,
 )
+from artaffect.prediction.sets import check_sets
 from artaffect.prediction.torch import TorchPredictor
 from artaffect.reports.deletion import deletion_tests
 from artaffect.reports.findings import unreadable_images
@@ -52,9 +55,6 @@ from artaffect.reports.results import (
     CultureReport,
     RunScores,
 )
-
-if TYPE_CHECKING:
-    pass
 
 _logger = logging.getLogger(__name__)
 
@@ -79,6 +79,8 @@ class ReportOptions:
     """Divisive artworks that get a page of their own."""
     explanations: int = 0
     """Artworks on which explanations are put to the deletion test."""
+    sets: float | None = None
+    """The level of the prediction sets that are scored; ``LEVEL`` if None."""
     outside: OutsideFiles | None = None
     """Files of predictions that were made elsewhere, scored beside the runs."""
     seed: int = 0
@@ -138,6 +140,8 @@ def culture_report(
         if count
     ]
     loaded, left_out = _load(runs, part, cache, notes, sources)
+    for run in loaded:
+        check_sets(options.sets, run.model.conformal)
     rows, labels = loaded[0].rows, loaded[0].model.labels
     table, part = table.with_labels(labels), part.with_labels(labels)
     faults = dict.fromkeys(fault for run in loaded for fault in run.rows.unreadable)
@@ -258,8 +262,11 @@ def _score(
     notes: list[str],
 ) -> RunScores:
     _logger.info(f"scoring {run.name}")
-    model, rows, data = run.model, run.rows, run.config["data"]
-    same_table = data.get("sha256") == table.provenance.get("sha256")
+    model, rows = run.model, run.rows
+    seen = chosen_on(run.config, table, options.split)
+    sets = None if seen else options.sets or LEVEL
+    if seen and model.conformal:
+        notes.append(f"{run.name}: prediction sets are not scored on the rows they were fitted on.")
     predictions = predict_all_inputs(model, rows)
     scored = {"baseline": run.priors.baseline.predict_proba(rows.culture_names), **predictions}
     scored |= outside_predictions(rows)
@@ -268,8 +275,8 @@ def _score(
         name=run.name,
         encoders=run.config["encoders"],
         culture_input=str(run.config["recipe"].get("culture", "unknown")),
-        chosen_on_this_split=options.split == "val" and same_table,
-        evaluation=evaluate_rows(model, rows, run.priors, options.split, options.n_resamples),
+        chosen_on_this_split=seen,
+        evaluation=evaluate_rows(model, rows, run.priors, options.split, options.n_resamples, sets),
         gaps=culture_gaps(scored, *arrays, options.n_resamples),
         distributions=distribution_scores(scored, *arrays, options.min_votes, rows.labels),
         min_votes=options.min_votes,

@@ -6,6 +6,7 @@ from artaffect.metrics.agreement import Agreement
 from artaffect.metrics.bootstrap import MIN_ARTWORKS, Estimate
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import Comparison, EvaluationResult
+from artaffect.prediction.sets import percentage
 from artaffect.reports.results import CultureReport, DeletionTest, RunScores
 from artaffect.reports.tables import pair_label, signed
 
@@ -26,7 +27,10 @@ def protocol_line(result: EvaluationResult) -> str:
     if count := protocol.get("rows_without_caption"):
         line += f" {count:,} annotations without a caption are left out."
     if protocol.get("chosen_on_this_split"):
-        line += " The model was chosen on this split, which flatters it a little."
+        line += (
+            " The model was chosen on this split, which flatters it a little, and its prediction "
+        )
+        line += "sets were fitted on it, so they are not scored."
     return line + _caution(result)
 
 
@@ -79,6 +83,7 @@ def run_findings(run: RunScores, every_group: bool = True) -> list[str]:
     if run.gaps:
         sentences.append(_fairness(run))
     sentences.append(_calibration(run))
+    sentences += _sets(run)
     sentences += [_explanations(name, test) for name, test in run.deletion_tests.items()]
     return [f"{text[:1].upper()}{text[1:]}" for text in sentences]
 
@@ -191,6 +196,21 @@ def _calibration(run: RunScores) -> str:
     if run.chosen_on_this_split:
         text += " They were fitted on the very rows scored here, which flatters them a little."
     return text
+
+
+def _sets(run: RunScores) -> list[str]:
+    result, name = run.evaluation, run.best_input
+    if name not in result.prediction_sets:
+        return []
+    sets, level = result.prediction_sets[name], result.protocol["sets"]["level"]
+    text = (
+        f"prediction sets of {percentage(level)} from {name} hold the emotion of {sets.overall.coverage:.3f} "
+        f"of the captions, with {sets.overall.size:.2f} emotions on average"
+    )
+    judged = {n: s for n, s in sets.by_culture.items() if s.artworks >= MIN_ARTWORKS}
+    low = [f"{n} {s.coverage:.3f}" for n, s in judged.items() if s.coverage.high < level]
+    verdict = f"too rarely for {', '.join(low)}" if low else "no culture is shown below the level"
+    return [f"{text}; {verdict}."]
 
 
 def _explanations(name: str, test: DeletionTest) -> str:

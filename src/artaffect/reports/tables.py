@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.classification import METRICS, Metric
+from artaffect.metrics.conformal import Basis
 from artaffect.metrics.evaluation import ByGroup, Comparison, EvaluationResult
+from artaffect.prediction.sets import percentage
 from artaffect.runtime import visible
 
 T = TypeVar("T")
@@ -30,6 +32,15 @@ _LABELS = {
     "compact_caption": "compact: caption",
     "compact_both": "compact: both",
 }
+
+
+_BASES: Mapping[Basis | None, str] = {
+    None: "each culture's",
+    "culture": "its own validation rows",
+    "all cultures": "all validation rows",
+    "none": "too few rows: every emotion",
+}
+"""What people read in place of the rows that a threshold rests on."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,7 @@ def evaluation_tables(result: EvaluationResult) -> list[TextTable]:
     else:
         tables = [_group_table(models, group) for group in groups]
     tables += map(comparison_table, result.comparisons)
+    tables += [_sets_table(result, name) for name in result.prediction_sets]
     if "hamming" in result.extra:
         tables.append(_hamming_table(result.extra["hamming"]))
     if "partial_labels" in result.extra:
@@ -176,6 +188,23 @@ def comparison_table(comparison: Comparison, prefix: str = "") -> TextTable:
     pair = f"{label(comparison.first)} − {label(comparison.second)}"
     title = f"{prefix}{pair}, paired over the same paintings"
     return metric_table(title, "group", shown_groups(comparison.by_group), "+")
+
+
+def _sets_table(result: EvaluationResult, model: str) -> TextTable:
+    sets = result.protocol["sets"]
+    rows = [
+        [
+            group,
+            f"{scores.support:,}",
+            f"{scores.coverage:.3f}",
+            f"{scores.size:.2f}",
+            _BASES[scores.basis],
+        ]
+        for group, scores in shown_groups(result.prediction_sets[model]).items()
+    ]
+    title = f"Prediction sets of {percentage(sets['level'])}: {label(model)}"
+    header = ["group", "captions", "coverage", "emotions in a set", "threshold from"]
+    return TextTable(title, header, rows)
 
 
 def _hamming_table(hamming: Mapping[str, float]) -> TextTable:

@@ -107,6 +107,16 @@ async def predict(
             examples=[["arabic", "english"]],
         ),
     ] = None,
+    sets: Annotated[
+        float | None,
+        Form(
+            gt=0,
+            lt=1,
+            description="Also give each culture's prediction set, which holds the true emotion with at "
+            "least this probability.",
+            examples=[0.9],
+        ),
+    ] = None,
     explain: Annotated[
         bool, Form(description="Also explain the most likely emotion of each culture.")
     ] = False,
@@ -125,6 +135,7 @@ async def predict(
             caption if caption and caption.strip() else None,
             language or None,
             _cultures(culture),
+            sets,
         )
 
     reader = InputReader(read, has_image=image is not None)
@@ -224,6 +235,7 @@ def _reader(
             artwork.caption or None,
             artwork.language or None,
             _cultures(artwork.cultures),
+            artwork.sets,
         )
 
     return InputReader(read, has_image=isinstance(artwork, schemas.Artwork) and bool(artwork.image))

@@ -43,6 +43,8 @@ class Artwork(_Schema):
     """The language of the caption."""
     cultures: Annotated[list[str] | None, Field(examples=[["arabic", "chinese"]])] = None
     """The cultures to predict for; all cultures of the model by default."""
+    sets: Annotated[float | None, Field(gt=0, lt=1, examples=[0.9])] = None
+    """Also give each culture's prediction set at this level."""
 
 
 def _or_error(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
@@ -88,6 +90,17 @@ class Explanation(_Schema):
     """A transparent PNG as a data URL, to be laid over the image; null without an image."""
 
 
+Level = Annotated[float, Field(gt=0, lt=1, examples=[0.9])]
+
+
+class PredictionSet(_Schema):
+    """The emotions that hold the true one with a probability of at least `level`."""
+
+    level: Level
+    labels: Annotated[list[str], Field(min_length=1, examples=[["contentment", "awe"]])]
+    """The most likely one first."""
+
+
 class CulturePrediction(_Schema):
     """The emotions that an artwork evokes in one culture."""
 
@@ -103,6 +116,8 @@ class CulturePrediction(_Schema):
     """How much `image` and `caption` moved the prediction; the shares sum to 1."""
     note: str | None
     """A caveat, for example that the culture was not in the training data."""
+    prediction_set: PredictionSet | None = None
+    """Only if the request asked for sets."""
     explanation: Explanation | None = None
     """Only if the request asked for explanations."""
 
@@ -156,6 +171,8 @@ class ModelInfo(_Schema):
     engine: Literal["torch", "onnx"]
     explains: bool
     """Whether it supports explanations."""
+    prediction_sets: bool
+    """Whether it makes prediction sets."""
     modalities: list[str]
     cultures: list[str]
     """The cultures in the training data."""

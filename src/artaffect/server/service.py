@@ -144,6 +144,7 @@ class Service:
             name=self.predictor.folder.name if self.predictor.folder else "model",
             engine="onnx" if self.predictor.engine == "onnx" else "torch",
             explains=self.explainer is not None,
+            prediction_sets=model.conformal is not None,
             modalities=list(model.modalities),
             cultures=list(model.cultures),
             languages=list(model.languages),

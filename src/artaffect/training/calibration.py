@@ -1,13 +1,22 @@
-"""From trained networks to a finished model: calibrated (Guo et al. 2017), and scored on validation."""
+"""From trained networks to a finished model: calibrated, scored on validation, ready for prediction sets."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from artaffect.errors import ConfigError
 from artaffect.features import AnnotationArrays, extract_arrays
+from artaffect.metrics.conformal import (
+    ConformalScores,
+    InputScores,
+    Kind,
+    ScoreName,
+    label_scores,
+)
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.familiarity import Familiarity
@@ -20,8 +29,12 @@ from artaffect.training.objectives import label_loss
 MIN_ROWS = 100
 """A culture with fewer captions takes the temperature of all cultures together."""
 
-_INPUTS = (("image",), ("caption",), ("image", "caption"))
-"""In the order of :attr:`EmotionModel.temperature`."""
+_INPUTS: Mapping[Kind, tuple[str, ...]] = {
+    "image": ("image",),
+    "caption": ("caption",),
+    "both": ("image", "caption"),
+}
+"""Kinds of input, in the order of :attr:`EmotionModel.temperature`, and what each is made of."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,7 @@ class TrainedModel:
 def finish(
     data: TrainingData, model: EmotionModel, log: dict[str, Any], histories: Histories
 ) -> TrainedModel:
-    """Calibrate a model on the validation split, and score it there.
+    """Calibrate a model on the validation split, score it there, and keep what prediction sets need.
 
     Raises:
         ConfigError: the training diverged, so that nothing can be calibrated.
@@ -59,6 +72,7 @@ def finish(
     train = extract_arrays(data.train, encoder, None, data.cultures, data.cache)
     priors = TrainingPriors.from_rows(train)
     evaluation = evaluate_rows(model, val, priors, "val")
+    model.conformal = conformal_scores(model, val)
     familiarity = None
     if model.image is not None:
         familiarity = learn_familiarity(train, val, model.image.head.scaler)
@@ -85,10 +99,8 @@ def _fit_temperatures(
 ) -> None:
     """Fit one set of temperatures [3, cultures + 1] in place, with or without outside sources."""
     temperature.fill_(1.0)
-    for i, modalities in enumerate(_INPUTS):
-        usable = rows.select(rows.has_image) if "image" in modalities else rows
-        if set(modalities) - set(model.modalities) or not len(usable):
-            continue
+    for kind, usable in _usable(model, rows):
+        i, modalities = list(_INPUTS).index(kind), _INPUTS[kind]
         known = usable.partial
         overall = _logits(model, usable, modalities, 0, outside)
         temperature[i] = fit_temperature(overall, usable.emotion, known)
@@ -101,6 +113,39 @@ def _fit_temperatures(
             if int(mask.sum()) >= MIN_ROWS:
                 own = fit_temperature(logits[mask], usable.emotion[mask], known)
                 temperature[i, culture] = own
+
+
+def conformal_scores(
+    model: EmotionModel, rows: AnnotationArrays, score: ScoreName = "lac"
+) -> ConformalScores:
+    """The scores of the true labels of rows, from which prediction sets are made.
+
+    Rows with a partial label are left out, because their true label is not known.
+
+    Args:
+        rows: rows that the model has not learned from, for example those it was calibrated on.
+    """
+    inputs: dict[Kind, InputScores] = {}
+    for kind, usable in _usable(model, rows.select(rows.is_exact)):
+        labels = usable.emotion.numpy()
+        any_culture, own = (
+            label_scores(predict_proba(model, usable, _INPUTS[kind], culture), score)[
+                np.arange(len(labels)), labels
+            ]
+            for culture in (0, None)
+        )
+        cultures = () if model.blind else model.cultures
+        masks = {name: (usable.culture == i).numpy() for i, name in enumerate(cultures, 1)}
+        inputs[kind] = InputScores.from_scores(any_culture, own, masks)
+    return ConformalScores(score, inputs)
+
+
+def _usable(model: EmotionModel, rows: AnnotationArrays) -> Iterator[tuple[Kind, AnnotationArrays]]:
+    """Each kind of input that the model takes, with the rows that have it."""
+    for kind, modalities in _INPUTS.items():
+        usable = rows.select(rows.has_image) if "image" in modalities else rows
+        if set(modalities) <= set(model.modalities) and len(usable):
+            yield kind, usable
 
 
 def fit_temperature(logits: Tensor, emotions: Tensor, partial: Tensor | None = None) -> float:

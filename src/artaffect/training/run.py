@@ -215,7 +215,13 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key}={json.dumps(value, default=os.fspath)}"
 
 
-def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path | None) -> Path:
+def trained_run(
+    table: AnnotationTable,
+    config: Recipe,
+    out: Path,
+    cache: Path | None,
+    outside: OutsideFiles | None = None,
+) -> Path:
     """Train unless ``out`` holds a finished run with the same settings; for comparisons of several.
 
     Raises:
@@ -228,7 +234,7 @@ def trained_run(table: AnnotationTable, config: Recipe, out: Path, cache: Path |
         _logger.info(f"{out.name}: already trained")
     else:
         _logger.info(f"{out.name}: training")
-        train_run(table, config, out, cache)
+        train_run(table, config, out, cache, outside=outside)
     return out
 
 

@@ -23,6 +23,9 @@ from artaffect.models.weights import load_weights, package_file
 _CONTROLS = "[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]"
 _BLANKS = "[\t\n\x0c\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]"
 
+_BLOCKS = 8192
+"""Blocks of 32 weights that are expanded at once."""
+
 _LAYER = {
     "q": "attention.self.query",
     "k": "attention.self.key",
@@ -107,14 +110,19 @@ class _File:
     def _four_bit(self, name: str, columns: int) -> Tensor:
         """Blocks of 32 weights: a half-precision scale and 16 bytes, low halves first."""
         offset, size = self.directory[name]
-        block = np.dtype([("scale", "<f2"), ("pairs", "u1", 16)])
+        block = np.dtype([("scales", "<f2"), ("pairs", "u1", 16)])
         blocks = np.frombuffer(self.data, block, size // block.itemsize, offset)
-        pairs = blocks["pairs"]
-        steps = np.concatenate([pairs & 15, pairs >> 4], 1).astype(np.float32) - 8
-        values = (steps * blocks["scale"].astype(np.float32)[:, None]).reshape(-1, columns)
-        # rounded to half precision, so that a saved model is half as large and still exact; the
-        # rounding is about a hundred times finer than the four bits
-        return torch.from_numpy(values).half().float()
+        columns_of_blocks = (np.ascontiguousarray(blocks[name]) for name in ("scales", "pairs"))
+        scales, pairs = map(torch.from_numpy, columns_of_blocks)
+        values = torch.empty(len(blocks), 32)
+        for start in range(0, len(blocks), _BLOCKS):  # few enough to stay in the processor's cache
+            part = pairs[start : start + _BLOCKS]
+            steps = torch.cat([part & 15, part >> 4], 1).float() - 8
+            # rounded to half precision, so that a saved model is half as large and still exact; the
+            # rounding is about a hundred times finer than the four bits
+            rounded = (steps * scales[start : start + _BLOCKS, None].float()).half()
+            values[start : start + _BLOCKS] = rounded
+        return values.view(-1, columns)
 
     def weights(self) -> Mapping[str, Tensor]:
         weights = {

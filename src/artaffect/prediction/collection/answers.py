@@ -16,6 +16,9 @@ Layout = Literal["long", "wide"]
 REVIEW, REVIEWER = "review", "reviewed_by"
 """Empty columns for people: what they think of an answer, and who they are."""
 
+SET = "prediction_set"
+"""The labels that cannot be ruled out, the most likely one first."""
+
 _SHARES = ("image_share", "caption_share")
 _OF_ITEM = ("divergence_bits", "similarity", "missing")
 """What is the same for all cultures of an item."""
@@ -27,7 +30,7 @@ def prediction_schema(labels: Sequence[str]) -> pa.Schema:
     The columns named by labels hold their probabilities, which sum to 1. ``divergence_bits`` is the mean
     Jensen-Shannon divergence of the item's cultures, 0 to 1; null for a single culture. ``similarity`` is
     that of the image to the nearest training artwork, -1 to 1. ``missing`` names the inputs that the model
-    reads and the item lacks.
+    reads and the item lacks. ``prediction_set`` is null unless sets were asked for.
     """
     numbers = ("probability", *labels, "entropy_bits", *_SHARES)
     return pa.schema(
@@ -37,6 +40,7 @@ def prediction_schema(labels: Sequence[str]) -> pa.Schema:
             *(pa.field(name, pa.float32()) for name in ("divergence_bits", "similarity")),
             pa.field("missing", pa.string()),
             pa.field("note", pa.string()),
+            pa.field(SET, pa.list_(pa.string())),
         ]
     )
 
@@ -58,6 +62,8 @@ class AnswerTable:
     """The names of the items' other columns."""
     provenance: Mapping[str, str]
     """Columns with the same text in all rows."""
+    has_sets: bool = False
+    """Whether there are prediction sets, a column for each culture."""
 
     def table(self, items: pa.Table, predictions: pa.Table) -> pa.Table:
         """The answers for some items, in their order; items without predictions are left out."""
@@ -92,8 +98,13 @@ class AnswerTable:
         items = pa.schema([("id", pa.string()), *([("record", record)] if self.record else [])])
         return self.table(items.empty_table(), prediction_schema(self.labels).empty_table()).schema
 
+    @property
+    def _of_culture(self) -> tuple[str, ...]:
+        """What people read first of each culture's answer."""
+        return ("top", "probability", *([SET] if self.has_sets else []), "entropy_bits")
+
     def _long(self, predictions: pa.Table) -> dict[str, pa.ChunkedArray]:
-        first = ["culture", "top", "probability", "entropy_bits", *_OF_ITEM, "note"]
+        first = ["culture", *self._of_culture, *_OF_ITEM, "note"]
         columns = {name: predictions[name] for name in first}
         empty = pa.nulls(predictions.num_rows, pa.string())
         rest = {name: predictions[name] for name in (*_SHARES, *self.labels)}
@@ -110,7 +121,7 @@ class AnswerTable:
         columns = {name: first[name] for name in _OF_ITEM}
         columns["note"] = pa.chunked_array([_joined_notes(by_culture.values())])
         for culture, part in by_culture.items():
-            for name in ("top", "probability", "entropy_bits"):
+            for name in self._of_culture:
                 columns[f"{name}_{culture}"] = part[name]
             columns[f"{REVIEW}_{culture}"] = empty
         columns[REVIEWER] = empty

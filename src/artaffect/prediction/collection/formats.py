@@ -88,7 +88,7 @@ def _csv(path: Path, schema: pa.Schema, provenance: dict[str, Any]) -> Iterator[
         def write(table: pa.Table) -> None:
             writer.writerows(
                 ["" if v is None else guard_formulas(v) if isinstance(v, str) else v for v in row]
-                for row in _rows(table)
+                for row in _text_rows(table)
             )
 
         writer.writerow(map(guard_formulas, schema.names))
@@ -139,7 +139,7 @@ def _excel(path: Path, schema: pa.Schema, provenance: dict[str, Any]) -> Iterato
         return typed
 
     def write(table: pa.Table) -> None:
-        for row in _rows(table):
+        for row in _text_rows(table):
             sheet.append([cell(value) for value in row])
 
     sheet.append([header(name) for name in schema.names])
@@ -161,6 +161,12 @@ def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
             values = [None if value is None else float(str(np.float32(value))) for value in values]
         columns.append(values)
     return zip(*columns, strict=True)
+
+
+def _text_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """As :func:`_rows`; lists are texts with ``|`` between the labels, which none of them contains."""
+    for row in _rows(table):
+        yield tuple("|".join(v) if isinstance(v, list) else v for v in row)
 
 
 _WRITERS = {".parquet": _parquet, ".csv": _csv, ".xlsx": _excel, ".jsonl": _json_lines}

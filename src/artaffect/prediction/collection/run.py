@@ -22,7 +22,8 @@ from artaffect.prediction.collection.formats import check_format
 from artaffect.prediction.collection.items import read_items, readable
 from artaffect.prediction.collection.plan import SHARD_ROWS, Plan, skipped_path
 from artaffect.prediction.collection.records import TableOptions
-from artaffect.prediction.collection.workers import work_locally, work_on_ray
+from artaffect.prediction.collection.workers import Request, work_locally, work_on_ray
+from artaffect.prediction.sets import check_sets, percentage
 from artaffect.prediction.types import culture_names
 from artaffect.runtime import as_path, file_digest, progress_bar
 
@@ -47,6 +48,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     out: str | os.PathLike[str],
     cultures: str | Sequence[str] | None = None,
     *,
+    sets: float | None = None,
     columns: ColumnNames | None = None,
     root: str | os.PathLike[str] | None = None,
     language: str | None = None,
@@ -74,6 +76,8 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
             or an address.
         out: a name that ends in ``.parquet``, ``.csv``, ``.xlsx`` or ``.jsonl``.
         cultures: one culture or several; None for all cultures of the model.
+        sets: also write the ``prediction_set`` of each culture at this level, for example 0.9: the labels
+            that cannot be ruled out.
         columns: the column of each kind: ``id``, ``image``, ``caption``, ``language``. A caption may have
             several, which are joined with a blank line. By default columns are known by their names.
         root: the folder that the table's image paths are relative to; the table's own by default.
@@ -90,6 +94,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         shard_rows: items in a part of the work.
 
     Raises:
+        InputError: the level is not one, or the model makes no prediction sets.
         TableError: the collection cannot be listed.
         ModelFolderError: the model folder is incomplete or altered.
         OutputError: ``out`` cannot be written, is written by another process, or its format is unknown
@@ -106,6 +111,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     web = Web(fetch or is_on_web, allow_private, rate)
     check_folder(folder)
     config = read_config(folder)
+    check_sets(sets, config["conformal"])
     labels = LabelSet.from_json(config["labels"]).names
     names = tuple(dict.fromkeys(culture_names(cultures) or config["cultures"] or [ANY_CULTURE]))
     images = None if root is None else as_path(root, "root")
@@ -119,9 +125,11 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
             check_output(path, read)
         check_output_folder(plan.folder)
         rows, origins = fetch_images(read_items(source, options, web), web, readable(source))
-        about = _provenance(folder)
+        about = _provenance(folder, sets)
         record = rows["record"].type.names if "record" in rows.column_names else []
-        answers = AnswerTable(layout, names, labels, tuple(record), about)
+        answers = AnswerTable(
+            layout, names, labels, tuple(record), about, has_sets=sets is not None
+        )
         answer_rows = rows.num_rows * (1 if layout == "wide" else len(names))
         check_format(target, answer_rows, len(answers.schema))
         settings = {
@@ -129,26 +137,28 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
             "model": about["model_digest"],
             "cultures": names,
             "labels": labels,
+            "sets": sets,
         }
         plan.begin(rows, settings, shard_rows, overwrite)
-        _finish(plan, rows.num_rows, folder, names, workers, engine)
+        _finish(plan, rows.num_rows, folder, Request(names, sets), workers, engine)
         provenance = {**about, "source": readable(source), "cultures": names}
         skipped = plan.merge(target, answers, provenance, origins)
     return CollectionSummary(rows.num_rows, rows.num_rows - skipped, skipped, names)
 
 
-def _provenance(folder: Path) -> dict[str, str]:
+def _provenance(folder: Path, sets: float | None) -> dict[str, str]:
     """What every answer says of its origin."""
     return {
         "model": folder.resolve().name,
         "model_digest": file_digest(folder / CHECKSUMS),
         "artaffect_version": artaffect.__version__,
         "predicted_on": datetime.now(UTC).date().isoformat(),
+        **({} if sets is None else {"set_level": percentage(sets)}),
     }
 
 
 def _finish(
-    plan: Plan, total: int, run: Path, cultures: Sequence[str], workers: int, engine: Engine
+    plan: Plan, total: int, run: Path, request: Request, workers: int, engine: Engine
 ) -> None:
     """Predict the unfinished shards of a plan."""
     sizes, unfinished = plan.shards(), plan.unfinished()
@@ -161,7 +171,7 @@ def _finish(
     work = work_locally if engine == "local" else work_on_ray
     with progress_bar() as bar:
         task = bar.add_task("predicting", total=total, completed=done)
-        for row in work(unfinished, run, plan, cultures, workers):
+        for row in work(unfinished, run, plan, request, workers):
             bar.advance(task, int(row["items"]))
 
 

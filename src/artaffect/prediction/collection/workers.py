@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import ModuleType
@@ -32,15 +33,24 @@ Row = dict[str, Any]
 Prepared = list[PreparedInput | ArtAffectError]
 
 
+@dataclass(frozen=True)
+class Request:
+    """What is predicted for each item."""
+
+    cultures: tuple[str, ...]
+    sets: float | None = None
+    """The level of prediction sets; None for none."""
+
+
 class ShardWorker:
     """Predicts shards of a plan, one after the other."""
 
-    def __init__(self, run: Path, plan: Plan, cultures: Sequence[str], threads: int) -> None:
+    def __init__(self, run: Path, plan: Plan, request: Request, threads: int) -> None:
         """Load the model; it computes with the given number of threads."""
         keep_freed_memory()
         self.predictor: ModelPredictor = load_predictor(run)
         self.predictor.limit_threads(threads)
-        self.plan, self.cultures, self.threads = plan, tuple(cultures), threads
+        self.plan, self.request, self.threads = plan, request, threads
 
     def __call__(self, row: Row) -> Row:
         """Predict the shard ``row["shard"]``, and return its number of ``items``."""
@@ -81,7 +91,9 @@ class ShardWorker:
         if item["fault"] is not None:
             raise InputError(f"the row cannot be read: {item['fault']}")
         image = None if item["image"] is None else os.fsdecode(item["image"])
-        return PredictionInput(image, item["caption"], item["language"], self.cultures)
+        return PredictionInput(
+            image, item["caption"], item["language"], self.request.cultures, self.request.sets
+        )
 
 
 def _as_rows(name: str, prediction: Prediction, missing: Sequence[str]) -> list[Row]:
@@ -104,6 +116,7 @@ def _as_rows(name: str, prediction: Prediction, missing: Sequence[str]) -> list[
             "image_share": item.modality_shares["image"],
             "caption_share": item.modality_shares["caption"],
             "note": item.note,
+            "prediction_set": item.prediction_set and item.prediction_set.labels,
         }
         for item in prediction
     ]
@@ -132,14 +145,14 @@ class _LocalProcess:
 
 
 def work_locally(
-    shards: Sequence[int], run: Path, plan: Plan, cultures: Sequence[str], workers: int
+    shards: Sequence[int], run: Path, plan: Plan, request: Request, workers: int
 ) -> Iterator[Row]:
     """Predict shards in processes on this machine, and yield each when it is done."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     context = multiprocessing.get_context("spawn")
     stop, stopping = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
-        workers, context, _LocalProcess.start, (stop, run, plan, cultures, threads)
+        workers, context, _LocalProcess.start, (stop, run, plan, request, threads)
     )
     try:
         with _without_main_module(), _ignoring_interrupts():
@@ -186,7 +199,7 @@ def _without_main_module() -> Iterator[None]:
 
 
 def work_on_ray(
-    shards: Sequence[int], run: Path, plan: Plan, cultures: Sequence[str], workers: int
+    shards: Sequence[int], run: Path, plan: Plan, request: Request, workers: int
 ) -> Iterator[Row]:
     """Predict shards on the Ray cluster at ``RAY_ADDRESS``, or on a new one on this machine.
 
@@ -206,7 +219,7 @@ def work_on_ray(
         resources = ray.cluster_resources()
         done = ray.data.from_items([{"shard": i} for i in shards]).map(
             ShardWorker,
-            fn_constructor_args=(run.resolve(), plan, tuple(cultures), 1),
+            fn_constructor_args=(run.resolve(), plan, request, 1),
             # a whole core for each worker would leave none for the task that hands out the shards
             num_cpus=min(1.0, max(resources.get("CPU", 1) - 1, 0.5) / workers),
             num_gpus=min(1.0, resources.get("GPU", 0) / workers),

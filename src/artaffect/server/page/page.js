@@ -3,6 +3,7 @@
 const byId = (id) => document.getElementById(id);
 const form = byId("artwork");
 const LANGUAGE_CODES = { arabic: "ar", chinese: "zh", english: "en", spanish: "es", french: "fr", german: "de", hindi: "hi", urdu: "ur" };
+const SET_LEVEL = 0.9; // how often the emotions named together hold the true one
 const TERMS = { prior: "Typical for this culture", image: "Image", caption: "Description" };
 
 let model = null;
@@ -151,6 +152,7 @@ function requestPrediction(cultures, explain, signal) {
   if (language()) body.append("language", language());
   for (const culture of cultures) body.append("culture", culture);
   if (explain) body.append("explain", "true");
+  else if (model.prediction_sets) body.append("sets", SET_LEVEL);
   return request("v1/predict", { method: "POST", body, signal }).then((response) => response.json());
 }
 
@@ -225,10 +227,18 @@ function modalityShares({ modality_shares: shares }) {
   return [bar, element("p", { className: "small" }, `Based ${percent(shares.image)} on the image and ${percent(shares.caption)} on the description`)];
 }
 
+/** The emotions that cannot be ruled out, such as "contentment or awe, 90%". */
+function predictionSet({ prediction_set: set }) {
+  if (!set) return [];
+  const names = new Intl.ListFormat("en-GB", { type: "disjunction" }).format(set.labels);
+  return [element("p", { className: "set", title: `In ${percent(set.level)} of cases, the emotion is among these.` }, `${capitalized(names)}, ${percent(set.level)}`)];
+}
+
 function showPredictions(predictions) {
   byId("summary").replaceChildren(...predictions.map((prediction) => element("article", {},
     element("h3", {}, `${capitalized(prediction.culture)} viewers`),
     element("p", { className: "top-emotion" }, capitalized(prediction.top), ...localName(prediction.top, prediction.culture), ` ${percent(prediction.probabilities[prediction.top])}`),
+    ...predictionSet(prediction),
     ...modalityShares(prediction))));
   const table = byId("emotions");
   table.tHead.replaceChildren(element("tr", {}, element("th", { scope: "col" }, "emotion"),
@@ -238,6 +248,7 @@ function showPredictions(predictions) {
     ...predictions.map((prediction) => probabilityCell(prediction, name)))));
   const notes = new Set(predictions.map(({ note }) => note).filter(Boolean));
   byId("notes").replaceChildren(...[...notes].map((note) => element("li", {}, note)));
+  byId("set-hint").hidden = !predictions.some(({ prediction_set: set }) => set);
   byId("result").hidden = false;
   byId("result").scrollIntoView();
 }
