@@ -122,25 +122,6 @@ def attempt(function: Callable[..., T], *arguments: Any) -> T | ArtAffectError:
         return error
 
 
-def aligned_lists(
-    images: Iterable[ImageSource | None] | None, captions: Iterable[str | None] | None
-) -> tuple[list[ImageSource | None], list[str | None]]:
-    """Images and captions as lists of one length."""
-    for name, values in (("images", images), ("captions", captions)):
-        is_single = isinstance(values, str | bytes | os.PathLike | Image.Image)
-        if is_single or not isinstance(values, Iterable | None):
-            raise InputError(f"{name} must be a list, got {type(values).__name__}")
-    if images is None and captions is None:
-        raise InputError("nothing to predict from: pass images, captions, or both")
-    first = None if images is None else list(images)
-    second = None if captions is None else list(captions)
-    if first is not None and second is not None and len(first) != len(second):
-        raise InputError(
-            f"images and captions must have the same length, got {len(first)} and {len(second)}"
-        )
-    return first or [None] * len(second or ()), second or [None] * len(first or ())
-
-
 @dataclass(frozen=True)
 class PreparedInput:
     """An input after preprocessing."""
