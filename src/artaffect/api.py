@@ -228,7 +228,7 @@ def load_predictor(run: PathLike, revision: str | None = None) -> "ModelPredicto
     """Open a model for prediction: with ONNX Runtime if it was exported, otherwise with torch.
 
     Args:
-        run: a model folder, or ``hf:OWNER/MODEL`` for a model on the Hugging Face hub.
+        run: a model folder, ``hf:OWNER/MODEL`` on the hub, or ``starter``, which comes with artaffect.
         revision: a branch, tag or commit of the model on the hub.
 
     Raises:

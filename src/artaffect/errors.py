@@ -16,7 +16,7 @@ class UnknownNameError(ArtAffectError, LookupError):
         known = [str(entry) for entry in known]
         close = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}.")
 
 
 class ConfigError(ArtAffectError):

@@ -90,7 +90,7 @@ def test_a_model_learns_from_features_that_were_made_elsewhere(
     assert predictor.description.modalities == ("caption",)
     assert predictor.predict(caption="a calm sea").by_culture[0].modality_shares["image"] == 0
     with pytest.raises(
-        InputError, match="this model reads caption only, and the input is an image"
+        InputError, match="this model reads captions only, and the input is an image"
     ):
         predictor.predict(image=np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(ExportError, match="features that were made elsewhere"):

@@ -97,7 +97,7 @@ def test_an_image_model_alone(
     predictor = load_predictor(tmp_path / "run")
     readings = predictor.predict(picture, "and a caption").by_culture
     assert readings[0].modality_shares == {"image": 1.0, "caption": 0.0}
-    with pytest.raises(InputError, match="this model reads image only"):
+    with pytest.raises(InputError, match="this model reads images only"):
         predictor.predict(caption="words alone")
 
 

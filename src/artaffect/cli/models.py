@@ -146,7 +146,8 @@ def evaluate(
 
 def report(
     runs: Annotated[
-        list[str], Argument(metavar="RUN…", help="Model folders, or hf:OWNER/MODEL on the hub.")
+        list[str],
+        Argument(metavar="RUN…", help="Model folders, hf:OWNER/MODEL on the hub, or starter."),
     ],
     data: options.Data,
     out: Annotated[Path, Option(help="The folder to write.")] = Path("artaffect-report"),

@@ -7,7 +7,11 @@ from typer import Argument, Option
 
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Run = Annotated[
-    str, Argument(metavar="RUN", help="A model folder, or hf:OWNER/MODEL on the Hugging Face hub.")
+    str,
+    Argument(
+        metavar="RUN",
+        help="A model folder, hf:OWNER/MODEL on the Hugging Face hub, or starter, which is built in.",
+    ),
 ]
 Data = Annotated[Path, Option(help="A table made by `artaffect import`.")]
 ImageFolder = Annotated[

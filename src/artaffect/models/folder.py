@@ -265,6 +265,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         "data": {},
         "training_priors": None,
         "conformal": None,
+        "caveat": "",
     }
     return {**absent, **config}
 

@@ -17,12 +17,17 @@ T = TypeVar("T")
 
 HUB_PREFIX = "hf:"
 
+STARTER = "starter"
+"""The name of the model that comes with artaffect; a model folder of this name is preferred to it."""
+STARTER_FOLDER = Path(__file__).parents[1] / "starter"
+
 
 def resolve_run(name: str | os.PathLike[str], revision: str | None = None) -> Path:
     """The folder of a run; a model on the Hugging Face hub is downloaded.
 
     Args:
-        name: a folder, or ``hf:OWNER/MODEL``, or ``hf:OWNER/MODEL@REVISION``.
+        name: a folder, ``hf:OWNER/MODEL`` or ``hf:OWNER/MODEL@REVISION``, or ``starter``, the model that
+            comes with artaffect.
         revision: a branch, a tag or a commit on the hub; it overrides the one in ``name``.
 
     Raises:
@@ -33,6 +38,8 @@ def resolve_run(name: str | os.PathLike[str], revision: str | None = None) -> Pa
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"run must be a folder or hf:OWNER/MODEL, got {type(name).__name__}")
     text, path = os.fspath(name), Path(name)
+    if text == STARTER and not (path / CHECKSUMS).is_file():
+        return STARTER_FOLDER
     if path.exists():
         return path
     if text.startswith(HUB_PREFIX):

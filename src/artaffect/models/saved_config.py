@@ -293,6 +293,8 @@ class SavedConfig:
     training_priors: SavedPriors | None = None
     conformal: ConformalScores | None = None
     synthetic: bool = False
+    caveat: Text = ""
+    """What accompanies every prediction."""
     version: Text = ""
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)

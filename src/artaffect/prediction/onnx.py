@@ -136,6 +136,7 @@ class OnnxPredictor(ModelPredictor):
             captions=captions,
             encoders=config.get("encoders", {}),
             synthetic=config["synthetic"],
+            caveat=config["caveat"],
             labels=LabelSet.from_json(config["labels"]),
             conformal=config["conformal"] and ConformalScores.from_json(config["conformal"]),
         )

@@ -17,7 +17,13 @@ from artaffect.models.familiarity import Familiarity
 from artaffect.models.folder import SCORES, holds_graphs, read_scores
 from artaffect.models.hub import copy_folder, push_folder, resolve_run
 from artaffect.models.saved_config import shown
-from artaffect.prediction.rows import distinct_rows, gather_rows, raise_first, stack_outside
+from artaffect.prediction.rows import (
+    aligned_lists,
+    distinct_rows,
+    gather_rows,
+    raise_first,
+    stack_outside,
+)
 from artaffect.prediction.types import (
     CulturePrediction,
     ModelDescription,
@@ -25,7 +31,6 @@ from artaffect.prediction.types import (
     Prediction,
     PredictionInput,
     PreparedInput,
-    aligned_lists,
     attempt,
 )
 
@@ -279,16 +284,12 @@ class ModelPredictor(ABC):
         image, image_row = self._encode_images([item.pixels for item in inputs])
         caption, caption_row = self._encode_captions([item.tokens for item in inputs])
         rows = np.array([i for i, item in enumerate(inputs) for _ in item.cultures], np.int64)
-        names = [name for item in inputs for name in item.cultures]
-        culture = np.array([self.description.culture_index(name) for name in names], np.int64)
+        index = self.description.culture_index
+        culture = np.array([index(name) for item in inputs for name in item.cultures], np.int64)
         present = np.stack([image_row >= 0, caption_row >= 0], 1)[rows]
-        probabilities, shares = self.answer_features(
-            gather_rows(image, image_row[rows]),
-            gather_rows(caption, caption_row[rows]),
-            present,
-            culture,
-            stack_outside(inputs, len(self.description.outside), len(self.labels)),
-        )
+        outside = stack_outside(inputs, len(self.description.outside), len(self.labels))
+        features = gather_rows(image, image_row[rows]), gather_rows(caption, caption_row[rows])
+        probabilities, shares = self.answer_features(*features, present, culture, outside)
         near = [] if self.familiarity is None else self.familiarity.similarity(image).tolist()
         similarity = [near[row] if near and row >= 0 else None for row in image_row]
         return probabilities / probabilities.sum(1, keepdims=True), shares, similarity

@@ -1,11 +1,14 @@
 """Lists of inputs: the first error among them, the distinct ones, and the row of each among these."""
 
-from collections.abc import Callable, Hashable, Sequence
+import os
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 import numpy as np
+from PIL import Image
 
-from artaffect.errors import ArtAffectError
+from artaffect.data.preprocessing import ImageSource
+from artaffect.errors import ArtAffectError, InputError
 from artaffect.prediction.types import PreparedInput
 
 T = TypeVar("T")
@@ -52,3 +55,22 @@ def stack_outside(inputs: Sequence[PreparedInput], sources: int, labels: int) ->
         for item in inputs
     ]
     return np.concatenate(parts)
+
+
+def aligned_lists(
+    images: Iterable[ImageSource | None] | None, captions: Iterable[str | None] | None
+) -> tuple[list[ImageSource | None], list[str | None]]:
+    """Images and captions as lists of one length."""
+    for name, values in (("images", images), ("captions", captions)):
+        is_single = isinstance(values, str | bytes | os.PathLike | Image.Image)
+        if is_single or not isinstance(values, Iterable | None):
+            raise InputError(f"{name} must be a list, got {type(values).__name__}")
+    if images is None and captions is None:
+        raise InputError("nothing to predict from: pass images, captions, or both")
+    first = None if images is None else list(images)
+    second = None if captions is None else list(captions)
+    if first is not None and second is not None and len(first) != len(second):
+        raise InputError(
+            f"images and captions must have the same length, got {len(first)} and {len(second)}"
+        )
+    return first or [None] * len(second or ()), second or [None] * len(first or ())

@@ -31,6 +31,7 @@ class TorchPredictor(ModelPredictor):
                 captions=captions.tokens if captions else None,
                 encoders=config.get("encoders", {}),
                 synthetic=config.get("synthetic", False),
+                caveat=config.get("caveat", ""),
                 labels=model.labels,
                 conformal=model.conformal,
                 outside=model.outside_names,

@@ -14,7 +14,7 @@ from artaffect.data.decoders import Decoders
 from artaffect.data.preprocessing import DecodedSquare, ImagePreprocessing, ImageSource
 from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import ArtAffectError, ImageError, InputError
-from artaffect.labels import ARTEMIS, LabelDistribution, LabelSet
+from artaffect.labels import ANY_CULTURE, ARTEMIS, LabelDistribution, LabelSet
 from artaffect.metrics.conformal import ConformalScores, Kind
 from artaffect.prediction.sets import (
     PredictionSet,
@@ -29,6 +29,14 @@ from artaffect.runtime import printable, visible
 
 T = TypeVar("T")
 
+_UNUSABLE = {
+    "image": "this model reads images only, and the input is a caption: add an image, or use a model that "
+    "reads captions, such as starter",
+    "caption": "this model reads captions only, and the input is an image: add a caption, or train a model "
+    "that sees images on your own annotations: artaffect train --data TABLE --out RUN",
+    "": "this model reads features that were made elsewhere: it scores tables with --features FILE",
+}
+"""What to say of an input without anything that the model reads, by what it reads."""
 OutsideAnswers = Mapping[str, str | os.PathLike[str] | Mapping[str, float]]
 """What each outside source predicts for one artwork: a file, or label → probability."""
 
@@ -116,25 +124,6 @@ def attempt(function: Callable[..., T], *arguments: Any) -> T | ArtAffectError:
         return error
 
 
-def aligned_lists(
-    images: Iterable[ImageSource | None] | None, captions: Iterable[str | None] | None
-) -> tuple[list[ImageSource | None], list[str | None]]:
-    """Images and captions as lists of one length."""
-    for name, values in (("images", images), ("captions", captions)):
-        is_single = isinstance(values, str | bytes | os.PathLike | Image.Image)
-        if is_single or not isinstance(values, Iterable | None):
-            raise InputError(f"{name} must be a list, got {type(values).__name__}")
-    if images is None and captions is None:
-        raise InputError("nothing to predict from: pass images, captions, or both")
-    first = None if images is None else list(images)
-    second = None if captions is None else list(captions)
-    if first is not None and second is not None and len(first) != len(second):
-        raise InputError(
-            f"images and captions must have the same length, got {len(first)} and {len(second)}"
-        )
-    return first or [None] * len(second or ()), second or [None] * len(first or ())
-
-
 @dataclass(frozen=True)
 class PreparedInput:
     """An input after preprocessing."""
@@ -177,10 +166,17 @@ class ModelDescription:
     synthetic: bool = False
     """Whether the model learned from synthetic data."""
     labels: LabelSet = ARTEMIS
+    caveat: str = ""
+    """What accompanies every prediction, for example where the model learned; empty if nothing does."""
     conformal: ConformalScores | None = None
     """What prediction sets are made from; None if an older version trained the model."""
     outside: tuple[str, ...] = ()
     """The outside sources whose predictions the model can use."""
+
+    @property
+    def predicted_cultures(self) -> tuple[str, ...]:
+        """The cultures for which it predicts if none is named; a model without any predicts for all."""
+        return tuple(self.cultures) or (ANY_CULTURE,)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -227,12 +223,8 @@ class ModelDescription:
             (encoding,) = self.captions.encodings([item.caption])
             tokens, truncated = encoding.ids, bool(encoding.overflowing)
         if pixels is None and tokens is None:
-            given = "an image" if item.caption is None else "a caption"
-            readable = (
-                " and ".join(self.modalities) or "features of images that were made elsewhere"
-            )
-            raise InputError(f"this model reads {readable} only, and the input is {given}")
-        cultures = self.cultures if item.cultures is None else item.cultures
+            raise InputError(_UNUSABLE["".join(self.modalities)])
+        cultures = self.predicted_cultures if item.cultures is None else item.cultures
         outside = None
         if item.outside:
             if item.sets is not None:
@@ -277,7 +269,11 @@ class ModelDescription:
     def note(self, culture: str, item: PreparedInput) -> str | None:
         """The caveats of a prediction for one culture, if it has any."""
         notes = []
-        if culture not in self.cultures:
+        if not self.cultures and culture != ANY_CULTURE:
+            notes.append(
+                f"this model knows no cultures: its prediction for {culture!r} is the one for all"
+            )
+        elif self.cultures and culture not in self.cultures:
             notes.append(
                 f"the culture {culture!r} was not in training (known: {', '.join(self.cultures)}): "
                 "this is the prediction for all cultures together"
@@ -304,6 +300,8 @@ class ModelDescription:
             )
         if self.synthetic:
             notes.append("the model was trained on synthetic data")
+        if self.caveat:
+            notes.append(self.caveat)
         return "; ".join(notes) or None
 
 

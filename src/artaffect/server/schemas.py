@@ -181,6 +181,8 @@ class ModelInfo(_Schema):
     emotions: list[EmotionInfo]
     synthetic: bool
     """Whether the model learned from synthetic data, and so says nothing about real artworks."""
+    caveat: str
+    """What accompanies every prediction, such as where the model learned; empty if nothing does."""
     limits: ServiceLimits
 
 

@@ -120,7 +120,8 @@ class Service:
             )
         with self.explanation_queue.acquire(1):
             item = await self._with_reader(self._read, reader)
-            cultures = self.predictor.cultures if item.cultures is None else item.cultures
+            default = self.predictor.description.predicted_cultures
+            cultures = default if item.cultures is None else item.cultures
             if len(cultures) > self.limits.explained_cultures:
                 raise ProblemError(
                     "invalid",
@@ -152,6 +153,7 @@ class Service:
                 for label, sentiment in zip(model.labels, model.labels.sentiments, strict=True)
             ],
             synthetic=model.synthetic,
+            caveat=model.caveat,
             limits=self.limits,
         )
 

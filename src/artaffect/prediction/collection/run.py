@@ -12,7 +12,7 @@ import artaffect
 from artaffect.data.fetch import is_address
 from artaffect.data.readers.table_columns import ColumnNames
 from artaffect.errors import OutputExistsError
-from artaffect.labels import LabelSet
+from artaffect.labels import ANY_CULTURE, LabelSet
 from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_config
 from artaffect.models.hub import resolve_run
 from artaffect.outputs import check_output, check_output_folder, output_lock
@@ -113,7 +113,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     config = read_config(folder)
     check_sets(sets, config["conformal"])
     labels = LabelSet.from_json(config["labels"]).names
-    names = tuple(dict.fromkeys(culture_names(cultures) or config["cultures"]))
+    names = tuple(dict.fromkeys(culture_names(cultures) or config["cultures"] or [ANY_CULTURE]))
     images = None if root is None else as_path(root, "root")
     options = TableOptions(columns or {}, images, language, encoding, delimiter)
     read = [path for path in (folder, images, None if is_on_web else source) if path is not None]

@@ -326,6 +326,8 @@ async function loadModel() {
   const languages = new Set([...model.languages, ...Object.keys(LANGUAGE_CODES)]);
   byId("languages").replaceChildren(...[...languages].map((value) => element("option", { value })));
   byId("synthetic").hidden = !model.synthetic;
+  byId("caveat").hidden = !model.caveat;
+  byId("caveat").textContent = `${capitalized(model.caveat)}.`;
   const few = model.cultures.length <= 8;
   const cultures = model.cultures.length ? model.cultures : ["any"];
   byId("cultures").replaceChildren(...cultures.map((name, index) => element("label", {},
