@@ -16,8 +16,8 @@ writes the model card again, for example with other ``scores.md``.
 """
 
 import argparse
-import re
 import logging
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -80,6 +80,8 @@ CHAT = re.compile(
     re.IGNORECASE,
 )
 """Laughter and emojis of chats, which descriptions of artworks do not hold: the words must tell."""
+LEAST_WORDS = 3
+"""An English comment with fewer words is left out if it lost its laughter: they do not tell the emotion."""
 CAVEAT = (
     "the starter learned from comments and posts with emotion labels, not from art: train on captions of "
     "artworks where you have some"
@@ -121,7 +123,7 @@ def read_sources(data: Path) -> AnnotationTable:
         for name, labels in FILES.items()
     ]
     rows = pa.concat_tables([with_one_name(part.rows) for part in parts]).unify_dictionaries()
-    texts = [without_chat(text) for text in rows["caption"].to_pylist()]
+    texts = without_chat(rows)
     rows = with_column(rows, "caption", pa.array(texts, pa.string()))
     first = {text: row for row, text in reversed(list(enumerate(texts))) if text}
     sources = {"source": ", ".join(FILES), "audience": "culture"}
@@ -143,9 +145,16 @@ def with_column(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
     return rows.set_column(index, rows.schema.field(index), values)
 
 
-def without_chat(text: str) -> str:
-    """A text without laughter and emojis."""
-    return " ".join(CHAT.sub(" ", text).split()).strip(" ,.") if CHAT.search(text) else text
+def without_chat(rows: pa.Table) -> list[str]:
+    """The texts without laughter and emojis; empty where too little is left to tell an emotion."""
+    texts = []
+    for text, culture in zip(rows["caption"].to_pylist(), rows["culture"].to_pylist(), strict=True):
+        words = CHAT.sub(" ", text).split() if CHAT.search(text) else []
+        is_short = culture == GOEMOTIONS and len(words) < LEAST_WORDS
+        texts.append(
+            text if not CHAT.search(text) else "" if is_short else " ".join(words).strip(" ,.")
+        )
+    return texts
 
 
 def balanced(table: AnnotationTable, power: float, seed: int = 0) -> AnnotationTable:
