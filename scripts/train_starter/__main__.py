@@ -4,14 +4,23 @@
 
 FOLDER holds ``goemotions_en.csv`` (GoEmotions, Demszky et al. 2020), ``brighter_track_a.csv`` and
 ``brighter_14_languages.csv`` (BRIGHTER, Muhammad et al. 2025), both CC BY 4.0. Rows of the split ``train``
-teach, rows of the split ``dev`` choose the epoch and the temperature.
+teach, rows of the split ``dev`` choose the epoch.
+
+The label frequencies of the sources differ, and so do those of BRIGHTER's languages. While the head learns,
+each source and language is a culture with a bias of its own, so that its weights need not explain them. The
+starter keeps the weights, and takes the bias of GoEmotions, shifted to the published label frequencies.
+
+    python scripts/train_starter --card src/artaffect/starter
+
+writes the model card again, for example with other ``scores.md``.
 """
 
 import argparse
 import logging
+import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,11 +33,13 @@ from jinja2 import Environment, StrictUndefined
 import artaffect as aa
 from artaffect.config import SeparateConfig, load_recipe
 from artaffect.data.annotations import AnnotationTable
+from artaffect.data.label_maps import load_label_map
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.baseline import PriorBaseline
 from artaffect.models.checkpoint import load_model, save_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import CARD, CHECKSUMS, SCORES, read_config, write_checksums
+from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.outputs import atomic_folder
 from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows, predict_proba
 from artaffect.reports.evaluation import save_metrics
@@ -60,6 +71,17 @@ FREQUENCIES = {
 """How often each label occurs in ArtELingo's English training split, as published."""
 BALANCE = 0.8
 """A language with n rows counts as n to this power: 1 takes the rows as they are, 0 makes all equal."""
+GOEMOTIONS = "goemotions"
+"""The culture of its rows during training; the languages of BRIGHTER are the others."""
+CHAT = re.compile(
+    r"\b(?:lo+l+(?:o+l)*z?|l+m+f?a+o+|rofl|(?:a?ha){2,}h?|(?:he){2,}h?|hah+a*|x+d+)\b"
+    r"|[\U0001F000-\U0001FAFF\u2600-\u27BF\uFE0F\u200D\u2190-\u21FF]"
+    r"|(?:[:;=]['\-]?[()DPp/\\|oO3])(?!\w)|<3",
+    re.IGNORECASE,
+)
+"""Laughter and emojis of chats, which descriptions of artworks do not hold: the words must tell."""
+LEAST_WORDS = 3
+"""An English comment with fewer words is left out if it lost its laughter: they do not tell the emotion."""
 CAVEAT = (
     "the starter learned from comments and posts with emotion labels, not from art: train on captions of "
     "artworks where you have some"
@@ -69,12 +91,17 @@ CAVEAT = (
 def main() -> None:
     """Read the sources, train, shift, and write the model folder."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--data", type=Path, required=True, help="the folder of the three tables")
-    parser.add_argument("--out", type=Path, required=True, help="the model folder to write")
+    parser.add_argument("--data", type=Path, help="the folder of the three tables")
+    parser.add_argument("--out", type=Path, help="the model folder to write")
+    parser.add_argument("--card", type=Path, help="the model folder whose card to write again")
     parser.add_argument("--recipe", default=str(HERE / "recipe.toml"))
     parser.add_argument("--set", action="append", default=[], help="change a setting of the recipe")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.card:
+        (options.card / CARD).write_text(card(read_config(options.card)), "utf-8")
+        write_checksums(options.card)
+        return
     recipe = load_recipe(options.recipe, SeparateConfig, options.set)
     table = balanced(read_sources(options.data), BALANCE)
     with tempfile.TemporaryDirectory() as folder:
@@ -91,12 +118,14 @@ def read_sources(data: Path) -> AnnotationTable:
             columns={"artwork": "id", "caption": "text", "label": "labels", "annotator": None},
             labels="artemis",
             map_labels=HERE / labels,
+            culture=GOEMOTIONS if labels == "goemotions.toml" else None,
         )
         for name, labels in FILES.items()
     ]
     rows = pa.concat_tables([with_one_name(part.rows) for part in parts]).unify_dictionaries()
-    texts = rows["caption"].to_pylist()
-    first = {text: row for row, text in reversed(list(enumerate(texts)))}
+    texts = without_chat(rows)
+    rows = with_column(rows, "caption", pa.array(texts, pa.string()))
+    first = {text: row for row, text in reversed(list(enumerate(texts))) if text}
     sources = {"source": ", ".join(FILES), "audience": "culture"}
     table = AnnotationTable(rows.take(sorted(first.values())).unify_dictionaries(), sources)
     return table.select(np.isin(table.strings("split"), ["train", "val"]))
@@ -104,10 +133,28 @@ def read_sources(data: Path) -> AnnotationTable:
 
 def with_one_name(rows: pa.Table) -> pa.Table:
     """The rows with one name for each language."""
-    index = rows.schema.get_field_index("language")
-    names = [LANGUAGES.get(name, name) for name in rows["language"].to_pylist()]
-    column = pa.array(names, pa.string()).dictionary_encode()
-    return rows.set_column(index, rows.schema.field(index), column)
+    for column in ("language", "culture"):
+        names = [LANGUAGES.get(name, name) for name in rows[column].to_pylist()]
+        rows = with_column(rows, column, pa.array(names, pa.string()).dictionary_encode())
+    return rows
+
+
+def with_column(rows: pa.Table, name: str, values: pa.Array) -> pa.Table:
+    """The rows with other values in one column."""
+    index = rows.schema.get_field_index(name)
+    return rows.set_column(index, rows.schema.field(index), values)
+
+
+def without_chat(rows: pa.Table) -> list[str]:
+    """The texts without laughter and emojis; empty where too little is left to tell an emotion."""
+    texts = []
+    for text, culture in zip(rows["caption"].to_pylist(), rows["culture"].to_pylist(), strict=True):
+        words = CHAT.sub(" ", text).split() if CHAT.search(text) else []
+        is_short = culture == GOEMOTIONS and len(words) < LEAST_WORDS
+        texts.append(
+            text if not CHAT.search(text) else "" if is_short else " ".join(words).strip(" ,.")
+        )
+    return texts
 
 
 def balanced(table: AnnotationTable, power: float, seed: int = 0) -> AnnotationTable:
@@ -131,39 +178,43 @@ def balanced(table: AnnotationTable, power: float, seed: int = 0) -> AnnotationT
     for row in chosen.tolist():  # every row needs an id of its own
         times[row] += 1
         names.append(f"{ids[row]}#{times[row]}")
-    repeated = table.rows.take(chosen)
-    index = repeated.schema.get_field_index("annotation_id")
-    column = pa.array(names, pa.string())
-    repeated = repeated.set_column(index, repeated.schema.field(index), column)
+    repeated = with_column(table.rows.take(chosen), "annotation_id", pa.array(names, pa.string()))
     return replace(table, rows=repeated.unify_dictionaries())
 
 
 @torch.no_grad()
-def shift(model: EmotionModel, rows: AnnotationArrays) -> None:
-    """Take the temperature into the head, and give its predictions the published label frequencies.
+def shifted(model: EmotionModel, rows: AnnotationArrays) -> EmotionModel:
+    """The model for everybody: its predictions for GoEmotions, with the published label frequencies.
 
     Bayes' rule for another distribution of the labels: each probability times the ratio of its label's
-    frequency there to the frequency that the model predicts on average for the training rows.
+    frequency there to the frequency that the model predicts on average for the training rows. The
+    temperature stays 1: heads that learned from one source, recalibrated on the other, differ little from it.
+
+    Args:
+        rows: the training rows of GoEmotions.
     """
     assert model.caption is not None
-    expected = torch.from_numpy(predict_proba(model, rows, ("caption",), 0).mean(0))
-    counts = torch.tensor([float(FREQUENCIES[label]) for label in model.labels])
-    head = model.caption.head
-    temperature = float(model.temperature[1, 0])
-    head.shared.weight /= temperature
-    head.shared.bias /= temperature
-    head.shared.bias += ((counts / counts.sum()).log() - expected.log()).float()
-    model.temperature.fill_(1.0)
+    head, culture = model.caption.head, model.culture_index(GOEMOTIONS)
+    assert head.embedding is not None
+    expected = predict_proba(model, rows, ("caption",), culture, calibrated=False).mean(0)
+    counts = np.array([FREQUENCIES[label] for label in model.labels], float)
+    ratio = torch.from_numpy(np.log(counts / counts.sum()) - np.log(expected)).float()
+    blind = EmotionHead(head.scaler.mean.numel(), 0, culture_input="off", labels=len(model.labels))
+    blind.scaler.load_state_dict(head.scaler.state_dict())
+    blind.shared.load_state_dict(head.shared.state_dict())
+    blind.shared.bias += head.shared.weight @ head.embedding.weight[culture] + ratio
+    encoder = model.caption.encoder
+    encoder.precision = "float32"
+    caption = EmotionClassifier(encoder, blind)
+    return EmotionModel(None, caption, None, (), model.languages, model.labels).eval()
 
 
 def write_starter(run: Path, table: AnnotationTable, out: Path) -> None:
     """Write the model folder of the starter from the one that training wrote."""
     trained, config = load_model(run), read_config(run)
-    arrays = extract_arrays(table.of_split("train"), *trained.encoders, ())
-    shift(trained, arrays)
-    assert trained.caption is not None
-    trained.caption.encoder.precision = "float32"
-    model = EmotionModel(None, trained.caption, None, (), trained.languages, trained.labels).eval()
+    train = table.of_split("train")
+    source = train.select(np.array(train.strings("culture")) == GOEMOTIONS)
+    model = shifted(trained, extract_arrays(source, *trained.encoders, trained.cultures))
     frequencies = np.array([FREQUENCIES[label] for label in model.labels], float)
     baseline = PriorBaseline(len(model.labels))
     baseline.prior_, baseline.priors_ = frequencies / frequencies.sum(), {}
@@ -183,33 +234,27 @@ def write_starter(run: Path, table: AnnotationTable, out: Path) -> None:
     with atomic_folder(out, CHECKSUMS, overwrite=True) as folder:
         save_model(model, folder, more, {"caption": config["encoders"]["caption"]})
         save_metrics(result, folder / SCORES)
-        (folder / CARD).write_text(card(model, more), "utf-8")
+        (folder / CARD).write_text(card({**more, "languages": model.languages}), "utf-8")
         write_checksums(folder)
 
 
-def card(model: EmotionModel, about: Mapping[str, Any]) -> str:
-    """The model card; what was measured on captions of artworks stands in ``scores.json``."""
-    maps = {name: aa_map(HERE / name) for name in ("goemotions.toml", "brighter.toml")}
+def card(config: Mapping[str, Any]) -> str:
+    """The model card; what was measured stands in ``scores.md``."""
     environment = Environment(
         undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )  # noqa: S701
     template = environment.from_string((HERE / "card.md.j2").read_text("utf-8"))
     return template.render(
-        languages=model.languages,
-        maps=maps,
+        languages=config["languages"],
+        maps={
+            "GoEmotions": load_label_map(HERE / "goemotions.toml"),
+            "BRIGHTER": load_label_map(HERE / "brighter.toml"),
+        },
         frequencies=FREQUENCIES,
-        rows=about["rows"],
-        codes=["en"],
-        scores="SCORES",
-        version=about["version"],
+        rows=config["rows"],
+        version=config["version"],
+        scores=(HERE / "scores.md").read_text("utf-8").strip(),
     )
-
-
-def aa_map(path: Path) -> dict[str, Sequence[str]]:
-    """A map of labels, from a label to those that it stands for."""
-    from artaffect.data.label_maps import load_label_map
-
-    return dict(load_label_map(path))
 
 
 if __name__ == "__main__":

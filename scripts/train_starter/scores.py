@@ -22,7 +22,7 @@ from artaffect.models.folder import read_config
 from artaffect.models.hub import resolve_run
 from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows, predict_proba
 
-METRICS = ("accuracy", "macro_f1", "log_loss", "ece")
+METRICS = ("accuracy", "macro_f1", "log_loss", "calibration_error")
 GROUPS = {"joy": "positive", **{name: name for name in ("anger", "disgust", "fear", "sadness")}}
 """The groups of BRIGHTER's labels; rows with several groups, or with surprise alone, are left out."""
 
@@ -109,16 +109,22 @@ def main() -> None:
     parser.add_argument("--artelingo", type=Path, action="append", default=[])
     parser.add_argument("--split", default="val", help="the rows of --artelingo to score")
     parser.add_argument("--texts", type=Path, help="brighter_14_languages.csv")
+    parser.add_argument(
+        "--splits", nargs="*", default=["val", "test"], help="those of --texts to score"
+    )
+    parser.add_argument("--precision", default="float32", help="auto: bfloat16 where it is native")
     options = parser.parse_args()
     folder = resolve_run(options.run)
     model = load_model(folder)
+    assert model.caption is not None
+    model.caption.encoder.precision = options.precision
     priors = TrainingPriors.from_json(read_config(folder)["training_priors"])
     for file in options.artelingo:
         table = aa.read_artelingo(file, keep_unpictured=True)
         if options.split in table.counts("split"):
             table = table.of_split(options.split)
         print(caption_scores(model, priors, table), "\n")
-    for split in ("val", "test") if options.texts else ():
+    for split in options.splits if options.texts else ():
         print(group_scores(model, options.texts, split), "\n")
 
 

@@ -41,7 +41,7 @@ def test_the_card_names_sources_licences_labels_and_prior() -> None:
 
 def test_every_answer_says_where_the_model_learned(starter: ModelPredictor) -> None:
     (answer,) = starter.predict(caption=CAPTION)
-    assert answer.culture == "any" and starter.cultures == []
+    assert answer.culture == "any" and not starter.cultures
     assert answer.note == starter.description.caveat and "not from art" in answer.note
 
 
