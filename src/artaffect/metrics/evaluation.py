@@ -202,22 +202,16 @@ class EvaluationResult(Displayed):
         records = []
         for model, scores in self.scores():
             whole = "overall (all rows)" if "overall" in scores.by_culture else "overall"
-            records += [
-                (model, whole if culture is None else culture, metric, *astuple(e), group.support)
-                for culture, group in scores.groups()
-                for metric, e in group.metrics.items()
-            ]
+            values = [(culture, g.support, g.metrics) for culture, g in scores.groups()]
             sets = self.prediction_sets.get(model)
-            records += [
-                (
-                    model,
-                    whole if culture is None else culture,
-                    f"set_{name}",
-                    *astuple(e),
-                    s.support,
-                )
+            values += [
+                (culture, s.support, {"set_coverage": s.coverage, "set_size": s.size})
                 for culture, s in (sets.groups() if sets else ())
-                for name, e in (("coverage", s.coverage), ("size", s.size))
+            ]
+            records += [
+                (model, whole if culture is None else culture, metric, *astuple(e), support)
+                for culture, support, metrics in values
+                for metric, e in metrics.items()
             ]
         columns = ("model", "culture", "metric", "value", "low", "high", "support")
         return data_frame(records, columns)
