@@ -21,6 +21,8 @@ R = TypeVar("R", bound="Recipe")
 
 _RECIPES = Path(__file__).parent / "recipes"
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+STORED_FEATURES = "features:"
+"""Before a file of vectors, in place of the name of an image encoder."""
 FUSION_INPUTS = {"logits": "logits", "features": "features"}
 """The forms of fusion, and what each combines; `models.fusion.register_fusion` adds to them."""
 
@@ -127,7 +129,7 @@ class SourceConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
-        if self.encoder.startswith("features:") and not self.frozen:
+        if self.encoder.startswith(STORED_FEATURES) and not self.frozen:
             raise ValueError(
                 "features that were made elsewhere cannot be fine-tuned: leave out training"
             )

@@ -15,8 +15,6 @@ from artaffect.data.arrow import arrow_errors
 from artaffect.errors import TableError
 from artaffect.runtime import file_digest
 
-PREFIX = "features:"
-"""Before the file in the name of an image encoder."""
 _EXPECTED = "the columns artwork_id (text) and vector (a list of numbers of one length)"
 
 

@@ -7,8 +7,8 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from artaffect.config import STORED_FEATURES
 from artaffect.data.preprocessing import ImagePreprocessing
-from artaffect.data.stored_features import PREFIX
 from artaffect.errors import EncoderUnavailableError, UnknownNameError
 from artaffect.models import hub
 from artaffect.models.bundled.efficientnet_lite0 import EfficientNetLite0
@@ -219,8 +219,8 @@ def create_image_encoder(name: str = "efficientnet_lite0") -> ImageEncoder:
     """
     if name in IMAGE_ENCODERS:
         return _FAMILIES[IMAGE_ENCODERS[name].family].pretrained(IMAGE_ENCODERS[name].source)
-    if name.startswith(PREFIX):
-        return _FAMILIES["features"].pretrained(name.removeprefix(PREFIX))
+    if name.startswith(STORED_FEATURES):
+        return _FAMILIES["features"].pretrained(name.removeprefix(STORED_FEATURES))
     if name.startswith("timm:"):
         return TimmImageEncoder.pretrained(name.removeprefix("timm:"))
     source = hub.encoder_files(name)

@@ -1,14 +1,16 @@
 """In place of an image encoder: vectors of artworks that were made elsewhere."""
 
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from torch import Tensor, nn
 
 from artaffect.data.preprocessing import ImagePreprocessing
-from artaffect.data.stored_features import StoredVectors, read_vectors
 from artaffect.errors import InputError
 from artaffect.models.image_encoder import ImageEncoder, Settings
+
+if TYPE_CHECKING:  # it reads tables, which a prediction does not need
+    from artaffect.data.stored_features import StoredVectors
 
 _UNUSED = ImagePreprocessing(8, "stretch", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "bilinear")
 REMEDY = "name their file with --features FILE (in Python: features=FILE)"
@@ -21,7 +23,7 @@ class StoredFeatures(ImageEncoder):
     """
 
     reads_images = False
-    vectors: StoredVectors | None = None
+    vectors: "StoredVectors | None" = None
 
     def __init__(self, architecture: Settings, preprocessing: ImagePreprocessing = _UNUSED) -> None:
         super().__init__(architecture, preprocessing)
@@ -31,6 +33,8 @@ class StoredFeatures(ImageEncoder):
     @classmethod
     def pretrained(cls, name: str) -> Self:
         """The vectors in a file."""
+        from artaffect.data.stored_features import read_vectors
+
         vectors = read_vectors(Path(name))
         architecture = {"family": "features", "width": vectors.width, "sha256": vectors.sha256}
         encoder = cls(architecture)
@@ -44,6 +48,8 @@ class StoredFeatures(ImageEncoder):
             InputError: they have another width.
             TableError: the file cannot be read.
         """
+        from artaffect.data.stored_features import read_vectors
+
         vectors = read_vectors(file)
         if vectors.width != self.feature_dim:
             raise InputError(
@@ -52,7 +58,7 @@ class StoredFeatures(ImageEncoder):
             )
         self.vectors = vectors
 
-    def stored(self) -> StoredVectors:
+    def stored(self) -> "StoredVectors":
         """The vectors; raise InputError if none are attached."""
         if self.vectors is None:
             raise InputError(f"this model reads features that were made elsewhere: {REMEDY}")

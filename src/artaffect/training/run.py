@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 
 from artaffect import __version__
 from artaffect.config import (
+    STORED_FEATURES,
     DistillationConfig,
     JointConfig,
     Recipe,
@@ -22,7 +23,7 @@ from artaffect.config import (
 )
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
-from artaffect.data.stored_features import PREFIX, StoredVectors, read_vectors
+from artaffect.data.stored_features import StoredVectors, read_vectors
 from artaffect.errors import ConfigError, InputError, TableError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
@@ -148,7 +149,11 @@ def _train_run(
 def _stored_vectors(config: Recipe) -> StoredVectors | None:
     """The features that were made elsewhere, if the recipe reads any."""
     encoder = config.image.encoder if isinstance(config, SeparateConfig) and config.image else ""
-    return read_vectors(Path(encoder.removeprefix(PREFIX))) if encoder.startswith(PREFIX) else None
+    return (
+        read_vectors(Path(encoder.removeprefix(STORED_FEATURES)))
+        if encoder.startswith(STORED_FEATURES)
+        else None
+    )
 
 
 def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
@@ -165,7 +170,9 @@ def _folders_of(config: Recipe) -> Iterator[str]:
     for field in fields(config):
         source = getattr(config, field.name)
         if isinstance(source, SourceConfig):
-            yield from filter(os.path.exists, (source.run, source.encoder.removeprefix(PREFIX)))
+            yield from filter(
+                os.path.exists, (source.run, source.encoder.removeprefix(STORED_FEATURES))
+            )
 
 
 def _save(
