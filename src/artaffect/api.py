@@ -132,9 +132,9 @@ def report(
         min_votes: votes that a culture needs on an artwork to be counted.
         artwork_pages: how many of the most divisive artworks get a page.
         explanations: how many artworks the deletion test explains (extra ``explain``).
-        outside: predictions that were made elsewhere, as in :func:`evaluate`; likewise ``features``.
         embed_images: copy the images into the pages. Check that their licence allows it.
         sets: the level of the prediction sets that are scored; 0.9 by default.
+        outside: predictions that were made elsewhere, as in :func:`evaluate`; likewise ``features``.
 
     Raises:
         InputError: the runs share no row that all of them can score.

@@ -314,11 +314,11 @@ class JointConfig(Recipe):
 def _check_saving(save: str, **sources: SourceConfig) -> None:
     """Refuse a thin folder of encoders that exist nowhere else."""
     for name, source in sources.items() if save == "thin" else ():
+        kept = source.frozen or source.lora
         pruned = isinstance(source, CaptionSourceConfig) and (
             source.depth or source.vocabulary != "all"
         )
-        if pruned or not (source.frozen or source.lora):
-            kept = source.frozen or source.lora
+        if pruned or not kept:
             raise ValueError(
                 "save = 'thin' can refer to an encoder that is frozen, or fine-tuned by lora, and not "
                 f"pruned; that of {name} is {'pruned' if kept else source.training}: leave save out"

@@ -48,6 +48,12 @@ def spelling(text: str) -> str:
     return " ".join(text.split()).lower()
 
 
+def culture_name(text: str) -> str | None:
+    """The name of a culture as tables spell it; None for a blank, and for any culture."""
+    culture = spelling(text)
+    return culture if culture not in ("", ANY_CULTURE) else None
+
+
 def _check_name(name: str, source: str) -> None:
     plain = " ".join(name.split())
     if not plain or plain != name or len(name) > _LONGEST or any(c in name for c in _SEPARATORS):

@@ -60,7 +60,7 @@ def check_artwork(image: Path | None, caption: str | None, language: str | None)
 
 
 def load_table(
-    data: Path, images: Path | None, culture_column: str | None, *splits: str
+    data: Path, images: Path | None, *splits: str, culture_column: str | None = None
 ) -> "AnnotationTable":
     """Load a table that must have rows in the given splits; another column may be its culture."""
     from artaffect.data.annotations import AnnotationTable

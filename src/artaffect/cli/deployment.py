@@ -78,7 +78,7 @@ def explain(
     checks.check_cultures(run, culture, new_culture)
     checks.check_artwork(image, caption, language)
     checks.check_label(run, emotion)
-    table = None if data is None else checks.load_table(data, images, None)
+    table = None if data is None else checks.load_table(data, images)
     inputs = (image, caption, language, culture or None)
     explanation = api.explain_prediction(
         run, *inputs, emotion=emotion, table=table, out=out, check=not no_check, cache=cache

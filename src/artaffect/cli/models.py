@@ -75,7 +75,7 @@ def train(
     outside = parse_outside(with_ or [])
     load_recipe(recipe, Recipe, settings or ())
     check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
-    table = checks.load_table(data, images, culture_column, "train", "val")
+    table = checks.load_table(data, images, "train", "val", culture_column=culture_column)
     from artaffect.reports.evaluation import print_result
 
     predictor = api.train(
@@ -104,7 +104,7 @@ def reproduce(
     """
     files = ("tables.md", "report.html", "results.json")
     check_output_folder(out, [] if data is None else [data], files)
-    table = None if data is None else checks.load_table(data, images, None, "train", "val", "test")
+    table = None if data is None else checks.load_table(data, images, "train", "val", "test")
     from artaffect.reports.evaluation import print_tables
 
     result = api.reproduce(table, out, quick, cache=cache)
@@ -134,7 +134,7 @@ def evaluate(
     outside = parse_outside(with_ or [])
     checks.check_run(run)
     checks.check_sets(run, sets)
-    table = checks.load_table(data, images, culture_column, split)
+    table = checks.load_table(data, images, split, culture_column=culture_column)
     from artaffect.reports.evaluation import print_result
 
     result = api.evaluate(
@@ -177,7 +177,7 @@ def report(
     for run in runs:
         checks.check_run(run)
         checks.check_sets(run, sets)
-    table = checks.load_table(data, images, culture_column, split)
+    table = checks.load_table(data, images, split, culture_column=culture_column)
     from artaffect.reports.findings import findings
 
     result = api.report(
@@ -226,7 +226,7 @@ def cultures(
 
     load_recipe(recipe, Recipe, settings or ())
     check_output_folder(out, [data])
-    table = checks.load_table(data, images, culture_column, "train", "val", split)
+    table = checks.load_table(data, images, "train", "val", split, culture_column=culture_column)
     runs = api.train_culture_models(table, out / "runs", recipe, settings, cache=cache)
     pages = (min_votes, artwork_pages, explanations, embed_images)
     report(

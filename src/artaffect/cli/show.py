@@ -46,9 +46,10 @@ def print_prediction(prediction: Prediction) -> None:
             cells.append(Text(f"{probability} ◀", style="bold") if is_top else Text(probability))
         table.add_row(emotion, *cells)
     table.add_section()
-    for modality in ("image", "caption"):
-        shares = [f"{item.modality_shares[modality]:.0%}" for item in prediction]
-        table.add_row(f"share of the {modality}", *shares)
+    for source in next(iter(prediction)).modality_shares:
+        shares = [f"{item.modality_shares[source]:.0%}" for item in prediction]
+        article = "the " if source in ("image", "caption") else ""
+        table.add_row(f"share of {article}{source}", *shares)
     console.print(table)
     for item in prediction:
         if chosen := item.prediction_set:

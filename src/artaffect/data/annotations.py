@@ -23,7 +23,7 @@ from artaffect.data.arrow import arrow_errors
 from artaffect.data.import_report import ImportReport
 from artaffect.data.splits import SPLITS, split_by_artwork
 from artaffect.errors import ConfigError, TableError, UnknownNameError
-from artaffect.labels import ARTEMIS, SEPARATOR, LabelSet
+from artaffect.labels import ARTEMIS, SEPARATOR, LabelSet, culture_name
 from artaffect.outputs import atomic_file
 from artaffect.runtime import as_path, printable, visible
 
@@ -163,15 +163,17 @@ class AnnotationTable:
         known = ("culture", "language", "art_style", "annotator", *self.carried)
         if column not in known:
             raise UnknownNameError("column for the culture", column, known)
-        cells = pc.utf8_lower(pc.utf8_trim_whitespace(self.rows[column].cast(pa.string())))
-        has_culture = np.array(pc.fill_null(pc.not_equal(cells, ""), False), bool)
+        encoded = self.rows[column].cast(pa.string()).combine_chunks().dictionary_encode()
+        cultures = pa.array(map(culture_name, encoded.dictionary.to_pylist()), pa.string())
+        cells = cultures.take(encoded.indices)
+        has_culture = np.array(cells.is_valid(), bool)
         if not has_culture.any():
             raise TableError(f"the column {column} of the table {self.name} is blank in all rows")
         if not has_culture.all():
             _logger.warning(f"{(~has_culture).sum():,} rows without {column} are left out")
-        index, cultures = SCHEMA.get_field_index("culture"), cells.combine_chunks()
+        index, column_of_cultures = SCHEMA.get_field_index("culture"), cells.fill_null("")
         rows = self.rows.set_column(
-            index, SCHEMA.field("culture"), cultures.fill_null("").dictionary_encode()
+            index, SCHEMA.field("culture"), column_of_cultures.dictionary_encode()
         )
         provenance = {**self.provenance, "audience": column}
         return replace(

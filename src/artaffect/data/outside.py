@@ -78,8 +78,8 @@ class OutsidePredictions:
         pairs, index = np.unique(np.stack([codes, culture_codes]), axis=1, return_inverse=True)
         row_of = []
         for name, culture in zip(names[pairs[0]], cultures[pairs[1]], strict=True):
-            shared = self.rows.get((key_of(name), ""), -1)
-            row_of.append(self.rows.get((key_of(name), culture), shared))
+            key = key_of(name)
+            row_of.append(self.rows.get((key, culture), self.rows.get((key, ""), -1)))
         padded = np.vstack([self.probabilities, np.full(self.probabilities.shape[1], np.nan)])
         return padded[np.array(row_of, np.int64)[index.ravel()]]
 
@@ -191,8 +191,9 @@ def _read(name: str, path: Path, labels: LabelSet) -> OutsidePredictions:
     culture = next(
         (i for i, title in enumerate(table.header) if name_key(title) == "culture"), None
     )
-    columns = _label_columns(path, table.header, {*keys, culture}, labels)
-    used = sorted({ids, *columns, *([] if culture is None else [culture])})
+    others = {*keys, *([] if culture is None else [culture])}
+    columns = _label_columns(path, table.header, others, labels)
+    used = sorted({ids, *columns, *(others - set(keys))})
     cells = table.read(used, ())
     if cells.malformed:
         line, fault = cells.malformed[0]
@@ -222,7 +223,7 @@ def _read(name: str, path: Path, labels: LabelSet) -> OutsidePredictions:
 
 
 def _label_columns(
-    path: Path, header: Sequence[str], others: set[int | None], labels: LabelSet
+    path: Path, header: Sequence[str], others: set[int], labels: LabelSet
 ) -> dict[int, str]:
     """The positions of the columns of probabilities, each with its label."""
     columns: dict[int, str] = {}

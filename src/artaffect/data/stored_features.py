@@ -2,7 +2,6 @@
 
 import zipfile
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +50,6 @@ class StoredVectors:
         return replace(table, rows=rows, provenance=provenance)
 
 
-@lru_cache(maxsize=2)
 def read_vectors(path: Path) -> StoredVectors:
     """Read a Parquet file with the columns, or an npz file with the arrays, ``artwork_id`` and ``vector``.
 

@@ -83,7 +83,7 @@ def save_model(
             for name, source in sources.items()
         },
         "fusion": model.fusion and model.fusion.settings(),
-        **({"outside": model.outside.settings()} if model.outside else {}),
+        "outside": model.outside and model.outside.settings(),
         "conformal": model.conformal and model.conformal.to_json(),
         "references": {
             name: reference_to(name, reference, source.encoder)
@@ -216,7 +216,7 @@ def _build(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> EmotionMod
         text_encoder = build_text_encoder(config["caption"]["encoder"], tokenizer)
         caption = EmotionClassifier(text_encoder, EmotionHead(**config["caption"]["head"]))
     fusion = build_fusion(config["fusion"]) if config["fusion"] else None
-    outside = build_fusion(config["outside"]) if config.get("outside") else None
+    outside = build_fusion(config["outside"]) if config["outside"] else None
     labels = LabelSet.from_json(config["labels"])
     known = (config["cultures"], config["languages"], labels)
     return EmotionModel(image, caption, fusion, *known, outside)

@@ -149,14 +149,15 @@ class EmotionModel(nn.Module):
         inputs = self.fusion_inputs(image, caption, culture)
         logits = self._combine(inputs, present, culture)
         if calibrated:
-            modality_index = present[:, 0].long() + 2 * present[:, 1].long() - 1
-            logits = logits / self.temperature[modality_index, culture].unsqueeze(1)
+            logits = logits / self.temperature[_kind(present), culture].unsqueeze(1)
         shares = present.to(logits.dtype)
         if self.fusion is not None:
             # the learned vector of a missing source is not a share of the prediction
             both = present.all(1, keepdim=True)
             shares = self.fusion.shares(inputs, present, culture).where(both, shares)
         return log_probabilities(logits).exp(), shares
+
+    forward = distribution  # the part of the model that is exported behind the encoders
 
     @torch.no_grad()
     def answer_with_outside(
@@ -190,9 +191,8 @@ class EmotionModel(nn.Module):
         usable = torch.cat([present[:, columns], known], 1)
         logits = self.outside(inputs, usable, culture)
         if calibrated:
-            own_present = present & self._readable(present)
-            index = own_present[:, 0].long() + 2 * own_present[:, 1].long() - 1
-            logits = logits / self.outside_temperature[index, culture].unsqueeze(1)
+            kind = _kind(present & self._readable(present))
+            logits = logits / self.outside_temperature[kind, culture].unsqueeze(1)
         probabilities[rows] = log_probabilities(logits).exp()
         combined = torch.zeros(
             len(known), shares.shape[1], dtype=shares.dtype, device=shares.device
@@ -210,8 +210,6 @@ class EmotionModel(nn.Module):
                 inputs[i] = source.head.emotion_logits(inputs[i], culture)
         return inputs
 
-    forward = distribution  # the part of the model that is exported behind the encoders
-
     def _readable(self, present: Tensor) -> Tensor:
         """Which of image and caption the model reads: bool [2]."""
         return torch.tensor([name in self.modalities for name in SOURCES], device=present.device)
@@ -220,6 +218,11 @@ class EmotionModel(nn.Module):
         if self.fusion is None:
             return inputs[SOURCES.index(self.modalities[0])]
         return self.fusion(inputs, present, culture)
+
+
+def _kind(present: Tensor) -> Tensor:
+    """The row of the temperatures for each row of ``present``: image, caption or both."""
+    return present[:, 0].long() + 2 * present[:, 1].long() - 1
 
 
 def log_of(outside: Tensor) -> Tensor:

@@ -264,6 +264,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         "recipe": {},
         "data": {},
         "training_priors": None,
+        "outside": None,
         "conformal": None,
         "caveat": "",
     }

@@ -249,7 +249,7 @@ def _load_files(name: str, load: Callable[[], T]) -> T:
 def _read_preprocessing(name: str, default: ImagePreprocessing) -> ImagePreprocessing:
     """The preprocessing that a model's files describe, if it has one of them.
 
-    It stands in ``preprocessor_config.json``, or beside that of the captions in
+    Models of images keep it in ``preprocessor_config.json``, models of images and captions in
     ``processor_config.json``.
     """
     published = hub.read_json(name, "preprocessor_config.json") or (

@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # it reads tables, which a prediction does not need
     from artaffect.data.stored_features import StoredVectors
 
 _UNUSED = ImagePreprocessing(8, "stretch", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "bilinear")
-REMEDY = "name their file with --features FILE (in Python: features=FILE)"
 
 
 class StoredFeatures(ImageEncoder):
@@ -61,7 +60,10 @@ class StoredFeatures(ImageEncoder):
     def stored(self) -> "StoredVectors":
         """The vectors; raise InputError if none are attached."""
         if self.vectors is None:
-            raise InputError(f"this model reads features that were made elsewhere: {REMEDY}")
+            raise InputError(
+                "this model reads features that were made elsewhere: name their file with --features "
+                "FILE (in Python: features=FILE)"
+            )
         return self.vectors
 
     def forward(self, pixels: Tensor) -> Tensor:

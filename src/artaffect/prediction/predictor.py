@@ -253,10 +253,8 @@ class ModelPredictor(ABC):
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
         """Predict for prepared inputs, which are all encoded together."""
         probabilities, shares, similarity = self._compute(inputs)
-        values, describe = (
-            iter(zip(probabilities, shares, strict=True)),
-            self.description.prediction,
-        )
+        values = iter(zip(probabilities, shares, strict=True))
+        describe = self.description.prediction
         predictions = []
         for item, near in zip(inputs, similarity, strict=True):
             remark = self.familiarity.note(near) if self.familiarity else None

@@ -28,9 +28,9 @@ def protocol_line(result: EvaluationResult) -> str:
         line += f" {count:,} annotations without a caption are left out."
     if protocol.get("chosen_on_this_split"):
         line += (
-            " The model was chosen on this split, which flatters it a little. Its prediction sets "
+            " The model was chosen on this split, which flatters it a little. Its prediction sets were "
+            "fitted on it, so they are not scored."
         )
-        line += "were fitted on it, so they are not scored."
     return line + _caution(result)
 
 

@@ -29,6 +29,9 @@ from artaffect.training.objectives import label_loss
 MIN_ROWS = 100
 """A culture with fewer captions takes the temperature of all cultures together."""
 
+_COMBINATIONS = ("fusion", "outside")
+"""Entries of the training log that are not trainings of networks, and have no learning rate."""
+
 _INPUTS: Mapping[Kind, tuple[str, ...]] = {
     "image": ("image",),
     "caption": ("caption",),
@@ -63,9 +66,8 @@ def finish(
     val = extract_arrays(data.val, *model.encoders, data.cultures, data.cache, data.outside)
     calibrate(model.eval(), val)
     if not model.temperature.isfinite().all():
-        sections = (
-            "" if n == "joint" else f"{n.removesuffix('_alone')}." for n in log if n != "fusion"
-        )
+        networks = [name.removesuffix("_alone") for name in log if name not in _COMBINATIONS]
+        sections = ("" if name == "joint" else f"{name}." for name in networks)
         settings = " and ".join(dict.fromkeys(f"{s}train.learning_rate" for s in sections))
         raise ConfigError(f"training diverged: its predictions are not finite: lower {settings}")
     encoder = model.encoders[0]

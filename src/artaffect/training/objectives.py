@@ -47,10 +47,23 @@ def label_loss(logits: Tensor, emotion: Tensor, partial: Tensor | None = None) -
     return F.nll_loss(log_probability_of_labels(logits, partial), emotion)
 
 
-class HeadTask(nn.Module):
-    """A head with its loss, and with its encoder if that is trained too."""
+class Task(nn.Module):
+    """What learns the labels of rows, some of which may be partial."""
 
     partial: Tensor | None
+    """The sets that partial labels stand for: bool [s, k]."""
+
+    def __init__(self, partial: Tensor | None) -> None:
+        super().__init__()
+        self.register_buffer("partial", partial, persistent=False)
+
+    def label_loss(self, logits: Tensor, emotion: Tensor) -> Tensor:
+        """:func:`label_loss` with the partial labels of this task."""
+        return label_loss(logits, emotion, self.partial)
+
+
+class HeadTask(Task):
+    """A head with its loss, and with its encoder if that is trained too."""
 
     def __init__(
         self,
@@ -64,10 +77,8 @@ class HeadTask(nn.Module):
 
         Args:
             penalty: that of ridge regression.
-            partial: the sets that partial labels stand for: bool [s, k].
         """
-        super().__init__()
-        self.register_buffer("partial", partial, persistent=False)
+        super().__init__(partial)
         self.head, self.penalty, self.cultures, self.encoder = head, penalty, cultures, encoder
 
     def with_ridge(self, fit: Tensor) -> StepOutput:
@@ -123,7 +134,7 @@ class ClassificationTask(HeadTask):
     def forward(self, batch: Batch) -> StepOutput:
         culture = _training_culture(self, batch, self.cultures)
         logits = self.head(caption_features(self.encoder, batch), culture)
-        return self.with_ridge(label_loss(logits, batch["emotion"], self.partial))
+        return self.with_ridge(self.label_loss(logits, batch["emotion"]))
 
 
 class DistillationTask(nn.Module):
@@ -170,7 +181,7 @@ class DistillationTask(nn.Module):
         divergence = F.kl_div(softened, target, reduction="batchmean", log_target=True)
         cosine = F.cosine_similarity(self.projection(features), batch["teacher"], dim=-1)
         terms = {
-            "hard": label_loss(logits, batch["emotion"], self.student.partial),
+            "hard": self.student.label_loss(logits, batch["emotion"]),
             "soft": t * t * divergence,
             "hidden": 1 - cosine.mean(),
         }
@@ -178,14 +189,12 @@ class DistillationTask(nn.Module):
         return StepOutput(loss, terms)
 
 
-class FusionTask(nn.Module):
+class FusionTask(Task):
     """Learn to combine the sources, also when one is missing.
 
     Batches hold the inputs of each source by name [n, width], ``culture`` [n] and ``emotion`` [n];
     no source is missing, but a share of ``modality_dropout`` of the rows loses one.
     """
-
-    partial: Tensor | None
 
     def __init__(
         self,
@@ -194,8 +203,7 @@ class FusionTask(nn.Module):
         cultures: int,
         partial: Tensor | None = None,
     ) -> None:
-        super().__init__()
-        self.register_buffer("partial", partial, persistent=False)
+        super().__init__(partial)
         self.fusion, self.modality_dropout, self.cultures = fusion, modality_dropout, cultures
 
     def forward(self, batch: Batch) -> StepOutput:
@@ -203,18 +211,16 @@ class FusionTask(nn.Module):
         sources = self.fusion.sources
         present = drop_sources(culture, self.modality_dropout, len(sources))
         logits = self.fusion([batch[name] for name in sources], present, culture)
-        return StepOutput(label_loss(logits, batch["emotion"], self.partial))
+        return StepOutput(self.label_loss(logits, batch["emotion"]))
 
 
-class JointTask(nn.Module):
+class JointTask(Task):
     """Train both encoders, their heads and the combination together.
 
     Batches are those of :class:`JointRows`: each image is encoded once, and its features are
     gathered for its captions. If the fusion combines logits, a row that lost a source is predicted by
     the other head alone, so that each head learns; otherwise the heads have losses of their own.
     """
-
-    partial: Tensor | None
 
     def __init__(
         self,
@@ -223,8 +229,7 @@ class JointTask(nn.Module):
         cultures: int,
         partial: Tensor | None = None,
     ) -> None:
-        super().__init__()
-        self.register_buffer("partial", partial, persistent=False)
+        super().__init__(partial)
         self.model, self.modality_dropout, self.cultures = model, modality_dropout, cultures
 
     def forward(self, batch: Batch) -> StepOutput:
@@ -238,10 +243,7 @@ class JointTask(nn.Module):
         if not model.fusion.takes_logits:
             logits["image"] = model.image.head(image, culture)
             logits["caption"] = model.caption.head(caption, culture)
-        terms = {
-            name: label_loss(values, batch["emotion"], self.partial)
-            for name, values in logits.items()
-        }
+        terms = {name: self.label_loss(it, batch["emotion"]) for name, it in logits.items()}
         loss = torch.stack(list(terms.values())).sum()
         return StepOutput(loss, terms if len(terms) > 1 else {})
 

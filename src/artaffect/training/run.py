@@ -116,9 +116,9 @@ def _train_run(
     vectors = _stored_vectors(config)
     rows = table if vectors is None else vectors.as_images(table)
     data = TrainingData.from_table(rows, cache, work, outside)
-    digest = "|".join([table_digest(table), *(f"{s.name}:{s.sha256}" for s in outside)])
-    digest += "" if vectors is None else f"|{vectors.sha256}"
-    _claim(work, recipe_of(config), digest)
+    digests = [table_digest(table), *(f"{s.name}:{s.sha256}" for s in outside)]
+    digests += [] if vectors is None else [vectors.sha256]
+    _claim(work, recipe_of(config), "|".join(digests))
     try:
         with machine_errors(lambda: "this training", "use narrower layers or a smaller encoder"):
             trained = TRAINERS[type(config)](data, config)
@@ -135,11 +135,10 @@ def _train_run(
         protocol["left_out"] = left_out
     trained = replace(trained, evaluation=replace(trained.evaluation, protocol=protocol))
     if is_main_process():
-        more = {"synthetic": synthetic, "left_out": left_out}
-        files = {s.name: {"file": str(s.file), "sha256": s.sha256} for s in outside}
-        table = replace(
-            table, provenance={**table.provenance, **({"outside": files} if files else {})}
-        )
+        origin = dict(table.provenance)
+        if outside:
+            origin["outside"] = {s.name: {"file": str(s.file), "sha256": s.sha256} for s in outside}
+        more = {"data": origin, "synthetic": synthetic, "left_out": left_out}
         _save(trained, table, config, out, overwrite, more)
         discard_folder(work)
     PartialState().wait_for_everyone()  # every process may open the folder afterwards
@@ -149,11 +148,9 @@ def _train_run(
 def _stored_vectors(config: Recipe) -> StoredVectors | None:
     """The features that were made elsewhere, if the recipe reads any."""
     encoder = config.image.encoder if isinstance(config, SeparateConfig) and config.image else ""
-    return (
-        read_vectors(Path(encoder.removeprefix(STORED_FEATURES)))
-        if encoder.startswith(STORED_FEATURES)
-        else None
-    )
+    if not encoder.startswith(STORED_FEATURES):
+        return None
+    return read_vectors(Path(encoder.removeprefix(STORED_FEATURES)))
 
 
 def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
@@ -166,7 +163,7 @@ def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
 
 
 def _folders_of(config: Recipe) -> Iterator[str]:
-    """The folders of encoders and runs that a recipe reads."""
+    """The folders of encoders and runs, and the files of features, that a recipe reads."""
     for field in fields(config):
         source = getattr(config, field.name)
         if isinstance(source, SourceConfig):
@@ -190,7 +187,6 @@ def _save(
         "fusion": model.fusion and model.fusion.settings(),
         "encoders": _encoder_names(config),
         "recipe": recipe_of(config),
-        "data": dict(table.provenance),
         **more,
         "rows": {name: len(table.of_split(name)) for name in ("train", "val")},
         "training_priors": trained.priors.to_json(),

@@ -20,7 +20,7 @@ from artaffect.data.filtering import (
 )
 from artaffect.data.images import SUFFIXES, ImageStore, is_plain_name
 from artaffect.data.label_maps import Rule
-from artaffect.labels import ANY_CULTURE, spelling
+from artaffect.labels import culture_name, spelling
 
 _UNSAFE = "unsafe"
 _UNKNOWN = "unknown"
@@ -61,7 +61,7 @@ def table_steps(
 
 def clean_cultures(columns: Columns, reasons: np.ndarray) -> tuple[Columns, np.ndarray]:
     """Add the columns ``culture`` and ``language``, in small letters; any culture is no culture."""
-    culture = columns.clean("culture", _culture)
+    culture = columns.clean("culture", culture_name)
     language = columns.clean("language", lambda text: spelling(text) or _UNKNOWN)
     columns = columns.adding(culture=culture, language=language)
     return columns, drop(reasons, "empty culture", culture.codes < 0)
@@ -164,8 +164,3 @@ def _without_suffix(path: str) -> str:
 
 def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip())
-
-
-def _culture(text: str) -> str | None:
-    culture = spelling(text)
-    return culture if culture not in ("", ANY_CULTURE) else None

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from fnmatch import translate
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +15,21 @@ _MOST_ANNOTATORS = 200
 
 
 def match_votes(path: Path, header: Sequence[str], pattern: str) -> dict[int, str]:
-    """The positions of the columns of votes, each with its label: what stands in place of the star.
+    """Find the columns whose names match a pattern; the part that the star matches is the label.
+
+    Returns:
+        Position of the column → label.
 
     Raises:
-        TableError: the pattern has not one star, or fewer than two columns match.
+        TableError: the pattern does not contain exactly one star, or fewer than two columns match.
     """
     if pattern.count("*") != 1:
         raise TableError(
             f"votes {pattern!r}: expected the names of the columns with one * in place of the label, "
             "such as votes_*"
         )
-    expression = translate(pattern).replace(".*", "(.*)", 1)
-    matches = {
-        i: re.match(expression, name.strip(), re.IGNORECASE) for i, name in enumerate(header)
-    }
+    expression = re.compile("(.*)".join(map(re.escape, pattern.split("*"))), re.IGNORECASE)
+    matches = {i: expression.fullmatch(name.strip()) for i, name in enumerate(header)}
     labels = {i: match[1].strip() for i, match in matches.items() if match and match[1].strip()}
     if len(labels) < 2:
         names = printable(", ".join(name.strip() for name in header)[:500])
