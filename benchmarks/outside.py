@@ -5,7 +5,8 @@
 PROBES is a CSV file with a column ``painting``, and columns such as ``C-RN50x16:awe`` that hold the
 distribution of one source over the labels. Its artworks are divided into folds: a caption source is
 trained on the table without one fold and, with ``--with``, weighs an outside source; the fold is then
-predicted. Scores are those of all folds together, with intervals by bootstrap over artworks.
+predicted. Scores are those of all folds together, with intervals by bootstrap over artworks. An image source
+is compared with them if all rows of the table have an image.
 """
 
 import csv
@@ -80,7 +81,7 @@ def main(table_file: Path, probes: Path, out: Path) -> None:
         truth.append((rows.emotion.numpy(), rows.culture_names, rows.artwork_ids[rows.artwork]))
     labels, cultures, artworks = (np.concatenate(column) for column in zip(*truth, strict=True))
     pairs = [(f"caption + {name}", "caption") for name in files]
-    pairs += [(name, "image") for name in files]
+    pairs += [(name, "image") for name in files if "image" in parts]
     stacked = {name: np.concatenate(values) for name, values in parts.items()}
     result = evaluate(stacked, labels, cultures, artworks, pairs=pairs)
     print(f"{len(labels):,} captions of {len(np.unique(artworks)):,} paintings")
@@ -106,7 +107,8 @@ def predict_fold(
     """The test rows of one division, and what each model and source predicts for them."""
     recipe = load_recipe("compact", SeparateConfig)
     predictions: dict[str, np.ndarray] = {}
-    for name in ("image", *files):
+    has_images = table.rows["image"].null_count == 0
+    for name in (*(["image"] if has_images else []), *files):
         config = replace(recipe, caption=None) if name == "image" else replace(recipe, image=None)
         outside = {name: files[name]} if name in files else None
         model = load_model(trained_run(table, config, out / name, None, outside))

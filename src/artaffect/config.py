@@ -63,6 +63,8 @@ class TrainConfig:
 
     epochs: Count = 20
     """Passes over the training rows; the learning rate falls to zero over them."""
+    min_steps: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """At least this many optimizer steps: with few rows, an epoch passes over them several times."""
     batch_size: Count = 256
     """Rows per batch."""
     learning_rate: Positive = 1e-3

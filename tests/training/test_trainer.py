@@ -1,6 +1,7 @@
 """The training loop learns, is reproducible, keeps the best epoch and stops early."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 from artaffect.config import TrainConfig
 from artaffect.errors import ConfigError
 from artaffect.models.heads import EmotionHead
-from artaffect.training.batches import TensorRows
+from artaffect.training.batches import BatchOrder, TensorRows
 from artaffect.training.objectives import (
     ClassificationTask,
     FusionTask,
@@ -95,6 +96,20 @@ def test_stopping_early_is_the_beginning_of_the_same_training() -> None:
     part = Trainer(config).fit(ClassificationTask(other), rows(), stop_after=2)
     assert part.best_epoch == 2
     assert [e["loss"] for e in part.history] == [e["loss"] for e in whole.history][:2]
+
+
+def test_few_rows_are_passed_over_several_times() -> None:
+    config = TrainConfig(epochs=5, batch_size=64, learning_rate=0.05)  # 20 steps
+    result, few = (
+        Trainer(replace(config, min_steps=steps)).fit(ClassificationTask(EmotionHead(9, 0)), rows())
+        for steps in (70, 0)
+    )
+    assert len(result.history) == len(few.history) == 5
+    assert result.history[-1]["loss"] < 0.8 * few.history[-1]["loss"]
+    counted = [len(BatchOrder(rows(), 64, torch.Generator(), passes)) for passes in (1, 4)]
+    assert counted == [4, 16]
+    enough, plain = (fit(replace(config, min_steps=steps))[1] for steps in (20, 0))
+    assert enough == plain
 
 
 def test_a_diverging_training_is_no_result() -> None:

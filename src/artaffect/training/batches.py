@@ -201,20 +201,24 @@ class Tokens:
 
 
 class BatchOrder(Sampler[list[int]]):
-    """The rows' own order, cut into batches."""
+    """The rows' own order, cut into batches; an epoch passes over them ``passes`` times."""
 
     drop_last = False
 
-    def __init__(self, rows: Rows, batch_size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, rows: Rows, batch_size: int, generator: torch.Generator, passes: int = 1
+    ) -> None:
         self.rows, self.batch_size, self.generator = rows, batch_size, generator
+        self.passes = passes
 
     def __iter__(self) -> Iterator[list[int]]:
-        order = self.rows.order(self.batch_size, self.generator)
-        for start in range(0, len(order), self.batch_size):
-            yield order[start : start + self.batch_size]
+        for _ in range(self.passes):
+            order = self.rows.order(self.batch_size, self.generator)
+            for start in range(0, len(order), self.batch_size):
+                yield order[start : start + self.batch_size]
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return self.passes * -(-len(self.rows) // self.batch_size)
 
 
 def read_pixels(views: ImageViews, indices: Sequence[int], epoch: int) -> tuple[Tensor, list[int]]:

@@ -158,7 +158,7 @@ class _Run:
         self.order = torch.Generator()
         loader = DataLoader(
             rows,
-            batch_sampler=BatchOrder(rows, config.batch_size, self.order),
+            batch_sampler=BatchOrder(rows, config.batch_size, self.order, _passes(config, rows)),
             collate_fn=_unchanged,
             generator=self.order,
             num_workers=rows.workers,
@@ -298,6 +298,12 @@ class _Run:
         restore_weights(self.task, state["task"])
         for name, part in self.stateful.items():
             part.load_state_dict(state[name])
+
+
+def _passes(config: TrainConfig, rows: Rows) -> int:
+    """Passes over the rows in one epoch: more than one where few rows would make too few steps."""
+    steps = config.epochs * math.ceil(len(rows) / config.batch_size / config.accumulation)
+    return math.ceil(config.min_steps / steps) or 1
 
 
 def _mixed_precision(precision: str, device: str) -> str:
