@@ -233,6 +233,9 @@ class SeparateConfig(Recipe):
     image: ImageSourceConfig | None = None
     caption: CaptionSourceConfig | None = None
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    initial: str = ""
+    """Frozen sources only: a model folder, or `starter`, to begin with (`--init`). A source that it also has
+    reads its encoder in place of `encoder`, and weighs its answer against that of the new head."""
     folds: Annotated[int, Field(ge=2, lt=2**31)] = 5
     """Frozen sources only: the combination is fitted out of fold, on this many folds of artworks."""
     held_out: Fraction = 0.0
@@ -244,6 +247,8 @@ class SeparateConfig(Recipe):
         if not self.sources:
             raise ValueError("a recipe needs a section [image], [caption] or both")
         _check_saving(self.save, **self.sources)
+        if self.initial and not self.frozen:
+            raise ValueError("initial needs frozen sources: the recipe fine-tunes an encoder")
         if self.frozen and self.held_out:
             raise ValueError("held_out needs a fine-tuned source; frozen sources use folds")
         unseen_needed = "logits" in map(FUSION_INPUTS.get, self.fusion.forms)

@@ -31,9 +31,10 @@ from artaffect.models.folder import (
     read_config,
 )
 from artaffect.models.fusion import build_fusion
-from artaffect.models.heads import EmotionClassifier, EmotionHead
+from artaffect.models.heads import EmotionClassifier
 from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.image_encoders import build_image_encoder
+from artaffect.models.initial import build_head
 from artaffect.models.lora import Adapters, merged
 from artaffect.models.references import load_reference, reference_to
 from artaffect.models.saved_config import check_config
@@ -211,10 +212,10 @@ def _build(config: Mapping[str, Any], tokenizer: Tokenizer | None) -> EmotionMod
     image = caption = None
     if config["image"]:
         image_encoder = build_image_encoder(config["image"]["encoder"])
-        image = EmotionClassifier(image_encoder, EmotionHead(**config["image"]["head"]))
+        image = EmotionClassifier(image_encoder, build_head(config["image"]["head"]))
     if config["caption"]:
         text_encoder = build_text_encoder(config["caption"]["encoder"], tokenizer)
-        caption = EmotionClassifier(text_encoder, EmotionHead(**config["caption"]["head"]))
+        caption = EmotionClassifier(text_encoder, build_head(config["caption"]["head"]))
     fusion = build_fusion(config["fusion"]) if config["fusion"] else None
     outside = build_fusion(config["outside"]) if config["outside"] else None
     labels = LabelSet.from_json(config["labels"])

@@ -108,7 +108,7 @@ Network = Annotated[dict[str, Any], AfterValidator(_check_network)]
 
 
 @dataclass(frozen=True, config=_STRICT)
-class SavedHead:
+class SavedPlainHead:
     """The arguments of an ``EmotionHead``."""
 
     feature_dim: Width
@@ -125,6 +125,32 @@ class SavedHead:
             raise ValueError(f"a head has {self.labels} labels, the model {labels}")
         if self.cultures not in (0, cultures):
             raise ValueError(f"a head has {self.cultures} cultures, the model {cultures}")
+
+
+@dataclass(frozen=True, config=_STRICT)
+class SavedInitialHead:
+    """The head of an initial model, and its culture for each culture of the model."""
+
+    head: SavedPlainHead
+    culture_of: Annotated[list[Cultures], Field(min_length=1, max_length=_NAMES + 1)]
+
+
+@dataclass(frozen=True, config=_STRICT)
+class SavedHead(SavedPlainHead):
+    """The arguments of an ``EmotionHead``, and with ``initial`` of an ``InitializedHead``."""
+
+    initial: SavedInitialHead | None = None
+
+    def check(self, labels: int, cultures: int) -> None:
+        super().check(labels, cultures)
+        if self.initial is not None:
+            head, culture_of = self.initial.head, self.initial.culture_of
+            head.check(labels, head.cultures)
+            unlike = head.feature_dim != self.feature_dim or self.multi_label
+            if unlike or len(culture_of) != cultures + 1:
+                raise ValueError("the initial head does not fit the model")
+            if max(culture_of) > head.cultures:
+                raise ValueError("culture_of names a culture that the initial head does not have")
 
 
 @dataclass(frozen=True, config=_STRICT)

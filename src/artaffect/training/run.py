@@ -157,6 +157,7 @@ def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
     """Whether a model learns from synthetic data: from the table, or through a run that it uses."""
     sources = (getattr(config, f.name) for f in fields(config))
     runs = [s.run for s in sources if isinstance(s, SourceConfig) and s.run]
+    runs += [config.initial] if isinstance(config, SeparateConfig) and config.initial else []
     return bool(table.provenance.get("synthetic")) or any(
         read_config(resolve_run(run))["synthetic"] for run in runs
     )
@@ -164,6 +165,8 @@ def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
 
 def _folders_of(config: Recipe) -> Iterator[str]:
     """The folders of encoders and runs, and the files of features, that a recipe reads."""
+    if isinstance(config, SeparateConfig) and os.path.exists(config.initial):
+        yield config.initial
     for field in fields(config):
         source = getattr(config, field.name)
         if isinstance(source, SourceConfig):
@@ -331,6 +334,15 @@ def _references(config: Recipe) -> dict[str, str]:
     """
     if config.save != "thin":
         return {}
+    if isinstance(config, SeparateConfig) and config.initial:
+        references = read_config(resolve_run(config.initial))["references"]
+        encoders = read_config(resolve_run(config.initial))["encoders"]
+        changed = [n for n in encoders if n not in references or references[n].get("lora")]
+        if changed:
+            raise ConfigError(
+                f"save = 'thin' cannot refer to the {changed[0]} encoder of {config.initial}, which that "
+                "folder holds itself: leave save out"
+            )
     return {name: reference_name(name, encoder) for name, encoder in _encoder_names(config).items()}
 
 
@@ -339,4 +351,8 @@ def _encoder_names(config: Recipe) -> dict[str, str]:
         student, teacher = config.student.encoder, config.teacher.encoder
         return {"caption": teacher if student == "teacher" else student}
     sources = {name: getattr(config, name) for name in ("image", "caption")}
-    return {name: source.encoder for name, source in sources.items() if source}
+    names = {name: source.encoder for name, source in sources.items() if source}
+    if not (isinstance(config, SeparateConfig) and config.initial):
+        return names
+    initial = read_config(resolve_run(config.initial))["encoders"]
+    return {name: initial.get(name, encoder) for name, encoder in names.items()}

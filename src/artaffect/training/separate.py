@@ -17,9 +17,9 @@ from torch import Tensor
 
 from artaffect.config import FusionConfig, SeparateConfig
 from artaffect.data.annotations import AnnotationTable
-from artaffect.errors import ConfigError, TableError
+from artaffect.errors import ConfigError
 from artaffect.features import AnnotationArrays
-from artaffect.metrics.partial import spread_counts
+from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel, log_of
 from artaffect.models.folder import read_config
 from artaffect.models.fusion import FUSION_FORMS, FusionSetup, LinearFusion, SourceOutputs
@@ -27,6 +27,7 @@ from artaffect.models.heads import FeatureScaler
 from artaffect.models.hub import resolve_run
 from artaffect.training.batches import TensorRows
 from artaffect.training.calibration import TrainedModel, finish
+from artaffect.training.combination import check_folds, fold_of_artwork, log_prior
 from artaffect.training.data import TrainingData, check_artworks, hold_out
 from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.objectives import FusionTask, label_loss
@@ -50,7 +51,7 @@ def train_separate(data: TrainingData, config: SeparateConfig) -> TrainedModel:
     if config.held_out:
         table, held_out = hold_out(data.train, config.held_out, config.seed, images)
     _check_unseen(data, config, table)
-    context = SourceContext.from_recipe(data, config)
+    context = SourceContext.from_recipe(data, config, _load_initial(data, config))
     sources = _create_sources(config, context, table)
     frozen = {name: s.encoder if s.config.frozen else None for name, s in sources.items()}
     encoders = (frozen.get("image"), frozen.get("caption"))
@@ -99,6 +100,29 @@ def _check_unseen(data: TrainingData, config: SeparateConfig, table: AnnotationT
         check_folds(config.folds, len(np.unique(codes)))
 
 
+def _load_initial(data: TrainingData, config: SeparateConfig) -> EmotionModel | None:
+    """The model with which the sources begin.
+
+    Raises:
+        ConfigError: it has none of the sources, or other labels.
+    """
+    if not config.initial:
+        return None
+    model = load_model(resolve_run(config.initial)).float()
+    if not set(config.sources) & set(model.modalities):
+        raise ConfigError(
+            f"{config.initial} reads {' and '.join(model.modalities)}, and the recipe "
+            f"{' and '.join(config.sources)}: they have no source in common to begin with"
+        )
+    if model.labels.names != data.train.labels.names:
+        raise ConfigError(
+            f"{config.initial} predicts {', '.join(model.labels)}, and this table has the labels "
+            f"{', '.join(data.train.labels)}: import it with --labels {model.labels.name} or a label map "
+            "(--map-label), or train without it"
+        )
+    return model
+
+
 def _create_sources(
     config: SeparateConfig, context: SourceContext, table: AnnotationTable
 ) -> dict[str, Source[Any, Any]]:
@@ -121,21 +145,6 @@ def _check_runs(config: SeparateConfig) -> None:
                 f"combination (its held_out is {held_out}, its seed {seed}): train it with the same "
                 "held_out and seed"
             )
-
-
-def check_folds(folds: int, artworks: int) -> None:
-    """Raise a TableError if there are fewer training artworks with an image than folds."""
-    if artworks < folds:
-        raise TableError(
-            f"folds = {folds} needs at least {folds} training artworks with an image that can be read, "
-            f"the table has {artworks}: set folds to {max(artworks, 2)}, or import more artworks"
-        )
-
-
-def fold_of_artwork(artworks: np.ndarray, folds: int, seed: int) -> Tensor:
-    """A fold for each artwork, in folds of equal size: int64 [p]."""
-    rng = np.random.default_rng(seed)
-    return torch.from_numpy(rng.permutation(np.arange(len(artworks)) % folds))
 
 
 def out_of_fold_logits(
@@ -198,28 +207,6 @@ def add_outside(outputs: SourceOutputs, rows: AnnotationArrays, split: str) -> S
     features = {name: (values[0], torch.arange(len(values[0]))) for name, values in logits.items()}
     culture, emotion = outputs.culture[known], outputs.emotion[known]
     return SourceOutputs(features, logits, culture, emotion, outputs.partial)
-
-
-def log_prior(
-    emotion: Tensor,
-    culture: Tensor,
-    cultures: int,
-    labels: int,
-    blind: bool,
-    partial: Tensor | None = None,
-) -> Tensor:
-    """Log of each culture's distribution, all cultures first: [cultures + 1, k].
-
-    Rows have labels [n] and cultures from 1 [n]; ``blind`` gives every culture the distribution of all.
-    ``partial`` holds the sets that partial labels stand for: bool [s, k].
-    """
-    sets = np.zeros((0, labels), bool) if partial is None else partial.numpy()
-    targets = torch.zeros(cultures + 1, labels + len(sets))
-    targets.index_put_((culture, emotion), torch.ones(()), accumulate=True)
-    counts = 1 + torch.from_numpy(spread_counts(targets.numpy(), sets)).float()
-    counts[0] = counts.sum(0)
-    prior = (counts / counts.sum(1, keepdim=True)).log()
-    return prior[:1].repeat(cultures + 1, 1) if blind else prior
 
 
 def fit_fusion(

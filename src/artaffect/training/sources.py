@@ -6,7 +6,7 @@ Each modality has its own kind of source, see :mod:`artaffect.training.modalitie
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
@@ -20,14 +20,17 @@ from artaffect.features import AnnotationArrays, encode
 from artaffect.labels import ARTEMIS, LabelSet
 from artaffect.metrics.partial import validation_scores
 from artaffect.models.checkpoint import load_model
+from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
 from artaffect.models.hub import resolve_run
 from artaffect.models.image_encoder import ImageEncoder
+from artaffect.models.initial import InitializedHead
 from artaffect.models.lora import add_adapters, check_peft, merge_adapters
 from artaffect.models.precision import describe
 from artaffect.models.pruning import train_only
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.training.batches import Rows, TensorRows
+from artaffect.training.combination import divide, fit_weights, log_prior
 from artaffect.training.data import TrainingData
 from artaffect.training.trainer import FitResult, Scores, Trainer
 
@@ -36,6 +39,8 @@ _logger = logging.getLogger(__name__)
 _SAMPLE = 512
 """Training inputs from which the scale of an encoder's features is estimated before training."""
 _CHUNK = 65_536
+MIN_VALIDATION = 200
+"""With fewer validation rows, the settings of a head are chosen by cross-validation over artworks."""
 
 ImageModel = EmotionClassifier[ImageEncoder]
 CaptionModel = EmotionClassifier[TextEncoder]
@@ -56,28 +61,40 @@ class SourceContext:
     cache: Path | None = None
     work: Path | None = None
     labels: LabelSet = ARTEMIS
+    folds: int = 5
+    initial: EmotionModel | None = None
+    """The model that the sources begin with."""
 
     @classmethod
-    def from_recipe(cls, data: TrainingData, recipe: Recipe) -> "SourceContext":
+    def from_recipe(
+        cls, data: TrainingData, recipe: Recipe, initial: EmotionModel | None = None
+    ) -> "SourceContext":
         known = recipe.culture != "off" and len(data.cultures) > 1
         n_cultures = len(data.cultures) if known else 0
         shared = (data.cultures, data.cache, data.work, data.train.labels)
-        return cls(n_cultures, recipe.culture, recipe.seed, *shared)
+        folds = getattr(recipe, "folds", cls.folds)
+        return cls(n_cultures, recipe.culture, recipe.seed, *shared, folds, initial)
 
 
 class Source(ABC, Generic[C, E]):
-    """One source of a recipe. ``fit`` trains it, and sets ``model_``, ``result_`` and ``penalty_``."""
+    """One source of a recipe. ``fit`` trains it, and sets ``model_``, ``result_`` and ``penalty_``.
+
+    With an initial model it also sets ``head_``, the combination of the new head with the initial one.
+    """
 
     modality: ClassVar[str]
     encoder: E
     model_: EmotionClassifier[E]
     result_: FitResult
     penalty_: float
+    head_: InitializedHead
 
     def __init__(self, config: C, encoder: E, context: SourceContext, name: str = "") -> None:
         """Name a source's training ``name``, by default like its modality."""
         self.config, self.encoder, self.context = config, encoder, context
         self.name = name or self.modality
+        self.initial: EmotionHead | None = None
+        """The head that the source begins with."""
 
     @classmethod
     def create(
@@ -93,6 +110,11 @@ class Source(ABC, Generic[C, E]):
         """
         if config.lora is not None:
             check_peft()
+        initial: EmotionClassifier[E] | None = getattr(context.initial, cls.modality, None)
+        if initial is not None:
+            source = cls(config, initial.encoder, context, name)
+            source.initial = initial.head
+            return source
         if not config.run:
             encoder = cls.load_encoder(config, captions)
             encoder.precision = config.precision
@@ -122,10 +144,10 @@ class Source(ABC, Generic[C, E]):
         if config.run:
             return self.model_
         if config.frozen:
-            attempts = {p: self._fit_head(train, p, val) for p in config.penalty}
-            sign = config.train.sign
-            self.penalty_ = max(attempts, key=lambda p: sign * attempts[p][1].best_score)
-            head, self.result_ = attempts[self.penalty_]
+            head = self._choose_head(train, val)
+            if self.initial is not None:
+                self.head_ = self._combine(head, self.initial, train)
+                head = self.head_
             self.model_ = EmotionClassifier(self.encoder, head)
             score = self.result_.summary()["validation_log_loss"]
             _logger.info(f"{self.name}: validation log-loss {score:.4f}, penalty {self.penalty_}")
@@ -143,14 +165,74 @@ class Source(ABC, Generic[C, E]):
         """
         if not hasattr(self, "penalty_"):
             raise NotFittedError("this source has no penalty yet: call fit first")
-        return self._fit_head(self.usable(rows), self.penalty_)[0]
+        head = self.refit_new(self.usable(rows))
+        return head if self.initial is None else self.head_.with_new(head)
+
+    def refit_new(self, rows: AnnotationArrays) -> EmotionHead:
+        """As :meth:`refit`, but the new head alone."""
+        return self._fit_head(rows, self.penalty_)[0]
+
+    def _choose_head(self, train: AnnotationArrays, val: AnnotationArrays) -> EmotionHead:
+        """Try the penalties, and keep the head with the best score, which few rows give by folds."""
+        sign, penalties = self.config.train.sign, self.config.penalty
+        attempts: dict[float, tuple[EmotionHead | None, FitResult]]
+        if len(val) >= MIN_VALIDATION:
+            attempts = {p: self._fit_head(train, p, val) for p in penalties}
+        else:
+            attempts = {p: (None, self._cross_validate(train, p)) for p in penalties}
+        self.penalty_ = max(attempts, key=lambda p: sign * attempts[p][1].best_score)
+        head, self.result_ = attempts[self.penalty_]
+        return self.refit_new(train) if head is None else head
+
+    def _combine(
+        self, new: EmotionHead, initial: EmotionHead, rows: AnnotationArrays
+    ) -> InitializedHead:
+        """Weigh the new head against the initial one, on folds from which it has not learned."""
+        context, model = self.context, self.context.initial
+        assert model is not None
+        known = context.cultures if context.n_cultures else [""] * len(context.cultures)
+        culture_of = [0, *map(model.culture_index, known)]
+        head = InitializedHead.combine(new, initial, culture_of)
+        parts = []
+        for others, held_out in divide(rows, context.folds, context.seed):
+            as_initial = replace(held_out, culture=head.culture_of[held_out.culture])
+            logits = (
+                self.logits(self.refit_new(others), held_out),
+                self.logits(initial, as_initial),
+            )
+            culture = torch.stack([held_out.culture, torch.zeros_like(held_out.culture)])
+            parts.append((*logits, culture, held_out.emotion.repeat(2, 1)))
+        new_logits, initial_logits, culture, emotion = (
+            torch.cat(part, 1).flatten(0, 1) for part in zip(*parts, strict=True)
+        )
+        known_labels = (rows.emotion, rows.culture, len(context.cultures), head.labels)
+        prior = log_prior(*known_labels, not context.n_cultures, rows.partial)
+        head.combination.initialize(prior, {})
+        fit_weights(head.combination, [new_logits, initial_logits], culture, emotion, rows.partial)
+        weights = ", ".join(f"{name} {weight:.2f}" for name, weight in head.weights.items())
+        _logger.info(f"{self.name}: weights {weights}")
+        return head
+
+    def _cross_validate(self, rows: AnnotationArrays, penalty: float) -> FitResult:
+        """The scores of each epoch, averaged over folds of artworks; there is no early stop."""
+        histories = []
+        for train, val in divide(rows, self.context.folds, self.context.seed):
+            histories.append(self._fit_head(train, penalty, val, all_epochs=True)[1].history)
+        means = [
+            {name: float(np.mean([epoch[name] for epoch in epochs])) for name in epochs[0]}
+            for epochs in zip(*histories, strict=True)
+        ]
+        config = self.config.train
+        best = max(means, key=lambda epoch: config.sign * epoch[config.metric])
+        return FitResult(int(best["epoch"]), best[config.metric], means)
 
     def log(self) -> dict[str, Any]:
         """What was chosen, as plain JSON."""
         if self.config.run:
             return {"run": self.config.run}
         summary = self.result_.summary(self.config.train.metric)
-        return summary | ({"penalty": self.penalty_} if self.config.frozen else {})
+        weights = {} if self.initial is None else {"weights": self.head_.weights}
+        return summary | ({"penalty": self.penalty_} if self.config.frozen else {}) | weights
 
     def start(self, rows: AnnotationArrays) -> EmotionClassifier[E]:
         """The encoder, ready to be fine-tuned, with an untrained head for its features."""
@@ -273,12 +355,20 @@ class Source(ABC, Generic[C, E]):
         return Trainer(self.config.train, self.context.seed, folder, device=device, section=section)
 
     def _fit_head(
-        self, rows: AnnotationArrays, penalty: float, val: AnnotationArrays | None = None
+        self,
+        rows: AnnotationArrays,
+        penalty: float,
+        val: AnnotationArrays | None = None,
+        all_epochs: bool = False,
     ) -> tuple[EmotionHead, FitResult]:
         data = self.head_rows(rows)
         head = self._new_head(rows, data.column("features"), frozen=True)
         task = self.task(head, penalty, None, rows.partial)
         trainer = self._trainer()
+        if all_epochs:
+            trainer = replace(
+                trainer, config=replace(trainer.config, patience=trainer.config.epochs)
+            )
         if val is None:
             return head, trainer.fit(task, data, stop_after=self.result_.best_epoch)
         features = self.stored(val)[0]
