@@ -34,6 +34,7 @@ def train(
     recipe: "str | os.PathLike[str] | Recipe" = "compact",
     settings: Mapping[str, Any] | Sequence[str] | None = None,
     *,
+    initial: PathLike | None = None,
     outside: OutsideFiles | None = None,
     cache: PathLike | None = None,
     overwrite: bool = False,
@@ -46,6 +47,9 @@ def train(
         out: the model folder to write.
         recipe: the name of a recipe, the path of a TOML file, or a recipe object.
         settings: changes to the recipe, such as ``{"seed": 1, "image.train.epochs": 20}``.
+        initial: a model to begin with, such as ``starter``: a source that it also has reads its encoder, and
+            weighs its answer against that of the head trained here. With few rows the initial model counts
+            most, with many the new head. The same as the setting ``initial``.
         outside: predictions that were made elsewhere, such as ``{"clip": "clip.csv"}``: further sources of
             the linear combination, whose weights are fitted on artworks that no source has learned from.
         cache: the folder of the feature cache; the user's cache folder by default.
@@ -58,10 +62,10 @@ def train(
         ConfigError: a setting is unknown or out of range, or ``out`` holds another training.
         OutputExistsError: ``out`` exists.
     """
-    from artaffect.training.run import resolve_recipe, train_run
+    from artaffect.training.run import begin_with, resolve_recipe, train_run
 
     folder = as_path(out, "out")
-    config = resolve_recipe(recipe, settings)
+    config = begin_with(resolve_recipe(recipe, settings), initial)
     train_run(_table(table), config, folder, _path(cache, "cache"), overwrite, outside)
     return load_predictor(folder)
 

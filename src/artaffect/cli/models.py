@@ -58,6 +58,13 @@ def train(
     recipe: options.RecipeName = "compact",
     settings: options.Settings = None,
     cache: options.Cache = None,
+    init: Annotated[
+        str | None,
+        Option(
+            help="A model folder, or starter, to begin with: its answer is weighed against that of the "
+            "heads trained here."
+        ),
+    ] = None,
     with_: options.With = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
@@ -73,13 +80,25 @@ def train(
     from artaffect.models.folder import CHECKSUMS
 
     outside = parse_outside(with_ or [])
-    load_recipe(recipe, Recipe, settings or ())
+    config = load_recipe(recipe, Recipe, settings or ())
+    if init is not None:
+        from artaffect.training.run import begin_with
+
+        begin_with(config, init)
+        checks.check_run(init)
     check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
     table = checks.load_table(data, images, "train", "val", culture_column=culture_column)
     from artaffect.reports.evaluation import print_result
 
     predictor = api.train(
-        table, out, recipe, settings, outside=outside, cache=cache, overwrite=overwrite
+        table,
+        out,
+        recipe,
+        settings,
+        initial=init,
+        outside=outside,
+        cache=cache,
+        overwrite=overwrite,
     )
     show(predictor.evaluation, as_json, print_result)
     say(f"model folder: {out}; report: {out / 'report.html'}")

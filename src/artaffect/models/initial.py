@@ -70,7 +70,7 @@ class InitializedHead(EmotionHead):
     def forward(self, features: Tensor, culture: Tensor) -> Tensor:
         """Logits [n, k] of features [n, feature_dim] for culture indices [n]."""
         logits = self.logits_of_both(features, culture)
-        present = torch.ones(len(features), len(HEADS), dtype=torch.bool, device=features.device)
+        present = torch.ones_like(logits[0][:, : len(HEADS)], dtype=torch.bool)  # both, in each row
         combined: Tensor = self.combination(logits, present, culture)
         return combined
 

@@ -27,7 +27,8 @@ from artaffect.training.familiarity import learn_familiarity
 from artaffect.training.objectives import label_loss
 
 MIN_ROWS = 100
-"""A culture with fewer captions takes the temperature of all cultures together."""
+"""A culture with fewer captions takes the temperature of all cultures together; with fewer captions in all,
+it stays at 1."""
 
 _COMBINATIONS = ("fusion", "outside")
 """Entries of the training log that are not trainings of networks, and have no learning rate."""
@@ -104,6 +105,8 @@ def _fit_temperatures(
     for kind, usable in _usable(model, rows):
         i, modalities = list(_INPUTS).index(kind), _INPUTS[kind]
         known = usable.partial
+        if len(usable) < MIN_ROWS:  # too few to tell
+            continue
         overall = _logits(model, usable, modalities, 0, outside)
         temperature[i] = fit_temperature(overall, usable.emotion, known)
         if model.blind:

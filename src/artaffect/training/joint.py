@@ -12,10 +12,10 @@ from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import FUSION_FORMS, FusionSetup
 from artaffect.training.batches import JointRows
 from artaffect.training.calibration import TrainedModel, finish
+from artaffect.training.combination import log_prior
 from artaffect.training.data import TrainingData
 from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.objectives import JointTask
-from artaffect.training.separate import log_prior
 from artaffect.training.sources import (
     SourceContext,
     current_features,

@@ -218,6 +218,17 @@ def resolve_recipe(recipe: Any, settings: Mapping[str, Any] | Sequence[str] | No
     return recipe
 
 
+def begin_with(config: Recipe, initial: str | os.PathLike[str] | None) -> Recipe:
+    """The recipe with the setting ``initial``; raises ConfigError if it fine-tunes an encoder."""
+    if initial is None:
+        return config
+    if not (isinstance(config, SeparateConfig) and config.frozen):
+        raise ConfigError(
+            "an initial model needs a recipe of the kind 'separate' with frozen sources, such as compact"
+        )
+    return replace(config, initial=os.fspath(initial))
+
+
 def overrides_from(settings: Mapping[str, Any] | Sequence[str] | None) -> list[str]:
     """Settings as ``key.path=value``, whose values are TOML."""
     return list(_flat(settings) if isinstance(settings, Mapping) else settings or ())

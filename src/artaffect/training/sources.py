@@ -188,27 +188,25 @@ class Source(ABC, Generic[C, E]):
         self, new: EmotionHead, initial: EmotionHead, rows: AnnotationArrays
     ) -> InitializedHead:
         """Weigh the new head against the initial one, on folds from which it has not learned."""
-        context, model = self.context, self.context.initial
-        assert model is not None
-        known = context.cultures if context.n_cultures else [""] * len(context.cultures)
-        culture_of = [0, *map(model.culture_index, known)]
+        context = self.context
+        assert context.initial is not None
+        names = context.cultures if context.n_cultures else [""] * len(context.cultures)
+        culture_of = [0] + [context.initial.culture_index(name) for name in names]
         head = InitializedHead.combine(new, initial, culture_of)
-        parts = []
+        parts: list[tuple[Tensor, ...]] = []
         for others, held_out in divide(rows, context.folds, context.seed):
             as_initial = replace(held_out, culture=head.culture_of[held_out.culture])
-            logits = (
-                self.logits(self.refit_new(others), held_out),
-                self.logits(initial, as_initial),
-            )
-            culture = torch.stack([held_out.culture, torch.zeros_like(held_out.culture)])
-            parts.append((*logits, culture, held_out.emotion.repeat(2, 1)))
-        new_logits, initial_logits, culture, emotion = (
+            of_new = self.logits(self.refit_new(others), held_out)
+            of_initial = self.logits(initial, as_initial)
+            cultures = torch.stack([held_out.culture, torch.zeros_like(held_out.culture)])
+            parts.append((of_new, of_initial, cultures, held_out.emotion.repeat(2, 1)))
+        of_new, of_initial, culture, emotion = (
             torch.cat(part, 1).flatten(0, 1) for part in zip(*parts, strict=True)
         )
         known_labels = (rows.emotion, rows.culture, len(context.cultures), head.labels)
         prior = log_prior(*known_labels, not context.n_cultures, rows.partial)
         head.combination.initialize(prior, {})
-        fit_weights(head.combination, [new_logits, initial_logits], culture, emotion, rows.partial)
+        fit_weights(head.combination, [of_new, of_initial], culture, emotion, rows.partial)
         weights = ", ".join(f"{name} {weight:.2f}" for name, weight in head.weights.items())
         _logger.info(f"{self.name}: weights {weights}")
         return head
