@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from artaffect.api import (
+        browse,
         compare_cultures,
         evaluate,
         explain_prediction,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "AnnotationTable": "data.annotations",
     "ArtAffectError": "errors",
+    "browse": "api",
     "compare_cultures": "api",
     "create_image_encoder": "models.image_encoders",
     "create_text_encoder": "models.text_encoders",
@@ -89,6 +91,7 @@ _MODULES = {
 __all__ = [
     "AnnotationTable",
     "ArtAffectError",
+    "browse",
     "compare_cultures",
     "create_image_encoder",
     "create_text_encoder",

@@ -1,5 +1,5 @@
-"""Commands that put a model to use: explain, predict-collection, export-annotations, export, pack,
-push, serve."""
+"""Commands that put a model to use: explain, predict-collection, export-annotations, browse, export,
+pack, push, serve."""
 
 from __future__ import annotations
 
@@ -228,6 +228,57 @@ def export_annotations(
     say(f"exported {summary.exported:,} statements, {summary.confirmed:,} of them confirmed: {out}")
     for reason, count in summary.left_out.items():
         say(f"left out {count:,}: {reason}")
+
+
+def browse(
+    answers: Annotated[
+        Path, Argument(metavar="ANSWERS", help="A file of `artaffect predict-collection`.")
+    ],
+    out: Annotated[Path, Option(help="The folder to write.")],
+    title: Annotated[str, Option(help="The heading of the gallery.")] = "What a collection evokes",
+    column: Annotated[
+        list[str] | None,
+        Option(
+            help="What a column of the answers holds: title=NAME, image=NAME, or caption=NAME,NAME for the "
+            "description; repeatable. Default: by the names of the columns."
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        Option(help="The folder of the images, if nothing is kept beside the answers."),
+    ] = None,
+    embed_images: Annotated[
+        bool,
+        Option("--embed-images", help="Put small copies of the images into the site."),
+    ] = False,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write a gallery of answers: a site to filter, sort and compare the works of a collection.
+
+    It opens from a file and from any web server, and needs nothing from elsewhere. Images are referred
+    to where they are, unless you add --embed-images.
+    """
+    from artaffect.data.readers.table_columns import parse_assignments
+
+    summary = api.browse(
+        answers,
+        out,
+        title=title,
+        columns=parse_assignments(column or []),
+        root=root,
+        embed_images=embed_images,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json(summary)
+    say(
+        f"gallery of {summary.works:,} works, {summary.with_image:,} with an image: {out / 'index.html'}"
+    )
+    if not summary.finds_similar:
+        say("left out: works that look alike; predict with images to keep what tells")
+    elif not summary.knows_opposites:
+        say("left out: works with the opposite emotion; the valence of the labels is not known")
 
 
 def export(

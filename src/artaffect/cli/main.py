@@ -42,7 +42,10 @@ for _panel, _commands in (
     ("Models", (models.demo, models.train, models.reproduce, models.evaluate)),
     ("Models", (models.report, models.cultures, models.predict, models.encoders, models.labels)),
     ("In use", (deployment.explain, deployment.predict_collection, deployment.export_annotations)),
-    ("In use", (deployment.export, deployment.pack, deployment.push, deployment.serve)),
+    (
+        "In use",
+        (deployment.browse, deployment.export, deployment.pack, deployment.push, deployment.serve),
+    ),
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
