@@ -49,10 +49,11 @@ if (window.gallery) (gallery => {
   }
 
   function measure() {
-    const width = wall.clientWidth, columns = Math.max(2, Math.floor((width + GAP) / (200 + GAP)));
+    const width = wall.clientWidth, columns = Math.max(2, Math.floor((width + GAP) / (180 + GAP)));
     const side = (width - GAP * (columns - 1)) / columns;
     const size = parseFloat(getComputedStyle(document.documentElement).fontSize);
-    return { columns, side, height: Math.round(Math.min(side, 260) + size * (3.3 + 1.35 * LINES)) + GAP };
+    const mat = Math.round(Math.min(side, 260));
+    return { columns, side, mat, height: Math.round(mat + size * (2.1 + 1.2 * LINES)) + GAP };
   }
 
   function draw() {
@@ -83,6 +84,7 @@ if (window.gallery) (gallery => {
   };
   function layOut() {
     grid = measure();
+    wall.style.setProperty("--mat", `${grid.mat}px`);
     wall.style.height = `${Math.ceil(shown.length / grid.columns) * grid.height}px`;
     for (const tile of tiles.values()) tile.remove();
     tiles = new Map();
