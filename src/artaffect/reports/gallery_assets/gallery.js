@@ -10,6 +10,7 @@ if (window.gallery) (gallery => {
   let state = gallery.parse(location.hash), shownFilters = null;
 
   gallery.address = changes => gallery.format({ ...state, ...changes });
+  gallery.link = changes => `index.html${gallery.address(changes)}`;
   // a change of a filter replaces the address; opening a work is a step that the button Back undoes
   gallery.go = (changes, replace = false) => {
     const hash = gallery.address(changes);
@@ -65,7 +66,7 @@ if (window.gallery) (gallery => {
       const kin = { "": "", same: `, with the same emotion${eye}`, opposite: `, with the opposite emotion${eye}` }[state.kin];
       const remove = element("button", { type: "button" }, "Remove");
       remove.addEventListener("click", () => gallery.go({ like: null, kin: "" }));
-      likeness.replaceChildren("Works that look like ", element("a", { href: gallery.address({ work: state.like }), dir: "auto" }, gallery.title(state.like)), `${kin}. `, remove);
+      likeness.replaceChildren("Works that look like ", element("a", { href: gallery.link({ work: state.like }), dir: "auto" }, gallery.title(state.like)), `${kin}. `, remove);
     }
     likeness.classList.toggle("shown", state.like !== null);
   }
@@ -112,10 +113,10 @@ if (window.gallery) (gallery => {
   $("#filters").addEventListener("submit", event => event.preventDefault());
   $("#clear-too").addEventListener("click", clear);
   document.addEventListener("click", event => {
-    const link = event.target.closest?.('a[href^="#"]');
-    if (!link || link.className === "skip" || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const link = event.target.closest?.('a[href^="index.html#"]');
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    if (link.getAttribute("href") !== location.hash) history.pushState(null, "", link.getAttribute("href"));
+    if (link.hash !== location.hash) history.pushState(null, "", link.hash);
     update();
   });
   addEventListener("popstate", update);

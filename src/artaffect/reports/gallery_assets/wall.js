@@ -43,7 +43,7 @@ if (window.gallery) (gallery => {
 
   function makeTile(position) {
     const work = shown[position];
-    const link = element("a", { href: gallery.address({ work }), tabindex: position === current ? 0 : -1, "data-position": position },
+    const link = element("a", { href: gallery.link({ work }), tabindex: position === current ? 0 : -1, "data-position": position },
       gallery.thumbnail(work), element("span", { class: "name", dir: "auto" }, gallery.title(work)), ...feelingLines(work));
     return element("li", { "aria-setsize": shown.length, "aria-posinset": position + 1 }, link);
   }

@@ -84,12 +84,12 @@ if (window.gallery) (gallery => {
       const works = gallery.nearest(work, kin, eye, NEAREST), own = gallery.top(work, eye);
       results.replaceChildren(...works.map(other => {
         const top = gallery.top(other, eye);
-        return element("li", {}, element("a", { href: gallery.address({ work: other }) }, gallery.thumbnail(other),
+        return element("li", {}, element("a", { href: gallery.link({ work: other }) }, gallery.thumbnail(other),
           element("span", { class: "name", dir: "auto" }, gallery.title(other)),
           element("span", { class: "feeling" }, top === NONE ? "" : labels[top].name)));
       }));
       more.replaceChildren();
-      if (works.length) more.append(element("a", { href: gallery.address({ work: null, like: work, kin, eye, sort: "" }) }, "Show all of them on the wall"));
+      if (works.length) more.append(element("a", { href: gallery.link({ work: null, like: work, kin, eye, sort: "" }) }, "Show all of them on the wall"));
       else if (kin === "opposite" && own !== NONE && !labels[own].valence) more.append(`${labels[own].name} has no opposite.`);
       else more.append(gallery.image(work) === null ? "This work has no image." : "There is none.");
     }
@@ -100,7 +100,7 @@ if (window.gallery) (gallery => {
   function step(work, by, text) {
     const other = gallery.neighbour(work, by);
     return other === null ? element("span", { class: "off", "aria-hidden": "true" }, text)
-      : element("a", { href: gallery.address({ work: other }), rel: by < 0 ? "prev" : "next", "data-step": by }, text);
+      : element("a", { href: gallery.link({ work: other }), rel: by < 0 ? "prev" : "next", "data-step": by }, text);
   }
 
   gallery.showWork = work => {
