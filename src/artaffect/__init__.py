@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from artaffect.api import (
-        browse,
         compare_cultures,
         evaluate,
         explain_prediction,
@@ -45,12 +44,13 @@ if TYPE_CHECKING:
     from artaffect.prediction.collection.run import predict_collection
     from artaffect.prediction.collection.statements import export_annotations
     from artaffect.prediction.predictor import CulturePrediction, Prediction, PredictionInput
+    from artaffect.reports.gallery import browse
     from artaffect.shared_task.reader import read_artemotion28
 
 _MODULES = {
     "AnnotationTable": "data.annotations",
     "ArtAffectError": "errors",
-    "browse": "api",
+    "browse": "reports.gallery",
     "compare_cultures": "api",
     "create_image_encoder": "models.image_encoders",
     "create_text_encoder": "models.text_encoders",

@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from artaffect.config import Recipe
     from artaffect.data.annotations import AnnotationTable
     from artaffect.data.preprocessing import ImageSource
-    from artaffect.data.readers.table_columns import ColumnNames
     from artaffect.data.splits import Overlap
     from artaffect.explain.explainer import Explanation
     from artaffect.metrics.divergence import CultureComparison
     from artaffect.metrics.evaluation import EvaluationResult
     from artaffect.prediction.predictor import ModelPredictor
-    from artaffect.reports.gallery import GallerySummary
     from artaffect.reports.results import CultureReport
     from artaffect.training.reproduction import Reproduction
 
@@ -324,51 +322,6 @@ def push_to_hub(
     from artaffect.models.hub import push_folder, resolve_run
 
     return push_folder(resolve_run(run), repository, private, synthetic)
-
-
-def browse(
-    answers: PathLike,
-    out: PathLike,
-    *,
-    title: str = "What a collection evokes",
-    columns: "ColumnNames | None" = None,
-    root: PathLike | None = None,
-    embed_images: bool = False,
-    overwrite: bool = False,
-) -> "GallerySummary":
-    """Write a gallery of a collection's answers: a static site that opens from a file or a web server.
-
-    Works are filtered by label and culture, words, certainty, and how far cultures differ; they are sorted,
-    and compared with works that look alike. The address of the page holds every filter.
-
-    Args:
-        answers: a file of :func:`predict_collection` in any format and layout; people may have edited it.
-            What that function keeps beside it, ``<answers>.items.parquet``, says where the images are and
-            which are alike.
-        out: the folder to write, completely or not at all.
-        title: the heading of the gallery.
-        columns: the column of each kind: ``title``, ``image``, ``caption`` (the description, of which there
-            may be several columns). By default columns are known by their names.
-        root: the folder that the column of images is relative to, if nothing is kept beside the answers.
-        embed_images: put small copies of the images into the site; by default it refers to them where
-            they are. Whether copies are allowed depends on the licence of the images.
-        overwrite: replace an older gallery.
-
-    Raises:
-        TableError: the file holds no answers, or an item lacks a culture.
-        OutputExistsError: ``out`` exists and is no gallery, or ``overwrite`` is missing.
-    """
-    from artaffect.reports.gallery import write_gallery
-
-    return write_gallery(
-        as_path(answers, "answers"),
-        as_path(out, "out"),
-        title=title,
-        columns=columns or {},
-        root=_path(root, "root"),
-        embed_images=embed_images,
-        overwrite=overwrite,
-    )
 
 
 def write_sample(

@@ -26,7 +26,7 @@ from artaffect.prediction.collection.saved_answers import ORIGIN
 from artaffect.reports.figures import COLOURS
 from artaffect.reports.gallery_works import Works, read_works
 from artaffect.reports.pages import render
-from artaffect.runtime import to_json_text, track
+from artaffect.runtime import as_path, to_json_text, track
 
 MARKER = "gallery.json"
 """The file that every gallery holds; it says what the gallery was made from."""
@@ -51,20 +51,43 @@ class GallerySummary:
     """Whether the valence of the labels is known."""
 
 
-def write_gallery(
-    answers: Path,
-    out: Path,
+def browse(
+    answers: str | os.PathLike[str],
+    out: str | os.PathLike[str],
     *,
-    title: str,
-    columns: ColumnNames,
-    root: Path | None,
-    embed_images: bool,
-    overwrite: bool,
+    title: str = "What a collection evokes",
+    columns: ColumnNames | None = None,
+    root: str | os.PathLike[str] | None = None,
+    embed_images: bool = False,
+    overwrite: bool = False,
 ) -> GallerySummary:
-    """Write the site of a file of answers, completely or not at all; see :func:`artaffect.api.browse`."""
-    check_free(out, MARKER, overwrite, [answers, companion_path(answers)])
-    works = read_works(answers, columns, root)
-    with atomic_folder(out, MARKER, overwrite) as folder:
+    """Write a gallery of a collection's answers: a static site that opens from a file or a web server.
+
+    Works are filtered by label and culture, words, certainty, and how far cultures differ; they are sorted,
+    and compared with works that look alike. The address of the page holds every filter.
+
+    Args:
+        answers: a file of :func:`predict_collection` in any format and layout; people may have edited it.
+            What that function keeps beside it, ``<answers>.items.parquet``, says where the images are and
+            which are alike.
+        out: the folder to write, completely or not at all.
+        title: the heading of the gallery.
+        columns: the column of each kind: ``title``, ``image``, ``caption`` (the description, of which there
+            may be several columns). By default columns are known by their names.
+        root: the folder that the column of images is relative to, if nothing is kept beside the answers.
+        embed_images: put small copies of the images into the site; by default it refers to them where
+            they are. Whether copies are allowed depends on the licence of the images.
+        overwrite: replace an older gallery.
+
+    Raises:
+        TableError: the file holds no answers, or an item lacks a culture.
+        OutputExistsError: ``out`` exists and is no gallery, or ``overwrite`` is missing.
+    """
+    source, target = as_path(answers, "answers"), as_path(out, "out")
+    images_root = None if root is None else as_path(root, "root")
+    check_free(target, MARKER, overwrite, [source, companion_path(source)])
+    works = read_works(source, columns or {}, images_root)
+    with atomic_folder(target, MARKER, overwrite) as folder:
         images = (_embed if embed_images else _refer)(works.images, folder)
         summary = GallerySummary(
             len(works),
@@ -78,13 +101,13 @@ def write_gallery(
         _write_script(folder, "records", {"texts": works.texts, "records": works.records})
         if works.directions is not None:
             _write_script(folder, "vectors", _vector_data(works.directions))
-        source = files("artaffect.reports") / "gallery_assets"
+        assets = files("artaffect.reports") / "gallery_assets"
         for name in _ASSETS:
-            (folder / name).write_bytes((source / name).read_bytes())
+            (folder / name).write_bytes((assets / name).read_bytes())
         page = render("gallery.html.j2", **_page_context(works, title, summary))
         (folder / "index.html").write_text(page, "utf-8")
         about = {
-            "answers": answers.name,
+            "answers": source.name,
             "title": title,
             **vars(summary),
             "origins": _origins(works),
