@@ -1,6 +1,6 @@
 """A gallery of drawn works: time of answers, wide Excel and gallery; latency of its filters in Chromium.
 
-    python benchmarks/gallery.py RUN [--works 10000] [--workers 2] [--answers FILE] [--shots FOLDER]
+    python -m benchmarks.gallery RUN [--works 10000] [--workers 2] [--answers FILE] [--shots FOLDER]
 
 The works are those of `benchmarks/museum.py`. With `--answers`, a file of `predict-collection` is taken
 instead of predicting. Latency is the time from the event to the next frame that the browser has painted, in
