@@ -15,7 +15,7 @@ from artaffect.errors import OutputError, OutputExistsError, TableError
 from artaffect.prediction.collection.answers import Layout
 from artaffect.prediction.collection.companion import companion_path
 from artaffect.prediction.collection.items import read_items
-from artaffect.reports.gallery_works import read_works
+from artaffect.prediction.collection.works import read_works
 from tests.conftest import Command
 from tests.exports import CULTURES, LABELS, SCRIPTS, write_answers
 from tests.killing import killed_at, killed_while_writing

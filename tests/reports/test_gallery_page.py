@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import artaffect as aa
 from artaffect.prediction.collection.items import read_items
-from artaffect.reports.gallery_works import Works, read_works
+from artaffect.prediction.collection.works import Works, read_works
 from tests.browsing import DESKTOP, PHONE, launched
 from tests.exports import LABELS, SCRIPTS, write_answers
 

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import artaffect
-from artaffect.cli import data, deployment, models, museum
+from artaffect.cli import annotate, data, deployment, models, museum
 from artaffect.errors import ArtAffectError
 from artaffect.runtime import printable, say, show_any_character
 
@@ -47,6 +47,8 @@ for _panel, _commands in (
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+
+app.add_typer(annotate.annotate_app, name="annotate", rich_help_panel="In use")
 
 _shared_task = find_spec("artaffect.shared_task")
 if _shared_task is not None and _shared_task.origin is not None:  # the package works without it

@@ -23,8 +23,8 @@ from artaffect.explain.overlay import thumbnail_jpeg
 from artaffect.outputs import atomic_folder, check_free
 from artaffect.prediction.collection.companion import companion_path
 from artaffect.prediction.collection.saved_answers import ORIGIN
+from artaffect.prediction.collection.works import Works, read_works
 from artaffect.reports.figures import COLOURS
-from artaffect.reports.gallery_works import Works, read_works
 from artaffect.reports.pages import render
 from artaffect.runtime import as_path, to_json_text, track
 

@@ -1,4 +1,4 @@
-"""The works of a gallery: a collection's answers by work, with images, texts and origin."""
+"""The works of a collection: its answers by work, with images, texts and origin."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ WORK_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "image": ITEM_COLUMNS["image"],
     "caption": ("description", "summary", "beschreibung", "caption", "utterance", "text"),
 }
-"""What a column of the answers can hold for a gallery, and the names by which it is recognised."""
+"""What a column of the answers can hold beside them, and the names by which it is recognised."""
 
 _OF_ANSWERS = (
     "culture",
