@@ -130,7 +130,9 @@ def drawn_predictions(ids: Sequence[str], seed: int = 0) -> pa.Table:
                     },
                     **{"image_share": 0.0, "caption_share": 1.0, "missing": "image"},
                     "note": f"about {culture}",
-                    "image_direction": (direction / np.linalg.norm(direction)).astype("<f2").tobytes(),
+                    "image_direction": (direction / np.linalg.norm(direction))
+                    .astype("<f2")
+                    .tobytes(),
                     "prediction_set": [LABELS[i] for i in np.argsort(-p)[:2]],
                 }
             )

@@ -59,10 +59,10 @@ def next_votes(
     counts = np.zeros(works.probabilities.shape)
     if votes is not None:
         _count(as_path(votes, "votes"), works, counts)
-    alpha = (prior_votes * works.probabilities.clip(1e-6) + counts).reshape(-1, counts.shape[2])
+    alpha = (prior_votes * works.probabilities.clip(1e-6) + counts).reshape(-1, len(works.labels))
     bits = expected_information(alpha)
     best = np.argsort(-bits, kind="stable")[:count]
-    rows, columns = np.unravel_index(best, counts.shape[:2])
+    rows, columns = np.divmod(best, len(works.cultures))
     return [
         Question(
             works.ids[i],
