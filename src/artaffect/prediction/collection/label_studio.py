@@ -200,8 +200,8 @@ def _configuration(labels: LabelSet, culture: str, has_images: bool) -> str:
     if has_images:
         ElementTree.SubElement(view, "Image", {"name": "image", "value": "$image"})
     ElementTree.SubElement(view, "Text", {"name": "text", "value": "$text"})
-    asked = {"name": _CONTROL, "toName": _OBJECT, "choice": "single", "required": "true"}
-    choices = ElementTree.SubElement(view, "Choices", asked)
+    settings = {"name": _CONTROL, "toName": _OBJECT, "choice": "single", "required": "true"}
+    choices = ElementTree.SubElement(view, "Choices", settings)
     for label, name in shown.items():
         text = name if counts[name] == 1 else f"{name} ({label})"
         ElementTree.SubElement(choices, "Choice", {"alias": label, "value": text})

@@ -43,9 +43,9 @@ if (window.gallery) (gallery => {
   };
 
   // the least certain answer of a work in the chosen cultures, or in all
-  function certainty(i, asked) {
+  function certainty(i, considered) {
     let least = 1;
-    for (const c of asked) least = Math.min(least, topProbability[i * nCultures + c]);
+    for (const c of considered) least = Math.min(least, topProbability[i * nCultures + c]);
     return least;
   }
 
@@ -61,17 +61,17 @@ if (window.gallery) (gallery => {
   }
 
   // a number for each work; the works with the smallest come first
-  function sortKeys(state, fits, asked, likeness) {
+  function sortKeys(state, fits, considered, likeness) {
     const sort = state.sort || (likeness ? "like" : state.chosen.some(label => label !== NONE) ? "strength" : "");
     const of = compute => { const keys = new Float64Array(count); for (const i of fits) keys[i] = compute(i); return keys; };
     switch (sort) {
       case "title": return rankOfTitles();
-      case "sure": return of(i => -certainty(i, asked));
-      case "unsure": return of(i => certainty(i, asked));
+      case "sure": return of(i => -certainty(i, considered));
+      case "unsure": return of(i => certainty(i, considered));
       case "apart": return of(i => -divergence[i]);
       case "together": return of(i => divergence[i]);
       case "like": return likeness && of(i => -likeness[i]);
-      case "strength": return of(i => -certainty(i, asked));
+      case "strength": return of(i => -certainty(i, considered));
       default: return null;
     }
   }
@@ -80,7 +80,7 @@ if (window.gallery) (gallery => {
   gallery.find = state => {
     const terms = gallery.plain(state.words).split(/\s+/).filter(Boolean);
     const chosen = state.chosen.map((label, c) => [c, label]).filter(([, label]) => label !== NONE);
-    const asked = chosen.length ? chosen.map(([c]) => c) : cultures.map((_, c) => c);
+    const considered = chosen.length ? chosen.map(([c]) => c) : cultures.map((_, c) => c);
     if (state.like !== null && last.like !== state.like) last = { like: state.like, likeness: gallery.similarities(state.like) };
     const likeness = state.like === null ? null : last.likeness;
     const counts = new Int32Array(nCultures * nLabels), fits = [];
@@ -88,11 +88,11 @@ if (window.gallery) (gallery => {
     for (let i = 0; i < count; i++) {
       if (!terms.every(term => gallery.words[i].includes(term))) continue;
       if (likeness && (likeness[i] < -1 || !gallery.isKin(state.like, i, state.kin, state.eye))) continue;
-      const isSure = !state.sure || certainty(i, asked) >= state.sure;
+      const isSure = !state.sure || certainty(i, considered) >= state.sure;
       const isApart = !state.apart || divergence[i] >= state.apart;
       let wrong = 0, where = -1;
       for (const [c, label] of chosen) if (tops[i * nCultures + c] !== label) { wrong++; where = c; }
-      if (!wrong && isApart) certainties.push(certainty(i, asked));
+      if (!wrong && isApart) certainties.push(certainty(i, considered));
       if (!wrong && isSure) divergences.push(divergence[i]);
       if (wrong > 1 || !isSure || !isApart) continue;
       // a number beside a label says what choosing it in its culture would leave
@@ -102,7 +102,7 @@ if (window.gallery) (gallery => {
       }
       if (!wrong) fits.push(i);
     }
-    const keys = sortKeys(state, fits, asked, likeness);
+    const keys = sortKeys(state, fits, considered, likeness);
     if (keys) fits.sort((a, b) => keys[a] - keys[b] || a - b);
     return { fits, counts, certainties, divergences };
   };

@@ -73,13 +73,13 @@ if (window.gallery) (gallery => {
 
   let turn = 0;
   async function update() {
-    const mine = ++turn, before = state.work;
+    const number = ++turn, before = state.work;
     state = gallery.parse(location.hash);
     const filters = gallery.format({ ...state, work: null });
     if (filters !== shownFilters) {
       if (state.like !== null) {
         try { await gallery.loadVectors(); } catch { state.like = null; }
-        if (mine !== turn) return;
+        if (number !== turn) return;
       }
       const result = gallery.find(state);
       shownFilters = filters;
