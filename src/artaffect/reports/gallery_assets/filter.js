@@ -42,12 +42,22 @@ if (window.gallery) (gallery => {
     return kin === "same" ? own === its : labels[own].valence * labels[its].valence === -1;
   };
 
-  // the least certain answer of a work in the chosen cultures, or in all
-  function certainty(i, considered) {
-    let least = 1;
-    for (const c of considered) least = Math.min(least, topProbability[i * nCultures + c]);
-    return least;
+  // how certain the least certain answer of each work is, in the chosen cultures or in all
+  let certain = { key: null, values: new Float32Array(count) };
+  function certainties(considered) {
+    const key = considered.join();
+    if (certain.key === key) return certain.values;
+    const values = new Float32Array(count).fill(1);
+    for (const c of considered) {
+      for (let i = 0, k = c; i < count; i++, k += nCultures) if (topProbability[k] < values[i]) values[i] = topProbability[k];
+    }
+    certain = { key, values };
+    return values;
   }
+
+  const BINS = 40;
+  gallery.mostApart = divergence.reduce((most, value) => value > most ? value : most, .01);
+  const bin = (bins, share) => { if (share === share) bins[Math.min(BINS - 1, Math.floor(BINS * share))]++; };
 
   let titleRank = null;
   function rankOfTitles() {
@@ -61,17 +71,17 @@ if (window.gallery) (gallery => {
   }
 
   // a number for each work; the works with the smallest come first
-  function sortKeys(state, fits, considered, likeness) {
+  function sortKeys(state, fits, certainty, likeness) {
     const sort = state.sort || (likeness ? "like" : state.chosen.some(label => label !== NONE) ? "strength" : "");
     const of = compute => { const keys = new Float64Array(count); for (const i of fits) keys[i] = compute(i); return keys; };
     switch (sort) {
       case "title": return rankOfTitles();
-      case "sure": return of(i => -certainty(i, considered));
-      case "unsure": return of(i => certainty(i, considered));
+      case "sure": return of(i => -certainty[i]);
+      case "unsure": return of(i => certainty[i]);
       case "apart": return of(i => -divergence[i]);
       case "together": return of(i => divergence[i]);
       case "like": return likeness && of(i => -likeness[i]);
-      case "strength": return of(i => -certainty(i, considered));
+      case "strength": return of(i => -certainty[i]);
       default: return null;
     }
   }
@@ -84,16 +94,18 @@ if (window.gallery) (gallery => {
     if (state.like !== null && last.like !== state.like) last = { like: state.like, likeness: gallery.similarities(state.like) };
     const likeness = state.like === null ? null : last.likeness;
     const counts = new Int32Array(nCultures * nLabels), fits = [];
-    const certainties = [], divergences = [];
+    const certainty = certainties(considered), sureBins = new Int32Array(BINS), apartBins = new Int32Array(BINS);
     for (let i = 0; i < count; i++) {
-      if (!terms.every(term => gallery.words[i].includes(term))) continue;
+      if (terms.length && !terms.every(term => gallery.words[i].includes(term))) continue;
       if (likeness && (likeness[i] < -1 || !gallery.isKin(state.like, i, state.kin, state.eye))) continue;
-      const isSure = !state.sure || certainty(i, considered) >= state.sure;
+      const isSure = !state.sure || certainty[i] >= state.sure;
       const isApart = !state.apart || divergence[i] >= state.apart;
       let wrong = 0, where = -1;
-      for (const [c, label] of chosen) if (tops[i * nCultures + c] !== label) { wrong++; where = c; }
-      if (!wrong && isApart) certainties.push(certainty(i, considered));
-      if (!wrong && isSure) divergences.push(divergence[i]);
+      for (let k = 0; k < chosen.length; k++) {
+        if (tops[i * nCultures + chosen[k][0]] !== chosen[k][1]) { wrong++; where = chosen[k][0]; }
+      }
+      if (!wrong && isApart) bin(sureBins, certainty[i]);
+      if (!wrong && isSure) bin(apartBins, divergence[i] / gallery.mostApart);
       if (wrong > 1 || !isSure || !isApart) continue;
       // a number beside a label says what choosing it in its culture would leave
       for (let c = 0; c < nCultures; c++) {
@@ -102,9 +114,9 @@ if (window.gallery) (gallery => {
       }
       if (!wrong) fits.push(i);
     }
-    const keys = sortKeys(state, fits, considered, likeness);
+    const keys = sortKeys(state, fits, certainty, likeness);
     if (keys) fits.sort((a, b) => keys[a] - keys[b] || a - b);
-    return { fits, counts, certainties, divergences };
+    return { fits, counts, sureBins, apartBins };
   };
 
   gallery.nearest = (work, kin, eye, most) => {

@@ -3,10 +3,10 @@
 if (window.gallery) (gallery => {
   const { labels, cultures, nCultures, nLabels, element, NONE } = gallery;
   const $ = selector => document.querySelector(selector);
+  const number = new Intl.NumberFormat("en");
   const SORTS = [["", "Order of the collection"], ["title", "Title"], ["sure", "Most certain first"], ["unsure", "Least certain first"]];
   if (nCultures > 1) SORTS.push(["apart", "Cultures differ most"], ["together", "Cultures agree most"]);
-  const most = Math.max(.01, ...[0, ...gallery.divergence].filter(value => value === value));
-  const apartStep = most / 100;
+  const apartStep = gallery.mostApart / 100;
   let state = gallery.parse(location.hash), shownFilters = null;
 
   gallery.address = changes => gallery.format({ ...state, ...changes });
@@ -20,13 +20,12 @@ if (window.gallery) (gallery => {
     update();
   };
 
-  function histogram(svg, values, largest, from) {
-    const bins = new Array(40).fill(0);
-    for (const value of values) if (value === value) bins[Math.min(39, Math.floor(40 * value / largest))]++;
+  // from: the share of the axis below which works are left out
+  function histogram(svg, bins, from) {
     const top = Math.max(1, ...bins);
-    svg.setAttribute("viewBox", "0 0 40 10");
+    svg.setAttribute("viewBox", `0 0 ${bins.length} 10`);
     svg.setAttribute("preserveAspectRatio", "none");
-    svg.innerHTML = bins.map((n, i) => n ? `<rect class="${(i + 1) / 40 * largest <= from ? "out" : ""}" x="${i + .08}" y="${10 - Math.max(.3, 10 * n / top)}" width=".84" height="10"/>` : "").join("");
+    svg.innerHTML = [...bins].map((n, i) => n ? `<rect class="${(i + 1) / bins.length <= from ? "out" : ""}" x="${i + .08}" y="${10 - Math.max(.3, 10 * n / top)}" width=".84" height="10"/>` : "").join("");
   }
 
   function showControls(result) {
@@ -39,15 +38,15 @@ if (window.gallery) (gallery => {
       button.setAttribute("aria-label", `${labels[label].name}, ${cultures[culture].name}: ${n} works`);
       button.classList.toggle("none", !n && !isChosen);
       button.firstElementChild.style.width = `${100 * n / largest}%`;
-      button.lastElementChild.textContent = n.toLocaleString("en");
+      button.lastElementChild.textContent = number.format(n);
     }
     $("#sure").value = Math.round(100 * state.sure);
     $("#sure-value").textContent = state.sure ? `${Math.round(100 * state.sure)} %` : "any";
-    histogram($("#sure-histogram"), result.certainties, 1, state.sure);
+    histogram($("#sure-histogram"), result.sureBins, state.sure);
     if (nCultures > 1) {
       $("#apart").value = Math.round(state.apart / apartStep);
       $("#apart-value").textContent = state.apart ? `${state.apart.toFixed(2)} bits` : "any";
-      histogram($("#apart-histogram"), result.divergences, most, state.apart);
+      histogram($("#apart-histogram"), result.apartBins, state.apart / gallery.mostApart);
     }
     const isChosen = state.chosen.some(label => label !== NONE);
     const sorts = [...SORTS];
@@ -55,7 +54,7 @@ if (window.gallery) (gallery => {
     else if (isChosen) sorts[0] = ["", "Strongest first"];
     $("#sort").replaceChildren(...sorts.map(([value, text]) => element("option", { value, selected: value === state.sort }, text)));
     const n = result.fits.length, active = state.chosen.filter(label => label !== NONE).length + !!state.words + !!state.sure + !!state.apart + (state.like !== null);
-    $("#count").textContent = `${n.toLocaleString("en")} ${n === 1 ? "work" : "works"}`;
+    $("#count").textContent = `${number.format(n)} ${n === 1 ? "work" : "works"}`;
     $("#active").textContent = active ? ` (${active})` : "";
     $("#clear").disabled = !active;
     $("#empty").hidden = n > 0;
@@ -73,13 +72,13 @@ if (window.gallery) (gallery => {
 
   let turn = 0;
   async function update() {
-    const number = ++turn, before = state.work;
+    const own = ++turn, before = state.work;
     state = gallery.parse(location.hash);
     const filters = gallery.format({ ...state, work: null });
     if (filters !== shownFilters) {
       if (state.like !== null) {
         try { await gallery.loadVectors(); } catch { state.like = null; }
-        if (number !== turn) return;
+        if (own !== turn) return;
       }
       const result = gallery.find(state);
       shownFilters = filters;
@@ -91,11 +90,9 @@ if (window.gallery) (gallery => {
     if (state.work === null && before !== null) gallery.focusOn(before);
   }
 
-  let wait = 0;
-  const later = work => { cancelAnimationFrame(wait); wait = requestAnimationFrame(work); };
-  $("#words").addEventListener("input", event => later(() => gallery.go({ words: event.target.value.trim() }, true)));
-  $("#sure").addEventListener("input", event => later(() => gallery.go({ sure: event.target.value / 100 }, true)));
-  $("#apart")?.addEventListener("input", event => later(() => gallery.go({ apart: +(event.target.value * apartStep).toFixed(4) }, true)));
+  $("#words").addEventListener("input", event => gallery.go({ words: event.target.value.trim() }, true));
+  $("#sure").addEventListener("input", event => gallery.go({ sure: event.target.value / 100 }, true));
+  $("#apart")?.addEventListener("input", event => gallery.go({ apart: +(event.target.value * apartStep).toFixed(4) }, true));
   $("#sort").addEventListener("change", event => gallery.go({ sort: event.target.value }, true));
   $("#matrix").addEventListener("click", event => {
     const button = event.target.closest("button");

@@ -56,10 +56,11 @@ if (window.gallery) (gallery => {
     return { columns, side, mat, height: Math.round(mat + size * (2.1 + 1.2 * LINES)) + GAP };
   }
 
-  function draw() {
-    const { columns, side, height } = grid, top = wall.getBoundingClientRect().top;
-    const first = Math.max(0, Math.floor((-top - AHEAD) / height)) * columns;
-    const last = Math.min(shown.length, Math.ceil((innerHeight - top + AHEAD) / height) * columns);
+  // ahead: how far beyond the window tiles are made, in pixels
+  function draw(top = wall.getBoundingClientRect().top, ahead = AHEAD) {
+    const { columns, side, height } = grid;
+    const first = Math.max(0, Math.floor((-top - ahead) / height)) * columns;
+    const last = Math.min(shown.length, Math.ceil((innerHeight - top + ahead) / height) * columns);
     for (const [position, tile] of tiles) {
       if (position < first || position >= last) { tile.remove(); tiles.delete(position); }
     }
@@ -69,7 +70,9 @@ if (window.gallery) (gallery => {
       tile.style.cssText = `inset-inline-start: ${(position % columns) * (side + GAP)}px; top: ${row * height}px; width: ${side}px; height: ${height - GAP}px`;
       tiles.set(position, tile);
       // the order of the document is the order of the wall
-      wall.insertBefore(tile, [...wall.children].find(node => +node.firstChild.dataset.position > position) ?? null);
+      const next = tiles.size > 1 && position < +wall.lastChild.firstChild.dataset.position
+        ? [...wall.children].find(node => +node.firstChild.dataset.position > position) : null;
+      wall.insertBefore(tile, next);
     }
     if (!tiles.has(current) && tiles.size) wall.firstChild.firstChild.tabIndex = 0;
   }
@@ -78,17 +81,20 @@ if (window.gallery) (gallery => {
     shown = works;
     current = 0;
     tiles = new Map();
+    const top = wall.getBoundingClientRect().top;
     wall.replaceChildren();
-    layOut();
-    if (wall.getBoundingClientRect().top < 0) document.querySelector("#results").scrollIntoView();
+    layOut(Math.max(0, top));
+    if (top < 0) document.querySelector("#results").scrollIntoView({ behavior: "instant" });
   };
-  function layOut() {
+  // what is in view comes first, and what is beyond with the next frame
+  function layOut(top = wall.getBoundingClientRect().top) {
     grid = measure();
     wall.style.setProperty("--mat", `${grid.mat}px`);
     wall.style.height = `${Math.ceil(shown.length / grid.columns) * grid.height}px`;
     for (const tile of tiles.values()) tile.remove();
     tiles = new Map();
-    draw();
+    draw(top, 0);
+    requestAnimationFrame(() => setTimeout(draw));
   }
   gallery.neighbour = (work, step) => {
     const position = shown.indexOf(work);
