@@ -37,7 +37,7 @@ if (window.gallery) (gallery => {
       button.setAttribute("aria-pressed", isChosen);
       button.setAttribute("aria-label", `${labels[label].name}, ${cultures[culture].name}: ${n} works`);
       button.classList.toggle("none", !n && !isChosen);
-      button.firstElementChild.style.width = `${100 * n / largest}%`;
+      button.firstElementChild.style.transform = `scaleX(${n / largest})`;
       button.lastElementChild.textContent = number.format(n);
     }
     $("#sure").value = Math.round(100 * state.sure);
