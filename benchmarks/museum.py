@@ -73,7 +73,8 @@ def main() -> None:
         cultures = tuple(answers["culture"].unique().to_pylist())
         columns = answers.column_names
         labels = tuple(columns[columns.index("caption_share") + 1 : columns.index("model")])
-        predictions = answers.select(prediction_schema(labels).names)
+        of_answers = [n for n in prediction_schema(labels).names if n in columns]
+        predictions = answers.select(of_answers)
         sheet = folder / "export.xlsx"
         items = read_items(sheet, TableOptions(root=folder / "sample" / "wikiart"))
         record = tuple(items["record"].type.names)

@@ -9,10 +9,12 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from artaffect.labels import LabelSet, Sentiment
 from artaffect.prediction.collection.answers import AnswerTable, Layout, prediction_schema
 from artaffect.prediction.collection.plan import Plan
 
 LABELS = ("awe", "fear", "something else")
+VALENCE = (Sentiment.POSITIVE, Sentiment.NEGATIVE, Sentiment.OTHER)
 CULTURES = ("arabic", "chinese")
 ORIGIN = {
     "model": "first",
@@ -115,6 +117,7 @@ def drawn_predictions(ids: Sequence[str], seed: int = 0) -> pa.Table:
     for name in ids:
         for culture in CULTURES:
             p = rng.dirichlet(np.ones(len(LABELS)))
+            direction = rng.normal(size=8)
             numbers = dict(zip(LABELS, p.tolist(), strict=True))
             rows.append(
                 {
@@ -127,6 +130,9 @@ def drawn_predictions(ids: Sequence[str], seed: int = 0) -> pa.Table:
                     },
                     **{"image_share": 0.0, "caption_share": 1.0, "missing": "image"},
                     "note": f"about {culture}",
+                    "image_direction": (direction / np.linalg.norm(direction))
+                    .astype("<f2")
+                    .tobytes(),
                     "prediction_set": [LABELS[i] for i in np.argsort(-p)[:2]],
                 }
             )
@@ -142,5 +148,6 @@ def write_answers(items: pa.Table, out: Path, layout: Layout = "long") -> pa.Tab
         parts.append(drawn_predictions(plan.items(shard)["id"].to_pylist(), shard))
         plan.save(shard, parts[-1], [], plan.inputs_digest(shard))
     record = items["record"].type.names if "record" in items.column_names else ()
-    plan.merge(out, AnswerTable(layout, CULTURES, LABELS, tuple(record), ORIGIN, True), ORIGIN)
+    about = {**ORIGIN, "labels": LabelSet(LABELS, VALENCE).to_json()}
+    plan.merge(out, AnswerTable(layout, CULTURES, LABELS, tuple(record), ORIGIN, True), about)
     return pa.concat_tables(parts)

@@ -41,14 +41,18 @@ if TYPE_CHECKING:
     from artaffect.models.image_encoders import create_image_encoder
     from artaffect.models.packing import pack
     from artaffect.models.text_encoders import create_text_encoder
+    from artaffect.prediction.collection.label_studio import export_tasks, import_votes
+    from artaffect.prediction.collection.next_votes import next_votes
     from artaffect.prediction.collection.run import predict_collection
     from artaffect.prediction.collection.statements import export_annotations
     from artaffect.prediction.predictor import CulturePrediction, Prediction, PredictionInput
+    from artaffect.reports.gallery import browse
     from artaffect.shared_task.reader import read_artemotion28
 
 _MODULES = {
     "AnnotationTable": "data.annotations",
     "ArtAffectError": "errors",
+    "browse": "reports.gallery",
     "compare_cultures": "api",
     "create_image_encoder": "models.image_encoders",
     "create_text_encoder": "models.text_encoders",
@@ -60,14 +64,17 @@ _MODULES = {
     "Explanation": "explain.explainer",
     "export_annotations": "prediction.collection.statements",
     "export_onnx": "api",
+    "export_tasks": "prediction.collection.label_studio",
     "extract_features": "features",
     "find_overlap": "api",
+    "import_votes": "prediction.collection.label_studio",
     "label_sets": "labels",
     "LabelDistribution": "labels",
     "LabelSet": "labels",
     "list_encoders": "models.encoder_list",
     "load_label_set": "labels",
     "load_predictor": "api",
+    "next_votes": "prediction.collection.next_votes",
     "pack": "models.packing",
     "predict_collection": "prediction.collection.run",
     "Prediction": "prediction.predictor",
@@ -89,6 +96,7 @@ _MODULES = {
 __all__ = [
     "AnnotationTable",
     "ArtAffectError",
+    "browse",
     "compare_cultures",
     "create_image_encoder",
     "create_text_encoder",
@@ -100,14 +108,17 @@ __all__ = [
     "Explanation",
     "export_annotations",
     "export_onnx",
+    "export_tasks",
     "extract_features",
     "find_overlap",
+    "import_votes",
     "label_sets",
     "LabelDistribution",
     "LabelSet",
     "list_encoders",
     "load_label_set",
     "load_predictor",
+    "next_votes",
     "pack",
     "predict_collection",
     "Prediction",

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import artaffect
-from artaffect.cli import data, deployment, models
+from artaffect.cli import annotate, data, deployment, models, museum
 from artaffect.errors import ArtAffectError
 from artaffect.runtime import printable, say, show_any_character
 
@@ -41,11 +41,14 @@ for _panel, _commands in (
     ("Data", (data.split, data.stats, data.overlap, data.sample)),
     ("Models", (models.demo, models.train, models.reproduce, models.evaluate)),
     ("Models", (models.report, models.cultures, models.predict, models.encoders, models.labels)),
-    ("In use", (deployment.explain, deployment.predict_collection, deployment.export_annotations)),
-    ("In use", (deployment.export, deployment.pack, deployment.push, deployment.serve)),
+    ("In use", (deployment.explain, museum.predict_collection, museum.export_annotations)),
+    ("In use", (museum.browse, deployment.export, deployment.pack, deployment.push)),
+    ("In use", (deployment.serve,)),
 ):
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
+
+app.add_typer(annotate.annotate_app, name="annotate", rich_help_panel="In use")
 
 _shared_task = find_spec("artaffect.shared_task")
 if _shared_task is not None and _shared_task.origin is not None:  # the package works without it

@@ -40,7 +40,10 @@ class Familiarity:
         Args:
             features: of images, float32 [m, d].
         """
-        own = self.direction(features)
+        return self.nearest(self.direction(features))
+
+    def nearest(self, own: np.ndarray) -> np.ndarray:
+        """As :meth:`similarity`, for projected features of length 1 [m, k]."""
         directions = self.directions.astype(np.float32)
         blocks = [own[i : i + _BLOCK] @ directions.T for i in range(0, len(own), _BLOCK)]
         nearest = [block.max(1).clip(-1, 1) for block in blocks]  # directions are rounded

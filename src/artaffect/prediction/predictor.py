@@ -252,14 +252,17 @@ class ModelPredictor(ABC):
 
     def answer(self, inputs: Sequence[PreparedInput]) -> list[Prediction]:
         """Predict for prepared inputs, which are all encoded together."""
-        probabilities, shares, similarity = self._compute(inputs)
+        probabilities, shares, directions = self._compute(inputs)
         values = iter(zip(probabilities, shares, strict=True))
         describe = self.description.prediction
         predictions = []
-        for item, near in zip(inputs, similarity, strict=True):
-            remark = self.familiarity.note(near) if self.familiarity else None
+        for item, direction in zip(inputs, directions, strict=True):
+            near, remark = None, None
+            if self.familiarity is not None and direction is not None:
+                near = float(self.familiarity.nearest(direction[None])[0])
+                remark = self.familiarity.note(near)
             cultures = (describe(name, item, *next(values), remark) for name in item.cultures)
-            predictions.append(Prediction(tuple(cultures), near))
+            predictions.append(Prediction(tuple(cultures), near, direction))
         return predictions
 
     def answer_each(
@@ -272,10 +275,10 @@ class ModelPredictor(ABC):
 
     def _compute(
         self, inputs: Sequence[PreparedInput]
-    ) -> tuple[np.ndarray, np.ndarray, list[float | None]]:
+    ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray | None]]:
         """Probabilities [n, labels] and shares [n, 2], one row for each input and culture.
 
-        The list has the similarity of each input's image to the nearest training artwork.
+        The list has the direction of each input's image.
         """
         if not inputs:
             return np.zeros((0, len(self.labels))), np.zeros((0, 2)), []
@@ -288,9 +291,9 @@ class ModelPredictor(ABC):
         outside = stack_outside(inputs, len(self.description.outside), len(self.labels))
         features = gather_rows(image, image_row[rows]), gather_rows(caption, caption_row[rows])
         probabilities, shares = self.answer_features(*features, present, culture, outside)
-        near = [] if self.familiarity is None else self.familiarity.similarity(image).tolist()
-        similarity = [near[row] if near and row >= 0 else None for row in image_row]
-        return probabilities / probabilities.sum(1, keepdims=True), shares, similarity
+        own = None if self.familiarity is None else self.familiarity.direction(image)
+        directions = [None if own is None or row < 0 else own[row] for row in image_row]
+        return probabilities / probabilities.sum(1, keepdims=True), shares, directions
 
     @abstractmethod
     def limit_threads(self, count: int) -> None:

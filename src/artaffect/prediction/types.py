@@ -364,6 +364,9 @@ class Prediction:
     similarity: float | None = None
     """Cosine similarity of the image to the nearest training artwork; None without an image, or if the
     model folder does not tell."""
+    image_direction: np.ndarray | None = field(default=None, compare=False)
+    """The image's features in a few dimensions: float32 [k], of length 1, so that the dot product of two
+    images is their cosine similarity; None where ``similarity`` is."""
 
     def __getitem__(self, culture: str) -> CulturePrediction:
         for prediction in self.by_culture:

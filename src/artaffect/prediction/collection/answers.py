@@ -19,6 +19,9 @@ REVIEW, REVIEWER = "review", "reviewed_by"
 SET = "prediction_set"
 """The labels that cannot be ruled out, the most likely one first."""
 
+DIRECTION = "image_direction"
+"""What tells how alike two images are; kept beside the answers, not in them."""
+
 _SHARES = ("image_share", "caption_share")
 _OF_ITEM = ("divergence_bits", "similarity", "missing")
 """What is the same for all cultures of an item."""
@@ -30,7 +33,8 @@ def prediction_schema(labels: Sequence[str]) -> pa.Schema:
     The columns named by labels hold their probabilities, which sum to 1. ``divergence_bits`` is the mean
     Jensen-Shannon divergence of the item's cultures, 0 to 1; null for a single culture. ``similarity`` is
     that of the image to the nearest training artwork, -1 to 1. ``missing`` names the inputs that the model
-    reads and the item lacks. ``prediction_set`` is null unless sets were asked for.
+    reads and the item lacks. ``prediction_set`` is null unless sets were asked for. ``image_direction``
+    is that of :class:`Prediction` as bytes of little-endian float16.
     """
     numbers = ("probability", *labels, "entropy_bits", *_SHARES)
     return pa.schema(
@@ -41,6 +45,7 @@ def prediction_schema(labels: Sequence[str]) -> pa.Schema:
             pa.field("missing", pa.string()),
             pa.field("note", pa.string()),
             pa.field(SET, pa.list_(pa.string())),
+            pa.field(DIRECTION, pa.binary()),
         ]
     )
 

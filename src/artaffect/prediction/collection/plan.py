@@ -24,6 +24,7 @@ from artaffect.data.listing import write_listing
 from artaffect.errors import IncompleteRunError, OutputExistsError, TableError
 from artaffect.outputs import atomic_file, discard_folder
 from artaffect.prediction.collection.answers import AnswerTable
+from artaffect.prediction.collection.companion import CompanionWriter, companion_path
 from artaffect.prediction.collection.downloads import Origins
 from artaffect.prediction.collection.formats import open_answers
 from artaffect.runtime import file_digest
@@ -134,8 +135,8 @@ class Plan:
         The answers are written last: until they have their name, the same call can be repeated.
 
         Args:
-            provenance: for the metadata of formats that have any.
-            origins: where images come from, for the list of skipped items.
+            provenance: for the metadata of formats that have any, and of the items beside the answers.
+            origins: where images come from, for the items beside the answers and those skipped.
 
         Returns:
             The number of skipped items.
@@ -144,14 +145,18 @@ class Plan:
             IncompleteRunError: an item is missing, repeated or unknown.
         """
         skipped: list[Skipped] = []
-        with atomic_file(out) as temporary:
-            with open_answers(temporary, out.suffix, answers.schema, dict(provenance)) as write:
+        with atomic_file(out) as temporary, atomic_file(companion_path(out)) as beside:
+            with (
+                open_answers(temporary, out.suffix, answers.schema, dict(provenance)) as write,
+                CompanionWriter(beside, provenance, origins or {}) as companion,
+            ):
                 for shard in range(len(self.shards())):
                     predictions = _read(self._part(shard))
                     left_out = json.loads(predictions.schema.metadata[b"skipped"])
                     self._check(shard, predictions, left_out, len(answers.cultures))
                     skipped += left_out
                     write(answers.table(self.items(shard), predictions))
+                    companion.write(self.items(shard), predictions)
             named = [_named(item, origins or {}) for item in skipped]
             _write_skipped(named, skipped_path(out))
             with atomic_file(self._result) as digest:

@@ -17,6 +17,7 @@ from artaffect.models.folder import CHECKSUMS, check_folder, holds_graphs, read_
 from artaffect.models.hub import resolve_run
 from artaffect.outputs import check_output, check_output_folder, output_lock
 from artaffect.prediction.collection.answers import AnswerTable, Layout, check_layout
+from artaffect.prediction.collection.companion import companion_path
 from artaffect.prediction.collection.downloads import Web, fetch_images
 from artaffect.prediction.collection.formats import check_format
 from artaffect.prediction.collection.items import read_items, readable
@@ -66,7 +67,8 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     """Predict for every item of a collection, and write the answers in the format that ``out`` names.
 
     Finished work is kept beside ``out`` until everything is done, and the same call continues it. Items
-    that cannot be used are listed in ``<out>.skipped.csv`` with the reason.
+    that cannot be used are listed in ``<out>.skipped.csv`` with the reason. ``<out>.items.parquet`` keeps
+    each item's image and caption, and a direction that tells which images are alike, for a gallery.
 
     Args:
         run: a model folder, or ``hf:OWNER/MODEL``.
@@ -112,7 +114,8 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     check_folder(folder)
     config = read_config(folder)
     check_sets(sets, config["conformal"])
-    labels = LabelSet.from_json(config["labels"]).names
+    label_set = LabelSet.from_json(config["labels"])
+    labels = label_set.names
     names = tuple(dict.fromkeys(culture_names(cultures) or config["cultures"] or [ANY_CULTURE]))
     images = None if root is None else as_path(root, "root")
     options = TableOptions(columns or {}, images, language, encoding, delimiter)
@@ -121,7 +124,7 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
     with output_lock(target):
         if target.exists() and not overwrite and not plan.is_merged(target):
             raise OutputExistsError(f"{target} exists: choose another name, or add --overwrite")
-        for path in (target, skipped_path(target)):
+        for path in (target, companion_path(target), skipped_path(target)):
             check_output(path, read)
         check_output_folder(plan.folder)
         rows, origins = fetch_images(read_items(source, options, web), web, readable(source))
@@ -141,7 +144,12 @@ def predict_collection(  # noqa: PLR0913 - the options of the command
         }
         plan.begin(rows, settings, shard_rows, overwrite)
         _finish(plan, rows.num_rows, folder, Request(names, sets), workers, engine)
-        provenance = {**about, "source": readable(source), "cultures": names}
+        provenance = {
+            **about,
+            "source": readable(source),
+            "cultures": names,
+            "labels": label_set.to_json(),
+        }
         skipped = plan.merge(target, answers, provenance, origins)
     return CollectionSummary(rows.num_rows, rows.num_rows - skipped, skipped, names)
 

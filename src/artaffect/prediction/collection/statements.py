@@ -3,24 +3,19 @@
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import quote
 
-from artaffect.data.listing import unguard_formulas
-from artaffect.data.readers.table_formats import open_table
-from artaffect.errors import InputError, TableError, UnknownNameError
+from artaffect.errors import InputError, UnknownNameError
 from artaffect.outputs import atomic_file, check_output, output_lock
-from artaffect.prediction.collection.answers import REVIEW, REVIEWER
+from artaffect.prediction.collection.saved_answers import ORIGIN, Answer, SavedAnswers
 from artaffect.runtime import as_path
 
 Format = Literal["w3c", "linked-art", "csv"]
 
-_ORIGIN = ("model", "model_digest", "artaffect_version", "predicted_on")
-_CONFIRMED, _REJECTED = "confirmed", "rejected"
 _ADDRESS = re.compile(r"(https?://|urn:)[^\s<>\"{}|\\^`]+")
 
 
@@ -111,11 +106,14 @@ def export_annotations(
     if base is not None and not _ADDRESS.fullmatch(base):
         raise InputError(f"--base must begin with https:// or http:// or urn:, got {base!r}")
     check_output(path, [source])
-    rows = _Rows.read(source, target)
-    allowed = None if labels is None else _check_labels(labels, rows)
+    saved = SavedAnswers.read(source, *(() if target is None else (target,)))
+    allowed = None if labels is None else _check_labels(labels, saved)
+    address = _addresses(base, target, format != "csv")
     left_out: Counter[str] = Counter()
     kept = []
-    for row in rows.statements(_addresses(base, target, format != "csv")):
+    for answer in saved:
+        names = (saved.cell(answer.row, name) for name in ("id", target or "id"))
+        row = _statement(saved, answer, address(*names))
         reason = _reason(row, allowed, floor)
         if reason:
             left_out[reason] += 1
@@ -144,8 +142,9 @@ def _reason(row: _Row, allowed: set[str] | None, floor: float) -> str:
     return f"probability below {floor:g}" if row.statement.probability < floor else ""
 
 
-def _check_labels(labels: Sequence[str], rows: "_Rows") -> set[str]:
-    known = rows.labels()
+def _check_labels(labels: Sequence[str], answers: SavedAnswers) -> set[str]:
+    ends = answers.ends.values()
+    known = {*answers.labels, *(top for end in ends for top in answers.columns[f"top{end}"])}
     for label in labels:
         if label not in known:
             raise UnknownNameError("label", label, sorted(known))
@@ -171,104 +170,19 @@ def _addresses(base: str | None, target: str | None, is_needed: bool) -> Callabl
     return address
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """The cells of a file of answers, as text."""
+def _statement(answers: SavedAnswers, answer: Answer, target: str) -> _Row:
+    def cell(name: str) -> str:
+        return answers.cell(answer.row, name)
 
-    path: Path
-    columns: Mapping[str, list[str]]
-    line: Sequence[int]
-    target: str | None
-
-    @classmethod
-    def read(cls, path: Path, target: str | None) -> "_Rows":
-        file = open_table(path)
-        cells = file.read(
-            [i for i in range(len(file.header)) if i not in file.binary], range(len(file.header))
-        )
-        if cells.malformed:
-            line, fault = cells.malformed[0]
-            raise TableError(f"{path}, line {line} cannot be read: {fault[:200]}")
-        names = [name.strip() for i, name in enumerate(file.header) if i not in file.binary]
-        texts = [column.to_pylist() for column in cells.columns]
-        if path.suffix.lower() in (".csv", ".tsv", ".txt"):
-            names = [unguard_formulas(name) for name in names]
-            texts = [[unguard_formulas(text) for text in column] for column in texts]
-        rows = cls(path, dict(zip(names, texts, strict=True)), cells.line.tolist(), target)
-        needed = ("id", *_ORIGIN, *(() if target is None else (target,)))
-        missing = [name for name in needed if name not in rows.columns]
-        if missing or not rows.cultures():
-            missing = missing or ["culture and top, or top_CULTURE"]
-            raise TableError(
-                f"{path} is no file of answers of `artaffect predict-collection`: it lacks the column "
-                f"{', '.join(missing)}"
-            )
-        return rows
-
-    def cultures(self) -> Mapping[str, str]:
-        """The end of the names of each culture's columns; that of a long file is empty."""
-        if {"culture", "top"} <= self.columns.keys():
-            return {"": ""}
-        names = [name.removeprefix("top_") for name in self.columns if name.startswith("top_")]
-        return {name: f"_{name}" for name in names if f"probability_{name}" in self.columns}
-
-    def labels(self) -> set[str]:
-        """The labels that the answers can have."""
-        tops = {top for end in self.cultures().values() for top in self.columns[f"top{end}"]}
-        shares = {"image_share", "caption_share", "entropy_bits", "probability"}
-        if "" in self.cultures():
-            return tops | {name for name in self.columns if self._is_label(name)} - shares
-        ends = tuple(self.cultures().values())
-        stems = {
-            name.removesuffix(end) for name in self.columns for end in ends if name.endswith(end)
-        }
-        return tops | {stem for stem in stems if self._is_label(stem + ends[0])} - shares
-
-    def _is_label(self, name: str) -> bool:
-        """Whether a column holds a probability in every row."""
-        try:
-            return all(0 <= _number(text) <= 1 for text in self.columns.get(name, [""]))
-        except ValueError:
-            return False
-
-    def statements(self, address: Callable[[str, str], str]) -> Iterator[_Row]:
-        for row, item in enumerate(self.columns["id"]):
-            if item:
-                place = address(item, self._cell(row, self.target or "id"))
-                for culture, end in self.cultures().items():
-                    yield self._row(row, place, culture, end)
-
-    def _row(self, row: int, target: str, culture: str, end: str) -> _Row:
-        review = self._cell(row, REVIEW + end).lower()
-        reviewer = self._cell(row, REVIEWER)
-        where = f"{self.path}, line {self.line[row]}"
-        if review not in ("", _CONFIRMED, _REJECTED):
-            raise TableError(
-                f"{where}: column {REVIEW + end} says {review!r}: expected {_CONFIRMED}, {_REJECTED} or "
-                "nothing"
-            )
-        if review == _CONFIRMED and not reviewer:
-            raise TableError(f"{where} is confirmed, but column {REVIEWER} does not say by whom")
-        try:
-            probability = _number(self._cell(row, f"probability{end}"))
-        except ValueError:
-            raise TableError(f"{where}: column probability{end} holds no number") from None
-        statement = Statement(
-            target,
-            self._cell(row, "id"),
-            culture or self._cell(row, "culture"),
-            self._cell(row, f"top{end}"),
-            probability,
-            {name: self._cell(row, name) for name in _ORIGIN},
-            self._cell(row, "note"),
-            reviewer if review == _CONFIRMED else "",
-        )
-        return _Row(statement, review == _REJECTED)
-
-    def _cell(self, row: int, name: str) -> str:
-        return self.columns[name][row].strip() if name in self.columns else ""
-
-
-def _number(text: str) -> float:
-    """A number as programs and as spreadsheets of some countries write it, with a comma."""
-    return float(text.replace(",", "."))
+    review = answers.review(answer)
+    statement = Statement(
+        target,
+        cell("id"),
+        answer.culture,
+        cell(f"top{answer.end}"),
+        answers.number(answer.row, f"probability{answer.end}"),
+        {name: cell(name) for name in ORIGIN},
+        cell("note"),
+        review.reviewer,
+    )
+    return _Row(statement, review.is_rejected)

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from artaffect.errors import ArtAffectError, InputError, ResourceError
 from artaffect.metrics.distances import mean_divergence
-from artaffect.prediction.collection.answers import prediction_schema
+from artaffect.prediction.collection.answers import DIRECTION, prediction_schema
 from artaffect.prediction.collection.items import readable
 from artaffect.prediction.collection.plan import Plan, Skipped
 from artaffect.prediction.collection.records import ITEMS
@@ -99,11 +99,13 @@ class ShardWorker:
 def _as_rows(name: str, prediction: Prediction, missing: Sequence[str]) -> list[Row]:
     """One row of :func:`prediction_schema` for each culture of an item."""
     values = np.array([item.distribution.values for item in prediction])
+    direction = prediction.image_direction
     about_item = {
         "id": name,
         "divergence_bits": mean_divergence(values),
         "similarity": prediction.similarity,
         "missing": ", ".join(missing) or None,
+        DIRECTION: None if direction is None else direction.astype("<f2").tobytes(),
     }
     return [
         {
