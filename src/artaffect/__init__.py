@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         reproduce,
         train,
         train_culture_models,
+        train_seeds,
         write_sample,
     )
     from artaffect.data.annotations import AnnotationTable
@@ -83,6 +84,7 @@ _MODULES = {
     "Sentiment": "labels",
     "train": "api",
     "train_culture_models": "api",
+    "train_seeds": "api",
     "write_sample": "api",
 }
 
@@ -123,6 +125,7 @@ __all__ = [
     "Sentiment",
     "train",
     "train_culture_models",
+    "train_seeds",
     "write_sample",
 ]
 

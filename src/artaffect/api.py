@@ -66,6 +66,46 @@ def train(
     return load_predictor(folder)
 
 
+def train_seeds(
+    table: Table,
+    out: PathLike,
+    seeds: int = 5,
+    recipe: "str | os.PathLike[str] | Recipe" = "compact",
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
+    *,
+    outside: OutsideFiles | None = None,
+    cache: PathLike | None = None,
+    overwrite: bool = False,
+) -> "EvaluationResult":
+    """Train a recipe with several seeds, and score their mean on the validation split.
+
+    :func:`evaluate` and :func:`report` take the folder ``out`` as they take a model folder. Finished runs
+    in it are kept: an interrupted training resumes, and a larger number of seeds adds to them.
+
+    Args:
+        out: the folder to write, with a model folder ``seed-N`` for each seed.
+        seeds: how many: the recipe's seed and those that follow it; at least 2.
+        recipe: as in :func:`train`; likewise ``settings``, ``outside`` and ``cache``.
+        overwrite: train finished runs again.
+
+    Returns:
+        Means over seeds; the intervals are over seeds and artworks, and ``by_seed`` has the score of each.
+
+    Raises:
+        TableError: the table lacks a split or images that the recipe needs.
+        ConfigError: ``out`` holds runs with other settings, or on another table.
+        OutputExistsError: ``out`` is something else.
+    """
+    from artaffect.training import seeds as several
+    from artaffect.training.run import resolve_recipe
+
+    if not isinstance(seeds, int) or seeds < 2:
+        raise InputError(f"seeds must be a whole number of at least 2, got {seeds!r}")
+    folder, config = as_path(out, "out"), resolve_recipe(recipe, settings)
+    place = _path(cache, "cache")
+    return several.train_seeds(_table(table), config, folder, seeds, place, overwrite, outside)
+
+
 def evaluate(
     run: PathLike,
     table: Table,
@@ -80,7 +120,7 @@ def evaluate(
     """Score a model folder on one split, overall and per culture, beside the prior baseline.
 
     Args:
-        run: a model folder or ``hf:OWNER/MODEL``.
+        run: a model folder, ``hf:OWNER/MODEL``, or a folder of :func:`train_seeds`, whose mean is scored.
         out: a folder for ``metrics.json`` and ``report.html``.
         sets: the level of the prediction sets that are scored; 0.9 by default.
         outside: predictions made elsewhere, ``{"clip": "clip.csv"}``, scored on the rows that all have.
@@ -127,7 +167,7 @@ def report(
     """Compare cultures, and one or several models culture by culture; write HTML, Markdown and JSON.
 
     Args:
-        runs: model folders or ``hf:OWNER/MODEL``; the others are compared with the first.
+        runs: what :func:`evaluate` takes as a run; the others are compared with the first.
         out: the folder to write.
         min_votes: votes that a culture needs on an artwork to be counted.
         artwork_pages: how many of the most divisive artworks get a page.

@@ -22,6 +22,16 @@ def check_run(run: str) -> dict[str, Any]:
     return read_config(folder)
 
 
+def check_scored(run: str, sets: float | None) -> None:
+    """Check a run that is to be scored, one for each seed if it holds several, and its sets."""
+    from artaffect.models.folder import seed_folders
+    from artaffect.models.hub import resolve_run
+
+    for folder in seed_folders(resolve_run(run)):
+        check_run(str(folder))
+        check_sets(str(folder), sets)
+
+
 def check_cultures(run: str, cultures: Sequence[str] | None, new: bool) -> None:
     """Refuse a culture that was not in training, which may be misspelt, unless it is meant to be new."""
     from artaffect.prediction.types import culture_names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
@@ -57,6 +57,14 @@ def train(
     out: Annotated[Path, Option(help="The model folder to write.")],
     recipe: options.RecipeName = "compact",
     settings: options.Settings = None,
+    seeds: Annotated[
+        int | None,
+        Option(
+            min=2,
+            help="Train with this many seeds, from the recipe's one upwards, in a folder of runs that "
+            "evaluate and report take as one.",
+        ),
+    ] = None,
     cache: options.Cache = None,
     with_: options.With = None,
     images: options.ImageFolder = None,
@@ -175,8 +183,7 @@ def report(
 
     outside = parse_outside(with_ or [])
     for run in runs:
-        checks.check_run(run)
-        checks.check_sets(run, sets)
+        checks.check_scored(run, sets)
     table = checks.load_table(data, images, split, culture_column=culture_column)
     from artaffect.reports.findings import findings
 

@@ -63,7 +63,8 @@ CULTURE_MODELS: Mapping[str, Sequence[str]] = {
 """Four ways to use the culture, trained alike: not at all (the others are compared with it), as an
 embedding, as a head, or as fusion weights for each culture."""
 
-_REMEDY = "delete it to start again, or choose another --out"
+REMEDY = "delete it to start again, or choose another --out"
+"""What to do about a folder that belongs to another training."""
 
 
 def train_run(
@@ -300,9 +301,9 @@ def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:
         except (ValueError, LookupError, TypeError):
             raise ConfigError(f"{path} is damaged: delete {work} to start again") from None
         if data_before != data:
-            raise ConfigError(f"{work} belongs to a training on another table: {_REMEDY}")
-        if change := next(_differences(settings_before, settings), None):
-            raise ConfigError(f"{work} belongs to another training ({change}): {_REMEDY}")
+            raise ConfigError(f"{work} belongs to a training on another table: {REMEDY}")
+        if change := next(differences(settings_before, settings), None):
+            raise ConfigError(f"{work} belongs to another training ({change}): {REMEDY}")
     elif is_main_process():
         with atomic_file(path) as temporary:
             temporary.write_text(
@@ -314,13 +315,14 @@ def _has_checkpoint(work: Path) -> bool:
     return any(work.glob("*/checkpoint.pt"))
 
 
-def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
+    """Say of each setting that differs what it was and what it is."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         if old != new:
             yield f"{prefix.rstrip('.')} was {old!r}, is {new!r}"
         return
     for key in {**old, **new}:
-        yield from _differences(old.get(key), new.get(key), f"{prefix}{key}.")
+        yield from differences(old.get(key), new.get(key), f"{prefix}{key}.")
 
 
 def _references(config: Recipe) -> dict[str, str]:
