@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         reproduce,
         train,
         train_culture_models,
-        train_seeds,
         write_sample,
     )
     from artaffect.data.annotations import AnnotationTable
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from artaffect.data.readers.hf_parquet import read_hf_parquet
     from artaffect.data.readers.table import read_table
     from artaffect.errors import ArtAffectError
+    from artaffect.experiments import train_seeds
     from artaffect.explain.explainer import Explanation
     from artaffect.features import extract_features
     from artaffect.labels import (
@@ -84,7 +84,7 @@ _MODULES = {
     "Sentiment": "labels",
     "train": "api",
     "train_culture_models": "api",
-    "train_seeds": "api",
+    "train_seeds": "experiments",
     "write_sample": "api",
 }
 

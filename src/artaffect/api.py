@@ -3,15 +3,22 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from artaffect.errors import InputError, InputTypeError
-from artaffect.outputs import check_output, check_output_folder
+from artaffect.arguments import (
+    OutsideFiles,
+    PathLike,
+    Table,
+    as_table,
+    check_results_folder,
+    optional_path,
+)
+from artaffect.errors import InputError
+from artaffect.outputs import check_output
 from artaffect.runtime import as_list, as_path
 
 if TYPE_CHECKING:
     from artaffect.config import Recipe
-    from artaffect.data.annotations import AnnotationTable
     from artaffect.data.preprocessing import ImageSource
     from artaffect.data.splits import Overlap
     from artaffect.explain.explainer import Explanation
@@ -20,12 +27,6 @@ if TYPE_CHECKING:
     from artaffect.prediction.predictor import ModelPredictor
     from artaffect.reports.results import CultureReport
     from artaffect.training.reproduction import Reproduction
-
-PathLike = str | os.PathLike[str]
-Table: TypeAlias = "AnnotationTable | PathLike"
-"""A table, or the Parquet file that holds one."""
-OutsideFiles: TypeAlias = Mapping[str, PathLike]
-"""Files of predictions that were made elsewhere, each under its name."""
 
 
 def train(
@@ -62,48 +63,8 @@ def train(
 
     folder = as_path(out, "out")
     config = resolve_recipe(recipe, settings)
-    train_run(_table(table), config, folder, _path(cache, "cache"), overwrite, outside)
+    train_run(as_table(table), config, folder, optional_path(cache, "cache"), overwrite, outside)
     return load_predictor(folder)
-
-
-def train_seeds(
-    table: Table,
-    out: PathLike,
-    seeds: int = 5,
-    recipe: "str | os.PathLike[str] | Recipe" = "compact",
-    settings: Mapping[str, Any] | Sequence[str] | None = None,
-    *,
-    outside: OutsideFiles | None = None,
-    cache: PathLike | None = None,
-    overwrite: bool = False,
-) -> "EvaluationResult":
-    """Train a recipe with several seeds, and score their mean on the validation split.
-
-    :func:`evaluate` and :func:`report` take the folder ``out`` as they take a model folder. Finished runs
-    in it are kept: an interrupted training resumes, and a larger number of seeds adds to them.
-
-    Args:
-        out: the folder to write, with a model folder ``seed-N`` for each seed.
-        seeds: how many: the recipe's seed and those that follow it; at least 2.
-        recipe: as in :func:`train`; likewise ``settings``, ``outside`` and ``cache``.
-        overwrite: train finished runs again.
-
-    Returns:
-        Means over seeds; the intervals are over seeds and artworks, and ``by_seed`` has the score of each.
-
-    Raises:
-        TableError: the table lacks a split or images that the recipe needs.
-        ConfigError: ``out`` holds runs with other settings, or on another table.
-        OutputExistsError: ``out`` is something else.
-    """
-    from artaffect.training import seeds as several
-    from artaffect.training.run import resolve_recipe
-
-    if not isinstance(seeds, int) or seeds < 2:
-        raise InputError(f"seeds must be a whole number of at least 2, got {seeds!r}")
-    folder, config = as_path(out, "out"), resolve_recipe(recipe, settings)
-    place = _path(cache, "cache")
-    return several.train_seeds(_table(table), config, folder, seeds, place, overwrite, outside)
 
 
 def evaluate(
@@ -132,16 +93,16 @@ def evaluate(
     """
     from artaffect.models.hub import resolve_run
 
-    folder, annotations = resolve_run(run), _table(table)
-    target = _path(out, "out")
+    folder, annotations = resolve_run(run), as_table(table)
+    target = optional_path(out, "out")
     if target is not None:
-        _check_folder(target, annotations, outside, ("metrics.json", "report.html"))
+        check_results_folder(target, annotations, outside, ("metrics.json", "report.html"))
     from artaffect.data.outside import Elsewhere
     from artaffect.prediction.evaluation import evaluate_run
     from artaffect.reports.evaluation import save_metrics, save_report
 
-    elsewhere = Elsewhere(outside or {}, _path(features, "features"))
-    place = _path(cache, "cache")
+    elsewhere = Elsewhere(outside or {}, optional_path(features, "features"))
+    place = optional_path(cache, "cache")
     result = evaluate_run(folder, annotations, split, place, sets=sets, elsewhere=elsewhere)
     if target is not None:
         save_metrics(result, target / "metrics.json")
@@ -183,8 +144,8 @@ def report(
     from artaffect.reports.pages import FILES, save_culture_report
 
     folders = [resolve_run(run) for run in as_list(runs, "runs")]
-    annotations, target = _table(table), as_path(out, "out")
-    _check_folder(target, annotations, outside, FILES)
+    annotations, target = as_table(table), as_path(out, "out")
+    check_results_folder(target, annotations, outside, FILES)
     from artaffect.data.outside import Elsewhere
     from artaffect.reports.culture import ReportOptions, culture_report
 
@@ -194,9 +155,11 @@ def report(
         top_k=artwork_pages,
         explanations=explanations,
         sets=sets,
-        elsewhere=Elsewhere(outside or {}, _path(features, "features")),
+        elsewhere=Elsewhere(outside or {}, optional_path(features, "features")),
     )
-    result = culture_report(folders, annotations, annotations.name, options, _path(cache, "cache"))
+    result = culture_report(
+        folders, annotations, annotations.name, options, optional_path(cache, "cache")
+    )
     save_culture_report(result, target, embed_images)
     return result
 
@@ -217,7 +180,7 @@ def compare_cultures(
     from artaffect.reports.culture import votes_of
 
     return divergence.compare_cultures(
-        votes_of(_table(table)), min_votes, n_permutations, seed, top_k
+        votes_of(as_table(table)), min_votes, n_permutations, seed, top_k
     )
 
 
@@ -239,7 +202,11 @@ def train_culture_models(
 
     overrides = run.overrides_from(settings)
     return run.train_culture_models(
-        _table(table), recipe, overrides, as_path(out, "out"), _path(cache, "cache")
+        as_table(table),
+        recipe,
+        overrides,
+        as_path(out, "out"),
+        optional_path(cache, "cache"),
     )
 
 
@@ -260,8 +227,10 @@ def reproduce(
     folder = as_path(out, "out")
     if table is None and not quick:
         raise InputError("reproduce needs a table (--data); with quick it can use synthetic data")
-    annotations = reproduction.synthetic_table(folder / "data") if table is None else _table(table)
-    return reproduction.reproduce(annotations, folder, quick, _path(cache, "cache"))
+    annotations = (
+        reproduction.synthetic_table(folder / "data") if table is None else as_table(table)
+    )
+    return reproduction.reproduce(annotations, folder, quick, optional_path(cache, "cache"))
 
 
 def load_predictor(run: PathLike, revision: str | None = None) -> "ModelPredictor":
@@ -309,8 +278,8 @@ def explain_prediction(
     Raises:
         InputError: the model was exported to ONNX, or nothing was given that it uses.
     """
-    annotations = None if table is None else _table(table)
-    target = _path(out, "out")
+    annotations = None if table is None else as_table(table)
+    target = optional_path(out, "out")
     if target is not None:
         inputs = [] if annotations is None else annotations.sources
         check_output(target, [image, *inputs] if isinstance(image, str | os.PathLike) else inputs)
@@ -325,7 +294,9 @@ def explain_prediction(
     source = explainer.model.image
     if annotations is not None and image is not None and source is not None:
         image_source = (source.encoder, source.head)
-        explainer.artworks = NearestArtworks(annotations, *image_source, _path(cache, "cache"))
+        explainer.artworks = NearestArtworks(
+            annotations, *image_source, optional_path(cache, "cache")
+        )
     explanation = explainer.explain(item, emotion, check=check)
     if target is not None:
         save_explanation(explanation, item, target, predictor.description.image)
@@ -387,28 +358,4 @@ def find_overlap(table: Table, other: Table) -> "Overlap":
     """Find the artworks that two tables share, so that no model is tested on what it was trained on."""
     from artaffect.data.splits import shared_artworks
 
-    return shared_artworks(_table(table), _table(other))
-
-
-def _check_folder(
-    folder: Path, table: "AnnotationTable", outside: OutsideFiles | None, files: Sequence[str]
-) -> None:
-    """Refuse a folder for results in which a file would replace an input."""
-    inputs = [*table.sources, *(as_path(file, "outside") for file in (outside or {}).values())]
-    check_output_folder(folder, inputs, files)
-
-
-def _table(table: Table) -> "AnnotationTable":
-    from artaffect.data.annotations import AnnotationTable
-
-    if isinstance(table, AnnotationTable):
-        return table
-    if not isinstance(table, str | os.PathLike):
-        raise InputTypeError(
-            f"table must be an AnnotationTable or the path of one, got {type(table).__name__}"
-        )
-    return AnnotationTable.load(table)
-
-
-def _path(path: PathLike | None, name: str) -> Path | None:
-    return None if path is None else as_path(path, name)
+    return shared_artworks(as_table(table), as_table(other))

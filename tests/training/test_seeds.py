@@ -109,7 +109,6 @@ def test_the_commands_take_a_folder_of_seeds(
         "train", "--data", data, "--out", out, "--seeds", 2, "--set", "seed=7", *tiny_settings
     )
     assert code == 0, err
-    print(printed)
     words = " ".join(printed.split())
     assert "Mean ± standard deviation over 2 seeds" in words and "the seeds 7, 8." in words
     assert (out / "report.html").is_file() and (out / "seed-8" / CHECKSUMS).is_file()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer import Argument, Option
 
-from artaffect import api
+from artaffect import api, experiments
 from artaffect.cli import checks, options
 from artaffect.cli.show import print_encoders, print_json, print_label_sets, print_prediction, show
 from artaffect.labels import label_sets
@@ -82,15 +82,18 @@ def train(
 
     outside = parse_outside(with_ or [])
     load_recipe(recipe, Recipe, settings or ())
-    check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
+    if seeds is None:
+        check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
     table = checks.load_table(data, images, "train", "val", culture_column=culture_column)
     from artaffect.reports.evaluation import print_result
 
-    predictor = api.train(
-        table, out, recipe, settings, outside=outside, cache=cache, overwrite=overwrite
-    )
-    show(predictor.evaluation, as_json, print_result)
-    say(f"model folder: {out}; report: {out / 'report.html'}")
+    common: dict[str, Any] = {"outside": outside, "cache": cache, "overwrite": overwrite}
+    if seeds is None:
+        result = api.train(table, out, recipe, settings, **common).evaluation
+    else:
+        result = experiments.train_seeds(table, out, seeds, recipe, settings, **common)
+    show(result, as_json, print_result)
+    say(f"{'model folder' if seeds is None else 'runs'}: {out}; report: {out / 'report.html'}")
 
 
 def reproduce(
@@ -140,8 +143,7 @@ def evaluate(
     from artaffect.data.outside import parse_outside
 
     outside = parse_outside(with_ or [])
-    checks.check_run(run)
-    checks.check_sets(run, sets)
+    checks.check_scored(run, sets)
     table = checks.load_table(data, images, split, culture_column=culture_column)
     from artaffect.reports.evaluation import print_result
 
