@@ -187,17 +187,16 @@ def _metric_tables(
 
 def _seeds_table(result: EvaluationResult) -> list[TextTable]:
     """How far the scores of the seeds lie apart; no table for a single run."""
-    rows = []
-    for model, scores in result.models.items():
-        metrics = headlines(scores.overall.metrics)
-        for group, values in shown_groups(scores).items():
-            if values.by_seed:
-                name = (
-                    label(model) if group == overall_label(scores) else f"{label(model)}, {group}"
-                )
-                rows.append([name, *(_spread(values.by_seed[metric.name]) for metric in metrics)])
-    if not rows:
+    if "seeds" not in result.protocol:
         return []
+    groups = {
+        label(model) + (f", {group}" if number else ""): scores
+        for model, by_group in result.models.items()
+        for number, (group, scores) in enumerate(shown_groups(by_group).items())
+        if scores.by_seed
+    }
+    metrics = headlines(next(iter(groups.values())).metrics)
+    rows = [[name, *(_spread(s.by_seed[m.name]) for m in metrics)] for name, s in groups.items()]
     title = f"Mean ± standard deviation over {len(result.protocol['seeds'])} seeds"
     return [TextTable(title, ["model", *map(heading, metrics)], rows)]
 
