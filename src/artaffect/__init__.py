@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from artaffect.data.readers.hf_parquet import read_hf_parquet
     from artaffect.data.readers.table import read_table
     from artaffect.errors import ArtAffectError
-    from artaffect.experiments import train_seeds
+    from artaffect.experiments import compare_runs, list_runs, train_seeds
     from artaffect.explain.explainer import Explanation
     from artaffect.features import extract_features
     from artaffect.labels import (
@@ -51,6 +51,7 @@ _MODULES = {
     "AnnotationTable": "data.annotations",
     "ArtAffectError": "errors",
     "compare_cultures": "api",
+    "compare_runs": "experiments",
     "create_image_encoder": "models.image_encoders",
     "create_text_encoder": "models.text_encoders",
     "CulturePrediction": "prediction.predictor",
@@ -67,6 +68,7 @@ _MODULES = {
     "LabelDistribution": "labels",
     "LabelSet": "labels",
     "list_encoders": "models.encoder_list",
+    "list_runs": "experiments",
     "load_label_set": "labels",
     "load_predictor": "api",
     "pack": "models.packing",
@@ -92,6 +94,7 @@ __all__ = [
     "AnnotationTable",
     "ArtAffectError",
     "compare_cultures",
+    "compare_runs",
     "create_image_encoder",
     "create_text_encoder",
     "CulturePrediction",
@@ -108,6 +111,7 @@ __all__ = [
     "LabelDistribution",
     "LabelSet",
     "list_encoders",
+    "list_runs",
     "load_label_set",
     "load_predictor",
     "pack",

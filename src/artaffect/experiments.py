@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from artaffect.arguments import OutsideFiles, PathLike, Table, as_table, optional_path
 from artaffect.errors import InputError
-from artaffect.runtime import as_path
+from artaffect.outputs import check_output
+from artaffect.runtime import as_list, as_path
 
 if TYPE_CHECKING:
     from artaffect.config import Recipe
     from artaffect.metrics.evaluation import EvaluationResult
+    from artaffect.reports.run_comparison import RunComparison
+    from artaffect.training.catalogue import RunList
 
 
 def train_seeds(
@@ -52,3 +55,78 @@ def train_seeds(
     folder, config = as_path(out, "out"), resolve_recipe(recipe, settings)
     place = optional_path(cache, "cache")
     return several.train_seeds(as_table(table), config, folder, seeds, place, overwrite, outside)
+
+
+def list_runs(
+    folder: PathLike,
+    sort: str = "trained",
+    where: Mapping[str, str] | None = None,
+    *,
+    out: PathLike | None = None,
+) -> "RunList":
+    """List the trained runs under a folder: recipe, data, seeds, sources, validation scores, date.
+
+    The runs of several seeds are one entry. A folder that is damaged is logged and left out.
+
+    Args:
+        sort: ``trained`` (newest first), a metric such as ``log_loss`` (best first), or ``name``, ``recipe``,
+            ``data``, ``digest``, ``seeds`` or ``sources``.
+        where: what a field must begin with, such as ``{"recipe": "compact", "data": "artelingo"}``.
+        out: also write the list to this file: .csv, .md or .json.
+
+    Raises:
+        InputError: there is no such folder, or a field is unknown.
+    """
+    from artaffect.reports.listings import check_suffix, save_listing
+    from artaffect.reports.tables import TextTable
+    from artaffect.training import catalogue
+
+    target = optional_path(out, "out")
+    if target is not None:
+        check_suffix(target)
+        check_output(target)
+    result = catalogue.list_runs(as_path(folder, "folder"), sort, where)
+    if target is not None:
+        table = TextTable(f"Runs in {result.folder}", result.header(), result.rows())
+        records = [list(record.values()) for record in result.records()]
+        save_listing(target, [table], catalogue.COLUMNS, records, result.to_json())
+    return result
+
+
+def compare_runs(
+    runs: Sequence[PathLike],
+    table: Table,
+    split: str = "test",
+    *,
+    out: PathLike | None = None,
+    cache: PathLike | None = None,
+) -> "RunComparison":
+    """Compare runs with the first one on the rows of a split that all of them can be scored on.
+
+    Each difference has a 95 % interval over artworks, and over seeds for a folder of :func:`train_seeds`, and
+    a p-value after Holm's correction.
+
+    Args:
+        runs: at least two model folders, ``hf:OWNER/MODEL``, or folders of :func:`train_seeds`.
+        out: also write the comparison to this file: .csv, .md or .json.
+
+    Raises:
+        InputError: the runs predict different labels, or have no input or no row in common.
+        TableError: the table has no rows in this split.
+    """
+    from artaffect.models.hub import resolve_run
+    from artaffect.reports import run_comparison
+    from artaffect.reports.listings import check_suffix, save_listing
+
+    folders = [resolve_run(run) for run in as_list(runs, "runs")]
+    annotations, target = as_table(table), optional_path(out, "out")
+    if target is not None:
+        check_suffix(target)
+        check_output(target, annotations.sources)
+    place = optional_path(cache, "cache")
+    result = run_comparison.compare(folders, annotations, split, place)
+    if target is not None:
+        tables = run_comparison.comparison_tables(result)
+        columns = run_comparison.COLUMNS
+        save_listing(target, tables, columns, result.records(), result.to_json())
+    return result

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import artaffect
-from artaffect.cli import data, deployment, models
+from artaffect.cli import data, deployment, experiments, models
 from artaffect.errors import ArtAffectError
 from artaffect.runtime import printable, say, show_any_character
 
@@ -41,6 +41,7 @@ for _panel, _commands in (
     ("Data", (data.split, data.stats, data.overlap, data.sample)),
     ("Models", (models.demo, models.train, models.reproduce, models.evaluate)),
     ("Models", (models.report, models.cultures, models.predict, models.encoders, models.labels)),
+    ("Experiments", (experiments.runs, experiments.compare)),
     ("In use", (deployment.explain, deployment.predict_collection, deployment.export_annotations)),
     ("In use", (deployment.export, deployment.pack, deployment.push, deployment.serve)),
 ):

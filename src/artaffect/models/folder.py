@@ -315,6 +315,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         "outside": None,
         "conformal": None,
         "caveat": "",
+        "trained": "",
     }
     return {**absent, **config}
 

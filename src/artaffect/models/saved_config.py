@@ -296,6 +296,8 @@ class SavedConfig:
     caveat: Text = ""
     """What accompanies every prediction."""
     version: Text = ""
+    trained: Text = ""
+    """When, in UTC, ISO 8601."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     rows: dict[str, Any] = Field(default_factory=dict)

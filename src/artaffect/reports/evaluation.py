@@ -28,14 +28,15 @@ def print_result(result: EvaluationResult, console: Terminal | None = None) -> N
 def print_tables(tables: Sequence[TextTable], console: Terminal | None = None) -> None:
     """Print tables in full, however narrow the terminal is."""
     console = console or Terminal()
-    if console.width < 120:  # a wrapped line is better than a number cut short
-        console = Terminal(file=console.file, width=120)
     for table in tables:
         grid = Table(title=table.title, title_justify="left", title_style="bold")
         for i, heading in enumerate(table.header):
             grid.add_column(heading, justify="left" if i == 0 else "right", no_wrap=True)
         for row in table.rows:
             grid.add_row(*row)
+        width = console.measure(grid, options=console.options.update(max_width=10**4)).maximum
+        if width > console.width:  # a wrapped line is better than a number cut short
+            console = Terminal(file=console.file, width=width)
         console.print(grid)
 
 

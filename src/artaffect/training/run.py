@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def _train_run(
         protocol["left_out"] = left_out
     trained = replace(trained, evaluation=replace(trained.evaluation, protocol=protocol))
     if is_main_process():
-        origin = dict(table.provenance)
+        origin = {**table.provenance, "digest": digests[0]}
         if outside:
             origin["outside"] = {s.name: {"file": str(s.file), "sha256": s.sha256} for s in outside}
         more = {"data": origin, "synthetic": synthetic, "left_out": left_out}
@@ -184,6 +185,7 @@ def _save(
     model, result = trained.model, trained.evaluation
     description = {
         "version": __version__,
+        "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         "cultures": list(model.cultures),
         "fusion": model.fusion and model.fusion.settings(),
         "encoders": _encoder_names(config),

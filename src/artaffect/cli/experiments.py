@@ -1,0 +1,85 @@
+"""Commands about several trainings: runs, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from artaffect import experiments
+from artaffect.cli import checks, options
+from artaffect.cli.show import show
+from artaffect.errors import InputError
+from artaffect.runtime import say
+
+OutFile = Annotated[
+    Path | None, Option(help="Also write the result to this file: .csv, .md or .json.")
+]
+
+
+def runs(
+    folder: Annotated[Path, Argument(metavar="DIR", help="The folder that holds the runs.")],
+    sort: Annotated[
+        str,
+        Option(
+            help="trained (newest first), a metric such as log_loss (best first), name, recipe, data, "
+            "digest, seeds or sources."
+        ),
+    ] = "trained",
+    where: Annotated[
+        list[str] | None,
+        Option(help="What a field must begin with, for example recipe=compact; repeatable."),
+    ] = None,
+    out: OutFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """List the trained runs in a folder: recipe, data, seeds, sources, validation scores, date."""
+    from artaffect.reports.evaluation import print_tables
+    from artaffect.reports.tables import TextTable
+
+    result = experiments.list_runs(folder, sort, parse_filters(where or []), out=out)
+    title = f"{len(result)} runs in {folder}, with scores on their validation splits"
+    table = TextTable(title, result.header(), result.rows())
+    show(result, as_json, lambda _: print_tables([table]))
+
+
+def parse_filters(filters: list[str]) -> dict[str, str]:
+    """Filters of the form FIELD=TEXT as a mapping."""
+    pairs = [text.partition("=") for text in filters]
+    if wrong := [field for field, sign, _ in pairs if not sign]:
+        raise InputError(
+            f"--where has the form FIELD=TEXT, such as recipe=compact; got {wrong[0]!r}"
+        )
+    return {field: text for field, _, text in pairs}
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        Argument(
+            metavar="RUN RUN…", help="Model folders, folders of several seeds, or hf:OWNER/MODEL."
+        ),
+    ],
+    data: options.Data,
+    split: options.Split = "test",
+    out: OutFile = None,
+    images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
+    cache: options.Cache = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare runs with the first one: paired differences with intervals, and Holm's correction.
+
+    All runs are scored on the same rows. Folders of several seeds count as one run, and intervals then
+    hold both seeds and artworks.
+    """
+    for run in runs:
+        checks.check_scored(run, None)
+    table = checks.load_table(data, images, split, culture_column=culture_column)
+    from artaffect.reports.evaluation import print_tables
+    from artaffect.reports.run_comparison import comparison_line, comparison_tables
+
+    result = experiments.compare_runs(runs, table, split, out=out, cache=cache)
+    show(result, as_json, lambda result: print_tables(comparison_tables(result)))
+    say(comparison_line(result))
