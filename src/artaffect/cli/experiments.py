@@ -39,7 +39,8 @@ def runs(
     from artaffect.reports.tables import TextTable
 
     result = experiments.list_runs(folder, sort, parse_filters(where or []), out=out)
-    title = f"{len(result)} runs in {folder}, with scores on their validation splits"
+    noun = "run" if len(result) == 1 else "runs"
+    title = f"{len(result)} {noun} in {folder}, with scores on their validation splits"
     table = TextTable(title, result.header(), result.rows())
     show(result, as_json, lambda _: print_tables([table]))
 

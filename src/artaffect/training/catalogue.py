@@ -193,7 +193,7 @@ def _summary(run: Path, name: str) -> RunSummary:
     scores = read_scores(run) if folders == [run] else read_json(run, SCORES)
     result = _result(run, scores)
     settings = config["recipe"]
-    recipe, changes = _nearest_recipe(settings) if settings else ("", [])
+    recipe, changes = nearest_recipe(settings) if settings else ("", [])
     seeds = [read_config(folder)["recipe"].get("seed") for folder in folders]
     sources = [kind for kind in ("image", "caption") if config[kind] is not None]
     return RunSummary(
@@ -221,7 +221,7 @@ def _result(run: Path, scores: Mapping[str, Any]) -> EvaluationResult:
         raise ModelFolderError(f"{run}: metrics.json holds no scores of an evaluation") from None
 
 
-def _nearest_recipe(settings: Mapping[str, Any]) -> tuple[str, list[str]]:
+def nearest_recipe(settings: Mapping[str, Any]) -> tuple[str, list[str]]:
     """The packaged recipe that differs in the fewest settings, and these, without the seed."""
     own = set(overrides_from({k: v for k, v in settings.items() if k != "seed"}))
     changes = {name: sorted(own - packaged) for name, packaged in _packaged().items()}
