@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         reproduce,
         train,
         train_culture_models,
+        write_croissant,
         write_sample,
     )
     from artaffect.data.annotations import AnnotationTable
@@ -87,6 +88,7 @@ _MODULES = {
     "train": "api",
     "train_culture_models": "api",
     "train_seeds": "experiments",
+    "write_croissant": "api",
     "write_sample": "api",
 }
 
@@ -130,6 +132,7 @@ __all__ = [
     "train",
     "train_culture_models",
     "train_seeds",
+    "write_croissant",
     "write_sample",
 ]
 

@@ -359,3 +359,27 @@ def find_overlap(table: Table, other: Table) -> "Overlap":
     from artaffect.data.splits import shared_artworks
 
     return shared_artworks(as_table(table), as_table(other))
+
+
+def write_croissant(
+    table: Table, out: PathLike, about: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Write the metadata of a saved table in Croissant, the format of MLCommons, with responsible-AI fields.
+
+    What they say follows from the table; the data set's paper is cited if it is known.
+
+    Args:
+        table: a table that was read from a file, or the path of one.
+        about: what the table does not tell: ``license``, ``url``, ``creator``, ``citation``, ``published``
+            (a date) and ``version``.
+
+    Returns:
+        The metadata, which are JSON-LD.
+
+    Raises:
+        InputError: the table is no file, or a name in ``about`` is unknown.
+    """
+    from artaffect.data import croissant
+
+    target, publication = as_path(out, "out"), croissant.publication_of(about or {})
+    return croissant.write_croissant(as_table(table), target, publication)

@@ -220,6 +220,9 @@ class Recipe:
     vector added to the features; `off`, not at all."""
     seed: Annotated[int, AfterValidator(_check_seed)] = 0
     """Seed of every random choice, from 0 to 2**64 - 1."""
+    license: str = "unknown"
+    """Licence of the model for its card, by the hub's identifier, such as `cc-by-4.0`. It depends on those
+    of the data and the encoders, so nothing is assumed."""
     save: Literal["full", "thin"] = "full"
     """What the model folder holds: `full`, the whole model; `thin`, all but its encoders, to which it
     refers. An encoder that can be referred to is not pruned, and is frozen or fine-tuned by `lora`."""

@@ -88,7 +88,7 @@ def test_a_list_that_cannot_be_made_names_the_reason(
     code, _, err = artaffect("runs", tmp_path / "nowhere")
     assert code == 1 and "no such folder" in err
     code, _, err = artaffect("runs", folder, "--where", "recipe")
-    assert code == 1 and "--where has the form FIELD=TEXT" in err
+    assert code == 1 and "--where has the form NAME=TEXT" in err
     with pytest.raises(InputError, match="Did you mean 'recipe'"):
         aa.list_runs(folder, where={"recipes": "compact"})
     with pytest.raises(InputError, match="Did you mean 'log_loss'"):

@@ -10,7 +10,6 @@ from typer import Argument, Option
 from artaffect import experiments
 from artaffect.cli import checks, options
 from artaffect.cli.show import show
-from artaffect.errors import InputError
 from artaffect.runtime import say
 
 OutFile = Annotated[
@@ -38,21 +37,13 @@ def runs(
     from artaffect.reports.evaluation import print_tables
     from artaffect.reports.tables import TextTable
 
-    result = experiments.list_runs(folder, sort, parse_filters(where or []), out=out)
+    result = experiments.list_runs(
+        folder, sort, checks.parse_pairs("--where", where or []), out=out
+    )
     noun = "run" if len(result) == 1 else "runs"
     title = f"{len(result)} {noun} in {folder}, with scores on their validation splits"
     table = TextTable(title, result.header(), result.rows())
     show(result, as_json, lambda _: print_tables([table]))
-
-
-def parse_filters(filters: list[str]) -> dict[str, str]:
-    """Filters of the form FIELD=TEXT as a mapping."""
-    pairs = [text.partition("=") for text in filters]
-    if wrong := [field for field, sign, _ in pairs if not sign]:
-        raise InputError(
-            f"--where has the form FIELD=TEXT, such as recipe=compact; got {wrong[0]!r}"
-        )
-    return {field: text for field, _, text in pairs}
 
 
 def compare(

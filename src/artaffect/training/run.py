@@ -39,7 +39,8 @@ from artaffect.outputs import (
     discard_folder,
     output_lock,
 )
-from artaffect.reports.evaluation import model_card, save_metrics, save_report
+from artaffect.reports.evaluation import save_metrics, save_report
+from artaffect.reports.model_card import model_card
 from artaffect.runtime import is_main_process
 from artaffect.training.calibration import TrainedModel
 from artaffect.training.data import TrainingData, table_digest
@@ -187,6 +188,7 @@ def _save(
         "version": __version__,
         "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         "cultures": list(model.cultures),
+        "languages": list(model.languages),
         "fusion": model.fusion and model.fusion.settings(),
         "encoders": _encoder_names(config),
         "recipe": recipe_of(config),
