@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from artaffect.data.readers.hf_parquet import read_hf_parquet
     from artaffect.data.readers.table import read_table
     from artaffect.errors import ArtAffectError
-    from artaffect.experiments import compare_runs, list_runs, train_seeds
+    from artaffect.experiments import compare_runs, list_runs, train_seeds, tune
     from artaffect.explain.explainer import Explanation
     from artaffect.features import extract_features
     from artaffect.labels import (
@@ -88,6 +88,7 @@ _MODULES = {
     "train": "api",
     "train_culture_models": "api",
     "train_seeds": "experiments",
+    "tune": "experiments",
     "write_croissant": "api",
     "write_sample": "api",
 }
@@ -132,6 +133,7 @@ __all__ = [
     "train",
     "train_culture_models",
     "train_seeds",
+    "tune",
     "write_croissant",
     "write_sample",
 ]

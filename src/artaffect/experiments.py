@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from artaffect.metrics.evaluation import EvaluationResult
     from artaffect.reports.run_comparison import RunComparison
     from artaffect.training.catalogue import RunList
+    from artaffect.training.tuning import TuneResult
 
 
 def train_seeds(
@@ -55,6 +56,44 @@ def train_seeds(
     folder, config = as_path(out, "out"), resolve_recipe(recipe, settings)
     place = optional_path(cache, "cache")
     return several.train_seeds(as_table(table), config, folder, seeds, place, overwrite, outside)
+
+
+def tune(
+    table: Table,
+    out: PathLike,
+    recipe: "str | os.PathLike[str]" = "compact",
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
+    *,
+    trials: int = 30,
+    sources: str | Sequence[str] = (),
+    cache: PathLike | None = None,
+) -> "TuneResult":
+    """Search the settings of a recipe's heads on frozen encoders, on cached features (extra ``tune``).
+
+    The search space stands in the recipe's section ``[search]``. Settings are chosen by the log-loss on the
+    split ``val``; the split ``test`` is not read. An interrupted search resumes, and a larger number of
+    trials adds to it.
+
+    Args:
+        out: the folder for ``recipe.toml``, the recipe with the best settings, and ``study.db``, all trials.
+        settings: changes to the recipe, as in :func:`artaffect.train`.
+        trials: how many each source gets, in all.
+        sources: ``image``, ``caption`` or both; all that have a search space by default.
+
+    Raises:
+        ConfigError: the recipe has no such search space, or fine-tunes an encoder; or ``out`` holds another
+            search.
+        TableError: the table lacks what training needs.
+    """
+    from artaffect.training import tuning
+    from artaffect.training.run import overrides_from
+
+    if not isinstance(trials, int) or trials < 1:
+        raise InputError(f"trials must be a whole number of at least 1, got {trials!r}")
+    chosen = [sources] if isinstance(sources, str) else list(sources)
+    name, changes = os.fspath(recipe), overrides_from(settings)
+    folder, place = as_path(out, "out"), optional_path(cache, "cache")
+    return tuning.tune(as_table(table), name, changes, folder, trials, chosen, place)
 
 
 def list_runs(

@@ -1,4 +1,4 @@
-"""Commands about several trainings: runs, compare."""
+"""Commands about several trainings: tune, runs, compare."""
 
 from __future__ import annotations
 
@@ -15,6 +15,42 @@ from artaffect.runtime import say
 OutFile = Annotated[
     Path | None, Option(help="Also write the result to this file: .csv, .md or .json.")
 ]
+
+
+def tune(
+    data: options.Data,
+    out: Annotated[Path, Option(help="The folder for recipe.toml and study.db.")],
+    recipe: options.RecipeName = "compact",
+    trials: Annotated[int, Option(min=1, help="Trials of each source, in all.")] = 30,
+    source: Annotated[
+        list[str] | None,
+        Option(help="image or caption; repeatable. Default: all that the recipe has a space for."),
+    ] = None,
+    settings: options.Settings = None,
+    images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
+    cache: options.Cache = None,
+    as_json: options.Json = False,
+) -> None:
+    """Search the settings of a recipe's heads on frozen encoders; write the best as a recipe.
+
+    The search space stands in the recipe's section [search]. Settings are chosen on the validation split.
+    An interrupted search resumes: run the same command again; a larger --trials adds to it.
+    """
+    table = checks.load_table(data, images, "train", "val", culture_column=culture_column)
+    from artaffect.reports.evaluation import print_tables
+    from artaffect.reports.tables import TextTable
+
+    result = experiments.tune(
+        table, out, recipe, settings, trials=trials, sources=source or (), cache=cache
+    )
+    title = "Validation log-loss of each source, with the recipe's and with the best settings"
+    show(
+        result,
+        as_json,
+        lambda result: print_tables([TextTable(title, result.header(), result.rows())]),
+    )
+    say(f"recipe: {result.recipe}")
 
 
 def runs(

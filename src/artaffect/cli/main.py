@@ -41,7 +41,7 @@ for _panel, _commands in (
     ("Data", (data.split, data.stats, data.overlap, data.sample)),
     ("Models", (models.demo, models.train, models.reproduce, models.evaluate)),
     ("Models", (models.report, models.cultures, models.predict, models.encoders, models.labels)),
-    ("Experiments", (experiments.runs, experiments.compare)),
+    ("Experiments", (experiments.tune, experiments.runs, experiments.compare)),
     ("In use", (deployment.explain, deployment.predict_collection, deployment.export_annotations)),
     ("In use", (deployment.export, deployment.pack, deployment.push, deployment.serve)),
 ):
@@ -78,6 +78,7 @@ _EXTRAS = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "scale": ("ray",),
     "serve": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
+    "tune": ("optuna", "tomlkit"),
 }
 """The extras that bring the packages which only some commands need."""
 

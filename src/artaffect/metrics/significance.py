@@ -50,7 +50,7 @@ def differences(
         cultures: each row's culture name [n].
         artworks: any value that identifies the row's artwork [n].
     """
-    found: list[Difference] = []
+    results: list[Difference] = []
     for kind, runs in predictions.items():
         names, arrays = list(runs), list(runs.values())
 
@@ -68,8 +68,8 @@ def differences(
                     estimate = Estimate.from_resamples(value, resamples)
                     p_value = bootstrap_p_value(value, resamples)
                     about = (names[i], names[0], kind, culture, metric)
-                    found.append(Difference(*about, estimate, p_value, p_value))
-    return _correct(found)
+                    results.append(Difference(*about, estimate, p_value, p_value))
+    return _correct(results)
 
 
 def bootstrap_p_value(value: float, resamples: np.ndarray) -> float:
@@ -108,13 +108,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def _correct(found: Sequence[Difference]) -> list[Difference]:
+def _correct(results: Sequence[Difference]) -> list[Difference]:
     families: dict[tuple[str, bool], list[int]] = {}
-    for index, difference in enumerate(found):
+    for index, difference in enumerate(results):
         families.setdefault((difference.metric, difference.culture is None), []).append(index)
-    corrected = list(found)
+    corrected = list(results)
     for members in families.values():
-        adjusted = holm([found[index].p_value for index in members])
+        adjusted = holm([results[index].p_value for index in members])
         for index, value in zip(members, adjusted, strict=True):
-            corrected[index] = replace(found[index], adjusted=value)
+            corrected[index] = replace(results[index], adjusted=value)
     return corrected
