@@ -93,7 +93,7 @@ def compare(
         listed = "; ".join(f"{run.name}: {', '.join(run.inputs)}" for run in loaded)
         raise InputError(f"the runs have no input in common ({listed})")
     rows = loaded[0].rows
-    found = differences(
+    compared = differences(
         {kind: {run.name: run.predictions(kind) for run in loaded} for kind in kinds},
         *(rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy()),
     )
@@ -109,7 +109,7 @@ def compare(
         "method over runs and inputs, for each metric",
         "notes": notes,
     }
-    return RunComparison(protocol, scores, found)
+    return RunComparison(protocol, scores, compared)
 
 
 def comparison_tables(result: RunComparison) -> list[TextTable]:
@@ -147,11 +147,11 @@ def comparison_line(result: RunComparison) -> str:
     return " ".join([line, *protocol["notes"]])
 
 
-def _difference_rows(found: Sequence[Difference]) -> tuple[list[str], list[list[str]]]:
+def _difference_rows(compared: Sequence[Difference]) -> tuple[list[str], list[list[str]]]:
     """A header, and a row for each run and input."""
     metrics = headlines(METRICS)
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
-    for d in found:
+    for d in compared:
         text = f"{signed(d.estimate)}, p {_p_value(d.adjusted)}" if d.estimate.has_interval else "—"
         rows.setdefault((d.input, d.first, d.second), {})[d.metric] = text
     cells = [
