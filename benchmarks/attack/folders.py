@@ -39,9 +39,9 @@ from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.models.hub import copy_folder, push_folder
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
-from artaffect.prediction.evaluation import TrainingPriors
 from artaffect.prediction.export import export_onnx
 from artaffect.prediction.predictor import load_predictor
+from artaffect.prediction.priors import TrainingPriors
 from artaffect.runtime import file_digest
 from benchmarks.attack.alterations import (
     Alteration,

@@ -41,7 +41,8 @@ from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import CARD, CHECKSUMS, SCORES, read_config, write_checksums
 from artaffect.models.heads import EmotionClassifier, EmotionHead
 from artaffect.outputs import atomic_folder
-from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows, predict_proba
+from artaffect.prediction.evaluation import evaluate_rows, predict_proba
+from artaffect.prediction.priors import TrainingPriors
 from artaffect.reports.evaluation import save_metrics
 
 HERE = Path(__file__).parent

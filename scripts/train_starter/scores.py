@@ -20,7 +20,8 @@ from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.folder import read_config
 from artaffect.models.hub import resolve_run
-from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows, predict_proba
+from artaffect.prediction.evaluation import evaluate_rows, predict_proba
+from artaffect.prediction.priors import TrainingPriors
 
 METRICS = ("accuracy", "macro_f1", "log_loss", "calibration_error")
 GROUPS = {"joy": "positive", **{name: name for name in ("anger", "disgust", "fear", "sadness")}}

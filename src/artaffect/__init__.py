@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         reproduce,
         train,
         train_culture_models,
+        write_croissant,
         write_sample,
     )
     from artaffect.data.annotations import AnnotationTable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from artaffect.data.readers.hf_parquet import read_hf_parquet
     from artaffect.data.readers.table import read_table
     from artaffect.errors import ArtAffectError
+    from artaffect.experiments import compare_runs, list_runs, train_seeds, tune
     from artaffect.explain.explainer import Explanation
     from artaffect.features import extract_features
     from artaffect.labels import (
@@ -54,6 +56,7 @@ _MODULES = {
     "ArtAffectError": "errors",
     "browse": "reports.gallery",
     "compare_cultures": "api",
+    "compare_runs": "experiments",
     "create_image_encoder": "models.image_encoders",
     "create_text_encoder": "models.text_encoders",
     "CulturePrediction": "prediction.predictor",
@@ -72,6 +75,7 @@ _MODULES = {
     "LabelDistribution": "labels",
     "LabelSet": "labels",
     "list_encoders": "models.encoder_list",
+    "list_runs": "experiments",
     "load_label_set": "labels",
     "load_predictor": "api",
     "next_votes": "prediction.collection.next_votes",
@@ -90,6 +94,9 @@ _MODULES = {
     "Sentiment": "labels",
     "train": "api",
     "train_culture_models": "api",
+    "train_seeds": "experiments",
+    "tune": "experiments",
+    "write_croissant": "api",
     "write_sample": "api",
 }
 
@@ -98,6 +105,7 @@ __all__ = [
     "ArtAffectError",
     "browse",
     "compare_cultures",
+    "compare_runs",
     "create_image_encoder",
     "create_text_encoder",
     "CulturePrediction",
@@ -116,6 +124,7 @@ __all__ = [
     "LabelDistribution",
     "LabelSet",
     "list_encoders",
+    "list_runs",
     "load_label_set",
     "load_predictor",
     "next_votes",
@@ -134,6 +143,9 @@ __all__ = [
     "Sentiment",
     "train",
     "train_culture_models",
+    "train_seeds",
+    "tune",
+    "write_croissant",
     "write_sample",
 ]
 

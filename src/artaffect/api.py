@@ -3,15 +3,22 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from artaffect.errors import InputError, InputTypeError
-from artaffect.outputs import check_output, check_output_folder
+from artaffect.arguments import (
+    OutsideFiles,
+    PathLike,
+    Table,
+    as_table,
+    check_results_folder,
+    optional_path,
+)
+from artaffect.errors import InputError
+from artaffect.outputs import check_output
 from artaffect.runtime import as_list, as_path
 
 if TYPE_CHECKING:
     from artaffect.config import Recipe
-    from artaffect.data.annotations import AnnotationTable
     from artaffect.data.preprocessing import ImageSource
     from artaffect.data.splits import Overlap
     from artaffect.explain.explainer import Explanation
@@ -20,12 +27,6 @@ if TYPE_CHECKING:
     from artaffect.prediction.predictor import ModelPredictor
     from artaffect.reports.results import CultureReport
     from artaffect.training.reproduction import Reproduction
-
-PathLike = str | os.PathLike[str]
-Table: TypeAlias = "AnnotationTable | PathLike"
-"""A table, or the Parquet file that holds one."""
-OutsideFiles: TypeAlias = Mapping[str, PathLike]
-"""Files of predictions that were made elsewhere, each under its name."""
 
 
 def train(
@@ -66,7 +67,7 @@ def train(
 
     folder = as_path(out, "out")
     config = begin_with(resolve_recipe(recipe, settings), initial)
-    train_run(_table(table), config, folder, _path(cache, "cache"), overwrite, outside)
+    train_run(as_table(table), config, folder, optional_path(cache, "cache"), overwrite, outside)
     return load_predictor(folder)
 
 
@@ -84,7 +85,7 @@ def evaluate(
     """Score a model folder on one split, overall and per culture, beside the prior baseline.
 
     Args:
-        run: a model folder or ``hf:OWNER/MODEL``.
+        run: a model folder, ``hf:OWNER/MODEL``, or a folder of :func:`train_seeds`, whose mean is scored.
         out: a folder for ``metrics.json`` and ``report.html``.
         sets: the level of the prediction sets that are scored; 0.9 by default.
         outside: predictions made elsewhere, ``{"clip": "clip.csv"}``, scored on the rows that all have.
@@ -96,16 +97,16 @@ def evaluate(
     """
     from artaffect.models.hub import resolve_run
 
-    folder, annotations = resolve_run(run), _table(table)
-    target = _path(out, "out")
+    folder, annotations = resolve_run(run), as_table(table)
+    target = optional_path(out, "out")
     if target is not None:
-        _check_folder(target, annotations, outside, ("metrics.json", "report.html"))
+        check_results_folder(target, annotations, outside, ("metrics.json", "report.html"))
     from artaffect.data.outside import Elsewhere
     from artaffect.prediction.evaluation import evaluate_run
     from artaffect.reports.evaluation import save_metrics, save_report
 
-    elsewhere = Elsewhere(outside or {}, _path(features, "features"))
-    place = _path(cache, "cache")
+    elsewhere = Elsewhere(outside or {}, optional_path(features, "features"))
+    place = optional_path(cache, "cache")
     result = evaluate_run(folder, annotations, split, place, sets=sets, elsewhere=elsewhere)
     if target is not None:
         save_metrics(result, target / "metrics.json")
@@ -131,7 +132,7 @@ def report(
     """Compare cultures, and one or several models culture by culture; write HTML, Markdown and JSON.
 
     Args:
-        runs: model folders or ``hf:OWNER/MODEL``; the others are compared with the first.
+        runs: what :func:`evaluate` takes as a run; the others are compared with the first.
         out: the folder to write.
         min_votes: votes that a culture needs on an artwork to be counted.
         artwork_pages: how many of the most divisive artworks get a page.
@@ -147,8 +148,8 @@ def report(
     from artaffect.reports.pages import FILES, save_culture_report
 
     folders = [resolve_run(run) for run in as_list(runs, "runs")]
-    annotations, target = _table(table), as_path(out, "out")
-    _check_folder(target, annotations, outside, FILES)
+    annotations, target = as_table(table), as_path(out, "out")
+    check_results_folder(target, annotations, outside, FILES)
     from artaffect.data.outside import Elsewhere
     from artaffect.reports.culture import ReportOptions, culture_report
 
@@ -158,9 +159,11 @@ def report(
         top_k=artwork_pages,
         explanations=explanations,
         sets=sets,
-        elsewhere=Elsewhere(outside or {}, _path(features, "features")),
+        elsewhere=Elsewhere(outside or {}, optional_path(features, "features")),
     )
-    result = culture_report(folders, annotations, annotations.name, options, _path(cache, "cache"))
+    result = culture_report(
+        folders, annotations, annotations.name, options, optional_path(cache, "cache")
+    )
     save_culture_report(result, target, embed_images)
     return result
 
@@ -181,7 +184,7 @@ def compare_cultures(
     from artaffect.reports.culture import votes_of
 
     return divergence.compare_cultures(
-        votes_of(_table(table)), min_votes, n_permutations, seed, top_k
+        votes_of(as_table(table)), min_votes, n_permutations, seed, top_k
     )
 
 
@@ -203,7 +206,11 @@ def train_culture_models(
 
     overrides = run.overrides_from(settings)
     return run.train_culture_models(
-        _table(table), recipe, overrides, as_path(out, "out"), _path(cache, "cache")
+        as_table(table),
+        recipe,
+        overrides,
+        as_path(out, "out"),
+        optional_path(cache, "cache"),
     )
 
 
@@ -224,8 +231,10 @@ def reproduce(
     folder = as_path(out, "out")
     if table is None and not quick:
         raise InputError("reproduce needs a table (--data); with quick it can use synthetic data")
-    annotations = reproduction.synthetic_table(folder / "data") if table is None else _table(table)
-    return reproduction.reproduce(annotations, folder, quick, _path(cache, "cache"))
+    annotations = (
+        reproduction.synthetic_table(folder / "data") if table is None else as_table(table)
+    )
+    return reproduction.reproduce(annotations, folder, quick, optional_path(cache, "cache"))
 
 
 def load_predictor(run: PathLike, revision: str | None = None) -> "ModelPredictor":
@@ -273,8 +282,8 @@ def explain_prediction(
     Raises:
         InputError: the model was exported to ONNX, or nothing was given that it uses.
     """
-    annotations = None if table is None else _table(table)
-    target = _path(out, "out")
+    annotations = None if table is None else as_table(table)
+    target = optional_path(out, "out")
     if target is not None:
         inputs = [] if annotations is None else annotations.sources
         check_output(target, [image, *inputs] if isinstance(image, str | os.PathLike) else inputs)
@@ -289,7 +298,9 @@ def explain_prediction(
     source = explainer.model.image
     if annotations is not None and image is not None and source is not None:
         image_source = (source.encoder, source.head)
-        explainer.artworks = NearestArtworks(annotations, *image_source, _path(cache, "cache"))
+        explainer.artworks = NearestArtworks(
+            annotations, *image_source, optional_path(cache, "cache")
+        )
     explanation = explainer.explain(item, emotion, check=check)
     if target is not None:
         save_explanation(explanation, item, target, predictor.description.image)
@@ -351,28 +362,28 @@ def find_overlap(table: Table, other: Table) -> "Overlap":
     """Find the artworks that two tables share, so that no model is tested on what it was trained on."""
     from artaffect.data.splits import shared_artworks
 
-    return shared_artworks(_table(table), _table(other))
+    return shared_artworks(as_table(table), as_table(other))
 
 
-def _check_folder(
-    folder: Path, table: "AnnotationTable", outside: OutsideFiles | None, files: Sequence[str]
-) -> None:
-    """Refuse a folder for results in which a file would replace an input."""
-    inputs = [*table.sources, *(as_path(file, "outside") for file in (outside or {}).values())]
-    check_output_folder(folder, inputs, files)
+def write_croissant(
+    table: Table, out: PathLike, about: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Write the metadata of a saved table in Croissant, the format of MLCommons, with responsible-AI fields.
 
+    What they say follows from the table; the data set's paper is cited if it is known.
 
-def _table(table: Table) -> "AnnotationTable":
-    from artaffect.data.annotations import AnnotationTable
+    Args:
+        table: a table that was read from a file, or the path of one.
+        about: what the table does not tell: ``license``, ``url``, ``creator``, ``citation``, ``published``
+            (a date) and ``version``.
 
-    if isinstance(table, AnnotationTable):
-        return table
-    if not isinstance(table, str | os.PathLike):
-        raise InputTypeError(
-            f"table must be an AnnotationTable or the path of one, got {type(table).__name__}"
-        )
-    return AnnotationTable.load(table)
+    Returns:
+        The metadata, which are JSON-LD.
 
+    Raises:
+        InputError: the table is no file, or a name in ``about`` is unknown.
+    """
+    from artaffect.data import croissant
 
-def _path(path: PathLike | None, name: str) -> Path | None:
-    return None if path is None else as_path(path, name)
+    target, publication = as_path(out, "out"), croissant.publication_of(about or {})
+    return croissant.write_croissant(as_table(table), target, publication)

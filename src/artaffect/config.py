@@ -220,6 +220,9 @@ class Recipe:
     vector added to the features; `off`, not at all."""
     seed: Annotated[int, AfterValidator(_check_seed)] = 0
     """Seed of every random choice, from 0 to 2**64 - 1."""
+    license: str = "unknown"
+    """Licence of the model for its card, by the hub's identifier, such as `cc-by-4.0`. It depends on those
+    of the data and the encoders, so nothing is assumed."""
     save: Literal["full", "thin"] = "full"
     """What the model folder holds: `full`, the whole model; `thin`, all but its encoders, to which it
     refers. An encoder that can be referred to is not pruned, and is frozen or fine-tuned by `lora`."""
@@ -350,6 +353,16 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in _RECIPES.glob("*.toml"))
 
 
+def recipe_path(name: str) -> Path:
+    """The TOML file of a recipe, given by name or by path; raise UnknownNameError if none has the name."""
+    path = Path(name)
+    if path.suffix == ".toml":
+        return path
+    if name not in recipe_names():
+        raise UnknownNameError("recipe", name, recipe_names())
+    return _RECIPES / f"{name}.toml"
+
+
 def load_recipe(name: str, kind: type[R], overrides: Sequence[str] = ()) -> R:
     """Read a recipe by name, or a TOML file by path, and apply ``key.path=value`` overrides.
 
@@ -360,12 +373,8 @@ def load_recipe(name: str, kind: type[R], overrides: Sequence[str] = ()) -> R:
         UnknownNameError: no recipe has this name.
         ConfigError: the recipe does not fit its settings, or is of another kind.
     """
-    path = Path(name)
-    if path.suffix != ".toml":
-        if name not in recipe_names():
-            raise UnknownNameError("recipe", name, recipe_names())
-        path = _RECIPES / f"{name}.toml"
-    values = read_toml(path, name, overrides)
+    values = read_toml(recipe_path(name), name, overrides)
+    values.pop("search", None)  # see artaffect.training.search_space
     named = values.pop("kind", SeparateConfig.kind)
     if named not in RECIPES:
         raise ConfigError(f"{name}: {UnknownNameError('kind of recipe', str(named), RECIPES)}")

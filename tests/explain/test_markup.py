@@ -23,7 +23,8 @@ from artaffect.metrics.evaluation import ByGroup, EvaluationResult, culture_gaps
 from artaffect.metrics.votes import Votes
 from artaffect.prediction.predictor import CulturePrediction, PredictionInput
 from artaffect.reports.culture_tables import divergence_tables
-from artaffect.reports.evaluation import model_card, save_report
+from artaffect.reports.evaluation import save_report
+from artaffect.reports.model_card import model_card
 from artaffect.reports.pages import render, save_culture_report, save_explanation
 from artaffect.reports.results import (
     ArtworkSummary,

@@ -21,8 +21,9 @@ from artaffect.metrics.display import Displayed
 from artaffect.metrics.evaluation import evaluate
 from artaffect.prediction.types import CulturePrediction, Prediction
 from artaffect.reports.culture_figures import emotion_bars
-from artaffect.reports.evaluation import model_card, print_tables
+from artaffect.reports.evaluation import print_tables
 from artaffect.reports.figures import evaluation_figures, training_curves
+from artaffect.reports.model_card import model_card
 from artaffect.reports.tables import TextTable, markdown_line
 from artaffect.runtime import Terminal, printable, visible
 

@@ -19,7 +19,7 @@ USED = [
     for text in texts
     if not text.startswith("artaffect[")
 ]
-DISTRIBUTIONS = {"peft": ["peft"], "ray": ["ray"], "timm": ["timm"]}
+DISTRIBUTIONS = {"optuna": ["optuna"], "peft": ["peft"], "ray": ["ray"], "timm": ["timm"]}
 """Of packages that may not be installed."""
 
 

@@ -22,6 +22,24 @@ def check_run(run: str) -> dict[str, Any]:
     return read_config(folder)
 
 
+def check_scored(run: str, sets: float | None) -> None:
+    """Check a run that is to be scored, one for each seed if it holds several, and its sets."""
+    from artaffect.models.folder import seed_folders
+    from artaffect.models.hub import resolve_run
+
+    for folder in seed_folders(resolve_run(run)):
+        check_run(str(folder))
+        check_sets(str(folder), sets)
+
+
+def parse_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """The values of a repeatable option of the form NAME=TEXT."""
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [name for name, sign, _ in pairs if not sign]:
+        raise InputError(f"{option} has the form NAME=TEXT, got {wrong[0]!r}")
+    return {name: text for name, _, text in pairs}
+
+
 def check_cultures(run: str, cultures: Sequence[str] | None, new: bool) -> None:
     """Refuse a culture that was not in training, which may be misspelt, unless it is meant to be new."""
     from artaffect.prediction.types import culture_names

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Argument, Option
 
+from artaffect import api
+from artaffect.cli import checks
 from artaffect.cli.options import AllLanguage, CultureColumn, Delimiter, Encoding, Json
 from artaffect.cli.show import print_json, print_statistics, show
-from artaffect.errors import NoRowsError
+from artaffect.errors import InputError, NoRowsError
 from artaffect.outputs import check_output, check_output_folder
 from artaffect.runtime import printable, say
 
@@ -199,7 +201,25 @@ def split(
     show(describe_table(annotations), False, print_statistics)
 
 
-def stats(table: TableFile, culture_column: CultureColumn = None, as_json: Json = False) -> None:
+def stats(
+    table: TableFile,
+    culture_column: CultureColumn = None,
+    croissant: Annotated[
+        Path | None,
+        Option(
+            help="Also write the table's metadata to this file, in MLCommons' Croissant format."
+        ),
+    ] = None,
+    about: Annotated[
+        list[str] | None,
+        Option(
+            help="With --croissant: what the table does not tell, for example "
+            "license=https://creativecommons.org/licenses/by/4.0/, or url, creator, citation, "
+            "published, version; repeatable."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Count images, annotations, languages, splits, and the emotions of each culture."""
     from artaffect.data.annotations import AnnotationTable
     from artaffect.data.summary import describe_table
@@ -207,6 +227,11 @@ def stats(table: TableFile, culture_column: CultureColumn = None, as_json: Json 
     annotations = AnnotationTable.load(table)
     if culture_column:
         annotations = annotations.with_culture(culture_column)
+    if croissant is not None:
+        api.write_croissant(annotations, croissant, checks.parse_pairs("--about", about or []))
+        say(f"metadata: {croissant}")
+    elif about:
+        raise InputError("--about needs --croissant FILE, the metadata that it belongs to")
     show(describe_table(annotations), as_json, print_statistics)
 
 

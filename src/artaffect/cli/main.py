@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 import artaffect
-from artaffect.cli import annotate, data, deployment, models, museum
+from artaffect.cli import annotate, data, deployment, experiments, models, museum
 from artaffect.errors import ArtAffectError
 from artaffect.runtime import printable, say, show_any_character
 
@@ -41,6 +41,7 @@ for _panel, _commands in (
     ("Data", (data.split, data.stats, data.overlap, data.sample)),
     ("Models", (models.demo, models.train, models.reproduce, models.evaluate)),
     ("Models", (models.report, models.cultures, models.predict, models.encoders, models.labels)),
+    ("Experiments", (experiments.tune, experiments.runs, experiments.compare)),
     ("In use", (deployment.explain, museum.predict_collection, museum.export_annotations)),
     ("In use", (museum.browse, deployment.export, deployment.pack, deployment.push)),
     ("In use", (deployment.serve,)),
@@ -80,6 +81,7 @@ _EXTRAS = {
     "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "scale": ("ray",),
     "serve": ("fastapi", "prometheus_client", "python_multipart", "uvicorn"),
+    "tune": ("optuna", "tomlkit"),
 }
 """The extras that bring the packages which only some commands need."""
 

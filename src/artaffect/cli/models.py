@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer import Argument, Option
 
-from artaffect import api
+from artaffect import api, experiments
 from artaffect.cli import checks, options
 from artaffect.cli.show import print_encoders, print_json, print_label_sets, print_prediction, show
 from artaffect.labels import label_sets
@@ -57,6 +58,14 @@ def train(
     out: Annotated[Path, Option(help="The model folder to write.")],
     recipe: options.RecipeName = "compact",
     settings: options.Settings = None,
+    seeds: Annotated[
+        int | None,
+        Option(
+            min=2,
+            help="Train with this many seeds, from the recipe's one upwards, in a folder of runs that "
+            "evaluate and report take as one.",
+        ),
+    ] = None,
     cache: options.Cache = None,
     init: Annotated[
         str | None,
@@ -86,22 +95,19 @@ def train(
 
         begin_with(config, init)
         checks.check_run(init)
-    check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
+        settings = [*(settings or ()), f"initial={json.dumps(init)}"]
+    if seeds is None:
+        check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
     table = checks.load_table(data, images, "train", "val", culture_column=culture_column)
     from artaffect.reports.evaluation import print_result
 
-    predictor = api.train(
-        table,
-        out,
-        recipe,
-        settings,
-        initial=init,
-        outside=outside,
-        cache=cache,
-        overwrite=overwrite,
-    )
-    show(predictor.evaluation, as_json, print_result)
-    say(f"model folder: {out}; report: {out / 'report.html'}")
+    common: dict[str, Any] = {"outside": outside, "cache": cache, "overwrite": overwrite}
+    if seeds is None:
+        result = api.train(table, out, recipe, settings, **common).evaluation
+    else:
+        result = experiments.train_seeds(table, out, seeds, recipe, settings, **common)
+    show(result, as_json, print_result)
+    say(f"{'model folder' if seeds is None else 'runs'}: {out}; report: {out / 'report.html'}")
 
 
 def reproduce(
@@ -151,8 +157,7 @@ def evaluate(
     from artaffect.data.outside import parse_outside
 
     outside = parse_outside(with_ or [])
-    checks.check_run(run)
-    checks.check_sets(run, sets)
+    checks.check_scored(run, sets)
     table = checks.load_table(data, images, split, culture_column=culture_column)
     from artaffect.reports.evaluation import print_result
 
@@ -194,8 +199,7 @@ def report(
 
     outside = parse_outside(with_ or [])
     for run in runs:
-        checks.check_run(run)
-        checks.check_sets(run, sets)
+        checks.check_scored(run, sets)
     table = checks.load_table(data, images, split, culture_column=culture_column)
     from artaffect.reports.findings import findings
 

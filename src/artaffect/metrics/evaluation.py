@@ -9,16 +9,10 @@ from pydantic import TypeAdapter
 
 from artaffect.labels import ARTEMIS
 from artaffect.metrics.bootstrap import SEED, Estimate
-from artaffect.metrics.classification import (
-    BINS,
-    METRICS,
-    bootstrap_metrics,
-    confidence_bins,
-    confusion,
-    sum_by_artwork,
-)
+from artaffect.metrics.classification import BINS, METRICS, confidence_bins, confusion
 from artaffect.metrics.conformal import SetScores
 from artaffect.metrics.display import Displayed, Table, data_frame
+from artaffect.metrics.seeds import bootstrap_seeds, count_seeds, each_seed, metric_sums
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -64,6 +58,8 @@ class GroupScores:
     support: int
     """Number of rows."""
     artworks: int
+    by_seed: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Metric → the score of each seed, of which the metric is the mean; empty for a single run."""
 
     def __getattr__(self, name: str) -> Estimate:
         metrics = vars(self).get("metrics", {})
@@ -251,10 +247,11 @@ def evaluate(
     """Score models side by side on the same rows.
 
     Confusion and reliability are reported for one model: the first one of the first pair, or the last
-    model if no pair is given.
+    model if no pair is given. Of several seeds they hold the predictions of all.
 
     Args:
-        predictions: for each model, distributions [n, k].
+        predictions: for each model, distributions [n, k]; of several seeds [seeds, n, k], whose scores are
+            means over seeds, see :mod:`artaffect.metrics.seeds`.
         labels: true labels as indices [n].
         cultures: each row's culture name [n].
         artworks: any value that identifies the row's artwork [n].
@@ -268,7 +265,7 @@ def evaluate(
     """
     names = list(predictions)
     stacked = [*predictions.values(), *([] if baseline is None else [baseline])]
-    lengths = set(map(len, [labels, cultures, artworks, *stacked]))
+    lengths = {len(labels), len(cultures), len(artworks), *(p.shape[-2] for p in stacked)}
     if len(lengths) != 1 or lengths == {0}:
         raise ValueError(f"expected arrays of one length, at least 1; got {sorted(lengths)}")
     if not predictions:
@@ -276,26 +273,28 @@ def evaluate(
     groups = for_each_group(
         cultures,
         lambda mask: _resample(
-            [p[mask] for p in stacked], labels[mask], artworks[mask], n_resamples
+            [p[..., mask, :] for p in stacked], labels[mask], artworks[mask], n_resamples
         ),
     )
     compared = [(a, b) for a, b in pairs if a in predictions and b in predictions]
     detailed = compared[0][0] if compared else names[-1]
-    top = predictions[detailed]
+    top = np.concatenate(each_seed(predictions[detailed]))
+    units = "seeds and artworks" if max(map(count_seeds, stacked)) > 1 else "artworks"
+    true, groups_of_rows = (np.tile(a, len(top) // len(labels)) for a in (labels, cultures))
     return EvaluationResult(
         protocol={
             "rows": len(labels),
             "artworks": len(np.unique(artworks)),
-            "interval": f"95 %, {n_resamples} bootstrap resamples of artworks, seed {SEED}",
+            "interval": f"95 %, {n_resamples} bootstrap resamples of {units}, seed {SEED}",
         },
         models={name: _model(groups, i) for i, name in enumerate(names)},
         baseline=None if baseline is None else _model(groups, len(names)),
         comparisons=[_comparison(groups, names, a, b) for a, b in compared],
         detailed=detailed,
         confusion=for_each_group(
-            cultures, lambda mask: confusion(labels[mask], top[mask]).tolist()
+            groups_of_rows, lambda mask: confusion(true[mask], top[mask]).tolist()
         ),
-        reliability=for_each_group(cultures, lambda mask: reliability(labels[mask], top[mask])),
+        reliability=for_each_group(groups_of_rows, lambda mask: reliability(true[mask], top[mask])),
     )
 
 
@@ -341,12 +340,16 @@ def culture_gaps(
     masks = [cultures == name for name in names]
     gaps: dict[str, dict[str, Gap]] = {}
     for model, probabilities in predictions.items():
-        sums = [sum_by_artwork([probabilities[m]], labels[m], codes[m], len(unique)) for m in masks]
+        parts = [probabilities[..., m, :] for m in masks]
+        sums = [
+            metric_sums([part], labels[m], codes[m], len(unique))
+            for part, m in zip(parts, masks, strict=True)
+        ]
         stacked = {name: np.concatenate([part[name] for part in sums]) for name in METRICS}
-        exact, resampled = bootstrap_metrics(stacked, n_resamples)
+        resampled = bootstrap_seeds(stacked, list(map(count_seeds, parts)), n_resamples)
         gaps[model] = {}
         for name, metric in METRICS.items():
-            values, resamples = exact[name], resampled[name]
+            values, resamples = resampled[name].values, resampled[name].resamples
             order = np.argsort(values if metric.higher_is_better else -values, kind="stable")
             worst, best = order[0], order[-1]
             difference = Estimate.from_resamples(
@@ -361,18 +364,21 @@ def _resample(
 ) -> Callable[..., GroupScores]:
     """Resample one group of rows: a function from a model, or two to subtract, to its scores."""
     unique, codes = np.unique(artworks, return_inverse=True)
-    sums = sum_by_artwork(predictions, labels, codes, len(unique))
-    exact, resampled = bootstrap_metrics(sums, n_resamples)
+    sums = metric_sums(predictions, labels, codes, len(unique))
+    resampled = bootstrap_seeds(sums, list(map(count_seeds, predictions)), n_resamples)
 
     def scores(model: int, minus: int | None = None) -> GroupScores:
         def select(values: np.ndarray) -> np.ndarray:
             return values[model] if minus is None else values[model] - values[minus]
 
         estimates = {
-            name: Estimate.from_resamples(float(select(values)), select(resampled[name]))
-            for name, values in exact.items()
+            name: Estimate.from_resamples(float(select(part.values)), select(part.resamples))
+            for name, part in resampled.items()
         }
-        return GroupScores(estimates, len(labels), len(unique))
+        by_seed: dict[str, Sequence[float]] = {}
+        if minus is None and count_seeds(predictions[model]) > 1:
+            by_seed = {name: part.by_seed[model].tolist() for name, part in resampled.items()}
+        return GroupScores(estimates, len(labels), len(unique), by_seed)
 
     return scores
 

@@ -41,6 +41,8 @@ TOKENIZER = "tokenizer.json"
 TRAINING_LOG = "metrics.jsonl"
 FAMILIARITY = "familiarity.safetensors"
 ADAPTERS = "adapters.safetensors"
+SEEDS = "seeds.json"
+"""In a folder of several model folders, which differ in nothing but the seed: what they have in common."""
 GRAPHS = {"image": "image.onnx", "caption": "caption.onnx", "answer": "answer.onnx"}
 """Both encoders, and everything that follows them."""
 FILES = (
@@ -115,6 +117,11 @@ def listed_files(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise ModelFolderError(f"{folder}: no such model folder; `artaffect train` makes one")
     path = folder / CHECKSUMS
+    if not path.is_file() and (folder / SEEDS).is_file():
+        first = seed_folders(folder)[0]
+        raise ModelFolderError(
+            f"{folder} holds the runs of several seeds, not one model: name one of them, such as {first}"
+        )
     if not path.is_file():
         raise ModelFolderError(f"{folder} is not a model folder: it has no {CHECKSUMS}")
     listed: dict[str, str] = {}
@@ -223,6 +230,47 @@ def read_json(folder: Path, name: str, digest: str | None = None) -> dict[str, A
     return _parse(folder / name, read_bytes(folder, name, digest))
 
 
+def seed_folders(run: Path) -> list[Path]:
+    """The model folders of a run: one for each seed, or the run itself, which is a model folder.
+
+    Raises:
+        ModelFolderError: the list of seeds is damaged, or a seed has not been trained to the end.
+    """
+    if (run / CHECKSUMS).is_file() or not (run / SEEDS).is_file():
+        return [run]
+    seeds = read_seeds(run)["seeds"]
+    folders = [run / seed_name(seed) for seed in seeds]
+    if missing := [folder.name for folder in folders if not (folder / CHECKSUMS).is_file()]:
+        raise ModelFolderError(
+            f"{run} is incomplete: {', '.join(missing)} is missing; repeat the training of all "
+            f"{len(folders)} seeds, which keeps those that are finished"
+        )
+    return folders
+
+
+def read_seeds(run: Path) -> dict[str, Any]:
+    """What the runs of a folder of seeds have in common: ``seeds``, ``recipe`` and ``data``.
+
+    Raises:
+        ModelFolderError: the file is damaged.
+    """
+    path = run / SEEDS
+    content = _parse(path, read_bytes(run, SEEDS))
+    seeds, settings = content.get("seeds"), content.get("recipe")
+    if not isinstance(seeds, list) or not seeds or {type(seed) for seed in seeds} != {int}:
+        raise ModelFolderError(f"{path}: expected a list of whole numbers under 'seeds'")
+    if not isinstance(settings, dict) or not isinstance(content.get("data"), str):
+        raise ModelFolderError(
+            f"{path}: expected settings under 'recipe' and a digest under 'data'"
+        )
+    return content
+
+
+def seed_name(seed: int) -> str:
+    """The name of the model folder of one seed."""
+    return f"seed-{seed}"
+
+
 def read_scores(folder: Path) -> dict[str, Any]:
     """The content of ``metrics.json``: the scores on the validation split."""
     return read_json(folder, SCORES, listed_files(folder)[SCORES])
@@ -267,6 +315,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         "outside": None,
         "conformal": None,
         "caveat": "",
+        "trained": "",
     }
     return {**absent, **config}
 

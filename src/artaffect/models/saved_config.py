@@ -146,8 +146,7 @@ class SavedHead(SavedPlainHead):
         if self.initial is not None:
             head, culture_of = self.initial.head, self.initial.culture_of
             head.check(labels, head.cultures)
-            unlike = head.feature_dim != self.feature_dim or self.multi_label
-            if unlike or len(culture_of) != cultures + 1:
+            if head.feature_dim != self.feature_dim or len(culture_of) != cultures + 1:
                 raise ValueError("the initial head does not fit the model")
             if max(culture_of) > head.cultures:
                 raise ValueError("culture_of names a culture that the initial head does not have")
@@ -322,6 +321,8 @@ class SavedConfig:
     caveat: Text = ""
     """What accompanies every prediction."""
     version: Text = ""
+    trained: Text = ""
+    """When, in UTC, ISO 8601."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     rows: dict[str, Any] = Field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,58 +11,24 @@ import torch
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.outside import Elsewhere, OutsidePredictions, read_outside
-from artaffect.errors import InputError, ModelFolderError, TableError
+from artaffect.errors import InputError, TableError
 from artaffect.features import AnnotationArrays, extract_arrays
-from artaffect.metrics.baseline import PriorBaseline
 from artaffect.metrics.classification import hamming_accuracy
 from artaffect.metrics.conformal import LEVEL, SetScores
 from artaffect.metrics.evaluation import PAIRS, ByGroup, EvaluationResult, evaluate
 from artaffect.metrics.partial import score_partial_labels
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.folder import read_config
+from artaffect.models.folder import read_config, read_seeds, seed_folders
 from artaffect.models.fusion import LinearFusion
 from artaffect.models.stored_features import attach_features
+from artaffect.prediction.priors import TrainingPriors
 from artaffect.prediction.set_scores import evaluate_sets
 from artaffect.prediction.sets import check_sets
 
 _logger = logging.getLogger(__name__)
 
 _CHUNK = 8192
-
-
-@dataclass(frozen=True)
-class TrainingPriors:
-    """The label distributions of the training split, which constant predictions need."""
-
-    baseline: PriorBaseline
-    chosen_share: np.ndarray
-    """Share of artworks for which at least one annotator chose each label [k]."""
-
-    @classmethod
-    def from_rows(cls, rows: AnnotationArrays) -> "TrainingPriors":
-        """Count the training rows."""
-        votes = rows.votes()[:, 0, : len(rows.labels)].numpy()
-        chosen = votes[votes.sum(1) > 0] > 0
-        known = (rows.emotion.numpy(), rows.culture_names, rows.candidates)
-        baseline = PriorBaseline(len(rows.labels)).fit(*known)
-        return cls(baseline, chosen.mean(0))
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "prior": self.baseline.prior_.tolist(),
-            "priors": {name: prior.tolist() for name, prior in self.baseline.priors_.items()},
-            "chosen_share": self.chosen_share.tolist(),
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any] | None) -> "TrainingPriors":
-        if data is None:
-            raise ModelFolderError("the model folder holds no training_priors: train it again")
-        baseline = PriorBaseline(len(data["prior"]))
-        baseline.prior_ = np.array(data["prior"])
-        baseline.priors_ = {name: np.array(prior) for name, prior in data["priors"].items()}
-        return cls(baseline, np.array(data["chosen_share"]))
 
 
 def evaluate_run(
@@ -74,7 +40,7 @@ def evaluate_run(
     sets: float | None = None,
     elsewhere: Elsewhere | None = None,
 ) -> EvaluationResult:
-    """Score a model folder on one split of a table.
+    """Score a model folder, or the mean of the seeds in a folder of several, on one split of a table.
 
     A model that reads captions is scored on the rows that have one.
 
@@ -88,9 +54,9 @@ def evaluate_run(
             are missing.
         InputError: none of the rows has an image, or the model makes no prediction sets.
     """
-    model, config = load_model(run), read_config(run)
+    folders = seed_folders(run)
     elsewhere = elsewhere or Elsewhere()
-    attach_features(model.encoders[0], elsewhere.features)
+    config, model = read_config(folders[0]), load_run(folders[0], elsewhere)
     check_sets(sets, model.conformal)
     priors = TrainingPriors.from_json(config["training_priors"])
     part = table.of_split(split).with_labels(model.labels)
@@ -101,13 +67,18 @@ def evaluate_run(
     sources = read_outside(elsewhere.outside, model.labels)
     part, left_out = with_outside(part, sources)
     rows = extract_arrays(part, *model.encoders, model.cultures, cache, sources)
+    predictions = None
+    if len(folders) > 1:
+        predictions = predict_seeds(folders, part, cache, sources, elsewhere)
     chosen = {"chosen_on_this_split": True} if chosen_on(config, table, split) else {}
     level = None if chosen else sets or LEVEL
-    result = evaluate_rows(model, rows, priors, split, n_resamples, level)
+    result = evaluate_rows(model, rows, priors, split, n_resamples, level, predictions)
     synthetic = {"synthetic": True} if table.provenance.get("synthetic") else {}
     # a result that is passed on does not tell where its author keeps images
     unreadable = [fault.removeprefix(f"{table.images}/") for fault in rows.unreadable]
     protocol = {**result.protocol, "unreadable": unreadable, **synthetic, **chosen}
+    if len(folders) > 1:
+        protocol["seeds"] = read_seeds(run)["seeds"]
     if sources:
         protocol["rows_without_outside"] = left_out
     if table.audience != "culture":
@@ -115,6 +86,33 @@ def evaluate_run(
     if not has_caption.all():
         protocol["rows_without_caption"] = int((~has_caption).sum())
     return replace(result, protocol=protocol)
+
+
+def load_run(folder: Path, elsewhere: Elsewhere) -> EmotionModel:
+    """Load a model with the features that were made elsewhere, if it was trained on such."""
+    model = load_model(folder)
+    attach_features(model.encoders[0], elsewhere.features)
+    return model
+
+
+def predict_seeds(
+    folders: Sequence[Path],
+    table: AnnotationTable,
+    cache: Path | None,
+    sources: Sequence[OutsidePredictions],
+    elsewhere: Elsewhere,
+) -> dict[str, np.ndarray]:
+    """What the models of several seeds predict for the rows of a table: [seeds, n, k] for each input.
+
+    One model is in memory at a time. Where an input is missing, the predictions mean nothing.
+    """
+    predictions = []
+    for folder in folders:
+        _logger.info(f"predicting with {folder.name}")
+        model = load_run(folder, elsewhere)
+        rows = extract_arrays(table, *model.encoders, model.cultures, cache, sources)
+        predictions.append(_predict(model, rows))
+    return {name: np.stack([part[name] for part in predictions]) for name in predictions[0]}
 
 
 def chosen_on(config: Mapping[str, Any], table: AnnotationTable, split: str) -> bool:
@@ -149,6 +147,7 @@ def evaluate_rows(
     split: str,
     n_resamples: int = 1000,
     sets: float | None = None,
+    predictions: Mapping[str, np.ndarray] | None = None,
 ) -> EvaluationResult:
     """Score a model on the rows that have an image, or on all rows if it reads captions only.
 
@@ -157,6 +156,8 @@ def evaluate_rows(
 
     Args:
         sets: the level of the prediction sets that are scored, if the model makes any; None for none.
+        predictions: of the models of several seeds for ``rows``, [seeds, n, k] for each input; they are
+            scored instead, and what only one model has, such as its sets and weights, is left out.
 
     Raises:
         InputError: the model needs images, and none of the rows has one; or all have partial labels.
@@ -170,12 +171,16 @@ def evaluate_rows(
     if not exact.any():
         raise InputError(f"every row of split {split!r} has a partial label: none can be scored")
     baseline = priors.baseline.predict_proba(scored.culture_names)
-    predictions = predict_all_inputs(model, scored)
-    pairs = [*PAIRS, *_add_outside(predictions, model, scored)]
-    extra = _extra(model, scored, priors, {"baseline": baseline, **predictions})
+    several = predictions is not None
+    if predictions is None:
+        predictions = _predict(model, scored)
+    elif model.image is not None:
+        predictions = select_rows(predictions, rows.has_image)
+    pairs = [*PAIRS, *_outside_pairs(predictions, model, scored)]
+    extra = {} if several else _extra(model, scored, priors, {"baseline": baseline, **predictions})
     if not exact.all():
         scored, baseline = scored.select(exact), baseline[exact.numpy()]
-        predictions = {name: values[exact.numpy()] for name, values in predictions.items()}
+        predictions = select_rows(predictions, exact)
     result = evaluate_predictions(predictions, scored, n_resamples, baseline=baseline, pairs=pairs)
     protocol = {
         "split": split,
@@ -185,23 +190,42 @@ def evaluate_rows(
         "baseline": "each culture's distribution in the training split",
     }
     scored_sets: dict[str, ByGroup[SetScores]] = {}
-    if sets is not None and model.conformal is not None:
+    if sets is not None and model.conformal is not None and not several:
         scored_sets = evaluate_sets(model.conformal, predictions, scored, sets)
         protocol["sets"] = {"level": sets, "score": model.conformal.score}
     return replace(result, protocol=protocol, prediction_sets=scored_sets, extra=extra)
 
 
-def _add_outside(
-    predictions: dict[str, np.ndarray], model: EmotionModel, rows: AnnotationArrays
-) -> list[tuple[str, str]]:
-    """Add the predictions with and of outside sources, and say which models are to be compared."""
-    top, pairs = top_input(predictions), []
-    if model.outside_names and set(model.outside_names) <= set(rows.outside_names):
-        name = with_sources(top, model.outside_names)
+def select_rows(predictions: Mapping[str, np.ndarray], mask: torch.Tensor) -> dict[str, np.ndarray]:
+    """The predictions [n, k] or [seeds, n, k] of some rows, given their mask: bool [n]."""
+    return {name: values[..., mask.numpy(), :] for name, values in predictions.items()}
+
+
+def _predict(model: EmotionModel, rows: AnnotationArrays) -> dict[str, np.ndarray]:
+    """A model's predictions, and those with and of outside sources."""
+    predictions = predict_all_inputs(model, rows)
+    if name := _name_with_outside(predictions, model, rows):
         predictions[name] = predict_proba(model, rows, outside=True)
-        pairs = [(name, top), *((name, source) for source in model.outside_names)]
     # a source that lacks rows is a missing source there, and cannot be scored beside the others
-    predictions |= outside_predictions(rows)
+    return predictions | outside_predictions(rows)
+
+
+def _name_with_outside(
+    predictions: Iterable[str], model: EmotionModel, rows: AnnotationArrays
+) -> str | None:
+    """The name of the predictions with outside sources; None if the model has none, or the rows."""
+    if model.outside_names and set(model.outside_names) <= set(rows.outside_names):
+        return with_sources(top_input(predictions), model.outside_names)
+    return None
+
+
+def _outside_pairs(
+    predictions: Iterable[str], model: EmotionModel, rows: AnnotationArrays
+) -> list[tuple[str, str]]:
+    """The models that are to be compared if there are outside sources."""
+    top, pairs = top_input(predictions), []
+    if name := _name_with_outside(predictions, model, rows):
+        pairs = [(name, top), *((name, source) for source in model.outside_names)]
     return [*pairs, *((top, source) for source in rows.outside_names)]
 
 

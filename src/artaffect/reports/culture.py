@@ -1,20 +1,18 @@
 """Compare cultures, and score model folders culture by culture: what ``artaffect report`` shows."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import torch
 
 from artaffect.data.annotations import AnnotationTable
-from artaffect.data.outside import Elsewhere, OutsidePredictions, read_outside
+from artaffect.data.outside import Elsewhere, read_outside
 from artaffect.data.preprocessing import open_image
 from artaffect.errors import ImageError, InputError
-from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.labels import LabelSet
 from artaffect.metrics.agreement import agreement
 from artaffect.metrics.conformal import LEVEL
@@ -22,20 +20,16 @@ from artaffect.metrics.distances import distribution_scores
 from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_cultures
 from artaffect.metrics.evaluation import (
     ByGroup,
-    EvaluationResult,
     Reliability,
     culture_gaps,
     for_each_group,
     reliability,
 )
 from artaffect.metrics.votes import Votes
-from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.folder import read_config
-from artaffect.models.stored_features import StoredFeatures, attach_features
+from artaffect.models.folder import read_config, seed_folders
 from artaffect.prediction.ablation import cross_culture_scores, modality_ablation
 from artaffect.prediction.evaluation import (
-    TrainingPriors,
     chosen_on,
     evaluate_predictions,
     evaluate_rows,
@@ -46,6 +40,7 @@ from artaffect.prediction.evaluation import (
 )
 from artaffect.prediction.sets import check_sets
 from artaffect.prediction.torch import TorchPredictor
+from artaffect.reports.comparison import LoadedRun, compare_runs, load_runs
 from artaffect.reports.deletion import deletion_tests
 from artaffect.reports.findings import unreadable_images
 from artaffect.reports.results import (
@@ -86,24 +81,6 @@ class ReportOptions:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class _Run:
-    name: str
-    config: Mapping[str, Any]
-    model: EmotionModel
-    rows: AnnotationArrays
-
-    @property
-    def priors(self) -> TrainingPriors:
-        return TrainingPriors.from_json(self.config["training_priors"])
-
-    @property
-    def inputs(self) -> dict[str, tuple[str, ...]]:
-        """Kind of input → modalities, for what the model takes."""
-        inputs: dict[str, tuple[str, ...]] = {name: (name,) for name in self.model.modalities}
-        return inputs | ({"both": ("image", "caption")} if self.model.fusion is not None else {})
-
-
 def culture_report(
     runs: Sequence[Path],
     table: AnnotationTable,
@@ -133,7 +110,8 @@ def culture_report(
         )
     table = table.with_exact_labels()
     sources = read_outside(
-        options.elsewhere.outside, LabelSet.from_json(read_config(runs[0])["labels"])
+        options.elsewhere.outside,
+        LabelSet.from_json(read_config(seed_folders(runs[0])[0])["labels"]),
     )
     part, lacking = with_outside(table.of_split(options.split), sources)
     notes += [
@@ -141,7 +119,7 @@ def culture_report(
         for name, count in lacking.items()
         if count
     ]
-    loaded, left_out = _load(runs, part, cache, notes, sources, options.elsewhere.features)
+    loaded, left_out = load_runs(runs, part, cache, notes, sources, options.elsewhere.features)
     for run in loaded:
         check_sets(options.sets, run.model.conformal)
     rows, labels = loaded[0].rows, loaded[0].model.labels
@@ -173,7 +151,7 @@ def culture_report(
         divergence=divergence,
         agreement=ceilings,
         notes=notes,
-        comparison=_compare(loaded, options),
+        comparison=compare_runs(loaded, options.n_resamples),
         runs=scored,
         divisive_artworks=[_summary(artwork, table, loaded[0].model) for artwork in divisive],
         audience=table.audience,
@@ -193,74 +171,8 @@ def votes_of(table: AnnotationTable) -> Votes:
     )
 
 
-def _load(
-    runs: Sequence[Path],
-    part: AnnotationTable,
-    cache: Path | None,
-    notes: list[str],
-    sources: Sequence[OutsidePredictions],
-    features: Path | None,
-) -> tuple[list[_Run], int]:
-    """Models with the rows on which all of them can be scored, and how many lack an image."""
-    loaded: list[_Run] = []
-    keep = torch.ones(len(part), dtype=torch.bool)
-    for name, path in zip(_names(runs), runs, strict=True):
-        model = load_model(path)
-        if isinstance(model.encoders[0], StoredFeatures):
-            attach_features(model.encoders[0], features)
-        if loaded and model.labels.names != loaded[0].model.labels.names:
-            raise InputError(
-                f"{name} predicts {', '.join(model.labels)}, and {loaded[0].name} predicts "
-                f"{', '.join(loaded[0].model.labels)}: only runs with the same labels can be compared"
-            )
-        labelled = part.with_labels(model.labels)
-        rows = extract_arrays(labelled, *model.encoders, model.cultures, cache, sources)
-        for fault in rows.unreadable:
-            _logger.info(f"left out because the image cannot be read: {fault}")
-        loaded.append(_Run(name, read_config(path), model, rows))
-        if model.image is not None:
-            keep &= rows.has_image
-    if not keep.any():
-        raise InputError("no row of the split has an image that the runs can use")
-    left_out = int((~keep).sum())
-    silent = keep & torch.from_numpy(~part.has_caption)
-    if silent.any() and any(run.model.caption is not None for run in loaded):
-        keep &= ~silent
-        notes.append(f"{int(silent.sum()):,} annotations without a caption are not scored.")
-    if not keep.any():
-        raise InputError("no row of the split has a caption that the runs can use")
-    return [replace(run, rows=run.rows.select(keep)) for run in loaded], left_out
-
-
-def _names(runs: Sequence[Path]) -> list[str]:
-    """Folder names, with as much of the path in front as is needed to tell them apart."""
-    paths = [run.resolve() for run in runs]
-    if len(set(paths)) != len(paths):
-        raise InputError(f"a run is given twice: {', '.join(map(str, runs))}")
-    depth = 1
-    while len({path.parts[-depth:] for path in paths}) < len(paths):
-        depth += 1
-    return ["/".join(path.parts[-depth:]) for path in paths]
-
-
-def _compare(loaded: Sequence[_Run], options: ReportOptions) -> dict[str, EvaluationResult]:
-    first, *others = loaded
-    baseline = first.priors.baseline.predict_proba(first.rows.culture_names)
-    return {
-        kind: evaluate_predictions(
-            {run.name: predict_proba(run.model, run.rows, modalities) for run in loaded},
-            first.rows,
-            options.n_resamples,
-            baseline=baseline,
-            pairs=[(run.name, first.name) for run in others],
-        )
-        for kind, modalities in first.inputs.items()
-        if all(kind in run.inputs for run in others)
-    }
-
-
 def _score(
-    run: _Run,
+    run: LoadedRun,
     options: ReportOptions,
     table: AnnotationTable,
     part: AnnotationTable,
@@ -272,22 +184,30 @@ def _score(
     sets = None if seen else options.sets or LEVEL
     if seen and model.conformal:
         notes.append(f"{run.name}: prediction sets are not scored on the rows they were fitted on.")
-    predictions = predict_all_inputs(model, rows)
-    scored = {"baseline": run.priors.baseline.predict_proba(rows.culture_names), **predictions}
-    scored |= outside_predictions(rows)
+    baseline = run.priors.baseline.predict_proba(rows.culture_names)
+    evaluation = evaluate_rows(
+        model, rows, run.priors, options.split, options.n_resamples, sets, run.by_seed
+    )
+    first = predict_all_inputs(model, rows)
+    scored = {"baseline": baseline, **first, **outside_predictions(rows)}
+    if run.by_seed is not None:
+        protocol = {**evaluation.protocol, "seeds": run.seeds}
+        evaluation = replace(evaluation, protocol=protocol)
+        notes.append(
+            f"{run.name}: scores and differences are those of {len(run.seeds)} seeds; calibration, votes, "
+            f"ablation, explanations and pages of artworks are those of the first, seed {run.seeds[0]}."
+        )
     arrays = (rows.emotion.numpy(), rows.culture_names, rows.artwork.numpy())
     return RunScores(
         name=run.name,
         encoders=run.config["encoders"],
         culture_input=str(run.config["recipe"].get("culture", "unknown")),
         chosen_on_this_split=seen,
-        evaluation=evaluate_rows(model, rows, run.priors, options.split, options.n_resamples, sets),
-        gaps=culture_gaps(scored, *arrays, options.n_resamples),
+        evaluation=evaluation,
+        gaps=culture_gaps({**scored, **(run.by_seed or {})}, *arrays, options.n_resamples),
         distributions=distribution_scores(scored, *arrays, options.min_votes, rows.labels),
         min_votes=options.min_votes,
-        calibration={
-            kind: _calibration(run, kind, predictions[kind], options) for kind in run.inputs
-        },
+        calibration={kind: _calibration(run, kind, first[kind], options) for kind in run.inputs},
         cross_culture=cross_culture_scores(model, rows, options.n_resamples),
         ablation=modality_ablation(model, rows, options.n_resamples, options.seed),
         deletion_tests=deletion_tests(
@@ -297,7 +217,7 @@ def _score(
 
 
 def _calibration(
-    run: _Run, kind: str, calibrated: np.ndarray, options: ReportOptions
+    run: LoadedRun, kind: str, calibrated: np.ndarray, options: ReportOptions
 ) -> Calibration:
     rows, model = run.rows, run.model
     raw = predict_proba(model, rows, run.inputs[kind], calibrated=False)

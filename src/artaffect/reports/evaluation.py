@@ -4,19 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
 from rich.table import Table
 
 from artaffect.metrics.evaluation import EvaluationResult
-from artaffect.models.folder import NEEDS
 from artaffect.reports.figures import evaluation_figures, training_curves
 from artaffect.reports.findings import protocol_line, unreadable_images
 from artaffect.reports.pages import render, write
-from artaffect.reports.tables import TextTable, evaluation_tables, headlines, overall_label
-from artaffect.runtime import Terminal, printable, to_json_text
-
-_INPUTS = {"both": "image and caption", "image": "image"}
-"""What the detailed model uses; a distilled student uses captions."""
+from artaffect.reports.tables import TextTable, evaluation_tables
+from artaffect.runtime import Terminal, to_json_text
 
 
 def print_result(result: EvaluationResult, console: Terminal | None = None) -> None:
@@ -28,14 +23,15 @@ def print_result(result: EvaluationResult, console: Terminal | None = None) -> N
 def print_tables(tables: Sequence[TextTable], console: Terminal | None = None) -> None:
     """Print tables in full, however narrow the terminal is."""
     console = console or Terminal()
-    if console.width < 120:  # a wrapped line is better than a number cut short
-        console = Terminal(file=console.file, width=120)
     for table in tables:
         grid = Table(title=table.title, title_justify="left", title_style="bold")
         for i, heading in enumerate(table.header):
             grid.add_column(heading, justify="left" if i == 0 else "right", no_wrap=True)
         for row in table.rows:
             grid.add_row(*row)
+        width = console.measure(grid, options=console.options.update(max_width=10**4)).maximum
+        if width > console.width:  # a wrapped line is better than a number cut short
+            console = Terminal(file=console.file, width=width)
         console.print(grid)
 
 
@@ -65,54 +61,3 @@ def save_report(
         curves=training_curves(training_log) if training_log else None,
     )
     write(path, page)
-
-
-def model_card(
-    result: EvaluationResult, description: Mapping[str, Any], needs: Sequence[str] = ()
-) -> str:
-    """The README of a model folder: Markdown, with the metadata that the Hugging Face hub reads.
-
-    The scores of each culture are tables in the text, and evaluation results in the metadata.
-
-    Args:
-        needs: where the encoders come from that the folder does not hold.
-    """
-    data = description["data"]
-    source = printable(Path(str(data.get("source", "unknown"))).name)
-    return render(
-        "model_card.md.j2",
-        metadata=_metadata(result, source).to_yaml(),
-        config=description,
-        needs=needs,
-        needs_heading=NEEDS,
-        source=source,
-        synthetic=bool(data.get("synthetic") or result.protocol.get("synthetic")),
-        protocol=protocol_line(result),
-        tables=evaluation_tables(result),
-    )
-
-
-def _metadata(result: EvaluationResult, source: str) -> ModelCardData:
-    inputs = _INPUTS.get(result.detailed, "caption")
-    scores = result[result.detailed]
-    groups = {overall_label(scores): scores.overall, **scores.by_culture}
-    groups = {printable(name): group for name, group in groups.items()}
-    return ModelCardData(
-        library_name="artaffect",
-        tags=["art", "emotion-recognition", "affective-computing", "culture", "multimodal"],
-        model_name="artaffect",
-        eval_results=[
-            EvalResult(
-                task_type="text-classification" if inputs == "caption" else "image-classification",
-                task_name=f"emotion recognition from {inputs}",
-                dataset_type=Path(source).stem.lower() or "unknown",
-                dataset_name=f"{source} ({group})",
-                dataset_config=group,
-                dataset_split=printable(result.protocol["split"]),
-                metric_type=metric.name,
-                metric_value=round(group_scores.metrics[metric.name].value, 4),
-            )
-            for group, group_scores in groups.items()
-            for metric in headlines(group_scores.metrics)
-        ],
-    )

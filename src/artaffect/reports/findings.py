@@ -20,6 +20,8 @@ def protocol_line(result: EvaluationResult) -> str:
         f"Split {protocol['split']}: {protocol['rows']:,} captions of {protocol['artworks']:,} paintings; "
         f"intervals {protocol['interval']}; baseline: {protocol['baseline']}."
     )
+    if seeds := protocol.get("seeds"):
+        line += f" Scores are means over the seeds {', '.join(map(str, seeds))}."
     if protocol.get("synthetic"):
         line += " The data are synthetic."
     if protocol["rows_without_image"]:

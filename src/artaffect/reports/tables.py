@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any, TypeVar
 
 from artaffect.metrics.bootstrap import Estimate
@@ -146,6 +147,7 @@ def evaluation_tables(result: EvaluationResult) -> list[TextTable]:
         tables = [_group_table(models, groups[0]), *_metric_tables(models, groups[1:])]
     else:
         tables = [_group_table(models, group) for group in groups]
+    tables += _seeds_table(result)
     tables += map(comparison_table, result.comparisons)
     tables += [_sets_table(result, name) for name in result.prediction_sets]
     if "hamming" in result.extra:
@@ -181,6 +183,26 @@ def _metric_tables(
         )
         for metric in headlines(first[cultures[0]].metrics)
     ]
+
+
+def _seeds_table(result: EvaluationResult) -> list[TextTable]:
+    """How far the scores of the seeds lie apart; no table for a single run."""
+    if "seeds" not in result.protocol:
+        return []
+    groups = {
+        label(model) + (f", {group}" if number else ""): scores
+        for model, by_group in result.models.items()
+        for number, (group, scores) in enumerate(shown_groups(by_group).items())
+        if scores.by_seed
+    }
+    metrics = headlines(next(iter(groups.values())).metrics)
+    rows = [[name, *(_spread(s.by_seed[m.name]) for m in metrics)] for name, s in groups.items()]
+    title = f"Mean ± standard deviation over {len(result.protocol['seeds'])} seeds"
+    return [TextTable(title, ["model", *map(heading, metrics)], rows)]
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"{fmean(values):.3f} ± {stdev(values):.3f}"
 
 
 def comparison_table(comparison: Comparison, prefix: str = "") -> TextTable:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.filtering import import_rows
+from artaffect.data.published import with_dataset
 from artaffect.data.readers.csv import SourceRows, read_csv
 from artaffect.errors import UnknownNameError
 from artaffect.labels import ARTEMIS, LabelSet
@@ -57,7 +58,7 @@ def read_artemotion28(
     raw = read_csv(path, ARTEMOTION28_COLUMNS, "ArtEmotion-28")
     _take_names_from_file(raw)
     raw.columns["utterance"] = raw.columns.pop("caption")
-    return import_rows(
+    table = import_rows(
         raw,
         path,
         images,
@@ -66,6 +67,7 @@ def read_artemotion28(
         keep_duplicates=True,
         culture_of=region_of if by_region else str,
     )
+    return with_dataset(table, "ArtELingo-28")
 
 
 def _take_names_from_file(raw: SourceRows) -> None:

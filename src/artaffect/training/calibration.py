@@ -21,7 +21,8 @@ from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.familiarity import Familiarity
 from artaffect.models.folder import Histories
-from artaffect.prediction.evaluation import TrainingPriors, evaluate_rows, predict_proba
+from artaffect.prediction.evaluation import evaluate_rows, predict_proba
+from artaffect.prediction.priors import TrainingPriors
 from artaffect.training.data import TrainingData
 from artaffect.training.familiarity import learn_familiarity
 from artaffect.training.objectives import label_loss

@@ -20,12 +20,8 @@ from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import read_config, read_histories, read_scores
 from artaffect.models.vgg import Vgg16
-from artaffect.prediction.evaluation import (
-    TrainingPriors,
-    evaluate_predictions,
-    hamming,
-    predict_all_inputs,
-)
+from artaffect.prediction.evaluation import evaluate_predictions, hamming, predict_all_inputs
+from artaffect.prediction.priors import TrainingPriors
 from artaffect.reports.figures import training_curves
 from artaffect.reports.pages import render, write
 from artaffect.reports.tables import TextTable, evaluation_tables

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ from artaffect.outputs import (
     discard_folder,
     output_lock,
 )
-from artaffect.reports.evaluation import model_card, save_metrics, save_report
+from artaffect.reports.evaluation import save_metrics, save_report
+from artaffect.reports.model_card import model_card
 from artaffect.runtime import is_main_process
 from artaffect.training.calibration import TrainedModel
 from artaffect.training.data import TrainingData, table_digest
@@ -63,7 +65,8 @@ CULTURE_MODELS: Mapping[str, Sequence[str]] = {
 """Four ways to use the culture, trained alike: not at all (the others are compared with it), as an
 embedding, as a head, or as fusion weights for each culture."""
 
-_REMEDY = "delete it to start again, or choose another --out"
+REMEDY = "delete it to start again, or choose another --out"
+"""What to do about a folder that belongs to another training."""
 
 
 def train_run(
@@ -135,7 +138,7 @@ def _train_run(
         protocol["left_out"] = left_out
     trained = replace(trained, evaluation=replace(trained.evaluation, protocol=protocol))
     if is_main_process():
-        origin = dict(table.provenance)
+        origin = {**table.provenance, "digest": digests[0]}
         if outside:
             origin["outside"] = {s.name: {"file": str(s.file), "sha256": s.sha256} for s in outside}
         more = {"data": origin, "synthetic": synthetic, "left_out": left_out}
@@ -186,7 +189,9 @@ def _save(
     model, result = trained.model, trained.evaluation
     description = {
         "version": __version__,
+        "trained": datetime.now(UTC).isoformat(timespec="seconds"),
         "cultures": list(model.cultures),
+        "languages": list(model.languages),
         "fusion": model.fusion and model.fusion.settings(),
         "encoders": _encoder_names(config),
         "recipe": recipe_of(config),
@@ -314,9 +319,9 @@ def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:
         except (ValueError, LookupError, TypeError):
             raise ConfigError(f"{path} is damaged: delete {work} to start again") from None
         if data_before != data:
-            raise ConfigError(f"{work} belongs to a training on another table: {_REMEDY}")
-        if change := next(_differences(settings_before, settings), None):
-            raise ConfigError(f"{work} belongs to another training ({change}): {_REMEDY}")
+            raise ConfigError(f"{work} belongs to a training on another table: {REMEDY}")
+        if change := next(differences(settings_before, settings), None):
+            raise ConfigError(f"{work} belongs to another training ({change}): {REMEDY}")
     elif is_main_process():
         with atomic_file(path) as temporary:
             temporary.write_text(
@@ -328,13 +333,14 @@ def _has_checkpoint(work: Path) -> bool:
     return any(work.glob("*/checkpoint.pt"))
 
 
-def _differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
+    """Say of each setting that differs what it was and what it is."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         if old != new:
             yield f"{prefix.rstrip('.')} was {old!r}, is {new!r}"
         return
     for key in {**old, **new}:
-        yield from _differences(old.get(key), new.get(key), f"{prefix}{key}.")
+        yield from differences(old.get(key), new.get(key), f"{prefix}{key}.")
 
 
 def _references(config: Recipe) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.filtering import import_rows
+from artaffect.data.published import with_dataset
 from artaffect.data.readers.csv import read_csv
 from artaffect.runtime import as_path
 
@@ -34,7 +35,7 @@ def read_artelingo(
     """
     path = as_path(path, "path")
     source = read_csv(path, ARTELINGO_COLUMNS, "ArtELingo")
-    return import_rows(source, path, images, keep_unpictured)
+    return with_dataset(import_rows(source, path, images, keep_unpictured), "ArtELingo")
 
 
 def read_artemis(
@@ -51,4 +52,4 @@ def read_artemis(
     source = read_csv(path, ARTEMIS_COLUMNS, "ArtEmis")
     source.columns["language"] = pa.repeat("english", source.size)
     source.columns.pop("split", None)
-    return import_rows(source, path, images, keep_unpictured)
+    return with_dataset(import_rows(source, path, images, keep_unpictured), "ArtEmis")

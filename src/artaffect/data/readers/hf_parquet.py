@@ -15,6 +15,7 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.data.arrow import arrow_errors
 from artaffect.data.filtering import import_rows
 from artaffect.data.images import is_plain_name
+from artaffect.data.published import with_dataset
 from artaffect.data.readers.csv import SourceRows
 from artaffect.errors import TableError
 from artaffect.outputs import atomic_file
@@ -51,7 +52,8 @@ def read_hf_parquet(
     """
     path, images = as_path(path, "path"), as_path(images, "images")
     images.mkdir(parents=True, exist_ok=True)
-    return import_rows(_read(path, images), path, images, keep_unpictured)
+    table = import_rows(_read(path, images), path, images, keep_unpictured)
+    return with_dataset(table, "ArtELingo")
 
 
 def _read(path: Path, images: Path) -> SourceRows:

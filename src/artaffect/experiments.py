@@ -1,0 +1,171 @@
+"""What a researcher does with several trainings, one function for each task."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from artaffect.arguments import OutsideFiles, PathLike, Table, as_table, optional_path
+from artaffect.errors import InputError
+from artaffect.outputs import check_output
+from artaffect.runtime import as_list, as_path
+
+if TYPE_CHECKING:
+    from artaffect.config import Recipe
+    from artaffect.metrics.evaluation import EvaluationResult
+    from artaffect.reports.run_comparison import RunComparison
+    from artaffect.training.catalogue import RunList
+    from artaffect.training.tuning import TuneResult
+
+
+def train_seeds(
+    table: Table,
+    out: PathLike,
+    seeds: int = 5,
+    recipe: "str | os.PathLike[str] | Recipe" = "compact",
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
+    *,
+    outside: OutsideFiles | None = None,
+    cache: PathLike | None = None,
+    overwrite: bool = False,
+) -> "EvaluationResult":
+    """Train a recipe with several seeds, and score their mean on the validation split.
+
+    :func:`artaffect.evaluate` and :func:`artaffect.report` take the folder ``out`` as they take a model
+    folder. Finished runs in it are kept: an interrupted training resumes, and a larger number of seeds
+    adds to them.
+
+    Args:
+        out: the folder to write, with a model folder ``seed-N`` for each seed.
+        seeds: how many: the recipe's seed and those that follow it; at least 2.
+        recipe: as in :func:`artaffect.train`; likewise ``settings``, ``outside`` and ``cache``.
+        overwrite: train finished runs again.
+
+    Returns:
+        Means over seeds; the intervals are over seeds and artworks, and ``by_seed`` has the score of each.
+
+    Raises:
+        TableError: the table lacks a split or images that the recipe needs.
+        ConfigError: ``out`` holds runs with other settings, or on another table.
+        OutputExistsError: ``out`` is something else.
+    """
+    from artaffect.training import seeds as several
+    from artaffect.training.run import resolve_recipe
+
+    if not isinstance(seeds, int) or seeds < 2:
+        raise InputError(f"seeds must be a whole number of at least 2, got {seeds!r}")
+    folder, config = as_path(out, "out"), resolve_recipe(recipe, settings)
+    place = optional_path(cache, "cache")
+    return several.train_seeds(as_table(table), config, folder, seeds, place, overwrite, outside)
+
+
+def tune(
+    table: Table,
+    out: PathLike,
+    recipe: "str | os.PathLike[str]" = "compact",
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
+    *,
+    trials: int = 30,
+    sources: str | Sequence[str] = (),
+    cache: PathLike | None = None,
+) -> "TuneResult":
+    """Search the settings of a recipe's heads on frozen encoders, on cached features (extra ``tune``).
+
+    The search space stands in the recipe's section ``[search]``. Settings are chosen by the log-loss on the
+    split ``val``; the split ``test`` is not read. An interrupted search resumes, and a larger number of
+    trials adds to it.
+
+    Args:
+        out: the folder for ``recipe.toml``, the recipe with the best settings, and ``study.db``, all trials.
+        settings: changes to the recipe, as in :func:`artaffect.train`.
+        trials: how many each source gets, in all.
+        sources: ``image``, ``caption`` or both; all that have a search space by default.
+
+    Raises:
+        ConfigError: the recipe has no such search space, or fine-tunes an encoder; or ``out`` holds another
+            search.
+        TableError: the table lacks what training needs.
+    """
+    from artaffect.training import tuning
+    from artaffect.training.run import overrides_from
+
+    if not isinstance(trials, int) or trials < 1:
+        raise InputError(f"trials must be a whole number of at least 1, got {trials!r}")
+    chosen = [sources] if isinstance(sources, str) else list(sources)
+    name, changes = os.fspath(recipe), overrides_from(settings)
+    folder, place = as_path(out, "out"), optional_path(cache, "cache")
+    return tuning.tune(as_table(table), name, changes, folder, trials, chosen, place)
+
+
+def list_runs(
+    folder: PathLike,
+    sort: str = "trained",
+    where: Mapping[str, str] | None = None,
+    *,
+    out: PathLike | None = None,
+) -> "RunList":
+    """List the trained runs under a folder: recipe, data, seeds, sources, validation scores, date.
+
+    The runs of several seeds are one entry. A folder that is damaged is logged and left out.
+
+    Args:
+        sort: ``trained`` (newest first), a metric such as ``log_loss`` (best first), or ``name``, ``recipe``,
+            ``data``, ``digest``, ``seeds`` or ``sources``.
+        where: what a field must begin with, such as ``{"recipe": "compact", "data": "artelingo"}``.
+        out: also write the list to this file: .csv, .md or .json.
+
+    Raises:
+        InputError: there is no such folder, or a field is unknown.
+    """
+    from artaffect.reports.listings import check_suffix, save_listing
+    from artaffect.reports.tables import TextTable
+    from artaffect.training import catalogue
+
+    target = optional_path(out, "out")
+    if target is not None:
+        check_suffix(target)
+        check_output(target)
+    result = catalogue.list_runs(as_path(folder, "folder"), sort, where)
+    if target is not None:
+        table = TextTable(f"Runs in {result.folder}", result.header(), result.rows())
+        records = [list(record.values()) for record in result.records()]
+        save_listing(target, [table], catalogue.COLUMNS, records, result.to_json())
+    return result
+
+
+def compare_runs(
+    runs: Sequence[PathLike],
+    table: Table,
+    split: str = "test",
+    *,
+    out: PathLike | None = None,
+    cache: PathLike | None = None,
+) -> "RunComparison":
+    """Compare runs with the first one on the rows of a split that all of them can be scored on.
+
+    Each difference has a 95 % interval over artworks, and over seeds for a folder of :func:`train_seeds`, and
+    a p-value after Holm's correction.
+
+    Args:
+        runs: at least two model folders, ``hf:OWNER/MODEL``, or folders of :func:`train_seeds`.
+        out: also write the comparison to this file: .csv, .md or .json.
+
+    Raises:
+        InputError: the runs predict different labels, or have no input or no row in common.
+        TableError: the table has no rows in this split.
+    """
+    from artaffect.models.hub import resolve_run
+    from artaffect.reports import run_comparison
+    from artaffect.reports.listings import check_suffix, save_listing
+
+    folders = [resolve_run(run) for run in as_list(runs, "runs")]
+    annotations, target = as_table(table), optional_path(out, "out")
+    if target is not None:
+        check_suffix(target)
+        check_output(target, annotations.sources)
+    place = optional_path(cache, "cache")
+    result = run_comparison.compare(folders, annotations, split, place)
+    if target is not None:
+        tables = run_comparison.comparison_tables(result)
+        columns = run_comparison.COLUMNS
+        save_listing(target, tables, columns, result.records(), result.to_json())
+    return result
