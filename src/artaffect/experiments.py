@@ -24,6 +24,7 @@ def train_seeds(
     recipe: "str | os.PathLike[str] | Recipe" = "compact",
     settings: Mapping[str, Any] | Sequence[str] | None = None,
     *,
+    initial: PathLike | None = None,
     outside: OutsideFiles | None = None,
     cache: PathLike | None = None,
     overwrite: bool = False,
@@ -37,7 +38,7 @@ def train_seeds(
     Args:
         out: the folder to write, with a model folder ``seed-N`` for each seed.
         seeds: how many: the recipe's seed and those that follow it; at least 2.
-        recipe: as in :func:`artaffect.train`; likewise ``settings``, ``outside`` and ``cache``.
+        recipe: as in :func:`artaffect.train`; likewise ``settings``, ``initial``, ``outside`` and ``cache``.
         overwrite: train finished runs again.
 
     Returns:
@@ -49,11 +50,12 @@ def train_seeds(
         OutputExistsError: ``out`` is something else.
     """
     from artaffect.training import seeds as several
-    from artaffect.training.run import resolve_recipe
+    from artaffect.training.run import begin_with, resolve_recipe
 
     if not isinstance(seeds, int) or seeds < 2:
         raise InputError(f"seeds must be a whole number of at least 2, got {seeds!r}")
-    folder, config = as_path(out, "out"), resolve_recipe(recipe, settings)
+    folder = as_path(out, "out")
+    config = begin_with(resolve_recipe(recipe, settings), initial)
     place = optional_path(cache, "cache")
     return several.train_seeds(as_table(table), config, folder, seeds, place, overwrite, outside)
 

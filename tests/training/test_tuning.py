@@ -121,6 +121,8 @@ def test_a_search_that_cannot_begin_names_the_reason(
     recipe.write_text(recipe.read_text().replace("high = 0.7", "high = 1.5"))
     with pytest.raises(ConfigError, match="caption.dropout: Input should be less than 1, got 1.5"):
         aa.tune(sample_table, tmp_path / "x", recipe)
+    with pytest.raises(ConfigError, match="searched without an initial model"):
+        aa.tune(sample_table, tmp_path / "x", recipe, {"initial": "starter"})
     with pytest.raises(InputError, match="at least 1, got 0"):
         aa.tune(sample_table, tmp_path / "x", recipe, trials=0)
     assert not (tmp_path / "x").exists()

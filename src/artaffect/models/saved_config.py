@@ -322,7 +322,6 @@ class SavedConfig:
     """What accompanies every prediction."""
     version: Text = ""
     trained: Text = ""
-    """When, in UTC, ISO 8601."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     rows: dict[str, Any] = Field(default_factory=dict)

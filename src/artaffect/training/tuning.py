@@ -121,6 +121,10 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     spaces = read_search(recipe, sources)
     config = load_recipe(recipe, SeparateConfig, settings)
+    if config.initial:
+        raise ConfigError(
+            "heads are searched without an initial model: leave the setting initial out"
+        )
     for source, space in spaces.items():
         _check(recipe, settings, config, source, space)
     check_output_folder(out, table.sources, (RECIPE, DATABASE))
