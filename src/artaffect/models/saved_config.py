@@ -146,7 +146,8 @@ class SavedHead(SavedPlainHead):
         if self.initial is not None:
             head, culture_of = self.initial.head, self.initial.culture_of
             head.check(labels, head.cultures)
-            if head.feature_dim != self.feature_dim or len(culture_of) != cultures + 1:
+            unlike = head.feature_dim != self.feature_dim or self.multi_label
+            if unlike or len(culture_of) != cultures + 1:
                 raise ValueError("the initial head does not fit the model")
             if max(culture_of) > head.cultures:
                 raise ValueError("culture_of names a culture that the initial head does not have")
