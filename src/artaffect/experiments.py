@@ -72,7 +72,7 @@ def tune(
 ) -> "TuneResult":
     """Search the settings of a recipe's heads on frozen encoders, on cached features (extra ``tune``).
 
-    The search space stands in the recipe's section ``[search]``. Settings are chosen by the log-loss on the
+    A recipe defines its search space in the section ``[search]``. Settings are chosen by the log-loss on the
     split ``val``; the split ``test`` is not read. An interrupted search resumes, and a larger number of
     trials adds to it.
 

@@ -34,7 +34,7 @@ def tune(
 ) -> None:
     """Search the settings of a recipe's heads on frozen encoders; write the best as a recipe.
 
-    The search space stands in the recipe's section [search]. Settings are chosen on the validation split.
+    A recipe defines its search space in the section [search]. Settings are chosen on the validation split.
     An interrupted search resumes: run the same command again; a larger --trials adds to it.
     """
     table = checks.load_table(data, images, "train", "val", culture_column=culture_column)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,13 +94,17 @@ def train(
 
         begin_with(config, init)
         checks.check_run(init)
-        settings = [*(settings or ()), f"initial={json.dumps(init)}"]
     if seeds is None:
         check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
     table = checks.load_table(data, images, "train", "val", culture_column=culture_column)
     from artaffect.reports.evaluation import print_result
 
-    common: dict[str, Any] = {"outside": outside, "cache": cache, "overwrite": overwrite}
+    common: dict[str, Any] = {
+        "initial": init,
+        "outside": outside,
+        "cache": cache,
+        "overwrite": overwrite,
+    }
     if seeds is None:
         result = api.train(table, out, recipe, settings, **common).evaluation
     else:

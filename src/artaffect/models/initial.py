@@ -1,8 +1,8 @@
-"""A head that begins with another model: it weighs what that model says and what new rows taught.
+"""A head that combines a newly trained head with that of an initial model.
 
-The head of the other model stays as it is. A new head learns from rows, and both are combined as image and
+The head of the initial model stays as it is. A new head learns from rows, and both are combined as image and
 caption are, by :class:`~artaffect.models.fusion.LogitFusion`: with few rows the combination leans on the
-other model, with many on the new head.
+initial model, with many on the new head.
 """
 
 from collections.abc import Mapping, Sequence

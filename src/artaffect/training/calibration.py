@@ -106,7 +106,7 @@ def _fit_temperatures(
     for kind, usable in _usable(model, rows):
         i, modalities = list(_INPUTS).index(kind), _INPUTS[kind]
         known = usable.partial
-        if len(usable) < MIN_ROWS:  # too few to tell
+        if len(usable) < MIN_ROWS:  # too few to fit a temperature
             continue
         overall = _logits(model, usable, modalities, 0, outside)
         temperature[i] = fit_temperature(overall, usable.emotion, known)

@@ -1,4 +1,4 @@
-"""How weights of a combination are fitted to what its parts say of artworks that they have not seen."""
+"""Fit the weights of a combination to predictions for artworks that its parts have not learned from."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ from artaffect.models.fusion import LogitFusion
 from artaffect.training.objectives import label_loss
 
 _DEVIATION = 0.5
-"""Standard deviation of the normal prior of a combination's weights around those that it begins with."""
+"""Standard deviation of the normal prior of a weight around its initial value."""
 
 
 def check_folds(folds: int, artworks: int) -> None:
@@ -76,9 +76,10 @@ def fit_weights(
     emotion: Tensor,
     partial: Tensor | None = None,
 ) -> None:
-    """Fit a combination in place: the most probable weights, a priori near those that it begins with.
+    """Fit a combination in place by maximum a posteriori.
 
-    Few rows move them little. The negative log posterior is convex where no label is partial.
+    The prior of each weight is normal around its initial value, so that few rows move it little. The negative
+    log-posterior is convex unless labels are partial.
 
     Args:
         inputs: logits of each source [n, k], for rows that it has not learned from.

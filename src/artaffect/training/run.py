@@ -119,7 +119,7 @@ def _train_run(
     vectors = _stored_vectors(config)
     rows = table if vectors is None else vectors.as_images(table)
     data = TrainingData.from_table(rows, cache, work, outside)
-    digests = [table_digest(table), *(f"{s.name}:{s.sha256}" for s in outside)]
+    digests = digests_of(table, outside)
     digests += [] if vectors is None else [vectors.sha256]
     _claim(work, recipe_of(config), "|".join(digests))
     try:
@@ -148,12 +148,23 @@ def _train_run(
     return trained.evaluation
 
 
-def _stored_vectors(config: Recipe) -> StoredVectors | None:
-    """The features that were made elsewhere, if the recipe reads any."""
+def digests_of(table: AnnotationTable, outside: Sequence[OutsidePredictions]) -> list[str]:
+    """Digests of what a training learns from: of the table, then of each outside source."""
+    return [table_digest(table), *(f"{source.name}:{source.sha256}" for source in outside)]
+
+
+def features_file(config: Recipe) -> Path | None:
+    """The file of features that were made elsewhere, if the recipe reads one."""
     encoder = config.image.encoder if isinstance(config, SeparateConfig) and config.image else ""
     if not encoder.startswith(STORED_FEATURES):
         return None
-    return read_vectors(Path(encoder.removeprefix(STORED_FEATURES)))
+    return Path(encoder.removeprefix(STORED_FEATURES))
+
+
+def _stored_vectors(config: Recipe) -> StoredVectors | None:
+    """The features in that file."""
+    file = features_file(config)
+    return None if file is None else read_vectors(file)
 
 
 def is_synthetic(table: AnnotationTable, config: Recipe) -> bool:
@@ -351,14 +362,13 @@ def _references(config: Recipe) -> dict[str, str]:
     """
     if config.save != "thin":
         return {}
-    if isinstance(config, SeparateConfig) and config.initial:
-        references = read_config(resolve_run(config.initial))["references"]
-        encoders = read_config(resolve_run(config.initial))["encoders"]
-        changed = [n for n in encoders if n not in references or references[n].get("lora")]
-        if changed:
+    if initial := _initial_config(config):
+        references = initial["references"]
+        own = [n for n in initial["encoders"] if references.get(n, {"lora": True}).get("lora")]
+        if own:
             raise ConfigError(
-                f"save = 'thin' cannot refer to the {changed[0]} encoder of {config.initial}, which that "
-                "folder holds itself: leave save out"
+                f"save = 'thin' cannot refer to the {own[0]} encoder of the initial model, which its folder "
+                "holds itself: leave save out"
             )
     return {name: reference_name(name, encoder) for name, encoder in _encoder_names(config).items()}
 
@@ -369,7 +379,13 @@ def _encoder_names(config: Recipe) -> dict[str, str]:
         return {"caption": teacher if student == "teacher" else student}
     sources = {name: getattr(config, name) for name in ("image", "caption")}
     names = {name: source.encoder for name, source in sources.items() if source}
+    initial = _initial_config(config)
+    begun = initial["encoders"] if initial else {}
+    return {name: begun.get(name, encoder) for name, encoder in names.items()}
+
+
+def _initial_config(config: Recipe) -> dict[str, Any] | None:
+    """The configuration of the model that a recipe begins with, if it names one."""
     if not (isinstance(config, SeparateConfig) and config.initial):
-        return names
-    initial = read_config(resolve_run(config.initial))["encoders"]
-    return {name: initial.get(name, encoder) for name, encoder in names.items()}
+        return None
+    return read_config(resolve_run(config.initial))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from artaffect.config import STORED_FEATURES, Recipe
+from artaffect.config import Recipe
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.outside import Elsewhere, OutsideFiles, read_outside
 from artaffect.errors import ConfigError, OutputExistsError
@@ -18,8 +18,15 @@ from artaffect.outputs import atomic_file, check_output_folder
 from artaffect.prediction.evaluation import evaluate_run
 from artaffect.reports.evaluation import save_metrics, save_report
 from artaffect.runtime import is_main_process
-from artaffect.training.data import table_digest
-from artaffect.training.run import REMEDY, differences, recipe_of, train_run, trained_run
+from artaffect.training.run import (
+    REMEDY,
+    differences,
+    digests_of,
+    features_file,
+    recipe_of,
+    train_run,
+    trained_run,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -64,7 +71,7 @@ def train_seeds(
             train_run(table, each, folder, cache, overwrite, outside)
         else:
             trained_run(table, each, folder, cache, outside)
-    elsewhere = Elsewhere(outside or {}, _features(config))
+    elsewhere = Elsewhere(outside or {}, features_file(config))
     result = evaluate_run(out, table, "val", cache, elsewhere=elsewhere)
     if is_main_process():
         save_metrics(result, out / "metrics.json")
@@ -84,7 +91,7 @@ def _claim(
     check_output_folder(out, table.sources, FILES)
     settings = {name: value for name, value in recipe_of(config).items() if name != "seed"}
     sources = read_outside(outside, table.labels)
-    digest = "|".join([table_digest(table), *(f"{s.name}:{s.sha256}" for s in sources)])
+    digest = "|".join(digests_of(table, sources))
     if (out / SEEDS).is_file():
         known = read_seeds(out)
         if not overwrite:
@@ -102,10 +109,3 @@ def _claim(
         with atomic_file(out / SEEDS) as temporary:
             temporary.write_text(json.dumps(content, indent=2), "utf-8")
     PartialState().wait_for_everyone()
-
-
-def _features(config: Recipe) -> Path | None:
-    """The file of features that were made elsewhere, if the recipe reads one."""
-    encoder = str(getattr(getattr(config, "image", None), "encoder", ""))
-    is_file = encoder.startswith(STORED_FEATURES)
-    return Path(encoder.removeprefix(STORED_FEATURES)) if is_file else None

@@ -194,8 +194,10 @@ def _configuration(labels: LabelSet, culture: str, has_images: bool) -> str:
     """What is shown and asked, with the labels in the culture's language where their names are known."""
     shown = {label: labels.names_of(label).get(culture, label) for label in labels.names}
     counts = Counter(shown.values())
-    is_leftward = any(unicodedata.bidirectional(name[0]) in ("R", "AL") for name in shown.values())
-    view = ElementTree.Element("View", {"style": "direction: rtl"} if is_leftward else {})
+    is_right_to_left = any(
+        unicodedata.bidirectional(name[0]) in ("R", "AL") for name in shown.values()
+    )
+    view = ElementTree.Element("View", {"style": "direction: rtl"} if is_right_to_left else {})
     ElementTree.SubElement(view, "Text", {"name": _OBJECT, "value": "$title"})
     if has_images:
         ElementTree.SubElement(view, "Image", {"name": "image", "value": "$image"})
