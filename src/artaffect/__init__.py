@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from artaffect.data.readers.hf_parquet import read_hf_parquet
     from artaffect.data.readers.table import read_table
     from artaffect.errors import ArtAffectError
-    from artaffect.experiments import compare_runs, list_runs, train_seeds, tune
+    from artaffect.experiments import compare_runs, learning_curve, list_runs, train_seeds, tune
     from artaffect.explain.explainer import Explanation
     from artaffect.features import extract_features
     from artaffect.labels import (
@@ -74,6 +74,7 @@ _MODULES = {
     "label_sets": "labels",
     "LabelDistribution": "labels",
     "LabelSet": "labels",
+    "learning_curve": "experiments",
     "list_encoders": "models.encoder_list",
     "list_runs": "experiments",
     "load_label_set": "labels",
@@ -123,6 +124,7 @@ __all__ = [
     "label_sets",
     "LabelDistribution",
     "LabelSet",
+    "learning_curve",
     "list_encoders",
     "list_runs",
     "load_label_set",

@@ -35,6 +35,7 @@ def train(
     recipe: "str | os.PathLike[str] | Recipe" = "compact",
     settings: Mapping[str, Any] | Sequence[str] | None = None,
     *,
+    sources: str | Sequence[str] | None = None,
     initial: PathLike | None = None,
     outside: OutsideFiles | None = None,
     cache: PathLike | None = None,
@@ -48,6 +49,7 @@ def train(
         out: the model folder to write.
         recipe: the name of a recipe, the path of a TOML file, or a recipe object.
         settings: changes to the recipe, such as ``{"seed": 1, "image.train.epochs": 20}``.
+        sources: the sources of the recipe that are trained, ``image`` or ``caption``; all by default.
         initial: a model to begin with, such as ``starter``: a source that it also has reads its encoder, and
             weighs its answer against that of the head trained here. With few rows the initial model counts
             most, with many the new head. The same as the setting ``initial``.
@@ -63,10 +65,11 @@ def train(
         ConfigError: a setting is unknown or out of range, or ``out`` holds another training.
         OutputExistsError: ``out`` exists.
     """
-    from artaffect.training.run import begin_with, resolve_recipe, train_run
+    from artaffect.training.recipes import resolve_recipe
+    from artaffect.training.run import train_run
 
     folder = as_path(out, "out")
-    config = begin_with(resolve_recipe(recipe, settings), initial)
+    config = resolve_recipe(recipe, settings, sources, initial)
     train_run(as_table(table), config, folder, optional_path(cache, "cache"), overwrite, outside)
     return load_predictor(folder)
 
@@ -203,12 +206,12 @@ def train_culture_models(
     culture first.
     """
     from artaffect.training import run
+    from artaffect.training.recipes import overrides_from
 
-    overrides = run.overrides_from(settings)
     return run.train_culture_models(
         as_table(table),
         recipe,
-        overrides,
+        overrides_from(settings),
         as_path(out, "out"),
         optional_path(cache, "cache"),
     )

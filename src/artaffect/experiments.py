@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from artaffect.arguments import OutsideFiles, PathLike, Table, as_table, optional_path
-from artaffect.errors import InputError
+from artaffect.errors import ConfigError, InputError
 from artaffect.outputs import check_output
 from artaffect.runtime import as_list, as_path
 
 if TYPE_CHECKING:
     from artaffect.config import Recipe
     from artaffect.metrics.evaluation import EvaluationResult
+    from artaffect.reports.learning_curve import LearningCurve
     from artaffect.reports.run_comparison import RunComparison
     from artaffect.training.catalogue import RunList
     from artaffect.training.tuning import TuneResult
@@ -24,6 +25,7 @@ def train_seeds(
     recipe: "str | os.PathLike[str] | Recipe" = "compact",
     settings: Mapping[str, Any] | Sequence[str] | None = None,
     *,
+    sources: str | Sequence[str] | None = None,
     initial: PathLike | None = None,
     outside: OutsideFiles | None = None,
     cache: PathLike | None = None,
@@ -38,7 +40,8 @@ def train_seeds(
     Args:
         out: the folder to write, with a model folder ``seed-N`` for each seed.
         seeds: how many: the recipe's seed and those that follow it; at least 2.
-        recipe: as in :func:`artaffect.train`; likewise ``settings``, ``initial``, ``outside`` and ``cache``.
+        recipe: as in :func:`artaffect.train`; likewise ``settings``, ``sources``, ``initial``, ``outside``
+            and ``cache``.
         overwrite: train finished runs again.
 
     Returns:
@@ -50,12 +53,12 @@ def train_seeds(
         OutputExistsError: ``out`` is something else.
     """
     from artaffect.training import seeds as several
-    from artaffect.training.run import begin_with, resolve_recipe
+    from artaffect.training.recipes import resolve_recipe
 
     if not isinstance(seeds, int) or seeds < 2:
         raise InputError(f"seeds must be a whole number of at least 2, got {seeds!r}")
     folder = as_path(out, "out")
-    config = begin_with(resolve_recipe(recipe, settings), initial)
+    config = resolve_recipe(recipe, settings, sources, initial)
     place = optional_path(cache, "cache")
     return several.train_seeds(as_table(table), config, folder, seeds, place, overwrite, outside)
 
@@ -67,7 +70,7 @@ def tune(
     settings: Mapping[str, Any] | Sequence[str] | None = None,
     *,
     trials: int = 30,
-    sources: str | Sequence[str] = (),
+    sources: str | Sequence[str] | None = None,
     cache: PathLike | None = None,
 ) -> "TuneResult":
     """Search the settings of a recipe's heads on frozen encoders, on cached features (extra ``tune``).
@@ -88,14 +91,70 @@ def tune(
         TableError: the table lacks what training needs.
     """
     from artaffect.training import tuning
-    from artaffect.training.run import overrides_from
+    from artaffect.training.recipes import overrides_from
 
     if not isinstance(trials, int) or trials < 1:
         raise InputError(f"trials must be a whole number of at least 1, got {trials!r}")
-    chosen = [sources] if isinstance(sources, str) else list(sources)
+    chosen = [] if sources is None else as_list(sources, "sources")
     name, changes = os.fspath(recipe), overrides_from(settings)
     folder, place = as_path(out, "out"), optional_path(cache, "cache")
     return tuning.tune(as_table(table), name, changes, folder, trials, chosen, place)
+
+
+def learning_curve(
+    table: Table,
+    out: PathLike,
+    sizes: Sequence[int | str] = (32, 128, 512, 2048, "all"),
+    recipe: "str | os.PathLike[str] | Recipe" = "compact",
+    settings: Mapping[str, Any] | Sequence[str] | None = None,
+    *,
+    sources: str | Sequence[str] | None = None,
+    initial: PathLike | None = None,
+    seeds: int = 3,
+    split: str = "test",
+    cache: PathLike | None = None,
+) -> "LearningCurve":
+    """Train on samples of growing size, and score each model on the same rows of another split.
+
+    With an initial model, each sample trains two models: from scratch, and begun with that model. An
+    interrupted curve resumes, and more sizes or seeds add to it.
+
+    Args:
+        out: the folder for ``report.html``, ``curve.json``, ``curve.csv`` and the predictions of each model.
+        sizes: numbers of labels, and ``"all"`` for the whole training split. A fifth of a sample's artworks
+            chooses the settings.
+        recipe: of the kind ``separate``, as in :func:`artaffect.train`; likewise ``settings``, ``sources``
+            and ``initial``.
+        seeds: how many samples of each size; at least 1.
+        split: the split that is scored: ``val`` or ``test``.
+
+    Returns:
+        Means over seeds, with intervals over seeds and artworks.
+
+    Raises:
+        ConfigError: ``out`` holds the curve of other settings, or on another table; or the recipe is of
+            another kind.
+        OutputExistsError: ``out`` is something else.
+        TableError: a split has no rows that the recipe can use.
+    """
+    from artaffect.config import SeparateConfig
+    from artaffect.training import learning_curve as curves
+    from artaffect.training.recipes import resolve_recipe
+
+    if not isinstance(seeds, int) or seeds < 1:
+        raise InputError(f"seeds must be a whole number of at least 1, got {seeds!r}")
+    numbers = [curves.as_size(size) for size in as_list(sizes, "sizes")]
+    if split == "train":
+        raise InputError(
+            "split must be val or test: the split train is what the samples are drawn from"
+        )
+    config = resolve_recipe(recipe, settings, sources, initial)
+    if not isinstance(config, SeparateConfig):
+        raise ConfigError(
+            f"a learning curve needs a recipe of the kind 'separate', and this one is of {config.kind!r}"
+        )
+    folder, place = as_path(out, "out"), optional_path(cache, "cache")
+    return curves.learning_curve(as_table(table), config, folder, numbers, seeds, split, place)
 
 
 def list_runs(

@@ -29,11 +29,11 @@ def test_every_line_of_the_tutorial_works(tmp_path: Path) -> None:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "ARTAFFECT_CACHE": str(tmp_path / "cache"),
     }
-    found = blocks()
-    assert len(found) >= 12
+    commands = blocks()
+    assert len(commands) >= 12
     services: list[subprocess.Popen[bytes]] = []
     try:
-        for language, text in found:
+        for language, text in commands:
             text = text.replace("8000", port)
             command = [sys.executable, "-c", text]
             if language == "sh":

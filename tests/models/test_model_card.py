@@ -11,7 +11,8 @@ from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.encoder_list import hub_name
 from artaffect.models.folder import read_config, read_scores
 from artaffect.reports.model_card import model_card
-from artaffect.training.run import recipe_of, train_run
+from artaffect.training.recipes import recipe_of
+from artaffect.training.run import train_run
 
 
 def test_the_hub_reads_what_the_card_says(

@@ -13,7 +13,7 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError, OutputError
 from artaffect.training.catalogue import nearest_recipe
 from artaffect.training.data import table_digest
-from artaffect.training.run import recipe_of
+from artaffect.training.recipes import recipe_of
 from artaffect.training.seeds import train_seeds
 from tests.conftest import Command
 

@@ -74,6 +74,8 @@ def test_four_models_of_culture_are_compared_with_the_blind_one(
         "caption.hidden=[8]",
         "caption.train.epochs=1",
         "fusion.logits.epochs=2",
+        "fusion.logits.min_steps=0",
+        "caption.train.min_steps=0",
         "fusion.form=logits",
         "folds=2",
     ]

@@ -17,7 +17,8 @@ from artaffect.models.fusion import LogitFusion
 from artaffect.models.heads import EmotionHead
 from artaffect.models.initial import HEADS, InitializedHead, build_head
 from artaffect.training.combination import fit_weights
-from artaffect.training.run import begin_with, train_run
+from artaffect.training.recipes import begin_with
+from artaffect.training.run import train_run
 from tests.tiny import save_bert
 
 FEATURES, LABELS = 6, 4

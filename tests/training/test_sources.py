@@ -38,7 +38,8 @@ from artaffect.prediction.evaluation import evaluate_run
 from artaffect.prediction.predictor import load_predictor
 from artaffect.training.batches import TensorRows
 from artaffect.training.data import TrainingData, hold_out, table_digest
-from artaffect.training.run import recipe_of, train_run
+from artaffect.training.recipes import recipe_of
+from artaffect.training.run import train_run
 from artaffect.training.separate import train_separate
 from artaffect.training.trainer import StepOutput, Trainer
 from tests import tiny

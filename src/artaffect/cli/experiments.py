@@ -1,4 +1,4 @@
-"""Commands about several trainings: tune, runs, compare."""
+"""Commands about several trainings: tune, learning-curve, runs, compare."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tune(
     from artaffect.reports.tables import TextTable
 
     result = experiments.tune(
-        table, out, recipe, settings, trials=trials, sources=source or (), cache=cache
+        table, out, recipe, settings, trials=trials, sources=source, cache=cache
     )
     title = "Validation log-loss of each source, with the recipe's and with the best settings"
     show(
@@ -51,6 +51,50 @@ def tune(
         lambda result: print_tables([TextTable(title, result.header(), result.rows())]),
     )
     say(f"recipe: {result.recipe}")
+
+
+def learning_curve(
+    data: options.Data,
+    out: Annotated[Path, Option(help="The folder for report.html, curve.json and curve.csv.")],
+    recipe: options.RecipeName = "compact",
+    sizes: Annotated[
+        str, Option(help="Numbers of labels, separated by commas; all is the whole training split.")
+    ] = "32,128,512,2048,all",
+    source: options.Sources = None,
+    init: options.Init = None,
+    seeds: Annotated[int, Option(min=1, help="Samples of each size.")] = 3,
+    split: Annotated[str, Option(help="The split to score: val or test.")] = "test",
+    settings: options.Settings = None,
+    images: options.ImageFolder = None,
+    culture_column: options.CultureColumn = None,
+    cache: options.Cache = None,
+    as_json: options.Json = False,
+) -> None:
+    """Find out how many labels a recipe needs: train on samples of growing size, score on the same rows.
+
+    With --init, each sample trains two models: from scratch, and begun with that model; for example
+    `artaffect learning-curve --data T --out curve --init starter --source caption`. An interrupted curve
+    resumes: run the same command again; more --sizes or --seeds add to it.
+    """
+    table = checks.load_table(data, images, "train", split, culture_column=culture_column)
+    from artaffect.reports.evaluation import print_tables
+    from artaffect.reports.learning_curve import PAGE, curve_line, curve_tables
+
+    result = experiments.learning_curve(
+        table,
+        out,
+        sizes.split(","),
+        recipe,
+        settings,
+        sources=source,
+        initial=init,
+        seeds=seeds,
+        split=split,
+        cache=cache,
+    )
+    show(result, as_json, lambda result: print_tables(curve_tables(result)))
+    say(curve_line(result))
+    say(f"report: {out / PAGE}")
 
 
 def runs(

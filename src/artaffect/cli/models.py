@@ -66,13 +66,8 @@ def train(
         ),
     ] = None,
     cache: options.Cache = None,
-    init: Annotated[
-        str | None,
-        Option(
-            help="A model folder, or starter, to begin with: its answer is weighed against that of the "
-            "heads trained here."
-        ),
-    ] = None,
+    source: options.Sources = None,
+    init: options.Init = None,
     with_: options.With = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
@@ -88,11 +83,12 @@ def train(
     from artaffect.models.folder import CHECKSUMS
 
     outside = parse_outside(with_ or [])
-    config = load_recipe(recipe, Recipe, settings or ())
-    if init is not None:
-        from artaffect.training.run import begin_with
+    load_recipe(recipe, Recipe, settings or ())  # raises without the imports of a training
+    if init is not None or source:
+        from artaffect.training.recipes import resolve_recipe
 
-        begin_with(config, init)
+        resolve_recipe(recipe, settings, source, init)
+    if init is not None:
         checks.check_run(init)
     if seeds is None:
         check_free(out, CHECKSUMS, overwrite, [data, *filter(os.path.isfile, [recipe])])
@@ -100,6 +96,7 @@ def train(
     from artaffect.reports.evaluation import print_result
 
     common: dict[str, Any] = {
+        "sources": source,
         "initial": init,
         "outside": outside,
         "cache": cache,

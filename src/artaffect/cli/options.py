@@ -48,6 +48,20 @@ WithOne = Annotated[
     ),
 ]
 Cache = Annotated[Path | None, Option(help="The feature cache. Default: the user's cache folder.")]
+Sources = Annotated[
+    list[str] | None,
+    Option(
+        "--source",
+        help="Train this source of the recipe only, image or caption; repeatable. Default: all of them.",
+    ),
+]
+Init = Annotated[
+    str | None,
+    Option(
+        help="A model folder, or starter, to begin with: its answer is weighed against that of the "
+        "heads trained here."
+    ),
+]
 Culture = Annotated[
     list[str] | None, Option(help="A culture to predict for; repeatable. Default: all of them.")
 ]

@@ -128,14 +128,12 @@ def _curves(figure: Any, training_log: Mapping[str, Sequence[Mapping[str, Any]]]
     lines = -(-len(known) // 2)
     figure.set_size_inches(9.5, 3 * lines + 0.3)
     legend: dict[str, Any] = {}
-    for axis, key in zip(_grid(figure, lines, 2, len(known)), known, strict=True):
+    for axis, key in zip(grid(figure, lines, 2, len(known)), known, strict=True):
         for i, (training, epochs) in enumerate(training_log.items()):
             values = [epoch.get(key, np.nan) for epoch in epochs]
             if not np.isnan(values).all():
                 numbers = range(1, len(values) + 1)
-                axis.plot(
-                    numbers, values, markersize=4, label=legend_name(training), **_look(i + 1)
-                )
+                axis.plot(numbers, values, markersize=4, label=legend_name(training), **look(i + 1))
         axis.set_title(titles[key], fontsize=10)
         axis.set_xlabel("epoch")
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -145,14 +143,16 @@ def _curves(figure: Any, training_log: Mapping[str, Sequence[Mapping[str, Any]]]
     figure.legend(legend.values(), legend, loc="outside lower center", ncols=3, frameon=False)
 
 
-def _grid(figure: Any, lines: int, columns: int, count: int) -> list[Any]:
+def grid(figure: Any, lines: int, columns: int, count: int) -> list[Any]:
+    """The first ``count`` panels of a grid; the others stay empty."""
     axes = np.atleast_1d(figure.subplots(lines, columns)).ravel()
     for axis in axes[count:]:
         axis.set_visible(False)
     return list(axes[:count])
 
 
-def _look(number: int) -> dict[str, Any]:
+def look(number: int) -> dict[str, Any]:
+    """The colour and the marker of a series."""
     return {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
 
 
@@ -211,8 +211,8 @@ def intervals(
     values, low, high = np.array([astuple(e) for e in estimates]).T
     # the bootstrap interval of a biased score may not contain its value
     reach = np.maximum([values - low, high - values], 0)
-    look = {**_look(number), "linestyle": "none", "markersize": 5, "label": legend_name(name)}
-    axis.errorbar(values, positions, xerr=reach, **look)
+    style = {**look(number), "linestyle": "none", "markersize": 5, "label": legend_name(name)}
+    axis.errorbar(values, positions, xerr=reach, **style)
 
 
 def _drawn_groups(groups: ByGroup[T]) -> dict[str, T]:
@@ -226,7 +226,7 @@ def _confusion(figure: Any, result: EvaluationResult) -> None:
     columns = min(2, len(groups))
     lines = -(-len(groups) // columns)
     figure.set_size_inches(4.9 * columns, 4.3 * lines)
-    axes = _grid(figure, lines, columns, len(groups))
+    axes = grid(figure, lines, columns, len(groups))
     for axis, (group, matrix) in zip(axes, groups.items(), strict=True):
         counts = np.array(matrix, float)
         shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -252,9 +252,9 @@ def reliability_lines(axis: Any, groups: Mapping[str, Reliability], model: str) 
     """Confidence and accuracy, one line for each group."""
     axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":", label="perfect")
     for i, (group, bins) in enumerate(groups.items()):
-        look = {"color": COLOURS[(i + 2) % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        style = {"color": COLOURS[(i + 2) % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
         name = legend_name(f"{group} ({sum(bins.support):,})")
-        axis.plot(bins.confidence, bins.accuracy, linewidth=1.5, label=name, **look)
+        axis.plot(bins.confidence, bins.accuracy, linewidth=1.5, label=name, **style)
     axis.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of correct predictions")
     axis.set_xlabel(f"confidence of {model}")
     axis.grid()

@@ -22,7 +22,7 @@ from artaffect.models.folder import (
     read_scores,
     seed_folders,
 )
-from artaffect.training.run import overrides_from, recipe_of
+from artaffect.training.recipes import overrides_from, recipe_of
 
 _logger = logging.getLogger(__name__)
 

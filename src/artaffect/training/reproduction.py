@@ -26,7 +26,8 @@ from artaffect.reports.figures import training_curves
 from artaffect.reports.pages import render, write
 from artaffect.reports.tables import TextTable, evaluation_tables
 from artaffect.runtime import to_json_text
-from artaffect.training.run import overrides_from, trained_run
+from artaffect.training.recipes import overrides_from
+from artaffect.training.run import trained_run
 
 
 @dataclass(frozen=True)

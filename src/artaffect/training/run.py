@@ -4,13 +4,12 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from pydantic_core import to_jsonable_python
 
 from artaffect import __version__
 from artaffect.config import (
@@ -25,7 +24,7 @@ from artaffect.config import (
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.outside import OutsideFiles, OutsidePredictions, read_outside
 from artaffect.data.stored_features import StoredVectors, read_vectors
-from artaffect.errors import ConfigError, InputError, TableError
+from artaffect.errors import ConfigError, TableError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
 from artaffect.models.folder import CHECKSUMS, read_config, write_checksums, write_histories
@@ -46,6 +45,7 @@ from artaffect.training.calibration import TrainedModel
 from artaffect.training.data import TrainingData, table_digest
 from artaffect.training.distillation import train_distillation
 from artaffect.training.joint import train_joint
+from artaffect.training.recipes import differences, recipe_of
 from artaffect.training.separate import train_separate
 
 _logger = logging.getLogger(__name__)
@@ -225,39 +225,6 @@ def _save(
         write_checksums(folder)
 
 
-def resolve_recipe(recipe: Any, settings: Mapping[str, Any] | Sequence[str] | None) -> Recipe:
-    """The recipe of a name or a file, with changed settings; or a recipe object as it is."""
-    if not isinstance(recipe, Recipe):
-        return load_recipe(os.fspath(recipe), Recipe, overrides_from(settings))
-    if settings:
-        raise InputError("settings change a recipe given by name or file; change the object itself")
-    return recipe
-
-
-def begin_with(config: Recipe, initial: str | os.PathLike[str] | None) -> Recipe:
-    """The recipe with the setting ``initial``; raises ConfigError if it fine-tunes an encoder."""
-    if initial is None:
-        return config
-    if not (isinstance(config, SeparateConfig) and config.frozen):
-        raise ConfigError(
-            "an initial model needs a recipe of the kind 'separate' with frozen sources, such as compact"
-        )
-    return replace(config, initial=os.fspath(initial))
-
-
-def overrides_from(settings: Mapping[str, Any] | Sequence[str] | None) -> list[str]:
-    """Settings as ``key.path=value``, whose values are TOML."""
-    return list(_flat(settings) if isinstance(settings, Mapping) else settings or ())
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:  # strings, numbers, booleans and lists are written alike in JSON and TOML
-            yield f"{prefix}{key}={json.dumps(value, default=os.fspath)}"
-
-
 def trained_run(
     table: AnnotationTable,
     config: Recipe,
@@ -311,11 +278,6 @@ def train_culture_models(
     return folders
 
 
-def recipe_of(config: Recipe) -> dict[str, Any]:
-    """All settings of a recipe as plain JSON."""
-    return to_jsonable_python({"kind": config.kind, **asdict(config)})
-
-
 def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:
     """Record which training these checkpoints belong to, or refuse those of another."""
     path = work / "recipe.json"
@@ -342,16 +304,6 @@ def _claim(work: Path, settings: Mapping[str, Any], data: str) -> None:
 
 def _has_checkpoint(work: Path) -> bool:
     return any(work.glob("*/checkpoint.pt"))
-
-
-def differences(old: Any, new: Any, prefix: str = "") -> Iterator[str]:
-    """Say of each setting that differs what it was and what it is."""
-    if not (isinstance(old, dict) and isinstance(new, dict)):
-        if old != new:
-            yield f"{prefix.rstrip('.')} was {old!r}, is {new!r}"
-        return
-    for key in {**old, **new}:
-        yield from differences(old.get(key), new.get(key), f"{prefix}{key}.")
 
 
 def _references(config: Recipe) -> dict[str, str]:

@@ -18,15 +18,8 @@ from artaffect.outputs import atomic_file, check_output_folder
 from artaffect.prediction.evaluation import evaluate_run
 from artaffect.reports.evaluation import save_metrics, save_report
 from artaffect.runtime import is_main_process
-from artaffect.training.run import (
-    REMEDY,
-    differences,
-    digests_of,
-    features_file,
-    recipe_of,
-    train_run,
-    trained_run,
-)
+from artaffect.training.recipes import differences, recipe_of
+from artaffect.training.run import REMEDY, digests_of, features_file, train_run, trained_run
 
 _logger = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from artaffect.models.heads import EmotionHead
 from artaffect.outputs import atomic_file, check_output_folder
 from artaffect.training.data import TrainingData, table_digest
 from artaffect.training.modalities import CaptionSource, ImageSource
-from artaffect.training.run import REMEDY, overrides_from, recipe_of
+from artaffect.training.recipes import overrides_from, recipe_of
+from artaffect.training.run import REMEDY
 from artaffect.training.search_space import Space, chosen, ends, read_search, suggest
 from artaffect.training.sources import Source, SourceContext
 from artaffect.training.trainer import Scores
