@@ -143,3 +143,11 @@ def _image() -> object:
     from artaffect.config import ImageSourceConfig
 
     return ImageSourceConfig(encoder="efficientnet_lite0")
+
+
+def test_the_card_quotes_that_of_the_initial_model(runs: tuple[Path, Path]) -> None:
+    first, second = ((run / "README.md").read_text("utf-8") for run in runs)
+    assert "began with" not in first
+    scores = first[first.index("## Scores") :].splitlines()
+    assert "## The model that the training began with" in second
+    assert all(f"> {line}".rstrip() in second for line in scores)

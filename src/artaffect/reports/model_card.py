@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from artaffect.data.published import dataset_name, language_codes
 from artaffect.metrics.evaluation import EvaluationResult
@@ -21,7 +21,10 @@ _TAGS = ("art", "emotion-recognition", "affective-computing", "culture", "multim
 
 
 def model_card(
-    result: EvaluationResult, description: Mapping[str, Any], needs: Sequence[str] = ()
+    result: EvaluationResult,
+    description: Mapping[str, Any],
+    needs: Sequence[str] = (),
+    initial_card: str = "",
 ) -> str:
     """The README of a model folder.
 
@@ -30,6 +33,8 @@ def model_card(
     Args:
         description: the content of ``config.json``.
         needs: where the encoders come from that the folder does not hold.
+        initial_card: the card of the model that the training began with. It is quoted, because its head is
+            part of the new model: its licence and its sources must be named.
     """
     data = description["data"]
     synthetic = bool(data.get("synthetic") or result.protocol.get("synthetic"))
@@ -42,6 +47,7 @@ def model_card(
         license=_license(description),
         needs=needs,
         needs_heading=NEEDS,
+        initial_card=quoted(ModelCard(initial_card).text) if initial_card else "",
         dataset=dataset,
         synthetic=synthetic,
         protocol=protocol_line(result),
@@ -83,6 +89,11 @@ def _metadata(
             for metric in headlines(group_scores.metrics)
         ],
     )
+
+
+def quoted(text: str) -> str:
+    """A Markdown text as a quotation."""
+    return "\n".join(f"> {line}".rstrip() for line in text.strip().splitlines())
 
 
 def _license(description: Mapping[str, Any]) -> str:

@@ -71,7 +71,7 @@ def learning_curve(
         TableError: a split has no rows that the recipe can use.
         InputError: no size is smaller than the training split.
     """
-    pool, scored = (_usable(table, config, name) for name in ("train", split))
+    pool, scored = (usable_rows(table, config, name) for name in ("train", split))
     numbers = _numbers(sizes, len(pool))
     check_output_folder(out, table.sources, CURVE_FILES)
     out.mkdir(parents=True, exist_ok=True)
@@ -193,7 +193,7 @@ def draw_sample(table: AnnotationTable, size: int, seed: int) -> AnnotationTable
     return table.select(mask)
 
 
-def _usable(table: AnnotationTable, config: SeparateConfig, split: str) -> AnnotationTable:
+def usable_rows(table: AnnotationTable, config: SeparateConfig, split: str) -> AnnotationTable:
     """The rows of a split with a single label, and with what the recipe reads."""
     part = table.of_split(split).with_exact_labels()
     keep = np.ones(len(part), bool)

@@ -27,7 +27,7 @@ from artaffect.data.stored_features import StoredVectors, read_vectors
 from artaffect.errors import ConfigError, TableError
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import save_model
-from artaffect.models.folder import CHECKSUMS, read_config, write_checksums, write_histories
+from artaffect.models.folder import CARD, CHECKSUMS, read_config, write_checksums, write_histories
 from artaffect.models.hub import resolve_run
 from artaffect.models.machine import machine_errors
 from artaffect.models.references import need_of, reference_name
@@ -219,7 +219,8 @@ def _save(
             trained.familiarity.save(folder)
         save_metrics(result, folder / "metrics.json")
         write_histories(trained.histories, folder)
-        (folder / "README.md").write_text(model_card(result, description, needs), "utf-8")
+        card = model_card(result, description, needs, _initial_card(config))
+        (folder / CARD).write_text(card, "utf-8")
         title = f"artaffect: {out.name}"
         save_report(result, folder / "report.html", title, training_log=trained.histories)
         write_checksums(folder)
@@ -341,3 +342,11 @@ def _initial_config(config: Recipe) -> dict[str, Any] | None:
     if not (isinstance(config, SeparateConfig) and config.initial):
         return None
     return read_config(resolve_run(config.initial))
+
+
+def _initial_card(config: Recipe) -> str:
+    """The card of the model that a recipe begins with; empty if there is none."""
+    if not (isinstance(config, SeparateConfig) and config.initial):
+        return ""
+    path = resolve_run(config.initial) / CARD
+    return path.read_text("utf-8") if path.is_file() else ""

@@ -1,0 +1,125 @@
+"""SetFit (Tunstall et al. 2022) on the samples of a learning curve: the peer of ``artaffect learning-curve``.
+
+    artaffect learning-curve --data TABLE --out CURVE --source caption --split val --init starter
+    python benchmarks/setfit_samples.py samples TABLE FOLDER 32,128,512 3      # with artaffect
+    OTHER/bin/python benchmarks/setfit_samples.py train FOLDER ENCODER         # with setfit 1.2, torch
+    python benchmarks/setfit_samples.py scores TABLE FOLDER CURVE              # with artaffect
+
+SetFit has an environment of its own. The first step writes the captions of each sample, which are those of the
+curve; the second fine-tunes the sentence encoder in the folder ENCODER on pairs of captions (20 iterations over
+the sample, one epoch, the defaults of its authors) and fits its logistic regression; the third scores both
+on the same rows, with intervals over seeds and artworks. All rows of a sample are trained on: SetFit needs no
+rows to choose settings by.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SPLIT = "val"
+PREFIX = "query: "
+"""Multilingual-e5 reads its input after this prefix, in both programs."""
+
+
+def write_samples(table_file: Path, folder: Path, sizes: str, seeds: int) -> None:
+    from artaffect.config import SeparateConfig
+    from artaffect.data.annotations import AnnotationTable
+    from artaffect.training.learning_curve import draw_sample, usable_rows
+    from artaffect.training.recipes import resolve_recipe
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = resolve_recipe("compact", sources="caption")
+    assert isinstance(config, SeparateConfig)
+    table = AnnotationTable.load(table_file)
+    pool, scored = (usable_rows(table, config, split) for split in ("train", SPLIT))
+    (folder / "scored.json").write_text(json.dumps(_texts(scored)), "utf-8")
+    (folder / "labels.json").write_text(json.dumps(list(table.labels.names)), "utf-8")
+    for size in map(int, sizes.split(",")):
+        for seed in range(seeds):
+            sample = draw_sample(pool, size, seed)
+            content = {"text": _texts(sample), "label": sample.emotion_codes().tolist()}
+            path = folder / f"sample-{size}-seed-{seed}.json"
+            path.write_text(json.dumps(content), "utf-8")
+
+
+def _texts(table: Any) -> list[str]:
+    return [PREFIX + caption for caption in table.strings("caption")]
+
+
+def train(folder: Path, encoder: Path) -> None:
+    from datasets import Dataset
+    from setfit import SetFitModel, Trainer, TrainingArguments
+
+    scored = json.loads((folder / "scored.json").read_text("utf-8"))
+    count = len(json.loads((folder / "labels.json").read_text("utf-8")))
+    files = sorted(folder.glob("sample-*.json"), key=lambda f: (int(f.stem.split("-")[1]), f.stem))
+    for file in files:
+        out = file.with_suffix(".npz")
+        if out.exists():
+            continue
+        sample = json.loads(file.read_text("utf-8"))
+        seed = int(file.stem.rpartition("-")[2])
+        start = time.monotonic()
+        model = SetFitModel.from_pretrained(str(encoder))
+        arguments = TrainingArguments(
+            output_dir=str(folder / "checkpoints"),
+            **dict(batch_size=16, num_epochs=1, num_iterations=20, seed=seed),
+            **dict(save_strategy="no", report_to="none"),
+        )
+        Trainer(model, arguments, train_dataset=Dataset.from_dict(sample)).train()
+        seconds = time.monotonic() - start
+        known = model.predict_proba(scored, as_numpy=True)
+        predictions = np.full((len(scored), count), 1e-6)  # labels that the sample lacks
+        predictions[:, sorted(set(sample["label"]))] += known
+        predictions /= predictions.sum(1, keepdims=True)
+        np.savez(out, predictions=predictions, seconds=seconds)
+        print(f"{file.stem}: {seconds:.0f} s", flush=True)
+
+
+def scores(table_file: Path, folder: Path, curve: Path) -> None:
+    from artaffect.config import SeparateConfig
+    from artaffect.data.annotations import AnnotationTable
+    from artaffect.features import extract_arrays
+    from artaffect.metrics.classification import METRICS
+    from artaffect.prediction.evaluation import evaluate_predictions
+    from artaffect.training.learning_curve import usable_rows
+    from artaffect.training.recipes import resolve_recipe
+
+    config = resolve_recipe("compact", sources="caption")
+    assert isinstance(config, SeparateConfig)
+    scored = usable_rows(AnnotationTable.load(table_file), config, SPLIT)
+    rows = extract_arrays(scored, None, None, scored.cultures)
+    by_size: dict[int, list[str]] = {}
+    for file in folder.glob("sample-*.npz"):
+        _, size, _, seed = file.stem.split("-")
+        by_size.setdefault(int(size), []).append(seed)
+    for size, seeds in sorted(by_size.items()):
+        names = {"setfit": folder / "sample-{}-seed-{}.npz"}
+        for kind in ("scratch", "initialized"):
+            names[kind] = curve / "points" / (kind + "-{}-seed-{}.npz")
+        predictions, seconds = {}, {}
+        for name, pattern in names.items():
+            points = [np.load(str(pattern).format(size, seed)) for seed in sorted(seeds)]
+            predictions[name] = np.stack([point["predictions"] for point in points])
+            seconds[name] = np.mean([point["seconds"] for point in points])
+        pairs = [("initialized", "setfit"), ("scratch", "setfit")]
+        result = evaluate_predictions(predictions, rows, pairs=pairs)
+        shown = [metric for metric in METRICS if metric in ("accuracy", "macro_f1", "log_loss")]
+        for name, model in result.models.items():
+            cells = [f"{model.overall.metrics[metric]:.3f}" for metric in shown]
+            print(f"| {size}, {name} | {' | '.join(cells)} | {seconds[name]:.0f} s |")
+        for pair in result.comparisons:
+            cells = [f"{pair.by_group.overall[metric]:+.3f}" for metric in shown]
+            print(f"| {size}, {pair.first} − {pair.second} | {' | '.join(cells)} | |")
+
+
+if __name__ == "__main__":
+    step, *arguments = sys.argv[1:]
+    if step == "samples":
+        write_samples(Path(arguments[0]), Path(arguments[1]), arguments[2], int(arguments[3]))
+    else:
+        {"train": train, "scores": scores}[step](*map(Path, arguments))
