@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from artaffect.data.preprocessing import ImagePreprocessing, open_image
 from artaffect.errors import ImageError
@@ -56,7 +56,9 @@ def _environment(markdown: bool) -> Environment:
         return str(value) if hasattr(value, "__html__") else markdown_line(str(value))
 
     environment = Environment(
-        loader=PackageLoader("artaffect.reports", "templates"),
+        loader=ChoiceLoader(
+            [PackageLoader("artaffect.reports", folder) for folder in ("templates", "assets")]
+        ),
         autoescape=not markdown,
         finalize=as_markdown if markdown else visible,
         undefined=StrictUndefined,
