@@ -57,7 +57,10 @@ def test_an_image_that_changes_little_is_said_to_add_nothing_measurable() -> Non
 
 @pytest.mark.parametrize(
     ("right", "words"),
-    [(0.25, "not measurably different from the baseline (25 %)"), (0.1, "points below the baseline")],
+    [
+        (0.25, "not measurably different from the baseline (25 %)"),
+        (0.1, "points below the baseline"),
+    ],
 )
 def test_a_model_no_better_than_the_baseline_is_not_said_to_be_above_it(
     right: float, words: str

@@ -198,7 +198,7 @@ brier_score = register_metric(
         _squared_distance,
         mean_of_rows,
         headline=False,
-        meaning="the squared distance between the predicted probabilities and the label that was given, 0 to 2",
+        meaning="the squared distance between prediction and the label that was given, 0 to 2",
     )
 )
 """Mean squared distance from the true label's corner of the simplex, 0 to 2 (Brier 1950)."""

@@ -18,6 +18,7 @@ from artaffect.reports.tables import (
     headlines,
     label,
     metric_table,
+    number,
     pair_label,
     shown_groups,
     signed,
@@ -70,12 +71,12 @@ def _emotions(result: CultureComparison) -> TextTable:
 
 def _share(estimate: Estimate) -> str:
     """A dash for a culture that has not judged any painting often enough."""
-    return "—" if math.isnan(estimate.value) else f"{estimate:.3f}"
+    return "—" if math.isnan(estimate.value) else number(estimate)
 
 
 def _entropies(result: CultureComparison) -> TextTable:
     title = f"Entropy of {result.min_votes} votes of one culture on one painting, in bits"
-    rows = [[name, f"{estimate:.3f}"] for name, estimate in result.entropies.items()]
+    rows = [[name, number(estimate)] for name, estimate in result.entropies.items()]
     return TextTable(title, ["culture", "entropy"], rows)
 
 
@@ -112,14 +113,14 @@ def agreement_tables(result: Agreement) -> list[TextTable]:
         ["culture", "votes", *bounds],
         [
             [name, f"{c.votes:,} on {c.artworks:,} paintings"]
-            + [f"{bound['accuracy']:.3f}" for bound in (c.lower_bound, c.upper_bound)]
-            + [f"{bound['log_loss']:.3f}" for bound in (c.lower_bound, c.upper_bound)]
+            + [number(bound["accuracy"]) for bound in (c.lower_bound, c.upper_bound)]
+            + [number(bound["log_loss"]) for bound in (c.lower_bound, c.upper_bound)]
             for name, c in result.ceilings.items()
         ],
     )
     reliability = result.split_half_reliability
     rows = [
-        [f"{source} → {target}", f"{scores[target]['accuracy']:.3f}", *_distances(scores[target])]
+        [f"{source} → {target}", number(scores[target]["accuracy"]), *_distances(scores[target])]
         for target in reliability
         for source, scores in reliability.items()
         if target in scores
@@ -141,7 +142,7 @@ def comparison_tables(report: CultureReport) -> list[TextTable]:
         for name, scores in result.scores():
             groups = shown_groups(scores)
             culture_input = culture_inputs[name] if name in result.models else ""
-            cells = [f"{group.log_loss:.3f}" for group in groups.values()]
+            cells = [number(group.log_loss) for group in groups.values()]
             rows.append([name, culture_input, *cells])
         title = f"{kind}: log-loss of every run, by culture ↓"
         tables.append(TextTable(title, ["run", "culture input", *groups], rows))
@@ -188,7 +189,7 @@ def _gaps(run: RunScores) -> TextTable:
 def _cross_culture(scores: ByGroup[ModelScores], name: str) -> TextTable:
     groups = shown_groups(scores.overall)
     rows = [
-        [requested, *(f"{group.metrics[name]:.3f}" for group in shown_groups(row).values())]
+        [requested, *(number(group.metrics[name]) for group in shown_groups(row).values())]
         for requested, row in cross_culture_rows(scores).items()
     ]
     title = f"Predictions for one culture scored on the labels of another: {heading(METRICS[name])}"
@@ -212,7 +213,7 @@ def _calibration(run: RunScores) -> TextTable:
                 temperature = ""
                 if how == "calibrated" and scores.by_culture.get(group) is group_scores:
                     temperature = f"{temperatures.by_culture.get(group, temperatures.overall):.2f}"
-                cells = [f"{group_scores.metrics[metric.name]:.3f}" for metric in metrics]
+                cells = [number(group_scores.metrics[metric.name]) for metric in metrics]
                 rows.append([f"{kind}, {how}, {group}", temperature, *cells])
     header = ["prediction", "temperature", *map(heading, metrics)]
     return TextTable("Calibration by culture; temperatures fitted on validation", header, rows)
@@ -241,7 +242,7 @@ def _deletion_tests(run: RunScores) -> TextTable:
 
 def _distances(scores: Mapping[str, Estimate]) -> list[str]:
     """A dash for a distance that the labels do not define."""
-    return [f"{scores[name]:.3f}" if name in scores else "—" for name in DISTANCES]
+    return [number(scores[name]) if name in scores else "—" for name in DISTANCES]
 
 
 def emotion_table(

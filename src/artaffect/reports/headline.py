@@ -20,9 +20,7 @@ def headline(result: EvaluationResult) -> str:
     scores = result[name]
     if scores.artworks < MIN_ARTWORKS:
         noun = "painting is" if scores.artworks == 1 else "paintings are"
-        return (
-            f"{scores.artworks:,} {noun} too few to conclude anything; it takes at least {MIN_ARTWORKS}."
-        )
+        return f"{scores.artworks:,} {noun} too few to conclude anything; it takes at least {MIN_ARTWORKS}."
     subject = _SUBJECTS.get(name, f"The model “{label(name)}”")
     text = f"{subject} names the emotion of {_percent(scores.accuracy)} of captions"
     if result.baseline is not None:
