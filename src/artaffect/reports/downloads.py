@@ -19,7 +19,6 @@ from artaffect.runtime import visible
 
 FOLDER = "figures"
 """The folder of the files, beside the page."""
-_FIGURES, _TABLES = ("svg", "png", "pdf"), ("csv", "tex")
 _NAME_LENGTH = 48
 
 _LATEX = {
@@ -53,26 +52,40 @@ class Downloads:
     def figures(self, figures: Sequence[Figure]) -> list[Figure]:
         """Write each figure as SVG, PNG and PDF."""
         return [
-            replace(figure, files=self._files(figure, _FIGURES)) if figure.paint else figure
+            replace(figure, files=self._write(figure.title, figure.to_files(self.english)))
             for figure in figures
         ]
 
     def tables(self, tables: Sequence[TextTable]) -> list[TextTable]:
         """Write each table as CSV and LaTeX."""
-        return [replace(table, files=self._files(table, _TABLES)) for table in tables]
+        return [
+            replace(
+                table,
+                files=self._write(
+                    table.title,
+                    {"csv": table_csv(table).encode(), "tex": table_latex(table).encode()},
+                ),
+            )
+            for table in tables
+        ]
 
-    def _files(self, item: Figure | TextTable, formats: Sequence[str]) -> dict[str, str]:
+    def _write(self, title: str, contents: Mapping[str, bytes]) -> dict[str, str]:
         self._number += 1
-        stem = f"{self._number:02d}-{_slug(item.title)}"
-        for kind in formats:
+        stem = f"{self._number:02d}-{_slug(title)}"
+        for kind, content in contents.items():
             with atomic_file(self.folder / f"{stem}.{kind}") as temporary:
-                if isinstance(item, Figure):
-                    temporary.write_bytes(item.to_bytes(kind, self.english))
-                else:
-                    text = table_csv(item) if kind == "csv" else table_latex(item)
-                    temporary.write_text(text, "utf-8")
-        folder = quote(self.folder.name)
-        return {kind: f"{folder}/{stem}.{kind}" for kind in formats}
+                temporary.write_bytes(content)
+        return {kind: f"{quote(self.folder.name)}/{stem}.{kind}" for kind in contents}
+
+
+class NoDownloads(Downloads):
+    """For a page without files beside it."""
+
+    def figures(self, figures: Sequence[Figure]) -> list[Figure]:
+        return list(figures)
+
+    def tables(self, tables: Sequence[TextTable]) -> list[TextTable]:
+        return list(tables)
 
 
 def english_names(labels: LabelSet) -> dict[str, str]:

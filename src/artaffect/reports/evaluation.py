@@ -8,8 +8,8 @@ from rich.table import Table
 
 from artaffect.labels import LabelSet
 from artaffect.metrics.evaluation import EvaluationResult
-from artaffect.models.folder import read_config, seed_folders
-from artaffect.reports.downloads import Downloads, english_names
+from artaffect.models.folder import read_config, read_histories, seed_folders
+from artaffect.reports.downloads import Downloads, NoDownloads, english_names
 from artaffect.reports.figures import training_curves
 from artaffect.reports.findings import protocol_line, unreadable_images
 from artaffect.reports.headline import headline
@@ -57,10 +57,12 @@ def save_evaluation(result: EvaluationResult, folder: Path, run: Path, split: st
         ModelFolderError: the run is damaged.
     """
     save_metrics(result, folder / "metrics.json")
-    description = read_config(seed_folders(run)[0])
+    folders = seed_folders(run)
+    description = read_config(folders[0])
     labels = LabelSet.from_json(description["labels"])
+    log = read_histories(folders[0]) if len(folders) == 1 else None
     title = f"artaffect: {run.name}, {split} split"
-    save_report(result, folder / "report.html", title, None, description, labels)
+    save_report(result, folder / "report.html", title, log, description, labels, files=True)
 
 
 def save_report(
@@ -70,16 +72,18 @@ def save_report(
     training_log: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     description: Mapping[str, Any] | None = None,
     labels: LabelSet | None = None,
+    files: bool = False,
 ) -> None:
-    """Write one HTML page that is read without any other file or network, and its figures beside it.
+    """Write one HTML page that is read without any other file or network.
 
     Args:
         training_log: for each training, one entry per epoch; drawn as curves.
         description: the content of the model's ``config.json``, for the card of the run.
         labels: the set of the labels, which decides about their colours.
+        files: write figures and tables in files beside the page, too.
     """
     labels = labels or LabelSet(result.labels)
-    downloads = Downloads(path, english_names(labels))
+    downloads = (Downloads if files else NoDownloads)(path, english_names(labels))
     tables = [label_table(result), *evaluation_tables(result)]
     page = render(
         "evaluation.html.j2",
@@ -92,6 +96,7 @@ def save_report(
         figures=downloads.figures(run_report_figures(result, labels)),
         tables=downloads.tables(tables),
         meanings=meanings(result),
+        files=files,
         curves=downloads.figures([training_curves(training_log)] if training_log else []),
     )
     write(path, page)

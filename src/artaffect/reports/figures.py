@@ -29,6 +29,8 @@ T = TypeVar("T")
 # of series, such as models and cultures: none is a label's colour, and markers differ as well
 COLOURS = ("#8c8c8c", "#00897b", "#b0578d", "#9a7255", "#6a7f92", "#7c8a2e")
 MARKERS = ("s", "^", "o", "D", "v", "P")
+FORMATS = ("svg", "png", "pdf")
+"""Of figures in files."""
 INK = "#010203"
 """Drawn where the page's own text colour belongs."""
 
@@ -53,8 +55,8 @@ class Figure:
     files: Mapping[str, str] = field(default_factory=dict)
     """Format → the address of the same figure in a file; empty if it has none."""
 
-    def to_bytes(self, kind: str, english: Mapping[str, str] | None = None) -> bytes:
-        """The figure as a file, dark on white: ``svg``, ``png`` or ``pdf``.
+    def to_files(self, english: Mapping[str, str] | None = None) -> dict[str, bytes]:
+        """The figure dark on white: ``svg``, ``png`` and ``pdf`` → the content of a file.
 
         Args:
             english: names → English names, for letters that no font of this machine has.
@@ -66,6 +68,7 @@ class Figure:
             raise ValueError(f"the figure {self.title!r} cannot be drawn again")
         import matplotlib.text
 
+        files = {}
         with _style(self.title, {"svg.fonttype": "path", "pdf.fonttype": 42}):
             canvas = self.paint()
             written = canvas.findobj(matplotlib.text.Text)
@@ -73,11 +76,13 @@ class Figure:
             for text in written:
                 text.set_text(drawable(text.get_text(), missing, english or {}))
                 text.set_fontfamily(chosen)
-            buffer = io.BytesIO()
-            canvas.savefig(
-                buffer, format=kind, dpi=200, facecolor="white", metadata=_metadata(kind)
-            )
-        return buffer.getvalue()
+            for kind in FORMATS:
+                buffer = io.BytesIO()
+                options = {"dpi": 200, "facecolor": "white", "metadata": _metadata(kind)}
+                canvas.savefig(buffer, format=kind, **options)
+                canvas.set_layout_engine("none")  # the next format keeps the layout of this one
+                files[kind] = buffer.getvalue()
+        return files
 
 
 def _metadata(kind: str) -> dict[str, None]:
