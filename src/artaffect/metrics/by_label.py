@@ -41,8 +41,13 @@ def label_scores(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> l
         precision, recall = correct / predicted, correct / support
         f1 = 2 * correct / (support + predicted)
     return [
-        LabelScores(name, *map(float, scores), int(rows), int(guesses))
-        for name, *scores, rows, guesses in zip(
-            labels, precision, recall, f1, support, predicted, strict=True
+        LabelScores(
+            name,
+            float(precision[i]),
+            float(recall[i]),
+            float(f1[i]),
+            int(support[i]),
+            int(predicted[i]),
         )
+        for i, name in enumerate(labels)
     ]

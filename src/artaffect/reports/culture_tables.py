@@ -10,6 +10,7 @@ from artaffect.metrics.distances import DISTANCES
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, ModelScores
 from artaffect.metrics.permutation import Divergence
+from artaffect.reports.label_tables import all_tables
 from artaffect.reports.results import CultureReport, RunScores
 from artaffect.reports.tables import (
     TextTable,
@@ -29,6 +30,16 @@ MAX_ROWS = 25
 
 _DISTANCE_HEADINGS = [f"{distance.heading} ↓" for distance in DISTANCES.values()]
 _CALIBRATION_METRICS = ("calibration_error", "brier", "log_loss")
+
+
+def report_tables(report: CultureReport) -> list[TextTable]:
+    """Every table of a report, in the order of its page."""
+    tables = divergence_tables(report.divergence) if report.divergence else []
+    tables += agreement_tables(report.agreement) if report.agreement else []
+    tables += comparison_tables(report) if len(report.runs) > 1 else []
+    for run in report.runs:
+        tables += [*all_tables(run.evaluation), *run_tables(run)]
+    return [table.for_audience(report.audience) for table in tables]
 
 
 def divergence_tables(result: CultureComparison) -> list[TextTable]:

@@ -13,7 +13,7 @@ from artaffect.reports.downloads import Downloads, NoDownloads, english_names
 from artaffect.reports.figures import training_curves
 from artaffect.reports.findings import protocol_line, unreadable_images
 from artaffect.reports.headline import headline
-from artaffect.reports.label_tables import label_table, meanings, run_report_figures
+from artaffect.reports.label_tables import all_tables, meanings, run_report_figures
 from artaffect.reports.pages import render, write
 from artaffect.reports.run_card import run_card
 from artaffect.reports.tables import TextTable, evaluation_tables
@@ -84,7 +84,7 @@ def save_report(
     """
     labels = labels or LabelSet(result.labels)
     downloads = (Downloads if files else NoDownloads)(path, english_names(labels))
-    tables = [label_table(result), *evaluation_tables(result)]
+    tables = all_tables(result)
     page = render(
         "evaluation.html.j2",
         title=title,

@@ -99,12 +99,7 @@ def _metadata(kind: str) -> dict[str, None]:
 def _style(title: str, more: Mapping[str, Any] | None = None) -> Iterator[None]:
     import matplotlib
 
-    with (
-        matplotlib.rc_context({**_STYLE, "svg.hashsalt": title, **(more or {})}),
-        warnings.catch_warnings(),
-    ):
-        # the text of a page is drawn with the reader's fonts, not with matplotlib's
-        warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib .* not support")
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title, **(more or {})}):
         yield
 
 
@@ -140,7 +135,9 @@ def drawn(function: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate
             return canvas
 
         buffer = io.StringIO()
-        with _style(title):
+        with _style(title), warnings.catch_warnings():
+            # the text of a page is drawn with the reader's fonts, not with matplotlib's
+            warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib .* not support")
             canvas = paint()
             canvas.savefig(buffer, format="svg", metadata=_metadata("svg"), transparent=True)
         text = buffer.getvalue()

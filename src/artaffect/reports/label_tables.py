@@ -7,7 +7,7 @@ from artaffect.metrics.by_label import label_scores
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.reports.figures import Figure, evaluation_figures, label_bars
 from artaffect.reports.palette import label_colours
-from artaffect.reports.tables import TextTable, headlines, label
+from artaffect.reports.tables import TextTable, evaluation_tables, headlines, label
 
 
 def label_table(result: EvaluationResult) -> TextTable:
@@ -22,6 +22,11 @@ def label_table(result: EvaluationResult) -> TextTable:
 
 def _share(value: float) -> str:
     return "—" if math.isnan(value) else f"{value:.3f}"
+
+
+def all_tables(result: EvaluationResult) -> list[TextTable]:
+    """The scores of each label, and every table of an evaluation."""
+    return [label_table(result), *evaluation_tables(result)]
 
 
 def meanings(result: EvaluationResult) -> dict[str, str]:

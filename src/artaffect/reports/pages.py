@@ -26,10 +26,10 @@ from artaffect.reports.downloads import Downloads, english_names
 from artaffect.reports.figures import Figure, scores_figure
 from artaffect.reports.findings import findings, protocol_line, run_findings
 from artaffect.reports.headline import headline
-from artaffect.reports.label_tables import label_table, meanings, run_report_figures
+from artaffect.reports.label_tables import all_tables, meanings, run_report_figures
 from artaffect.reports.palette import Colour, label_colours
 from artaffect.reports.results import ArtworkSummary, CultureReport
-from artaffect.reports.tables import TextTable, evaluation_tables, markdown_line
+from artaffect.reports.tables import TextTable, markdown_line
 from artaffect.runtime import to_json_text, visible
 
 PAGE, MARKDOWN, JSON = "report.html", "report.md", "report.json"
@@ -199,7 +199,7 @@ def _culture_context(
                 "protocol": protocol_line(run.evaluation),
                 "findings": run_findings(run),
                 "figures": drawn(run_report_figures(run.evaluation, labels)),
-                "tables": named([label_table(run.evaluation), *evaluation_tables(run.evaluation)]),
+                "tables": named(all_tables(run.evaluation)),
                 "culture_figures": drawn(run_figures(run)),
                 "culture_tables": named(run_tables(run)),
                 "meanings": meanings(run.evaluation),
