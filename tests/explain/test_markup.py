@@ -22,10 +22,12 @@ from artaffect.metrics.divergence import compare_cultures
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, culture_gaps, evaluate
 from artaffect.metrics.votes import Votes
 from artaffect.prediction.predictor import CulturePrediction, PredictionInput
+from artaffect.prediction.types import ModelDescription
 from artaffect.reports.culture_tables import divergence_tables
 from artaffect.reports.evaluation import save_report
+from artaffect.reports.explanation import save_explanation
 from artaffect.reports.model_card import model_card
-from artaffect.reports.pages import render, save_culture_report, save_explanation
+from artaffect.reports.pages import render, save_culture_report
 from artaffect.reports.results import (
     ArtworkSummary,
     Calibration,
@@ -258,7 +260,8 @@ def test_no_explanation_takes_a_name_for_markup(tmp_path: Path, picture: Path) -
     name = NAME
     explained = explanation(name, picture, 0.2)
     caption = name.replace("\ud800", "")
-    save_explanation(explained, PredictionInput(None, caption), tmp_path / "page.html", None)
+    model = ModelDescription([name], [], None, None, {"caption": caption})
+    save_explanation(explained, PredictionInput(None, caption), tmp_path / "page.html", model)
     assert_no_tag(tmp_path)
     assert tags_from_data(explained._repr_html_()) == []
 
