@@ -15,7 +15,7 @@ from artaffect.labels import LabelSet
 from artaffect.outputs import atomic_file
 from artaffect.reports.figures import Figure
 from artaffect.reports.tables import Number, TextTable
-from artaffect.runtime import visible
+from artaffect.runtime import printable
 
 FOLDER = "figures"
 """The folder of the files, beside the page."""
@@ -181,5 +181,5 @@ def _wide_columns(table: TextTable) -> set[int]:
 
 def latex_text(text: str) -> str:
     """A text that LaTeX shows as it is, in one line."""
-    plain = " ".join(str(visible(text)).split())
+    plain = " ".join(printable(text).split())
     return "".join(_LATEX.get(character, character) for character in plain)

@@ -99,7 +99,7 @@ def _metadata(kind: str) -> dict[str, None]:
 def _style(title: str, more: Mapping[str, Any] | None = None) -> Iterator[None]:
     import matplotlib
 
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title, **(more or {})}):
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": visible(title), **(more or {})}):
         yield
 
 
