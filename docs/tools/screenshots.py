@@ -18,12 +18,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 import artaffect as aa
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
-_VIEW = {"width": 1280, "height": 860}
+_VIEW: ViewportSize = {"width": 1280, "height": 860}
 _CAPTION = "Waves tower over a small boat under a black sky."
 _MOST_BYTES = 150_000
 _COLOURS = 96
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _pages(demo: Path, folder: Path) -> Mapping[str, Path]:
-    run, table = demo / "run", aa.read_table(demo / "annotations.parquet")
+    run, table = demo / "run", aa.AnnotationTable.load(demo / "annotations.parquet")
     aa.evaluate(run, table, out=folder / "evaluation")
     aa.report(run, table, folder / "culture", artwork_pages=4)
     why = folder / "why.html"
@@ -63,7 +63,7 @@ def _pages(demo: Path, folder: Path) -> Mapping[str, Path]:
     photos.mkdir()
     for work in works:
         shutil.copy(work, photos)
-    _command("predict-many", run, photos, "--out", folder / "answers.parquet")
+    aa.predict_collection(run, photos, folder / "answers.parquet")
     aa.browse(folder / "answers.parquet", folder / "gallery", title="The sample")
     return {
         "run-report": folder / "evaluation" / "report.html",
