@@ -17,6 +17,7 @@ from artaffect.explain.encoding import EncodeOnce, encode_captions_once, encode_
 from artaffect.explain.words import Word, weigh_words
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.text_encoders import TextEncoder
+from artaffect.prediction.notes import Note
 from artaffect.prediction.predictor import (
     CulturePrediction,
     ModelPredictor,
@@ -212,8 +213,8 @@ class Explainer:
             caption = " ".join(str(input.caption).split())
             words, truncated = self._words(caption, list(prepared.tokens), score, checks)
             if not words:
-                note = "; ".join(filter(None, (prediction.note, _NO_WORDS)))
-                prediction = replace(prediction, note=note)
+                notes = (*prediction.notes, Note("no-words", _NO_WORDS))
+                prediction = replace(prediction, notes=notes)
         contributions = log_odds_contributions(
             self.model, features.image, features.caption, features.present, culture, index
         )
