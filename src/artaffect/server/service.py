@@ -73,6 +73,9 @@ class Service:
     def warm_up(self) -> None:
         """Predict once, so that the first request does not wait for anything that loads lazily."""
         self.decoders.start()
+        self.batcher.run_at_once(self._warm_up_model)
+
+    def _warm_up_model(self) -> None:
         self.predictor.warm()
         grey = Image.new("RGB", (64, 64), "grey")
         self.predictor.predict(image=grey, caption="grey")
@@ -137,7 +140,7 @@ class Service:
                 for culture in cultures:  # one at a time, so that predictions can run in between
                     single = replace(item, cultures=[culture])
                     explanation = await self.batcher.run_exclusively(
-                        self.explainer.explain, single, None, check
+                        self.explainer.explain, single, None, check and "deletion"
                     )
                     explained += explanation.by_culture
             self.metrics.explanations.inc(len(explained))
