@@ -30,7 +30,7 @@ def overlay_png(
     left, top, right, bottom = (round(v * scale) for v in preprocessing.visible_box(*size))
     strength = heatmap.clip(0)
     strength = strength / max(float(np.quantile(strength, 0.99)), 1e-12)
-    alpha = Image.fromarray((255 * 0.75 * strength.clip(0, 1)).astype(np.uint8))
+    alpha = Image.fromarray((255 * 0.65 * strength.clip(0, 1)).astype(np.uint8))
     layer = Image.new("RGBA", (width, height), _UNSEEN)
     visible = Image.new("RGBA", (max(1, right - left), max(1, bottom - top)), (*_TINT, 0))
     visible.putalpha(alpha.resize(visible.size, Image.Resampling.BICUBIC))

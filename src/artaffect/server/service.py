@@ -79,6 +79,9 @@ class Service:
         self.predictor.warm()
         grey = Image.new("RGB", (64, 64), "grey")
         self.predictor.predict(image=grey, caption="grey")
+        if self.explainer is not None:
+            cultures = self.predictor.description.predicted_cultures[:1]
+            self.explainer.explain(PredictionInput(grey, "grey", cultures=cultures))
 
     async def predict(self, reader: InputReader) -> Prediction:
         """Predict for one artwork."""

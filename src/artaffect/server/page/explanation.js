@@ -94,7 +94,7 @@ export function showVerdicts(predictions) {
       node.hidden = !check;
       if (!check) continue;
       node.textContent = t(check.held ? holds : fails);
-      node.classList.toggle("failed", !check.held);
+      node.classList.add(check.held ? "held" : "failed");
       articles[index].classList.toggle(`failed-${kind}`, !check.held);
     }
   });

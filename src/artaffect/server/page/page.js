@@ -232,7 +232,7 @@ byId("interface").addEventListener("change", (event) => {
 byId("compare").addEventListener("click", () => {
   pin(answer);
   setImage(null);
-  byId("caption").value = "";
+  for (const id of ["caption", "language"]) byId(id).value = "";
   byId("artwork").scrollIntoView();
   (byId("image-field").hidden ? byId("caption") : byId("image")).focus();
 });

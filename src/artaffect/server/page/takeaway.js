@@ -1,6 +1,6 @@
 // What a visitor takes along: a card, JSON and CSV.
 
-import { headline, ranked } from "./answer.js";
+import { gapSentence, headline, ranked } from "./answer.js";
 import { byId, download } from "./dom.js";
 import { labelTitle, percent, viewers } from "./labels.js";
 import { language, t } from "./messages.js";
@@ -60,8 +60,11 @@ function drawCulture(pen, prediction, [left, top, width]) {
 function drawImage(pen, image, left, top, width, height) {
   const scale = Math.min(width / image.naturalWidth, height / image.naturalHeight);
   const [w, h] = [image.naturalWidth * scale, image.naturalHeight * scale];
-  pen.drawImage(image, left + (width - w) / 2, top + (height - h) / 2, w, h);
+  pen.drawImage(image, left + (width - w) / 2, top, w, h);
 }
+
+const textOf = (nodes) => nodes.map((node) => node.textContent ?? node).join("");
+const isRightToLeft = (text) => /^[^A-Za-z\u00c0-\u024f\u2e80-\uffdc]*[\u0590-\u08ff]/.test(text);
 
 /** The answer as a PNG of 1200 × 630 pixels. */
 export function drawCard({ predictions, caption }, image) {
@@ -78,25 +81,32 @@ export function drawCard({ predictions, caption }, image) {
   const left = hasImage && !rtl ? EDGE + imageWidth + 40 : EDGE;
   const start = rtl ? left + width : left;
   pen.fillStyle = INK;
-  const text = headline(predictions).map((node) => node.textContent ?? node).join("");
+  const text = textOf(headline(predictions));
   let size = 46;
   do {
     size -= 2;
     pen.font = `${size}px ${SERIF}`;
-  } while (size > 24 && lines(pen, text, width, 99).length > 5);
+  } while (size > 24 && lines(pen, text, width, 99).length > 4);
   let y = EDGE + size * 0.8;
   for (const line of lines(pen, text, width, 6)) {
     pen.fillText(line.trimEnd(), start, y);
     y += size * 1.22;
   }
-  if (caption?.trim()) {
-    pen.font = `italic 20px ${SERIF}`;
-    pen.fillStyle = MUTED;
-    for (const line of lines(pen, `“${caption.trim()}”`, width, 3)) {
+  pen.fillStyle = MUTED;
+  const write = (content, font) => {
+    pen.font = font;
+    pen.direction = isRightToLeft(content) ? "rtl" : "ltr";
+    pen.textAlign = rtl ? "right" : "left";
+    for (const line of lines(pen, content, width, 3)) {
       pen.fillText(line.trimEnd(), start, y);
       y += 28;
     }
-  }
+    y += 8;
+  };
+  const gap = textOf(gapSentence(predictions));
+  if (gap) write(gap, `20px ${SANS}`);
+  if (caption?.trim()) write(`“${caption.trim()}”`, `italic 20px ${SERIF}`);
+  pen.direction = rtl ? "rtl" : "ltr";
   const shown = predictions.slice(0, 4);
   const column = (WIDTH - 2 * EDGE - 36 * (shown.length - 1)) / shown.length;
   shown.forEach((prediction, index) => {
@@ -107,7 +117,8 @@ export function drawCard({ predictions, caption }, image) {
   pen.fillStyle = MUTED;
   pen.font = `16px ${SANS}`;
   pen.textAlign = "start";
-  const origin = [t("made"), model.name, new Date().toLocaleDateString(language)].join(" · ");
+  const date = new Date().toLocaleDateString(language, { dateStyle: "long" });
+  const origin = [t("made"), model.name, date].map((part) => `\u2068${part}\u2069`).join(" · "); // each in its own direction
   pen.fillText(origin, rtl ? WIDTH - EDGE - 40 : EDGE + 36, HEIGHT - 22);
   if (model.synthetic) drawWarning(pen, rtl);
   return canvas;
