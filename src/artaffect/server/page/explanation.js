@@ -18,11 +18,16 @@ function cultureEffect(value) {
   return t(value > 0 ? "cultureMore" : "cultureLess");
 }
 
+const TALLEST = 28; // rem
+
 function heatmap({ emotion, heatmap: address }) {
-  return element("figure", { className: "wipe" },
+  const { naturalWidth: width, naturalHeight: height } = byId("preview");
+  const figure = element("figure", { className: "wipe" },
     element("img", { src: byId("preview").src, className: "artwork", alt: t("heatAlt", { label: labelName(emotion) }) }),
     element("img", { src: address, alt: "", className: "heatmap" }),
     element("span", { className: "edge", ariaHidden: "true" }));
+  if (height) figure.style.maxInlineSize = `${(TALLEST * width) / height}rem`;
+  return figure;
 }
 
 /** The caption with each word marked in place. */
