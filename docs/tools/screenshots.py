@@ -55,9 +55,10 @@ def main() -> None:
 def _pages(demo: Path, folder: Path) -> Mapping[str, Path]:
     run, table = demo / "run", aa.AnnotationTable.load(demo / "annotations.parquet")
     aa.evaluate(run, table, out=folder / "evaluation")
-    aa.report(run, table, folder / "culture", artwork_pages=4)
+    aa.report(run, table, folder / "culture", artwork_pages=4, explanations=0)
     why = folder / "why.html"
-    aa.explain_prediction(run, demo / "new-painting.jpg", _CAPTION, table=table, out=why)
+    picture = demo / "new-painting.jpg"
+    aa.explain_prediction(run, picture, _CAPTION, cultures=["arabic"], table=table, out=why)
     works = sorted((demo / "data" / "wikiart").rglob("*.jpg"))[:: max(1, 480 // _WORKS)]
     photos = folder / "photos"
     photos.mkdir()
