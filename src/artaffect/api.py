@@ -106,14 +106,13 @@ def evaluate(
         check_results_folder(target, annotations, outside, ("metrics.json", "report.html"))
     from artaffect.data.outside import Elsewhere
     from artaffect.prediction.evaluation import evaluate_run
-    from artaffect.reports.evaluation import save_metrics, save_report
+    from artaffect.reports.evaluation import save_evaluation
 
     elsewhere = Elsewhere(outside or {}, optional_path(features, "features"))
     place = optional_path(cache, "cache")
     result = evaluate_run(folder, annotations, split, place, sets=sets, elsewhere=elsewhere)
     if target is not None:
-        save_metrics(result, target / "metrics.json")
-        save_report(result, target / "report.html", f"artaffect: {folder.name}, {split} split")
+        save_evaluation(result, target, folder, split)
     return result
 
 
@@ -167,7 +166,7 @@ def report(
     result = culture_report(
         folders, annotations, annotations.name, options, optional_path(cache, "cache")
     )
-    save_culture_report(result, target, embed_images)
+    save_culture_report(result, target, embed_images, annotations.labels)
     return result
 
 
@@ -293,7 +292,7 @@ def explain_prediction(
     from artaffect.explain.explainer import Explainer
     from artaffect.explain.neighbours import NearestArtworks
     from artaffect.prediction.predictor import ModelPredictor, PredictionInput
-    from artaffect.reports.pages import save_explanation
+    from artaffect.reports.explanation import save_explanation
 
     predictor = run if isinstance(run, ModelPredictor) else load_predictor(run)
     item = PredictionInput(image, caption, language, cultures)
@@ -306,7 +305,7 @@ def explain_prediction(
         )
     explanation = explainer.explain(item, emotion, check=check)
     if target is not None:
-        save_explanation(explanation, item, target, predictor.description.image)
+        save_explanation(explanation, item, target, predictor.description)
     return explanation
 
 

@@ -13,6 +13,7 @@ from artaffect.cli.show import print_json, print_prediction
 from artaffect.data.annotations import SCHEMA, AnnotationTable
 from artaffect.errors import InputError
 from artaffect.labels import EMOTIONS, LabelDistribution
+from artaffect.prediction.notes import Note
 from artaffect.prediction.types import CulturePrediction, Prediction, PredictionInput
 from artaffect.runtime import printable, say, show_any_character, to_json_text
 from tests.conftest import Command
@@ -21,7 +22,8 @@ from tests.conftest import Command
 def prediction_for(*cultures: str) -> Prediction:
     distribution = LabelDistribution((1.0, *[0.0] * (len(EMOTIONS) - 1)))
     shares = {"image": 0.25, "caption": 0.75}
-    return Prediction([CulturePrediction(name, distribution, shares, "…") for name in cultures])
+    notes = (Note("caveat", "…"),)
+    return Prediction([CulturePrediction(name, distribution, shares, notes) for name in cultures])
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "utf-8"])

@@ -21,11 +21,14 @@ from artaffect.metrics.distances import distribution_scores
 from artaffect.metrics.divergence import compare_cultures
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, culture_gaps, evaluate
 from artaffect.metrics.votes import Votes
+from artaffect.prediction.notes import Note
 from artaffect.prediction.predictor import CulturePrediction, PredictionInput
+from artaffect.prediction.types import ModelDescription
 from artaffect.reports.culture_tables import divergence_tables
 from artaffect.reports.evaluation import save_report
+from artaffect.reports.explanation import save_explanation
 from artaffect.reports.model_card import model_card
-from artaffect.reports.pages import render, save_culture_report, save_explanation
+from artaffect.reports.pages import render, save_culture_report
 from artaffect.reports.results import (
     ArtworkSummary,
     Calibration,
@@ -184,7 +187,9 @@ def culture_report(name: str, folder: Path) -> CultureReport:
                 captions={culture: [Caption("awe", name, name)] for culture in cultures},
                 predictions=dict.fromkeys(cultures, [1 / 9] * 9),
             ),
-            ArtworkSummary(f"{name}/2", None, None, {cultures[0]: [1] * 9}, {}, {}, name),
+            ArtworkSummary(
+                f"{name}/2", None, None, {cultures[0]: [1] * 9}, {}, {}, (Note("caveat", name),)
+            ),
         ],
     )
 
@@ -243,7 +248,7 @@ def explanation(name: str, image: Path, gap: float | None) -> Explanation:
     curves = DeletionCurves([0.0, 0.5], [0.5, 0.5 - (gap or 0)], [0.5, 0.5])
     checks = {} if gap is None else {"caption": Check(curves)}
     culture = CultureExplanation(
-        CulturePrediction(name, LabelDistribution((1 / 9,) * 9), {}, name),
+        CulturePrediction(name, LabelDistribution((1 / 9,) * 9), {}, (Note("caveat", name),)),
         EMOTIONS[0],
         LogOddsContributions({"prior": 0.1, "image": 0.2, "caption": 0.3}, 0.1, True),
         None,
@@ -258,7 +263,8 @@ def test_no_explanation_takes_a_name_for_markup(tmp_path: Path, picture: Path) -
     name = NAME
     explained = explanation(name, picture, 0.2)
     caption = name.replace("\ud800", "")
-    save_explanation(explained, PredictionInput(None, caption), tmp_path / "page.html", None)
+    model = ModelDescription([name], [], None, None, {"caption": caption})
+    save_explanation(explained, PredictionInput(None, caption), tmp_path / "page.html", model)
     assert_no_tag(tmp_path)
     assert tags_from_data(explained._repr_html_()) == []
 

@@ -19,6 +19,7 @@ from artaffect.explain.explainer import CultureExplanation, Explanation
 from artaffect.labels import EMOTIONS, LabelDistribution
 from artaffect.metrics.display import Displayed
 from artaffect.metrics.evaluation import evaluate
+from artaffect.prediction.notes import Note
 from artaffect.prediction.types import CulturePrediction, Prediction
 from artaffect.reports.culture_figures import emotion_bars
 from artaffect.reports.evaluation import print_tables
@@ -60,8 +61,9 @@ def shown(text: str) -> str:
 
 
 def uniform(culture: str, note: str | None = None) -> CulturePrediction:
+    notes = (Note("caveat", note),) if note else ()
     return CulturePrediction(
-        culture, LabelDistribution((1 / 9,) * 9), {"image": 0.5, "caption": 0.5}, note
+        culture, LabelDistribution((1 / 9,) * 9), {"image": 0.5, "caption": 0.5}, notes
     )
 
 

@@ -127,9 +127,12 @@ def test_a_page_is_accessible_html(
 
 
 def test_a_template_escapes_its_texts_and_misses_no_name() -> None:
-    context = {"protocol": "a < b", "figures": [], "tables": [], "curves": None, "notes": ["<i>"]}
+    empty = dict.fromkeys(("card", "synthetic", "files", "curves"))
+    context = {"protocol": "a < b", "figures": [], "tables": [], "notes": ["<i>"], **empty}
+    context |= {"headline": "<b>", "meanings": {"<u>": "<s>"}}
     page = render("evaluation.html.j2", title="<script>", **context)
     assert "<h1>&lt;script&gt;</h1>" in page and "a &lt; b" in page and "&lt;i&gt;" in page
+    assert "&lt;b&gt;" in page and "<dt>&lt;u&gt;</dt><dd>&lt;s&gt;</dd>" in page
     with pytest.raises(UndefinedError, match="'title' is undefined"):
         render("evaluation.html.j2", **context)
 
@@ -147,7 +150,7 @@ def test_every_address_leads_to_a_file_and_none_to_the_network(
         assert not re.search(r"""(src|href)=["']?https?:|url\(https?:|import""", page.read_text())
         for address in read(page).addresses:
             assert (page.parent / unquote(address)).is_file(), address
-    assert len([a for a in read(pages[0]).addresses if a.startswith("artworks/")]) == 3
+    assert len({a for a in read(pages[0]).addresses if a.startswith("artworks/")}) == 3
     assert any(a.endswith(".jpg") for a in read(pages[1]).addresses)
 
 

@@ -11,6 +11,7 @@ from artaffect.errors import ImageError, InputError, ModelFolderError, UnknownNa
 from artaffect.labels import EMOTIONS, LabelDistribution
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.checkpoint import load_model
+from artaffect.prediction.notes import Note
 from artaffect.prediction.predictor import (
     CulturePrediction,
     ModelPredictor,
@@ -143,8 +144,9 @@ def test_a_batch_raises_or_lists_its_errors(predictor: ModelPredictor, picture: 
 
 
 def prediction_for(culture: str, note: str | None = None) -> CulturePrediction:
+    notes = (Note("caveat", note),) if note else ()
     distribution = LabelDistribution((0.05, 0.35, 0.25, 0.05, 0.05, 0.05, 0.1, 0.05, 0.05))
-    return CulturePrediction(culture, distribution, {"image": 1.0, "caption": 0.0}, note)
+    return CulturePrediction(culture, distribution, {"image": 1.0, "caption": 0.0}, notes)
 
 
 def test_predictions_have_a_readable_form() -> None:

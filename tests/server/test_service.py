@@ -16,7 +16,7 @@ from PIL import Image
 
 from artaffect.errors import InputError
 from artaffect.explain.explainer import Explanation
-from artaffect.labels import EMOTIONS
+from artaffect.labels import ARTEMIS, EMOTIONS
 from artaffect.prediction.export import export_onnx
 from artaffect.prediction.predictor import (
     Prediction,
@@ -24,6 +24,7 @@ from artaffect.prediction.predictor import (
     PreparedInput,
     load_predictor,
 )
+from artaffect.reports.palette import label_colours
 from artaffect.server.app import create_app
 from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher
 from artaffect.server.limits import ServiceLimits
@@ -148,7 +149,7 @@ def test_a_caption_of_symbols_is_explained_without_words(client: TestClient) -> 
 
 def test_every_response_has_the_fields_of_its_schema(client: TestClient, picture: Path) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
-    form = {"caption": "waves", "culture": "english", "explain": "true", "sets": "0.9"}
+    form = {"caption": "waves", "culture": "english", "check": "true", "sets": "0.9"}
     response = client.post(PREDICT, data=form, files={"image": picture.read_bytes()}).json()
     (prediction,) = response["predictions"]
     for name, content in (
@@ -158,6 +159,9 @@ def test_every_response_has_the_fields_of_its_schema(client: TestClient, picture
         ("Explanation", prediction["explanation"]),
         ("Contributions", prediction["explanation"]["contributions"]),
         ("Word", prediction["explanation"]["words"][0]),
+        ("Check", prediction["explanation"]["checks"]["image"]),
+        ("Note", prediction["notes"][0]),
+        ("EmotionInfo", client.get("/v1/model").json()["emotions"][0]),
         ("ModelInfo", client.get("/v1/model").json()),
     ):
         assert set(content) == set(schemas[name]["properties"]), name
@@ -183,6 +187,9 @@ def test_the_service_describes_its_model(client: TestClient) -> None:
     assert "text/html" in page.headers["content-type"]
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert client.get("/page/page.js").status_code == 200
+    assert client.get("/page/base.css").status_code == 200, "the style that reports share"
+    colours = [tuple(e["colour"].values()) for e in model["emotions"]]
+    assert colours == [(c.light, c.dark) for c in label_colours(ARTEMIS).values()]
 
 
 def bad_requests(folder: Path) -> dict[str, tuple[dict[str, object], int, str, str]]:
@@ -332,7 +339,7 @@ def test_a_prediction_does_not_wait_for_all_explanations(tiny_run: Path) -> None
     class Slow:
         """A slow explainer that records its inputs."""
 
-        def explain(self, item: PredictionInput) -> Explanation:
+        def explain(self, item: PredictionInput, *_: object) -> Explanation:
             time.sleep(0.05)
             order.append(f"explained {item.cultures}")
             return Explanation([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -185,7 +186,11 @@ def serve(
         batch_size=batch_size,
         batch_items=min(_LIMITS.batch_items, queue_size),
     )
-    service = app.create_app(api.load_predictor(run), limits, key, hosts, protect_metrics)
+    # Each thread that computes keeps helpers of its own, and more helpers than processors halve the speed:
+    # those of this thread end with it, and the model's own thread has all processors.
+    with ThreadPoolExecutor(1) as loading:
+        predictor = loading.submit(api.load_predictor, run).result()
+    service = app.create_app(predictor, limits, key, hosts, protect_metrics)
     try:
         app.serve(service, host, port)
     except KeyboardInterrupt:  # Ctrl+C, once the requests in progress are answered

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer import Argument, Option
 
 from artaffect import api, experiments
 from artaffect.cli import checks, options
-from artaffect.cli.show import print_encoders, print_json, print_label_sets, print_prediction, show
+from artaffect.cli.show import (
+    print_encoders,
+    print_json,
+    print_label_sets,
+    print_prediction,
+    show,
+    show_scores,
+)
 from artaffect.labels import label_sets
 from artaffect.outputs import check_free, check_output_folder
 from artaffect.runtime import printable, say
+
+if TYPE_CHECKING:
+    from artaffect.reports.results import CultureReport
 
 MinVotes = Annotated[
     int, Option("--least", min=2, help="Votes that a culture needs on an artwork to be counted.")
@@ -151,6 +161,7 @@ def evaluate(
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
+    output: options.ScoreFormat = options.Format.TEXT,
     as_json: options.Json = False,
 ) -> None:
     """Score a model on one split, overall and per culture, beside the baseline."""
@@ -164,7 +175,10 @@ def evaluate(
     result = api.evaluate(
         run, table, split, out=out, sets=sets, outside=outside, features=features, cache=cache
     )
-    show(result, as_json, print_result)
+    from artaffect.reports.label_tables import all_tables
+
+    output = options.Format.JSON if as_json else output
+    show_scores(result, output, print_result, all_tables)
     say("--out FOLDER writes the report" if out is None else f"report: {out / 'report.html'}")
 
 
@@ -186,6 +200,7 @@ def report(
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
+    output: options.ScoreFormat = options.Format.TEXT,
     as_json: options.Json = False,
 ) -> None:
     """Compare cultures, and one or several models culture by culture.
@@ -201,6 +216,7 @@ def report(
     for run in runs:
         checks.check_scored(run, sets)
     table = checks.load_table(data, images, split, culture_column=culture_column)
+    from artaffect.reports.culture_tables import report_tables
     from artaffect.reports.findings import findings
 
     result = api.report(
@@ -217,11 +233,13 @@ def report(
         features=features,
         cache=cache,
     )
-    if as_json:
-        print_json(result)
-    else:
+
+    def print_findings(result: CultureReport) -> None:
         for line in (*result.notes, *findings(result)):
             typer.echo(f"- {printable(line)}")
+
+    output = options.Format.JSON if as_json else output
+    show_scores(result, output, print_findings, report_tables)
     say(f"report: {out / 'report.html'}")
 
 

@@ -1,10 +1,28 @@
 """Arguments and options that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
+
+class Format(StrEnum):
+    """How scores are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    LATEX = "latex"
+
+
+ScoreFormat = Annotated[
+    Format,
+    Option(
+        "--format",
+        help="How to print the result: text, json (as --json), or latex, which is every table for the "
+        "package booktabs, with intervals in cells of their own.",
+    ),
+]
 Json = Annotated[bool, Option("--json", help="Print the result as JSON.")]
 Run = Annotated[
     str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +10,34 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from artaffect import runtime
+from artaffect.cli.options import Format
 from artaffect.labels import SEPARATOR, LabelSet, Sentiment
 from artaffect.runtime import Terminal, printable
 
 if TYPE_CHECKING:
     from artaffect.data.summary import TableStatistics
     from artaffect.prediction.predictor import Prediction
+    from artaffect.reports.tables import TextTable
 
 
 def show(result: Any, as_json: bool, print_text: Callable[[Any], None]) -> None:
     """Print a result as JSON or as text."""
     print_json(result) if as_json else print_text(result)
+
+
+def show_scores(
+    result: Any,
+    output: Format,
+    print_text: Callable[[Any], None],
+    tables: Callable[[Any], Sequence[TextTable]],
+) -> None:
+    """Print scores as text, as JSON or as LaTeX tables."""
+    if output is not Format.LATEX:
+        show(result, output is Format.JSON, print_text)
+        return
+    from artaffect.reports.downloads import table_latex
+
+    Terminal().out("\n".join(map(table_latex, tables(result))), highlight=False)
 
 
 def print_json(result: Any) -> None:

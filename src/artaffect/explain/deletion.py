@@ -28,6 +28,10 @@ class DeletionCurves:
     """Probability when the most important parts are deleted first."""
     at_random: Sequence[float]
     """Probability averaged over random orders."""
+    random_low: Sequence[float] = ()
+    """The lowest probability of any random order."""
+    random_high: Sequence[float] = ()
+    """The highest one."""
 
     @property
     def deletion_auc_gap(self) -> float:
@@ -91,4 +95,6 @@ def delete_parts(
         removed=[k / count for k in steps],
         by_weight=np.exp(curves[0]).tolist(),
         at_random=np.exp(curves[1:].mean(0)).tolist(),
+        random_low=np.exp(curves[1:].min(0)).tolist(),
+        random_high=np.exp(curves[1:].max(0)).tolist(),
     )

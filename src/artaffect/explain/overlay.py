@@ -1,4 +1,4 @@
-"""A heatmap as an image: transparent by default, and the warmer the more a region supports the emotion."""
+"""A heatmap as an image: transparent, and tinted the more a region supports the emotion."""
 
 import io
 
@@ -8,7 +8,8 @@ from PIL import Image
 from artaffect.data.preprocessing import ImagePreprocessing, ImageSource, open_image
 
 _SIDE = 640
-_WARM = (230, 60, 0)
+_TINT = (0, 214, 176)
+"""No label has it; see :mod:`artaffect.reports.palette`."""
 _UNSEEN = (90, 90, 90, 120)
 
 
@@ -29,9 +30,9 @@ def overlay_png(
     left, top, right, bottom = (round(v * scale) for v in preprocessing.visible_box(*size))
     strength = heatmap.clip(0)
     strength = strength / max(float(np.quantile(strength, 0.99)), 1e-12)
-    alpha = Image.fromarray((255 * 0.75 * strength.clip(0, 1)).astype(np.uint8))
+    alpha = Image.fromarray((255 * 0.65 * strength.clip(0, 1)).astype(np.uint8))
     layer = Image.new("RGBA", (width, height), _UNSEEN)
-    visible = Image.new("RGBA", (max(1, right - left), max(1, bottom - top)), (*_WARM, 0))
+    visible = Image.new("RGBA", (max(1, right - left), max(1, bottom - top)), (*_TINT, 0))
     visible.putalpha(alpha.resize(visible.size, Image.Resampling.BICUBIC))
     layer.paste(visible, (left, top))
     buffer = io.BytesIO()

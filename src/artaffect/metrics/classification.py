@@ -42,6 +42,8 @@ class Metric:
     """From sums [..., columns] to scores [...]. The first column is the number of rows."""
     headline: bool = True
     """Whether tables and figures show it; results always hold it."""
+    meaning: str = ""
+    """What it measures, for readers: a sentence without the final full stop."""
 
     def sums(
         self, labels: np.ndarray, probabilities: np.ndarray, artworks: np.ndarray, count: int
@@ -138,22 +140,66 @@ def _calibration_error(sums: np.ndarray) -> np.ndarray:
     return np.abs(confidence - correct).sum(-1) / np.maximum(sums[..., 0], TINY)
 
 
-accuracy = register_metric(Metric("accuracy", "accuracy", True, _correct, mean_of_rows))
+accuracy = register_metric(
+    Metric(
+        "accuracy",
+        "accuracy",
+        True,
+        _correct,
+        mean_of_rows,
+        meaning="the share of captions whose most probable label is the one that was given, 0 to 1",
+    )
+)
 """Share of rows whose most probable label is the true one, 0 to 1."""
 
-macro_f1 = register_metric(Metric("macro_f1", "macro-F1", True, _f1_terms, _f1))
+macro_f1 = register_metric(
+    Metric(
+        "macro_f1",
+        "macro-F1",
+        True,
+        _f1_terms,
+        _f1,
+        meaning="the mean over labels of F1, in which a rare label counts as much as a frequent one, 0 to 1",
+    )
+)
 """Mean F1 score over classes, 0 to 1; classes neither labelled nor predicted do not count."""
 
-log_loss = register_metric(Metric("log_loss", "log-loss", False, _surprise, mean_of_rows))
+log_loss = register_metric(
+    Metric(
+        "log_loss",
+        "log-loss",
+        False,
+        _surprise,
+        mean_of_rows,
+        meaning="how surprised the model is by the label that was given: the mean of minus the natural "
+        "logarithm of the probability that it had; 0 would be certainty, and a confident error costs most",
+    )
+)
 """Mean of ``-ln`` of the probability given to the true label, in nats."""
 
 expected_calibration_error = register_metric(
-    Metric("calibration_error", "calibration error", False, _calibration_terms, _calibration_error)
+    Metric(
+        "calibration_error",
+        "calibration error",
+        False,
+        _calibration_terms,
+        _calibration_error,
+        meaning="how far confidence lies from the share of correct predictions, on average over 15 bins of "
+        "confidence, 0 to 1",
+    )
 )
 """Mean gap between confidence and accuracy over 15 equal bins, 0 to 1 (Guo et al. 2017, eq. 3)."""
 
 brier_score = register_metric(
-    Metric("brier", "Brier score", False, _squared_distance, mean_of_rows, headline=False)
+    Metric(
+        "brier",
+        "Brier score",
+        False,
+        _squared_distance,
+        mean_of_rows,
+        headline=False,
+        meaning="the squared distance between prediction and the label that was given, 0 to 2",
+    )
 )
 """Mean squared distance from the true label's corner of the simplex, 0 to 2 (Brier 1950)."""
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from types import NoneType
 from typing import Any, TypeVar
@@ -16,12 +16,12 @@ from artaffect.data.tokens import CaptionTokenizer
 from artaffect.errors import ArtAffectError, ImageError, InputError
 from artaffect.labels import ANY_CULTURE, ARTEMIS, LabelDistribution, LabelSet
 from artaffect.metrics.conformal import ConformalScores, Kind
+from artaffect.prediction.notes import Note, notes_of
 from artaffect.prediction.sets import (
     PredictionSet,
     check_kind,
     check_level,
     check_sets,
-    describe_basis,
     make_set,
     percentage,
 )
@@ -250,7 +250,7 @@ class ModelDescription:
         """What probabilities [k] and the shares of image, caption and outside sources say.
 
         Args:
-            remark: to be added to the note.
+            remark: a note that the image is unlike the training artworks.
         """
         distribution = LabelDistribution(tuple(probabilities.tolist()), self.labels)
         sources = ("image", "caption", *(self.outside if item.outside is not None else ()))
@@ -262,47 +262,12 @@ class ModelDescription:
             culture=culture,
             distribution=distribution,
             modality_shares=dict(zip(sources, shares.tolist(), strict=False)),
-            note="; ".join(filter(None, (self.note(culture, item), remark))) or None,
+            notes=(
+                *notes_of(self, culture, item),
+                *([Note("unfamiliar", remark)] if remark else ()),
+            ),
             prediction_set=chosen,
         )
-
-    def note(self, culture: str, item: PreparedInput) -> str | None:
-        """The caveats of a prediction for one culture, if it has any."""
-        notes = []
-        if not self.cultures and culture != ANY_CULTURE:
-            notes.append(
-                f"this model knows no cultures: its prediction for {culture!r} is the one for all"
-            )
-        elif self.cultures and culture not in self.cultures:
-            notes.append(
-                f"the culture {culture!r} was not in training (known: {', '.join(self.cultures)}): "
-                "this is the prediction for all cultures together"
-            )
-        if item.language and item.language.strip().lower() not in self.languages:
-            notes.append(
-                f"no captions in {item.language!r} were in training "
-                f"(known: {', '.join(self.languages)}): trust the influence of the caption less"
-            )
-        if item.truncated and self.captions:
-            notes.append(
-                f"the caption is longer than the {self.captions.preprocessing.max_length} tokens "
-                "that the model reads: its end had no influence"
-            )
-        if item.is_first_frame:
-            notes.append("the image file has several frames or pages: only the first was read")
-        if item.sets is not None and self.conformal is not None:
-            threshold = self.conformal.threshold(item.kind, culture, item.sets)
-            is_known = culture in self.cultures
-            notes += filter(None, [describe_basis(threshold, culture, item.sets, is_known)])
-        if self.outside and item.outside is None:
-            notes.append(
-                f"predicted without {', '.join(self.outside)}, which the model can also use"
-            )
-        if self.synthetic:
-            notes.append("the model was trained on synthetic data")
-        if self.caveat:
-            notes.append(self.caveat)
-        return "; ".join(notes) or None
 
 
 @dataclass(frozen=True, repr=False)
@@ -313,10 +278,15 @@ class CulturePrediction:
     distribution: LabelDistribution
     modality_shares: Mapping[str, float]
     """How much ``image``, ``caption`` and outside sources influenced it; the shares sum to 1."""
-    note: str | None = None
-    """A caveat, for example that the culture was not in the training data."""
+    notes: tuple[Note, ...] = ()
+    """Caveats, for example that the culture was not in the training data."""
     prediction_set: PredictionSet | None = None
     """The labels that cannot be ruled out at a level; None unless the input asks for it."""
+
+    @property
+    def note(self) -> str | None:
+        """The notes in one line; None if there are none."""
+        return "; ".join(note.text for note in self.notes) or None
 
     @property
     def top(self) -> str:
@@ -342,6 +312,7 @@ class CulturePrediction:
             "entropy_bits": round(self.entropy, 4),
             "modality_shares": {name: round(s, 4) for name, s in self.modality_shares.items()},
             "note": self.note,
+            "notes": [asdict(note) for note in self.notes],
             **(chosen or {}),
         }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,20 +17,27 @@ from artaffect.reports.figures import (
     drawn,
     intervals,
     legend_below,
-    legend_name,
     name_cells,
     name_rows,
+    paint_labels,
+    reliability_counts,
     reliability_lines,
+    short,
     spread,
 )
+from artaffect.reports.palette import Colour
 from artaffect.reports.results import Calibration, RunScores
 from artaffect.reports.tables import label, pair_label, shown_groups
+
+if TYPE_CHECKING:  # explanations need the extra explain
+    from artaffect.explain.deletion import DeletionCurves
 
 _MAX_ROWS = 15
 """Rows of a figure."""
 _MAX_CELLS = 12
 """Larger matrices are drawn without numbers."""
-_HATCHES = ("", "//", "..", "xx", "\\\\", "oo")
+_MAX_PANELS = 3
+"""Cultures side by side in one line of a figure."""
 
 
 def divergence_figures(result: CultureComparison) -> list[Figure]:
@@ -123,13 +130,15 @@ def _label(figure: Any, axis: Any, text: str, columns: int = 3) -> None:
 
 @drawn
 def _calibration(figure: Any, calibration: Calibration, model: str) -> None:
-    figure.set_size_inches(9.5, 4.6)
-    axes = figure.subplots(1, 2, sharey=True)
-    for axis, how in zip(axes, ("uncalibrated", "calibrated"), strict=True):
-        groups = shown_groups(getattr(calibration, f"{how}_reliability"))
-        reliability_lines(axis, dict(islice(groups.items(), 6)), model)
+    figure.set_size_inches(9.5, 5.4)
+    axes = figure.subplots(2, 2, height_ratios=(5, 1), sharex=True, sharey="row")
+    for (axis, counts), how in zip(axes.T, ("uncalibrated", "calibrated"), strict=True):
+        reliability = getattr(calibration, f"{how}_reliability")
+        reliability_lines(axis, dict(islice(shown_groups(reliability).items(), 6)))
+        reliability_counts(counts, reliability.overall, model)
         axis.set_title(how, fontsize=10)
-    legend_below(figure, axes[0], 4)
+        axis.label_outer()
+    legend_below(figure, axes[0, 0], 4)
 
 
 @drawn
@@ -163,15 +172,43 @@ def _matrix(
 
 @drawn
 def emotion_bars(
-    figure: Any, labels: Sequence[str], columns: Mapping[str, Sequence[float]], unit: str
+    figure: Any,
+    labels: Sequence[str],
+    columns: Mapping[str, Sequence[float]],
+    unit: str,
+    colours: Mapping[str, Colour] | None = None,
 ) -> None:
-    """Bars of each label for each culture."""
-    figure.set_size_inches(8, max(4.6, 0.5 * len(labels)))
+    """One panel for each culture, side by side; a label has the same colour in all of them."""
+    side_by_side = min(len(columns), _MAX_PANELS)
+    lines = -(-len(columns) // side_by_side)
+    figure.set_size_inches(1.8 + 2.4 * side_by_side, lines * max(1.6, 0.3 * len(labels) + 0.8))
+    axes = np.atleast_1d(figure.subplots(lines, side_by_side, sharex=True, sharey=True)).ravel()
+    spec = ".0f" if unit == "votes" else ".2f"
+    for axis, (culture, values) in zip(axes, columns.items(), strict=False):
+        paint_labels(figure, axis, labels, values, colours or {}, spec)
+        axis.set_title(short(culture, 24), fontsize=10)
+        axis.set_xlabel(unit)
+        axis.margins(x=0.18)
+    for axis in axes[len(columns) :]:
+        axis.set_visible(False)
+    name_rows(axes[0], list(labels))
+
+
+@drawn
+def deletion_curve(figure: Any, curves: "DeletionCurves", parts: str) -> None:
+    """How the probability falls, what matters most first, beside the band of random orders."""
+    figure.set_size_inches(6.4, 3.4)
     axis = figure.subplots()
-    for i, (name, values) in enumerate(columns.items()):
-        look = {"color": COLOURS[(i + 1) % len(COLOURS)], "hatch": _HATCHES[i % len(_HATCHES)]}
-        positions, height = spread(len(labels), i, len(columns)), 0.8 / len(columns)
-        axis.barh(positions, values, height, edgecolor="white", label=legend_name(name), **look)
-    name_rows(axis, list(labels))
-    axis.set_xlabel(unit)
-    legend_below(figure, axis, 4)
+    removed = 100 * np.array(curves.removed)
+    if len(curves.random_low):
+        low, high = (100 * np.array(curve) for curve in (curves.random_low, curves.random_high))
+        name = "all random orders"
+        axis.fill_between(removed, low, high, color=COLOURS[0], alpha=0.3, linewidth=0, label=name)
+    chance, first = (100 * np.array(curve) for curve in (curves.at_random, curves.by_weight))
+    axis.plot(removed, chance, color=COLOURS[0], linestyle="--", label="random orders, average")
+    axis.plot(removed, first, color=COLOURS[1], marker="o", label=f"the {parts} that matter first")
+    axis.set(
+        xlabel=f"deleted {parts} (%)", ylabel="probability (%)", xlim=(0, None), ylim=(0, None)
+    )
+    axis.grid()
+    axis.legend(frameon=False)

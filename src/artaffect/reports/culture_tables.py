@@ -10,6 +10,7 @@ from artaffect.metrics.distances import DISTANCES
 from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, ModelScores
 from artaffect.metrics.permutation import Divergence
+from artaffect.reports.label_tables import all_tables
 from artaffect.reports.results import CultureReport, RunScores
 from artaffect.reports.tables import (
     TextTable,
@@ -18,6 +19,7 @@ from artaffect.reports.tables import (
     headlines,
     label,
     metric_table,
+    number,
     pair_label,
     shown_groups,
     signed,
@@ -28,6 +30,16 @@ MAX_ROWS = 25
 
 _DISTANCE_HEADINGS = [f"{distance.heading} ↓" for distance in DISTANCES.values()]
 _CALIBRATION_METRICS = ("calibration_error", "brier", "log_loss")
+
+
+def report_tables(report: CultureReport) -> list[TextTable]:
+    """Every table of a report, in the order of its page."""
+    tables = divergence_tables(report.divergence) if report.divergence else []
+    tables += agreement_tables(report.agreement) if report.agreement else []
+    tables += comparison_tables(report) if len(report.runs) > 1 else []
+    for run in report.runs:
+        tables += [*all_tables(run.evaluation), *run_tables(run)]
+    return [table.for_audience(report.audience) for table in tables]
 
 
 def divergence_tables(result: CultureComparison) -> list[TextTable]:
@@ -70,12 +82,12 @@ def _emotions(result: CultureComparison) -> TextTable:
 
 def _share(estimate: Estimate) -> str:
     """A dash for a culture that has not judged any painting often enough."""
-    return "—" if math.isnan(estimate.value) else f"{estimate:.3f}"
+    return "—" if math.isnan(estimate.value) else number(estimate)
 
 
 def _entropies(result: CultureComparison) -> TextTable:
     title = f"Entropy of {result.min_votes} votes of one culture on one painting, in bits"
-    rows = [[name, f"{estimate:.3f}"] for name, estimate in result.entropies.items()]
+    rows = [[name, number(estimate)] for name, estimate in result.entropies.items()]
     return TextTable(title, ["culture", "entropy"], rows)
 
 
@@ -112,14 +124,14 @@ def agreement_tables(result: Agreement) -> list[TextTable]:
         ["culture", "votes", *bounds],
         [
             [name, f"{c.votes:,} on {c.artworks:,} paintings"]
-            + [f"{bound['accuracy']:.3f}" for bound in (c.lower_bound, c.upper_bound)]
-            + [f"{bound['log_loss']:.3f}" for bound in (c.lower_bound, c.upper_bound)]
+            + [number(bound["accuracy"]) for bound in (c.lower_bound, c.upper_bound)]
+            + [number(bound["log_loss"]) for bound in (c.lower_bound, c.upper_bound)]
             for name, c in result.ceilings.items()
         ],
     )
     reliability = result.split_half_reliability
     rows = [
-        [f"{source} → {target}", f"{scores[target]['accuracy']:.3f}", *_distances(scores[target])]
+        [f"{source} → {target}", number(scores[target]["accuracy"]), *_distances(scores[target])]
         for target in reliability
         for source, scores in reliability.items()
         if target in scores
@@ -141,7 +153,7 @@ def comparison_tables(report: CultureReport) -> list[TextTable]:
         for name, scores in result.scores():
             groups = shown_groups(scores)
             culture_input = culture_inputs[name] if name in result.models else ""
-            cells = [f"{group.log_loss:.3f}" for group in groups.values()]
+            cells = [number(group.log_loss) for group in groups.values()]
             rows.append([name, culture_input, *cells])
         title = f"{kind}: log-loss of every run, by culture ↓"
         tables.append(TextTable(title, ["run", "culture input", *groups], rows))
@@ -188,7 +200,7 @@ def _gaps(run: RunScores) -> TextTable:
 def _cross_culture(scores: ByGroup[ModelScores], name: str) -> TextTable:
     groups = shown_groups(scores.overall)
     rows = [
-        [requested, *(f"{group.metrics[name]:.3f}" for group in shown_groups(row).values())]
+        [requested, *(number(group.metrics[name]) for group in shown_groups(row).values())]
         for requested, row in cross_culture_rows(scores).items()
     ]
     title = f"Predictions for one culture scored on the labels of another: {heading(METRICS[name])}"
@@ -212,7 +224,7 @@ def _calibration(run: RunScores) -> TextTable:
                 temperature = ""
                 if how == "calibrated" and scores.by_culture.get(group) is group_scores:
                     temperature = f"{temperatures.by_culture.get(group, temperatures.overall):.2f}"
-                cells = [f"{group_scores.metrics[metric.name]:.3f}" for metric in metrics]
+                cells = [number(group_scores.metrics[metric.name]) for metric in metrics]
                 rows.append([f"{kind}, {how}, {group}", temperature, *cells])
     header = ["prediction", "temperature", *map(heading, metrics)]
     return TextTable("Calibration by culture; temperatures fitted on validation", header, rows)
@@ -241,7 +253,7 @@ def _deletion_tests(run: RunScores) -> TextTable:
 
 def _distances(scores: Mapping[str, Estimate]) -> list[str]:
     """A dash for a distance that the labels do not define."""
-    return [f"{scores[name]:.3f}" if name in scores else "—" for name in DISTANCES]
+    return [number(scores[name]) if name in scores else "—" for name in DISTANCES]
 
 
 def emotion_table(

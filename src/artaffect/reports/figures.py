@@ -6,8 +6,9 @@ Lines and text are drawn in ``currentColor``, so that a page can show them on a 
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, field
 from functools import wraps
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -17,17 +18,24 @@ import numpy as np
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.classification import METRICS
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, Reliability
+from artaffect.reports.fonts import drawable, families
+from artaffect.reports.palette import Colour
 from artaffect.reports.tables import MAX_GROUPS, headlines, label, shown_groups
 from artaffect.runtime import visible
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Okabe and Ito's colours, which colour-blind readers tell apart; markers differ as well
-COLOURS = ("#999999", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00")
+# of series, such as models and cultures: none is a label's colour, and markers differ as well
+COLOURS = ("#8c8c8c", "#00897b", "#b0578d", "#9a7255", "#6a7f92", "#7c8a2e")
 MARKERS = ("s", "^", "o", "D", "v", "P")
+FORMATS = ("svg", "png", "pdf")
+"""Of figures in files."""
 INK = "#010203"
 """Drawn where the page's own text colour belongs."""
+
+FEW_IN_BIN = 10
+"""Bins of confidence with fewer captions have no line through them."""
 
 _NAME_LENGTH = 40
 """Characters of a name beside a row or below a column."""
@@ -41,6 +49,58 @@ class Figure:
 
     title: str
     svg: str
+    """For a page: in the reader's fonts, and in the colours of the page."""
+    paint: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
+    """Draws the figure again, for a file."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Format → the address of the same figure in a file; empty if it has none."""
+
+    def to_files(self, english: Mapping[str, str] | None = None) -> dict[str, bytes]:
+        """The figure dark on white: ``svg``, ``png`` and ``pdf`` → the content of a file.
+
+        Args:
+            english: names → English names, for letters that no font of this machine has.
+
+        Raises:
+            ValueError: the figure was made without a way to draw it again.
+        """
+        if self.paint is None:
+            raise ValueError(f"the figure {self.title!r} cannot be drawn again")
+        import matplotlib.text
+
+        files = {}
+        with _style(self.title, {"svg.fonttype": "path", "pdf.fonttype": 42}):
+            canvas = self.paint()
+            written = canvas.findobj(matplotlib.text.Text)
+            chosen, missing = families(text.get_text() for text in written)
+            for text in written:
+                text.set_text(drawable(text.get_text(), missing, english or {}))
+                text.set_fontfamily(chosen)
+            for kind in FORMATS:
+                buffer = io.BytesIO()
+                options = {"dpi": 200, "facecolor": "white", "metadata": _metadata(kind)}
+                canvas.savefig(buffer, format=kind, **options)
+                canvas.set_layout_engine("none")  # the next format keeps the layout of this one
+                files[kind] = buffer.getvalue()
+        return files
+
+
+def _metadata(kind: str) -> dict[str, None]:
+    """What matplotlib is not to write: dates differ between two runs that are alike."""
+    names = {
+        "svg": ("Date", "Creator", "Format", "Type"),
+        "png": ("Software",),
+        "pdf": ("Creator", "Producer", "CreationDate"),
+    }
+    return dict.fromkeys(names[kind])
+
+
+@contextmanager
+def _style(title: str, more: Mapping[str, Any] | None = None) -> Iterator[None]:
+    import matplotlib
+
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": visible(title), **(more or {})}):
+        yield
 
 
 _STYLE = {
@@ -66,31 +126,34 @@ def drawn(function: Callable[Concatenate[Any, P], None]) -> Callable[Concatenate
         import matplotlib.figure
         import matplotlib.text
 
-        buffer = io.StringIO()
-        with (
-            matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}),
-            warnings.catch_warnings(),
-        ):
-            # the text of the SVG is drawn with the reader's fonts, not with matplotlib's
-            warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib .* not support")
+        def paint() -> Any:
             canvas = matplotlib.figure.Figure(layout="constrained")
             function(canvas, *args, **kwargs)
             for written in canvas.findobj(matplotlib.text.Text):
                 lines = written.get_text().splitlines()[:2]
-                written.set_text("\n".join(_short(line, _TEXT_LENGTH) for line in lines))
-            metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-            canvas.savefig(buffer, format="svg", metadata=metadata, transparent=True)
+                written.set_text("\n".join(short(line, _TEXT_LENGTH) for line in lines))
+            return canvas
+
+        buffer = io.StringIO()
+        with _style(title), warnings.catch_warnings():
+            # the text of a page is drawn with the reader's fonts, not with matplotlib's
+            warnings.filterwarnings("ignore", "Glyph .* missing|Matplotlib .* not support")
+            canvas = paint()
+            canvas.savefig(buffer, format="svg", metadata=_metadata("svg"), transparent=True)
         text = buffer.getvalue()
         svg = text[text.index("<svg") :].replace(INK, "currentColor")
+        for colour in getattr(canvas, "colours", ()):
+            both = f"fill: {colour.light}; fill: light-dark({colour.light}, {colour.dark})"
+            svg = svg.replace(f"fill: {colour.light}", both)
         # only what is referred to needs an id, and ids must be unique within a page
         used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg))
         svg = re.sub(r' id="([^"]*)"', lambda m: m.group() if m[1] in used else "", svg)
-        return Figure(title, svg)
+        return Figure(title, svg, paint)
 
     return draw
 
 
-def _short(name: str, length: int = _NAME_LENGTH) -> str:
+def short(name: str, length: int = _NAME_LENGTH) -> str:
     """A name in one line; the middle of one that would leave no room for the drawing is cut."""
     name = " ".join(visible(name).split())
     end = length // 2
@@ -182,13 +245,13 @@ def spread(rows: int, number: int, count: int, height: float = 0.8) -> np.ndarra
 
 def name_rows(axis: Any, names: Sequence[str]) -> None:
     """Write names beside the rows, the first one at the top."""
-    axis.set_yticks(np.arange(len(names)), [_short(name) for name in names])
+    axis.set_yticks(np.arange(len(names)), [short(name) for name in names])
     axis.set_ylim(len(names) - 0.5, -0.5)
 
 
 def name_cells(axis: Any, rows: Sequence[str], columns: Sequence[str]) -> None:
     """Write names beside the rows and below the columns of a matrix."""
-    columns, rows = ([_short(name) for name in names] for names in (columns, rows))
+    columns, rows = ([short(name) for name in names] for names in (columns, rows))
     axis.set_xticks(range(len(columns)), columns, rotation=45, ha="right", fontsize=8)
     axis.set_yticks(range(len(rows)), rows, fontsize=8)
 
@@ -242,22 +305,64 @@ def _confusion(figure: Any, result: EvaluationResult) -> None:
 
 @drawn
 def _reliability(figure: Any, result: EvaluationResult) -> None:
-    figure.set_size_inches(5.5, 4.5)
-    axis = figure.subplots()
-    reliability_lines(axis, _drawn_groups(result.reliability), label(result.detailed))
+    figure.set_size_inches(6.2, 5.4)
+    axis, counts = figure.subplots(2, 1, height_ratios=(5, 1), sharex=True)
+    reliability_lines(axis, _drawn_groups(result.reliability))
+    reliability_counts(counts, result.reliability.overall, label(result.detailed))
     axis.legend(frameon=False)
 
 
-def reliability_lines(axis: Any, groups: Mapping[str, Reliability], model: str) -> None:
-    """Confidence and accuracy, one line for each group."""
+def reliability_lines(axis: Any, groups: Mapping[str, Reliability]) -> None:
+    """Confidence and accuracy, one line for each group; bins of few captions are single, hollow points."""
     axis.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":", label="perfect")
     for i, (group, bins) in enumerate(groups.items()):
-        style = {"color": COLOURS[(i + 2) % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)]}
+        colour, marker = COLOURS[(i + 1) % len(COLOURS)], MARKERS[i % len(MARKERS)]
         name = legend_name(f"{group} ({sum(bins.support):,})")
-        axis.plot(bins.confidence, bins.accuracy, linewidth=1.5, label=name, **style)
+        is_few = np.array(bins.support) < FEW_IN_BIN
+        confidence, accuracy = np.array(bins.confidence), np.array(bins.accuracy)
+        line = np.where(is_few, np.nan, accuracy)
+        axis.plot(confidence, line, linewidth=1.5, label=name, color=colour, marker=marker)
+        hollow = {"markerfacecolor": "none", "alpha": 0.6, "markersize": 5}
+        axis.plot(confidence[is_few], accuracy[is_few], marker, color=colour, **hollow)
     axis.set(xlim=(0, 1), ylim=(0, 1), ylabel="share of correct predictions")
-    axis.set_xlabel(f"confidence of {model}")
     axis.grid()
+
+
+def reliability_counts(axis: Any, bins: Reliability, model: str) -> None:
+    """How many captions each bin of confidence holds."""
+    bars = axis.bar(bins.confidence, bins.support, 0.045, color=COLOURS[0])
+    axis.bar_label(bars, [f"{count:,}" for count in bins.support], fontsize=7, padding=1)
+    axis.margins(y=0.35)
+    axis.set(ylabel="captions", xlabel=f"confidence of {model} (hollow: fewer than {FEW_IN_BIN})")
+
+
+@drawn
+def label_bars(
+    figure: Any, names: Sequence[str], values: Sequence[float], colours: Mapping[str, Colour]
+) -> None:
+    """One bar for each label, in its colour."""
+    figure.set_size_inches(8, 0.9 + 0.32 * len(names))
+    axis = figure.subplots()
+    paint_labels(figure, axis, names, values, colours)
+    axis.set_xlim(0, 1)
+    name_rows(axis, list(names))
+
+
+def paint_labels(
+    figure: Any,
+    axis: Any,
+    names: Sequence[str],
+    values: Sequence[float],
+    colours: Mapping[str, Colour],
+    spec: str = ".2f",
+) -> None:
+    """Bars in the colours of labels, each with its number, on one axis of a figure."""
+    figure.colours = tuple(colours.values())
+    shades = [colours[name].light if name in colours else COLOURS[0] for name in names]
+    known = np.nan_to_num(np.asarray(values, float))
+    bars = axis.barh(np.arange(len(names)), known, 0.72, color=shades)
+    texts = ["—" if np.isnan(value) else f"{value:{spec}}" for value in values]
+    axis.bar_label(bars, texts, padding=3, fontsize=8)
 
 
 @drawn

@@ -24,8 +24,8 @@ from artaffect.outputs import atomic_folder, check_free
 from artaffect.prediction.collection.companion import companion_path
 from artaffect.prediction.collection.saved_answers import ORIGIN
 from artaffect.prediction.collection.works import Works, read_works
-from artaffect.reports.figures import COLOURS
 from artaffect.reports.pages import render
+from artaffect.reports.palette import label_colours
 from artaffect.runtime import as_path, to_json_text, track
 
 MARKER = "gallery.json"
@@ -130,19 +130,21 @@ def _page_context(works: Works, title: str, summary: GallerySummary) -> dict[str
         "models": list(dict.fromkeys(origin["model"] for origin in origins)),
         "dates": sorted({origin["predicted_on"] for origin in origins}),
         "labels": works.labels.names,
-        "cultures": [(name, _colour(i)) for i, name in enumerate(works.cultures)],
+        "colours": _colours(works),
+        "cultures": works.cultures,
         "reviews": len(works.reviews),
         "assets": [name for name in _ASSETS if name.endswith(".js")],
     }
 
 
-def _colour(culture: int) -> str:
-    """The colour that a culture has in reports, too."""
-    return COLOURS[1 + culture % (len(COLOURS) - 1)]
+def _colours(works: Works) -> dict[str, str]:
+    """The colour of each label in CSS, on a light and a dark ground."""
+    colours = label_colours(works.labels)
+    return {name: f"light-dark({c.light}, {c.dark})" for name, c in colours.items()}
 
 
 def _work_data(works: Works, images: Sequence[str | None]) -> dict[str, Any]:
-    labels = works.labels
+    labels, colours = works.labels, _colours(works)
     valence = labels.valence
     notes, note_of = _coded(works.notes)
     missing, missing_of = _coded(works.missing)
@@ -153,10 +155,11 @@ def _work_data(works: Works, images: Sequence[str | None]) -> dict[str, Any]:
                 "name": name,
                 "valence": None if valence is None else valence[i],
                 "names": labels.names_of(name),
+                "colour": colours[name],
             }
             for i, name in enumerate(labels.names)
         ],
-        "cultures": [{"name": name, "colour": _colour(i)} for i, name in enumerate(works.cultures)],
+        "cultures": [{"name": name} for name in works.cultures],
         "ids": works.ids,
         "titles": works.titles,
         "images": images,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Any, TypeVar
 
@@ -47,6 +47,24 @@ _BASES: Mapping[Basis | None, str] = {
 """What people read in place of the rows that a threshold rests on."""
 
 
+class Number(str):
+    """A cell that shows an estimate, and holds it for files that keep number and interval apart."""
+
+    estimate: Estimate
+    spec: str
+
+
+def number(estimate: Estimate, spec: str = ".3f") -> Number:
+    """A cell with an estimate and its interval.
+
+    Args:
+        spec: how each of its numbers is formatted.
+    """
+    cell = Number(f"{estimate:{spec}}")
+    cell.estimate, cell.spec = estimate, spec
+    return cell
+
+
 @dataclass(frozen=True)
 class TextTable:
     """A titled table of strings; the first cell of a row names it."""
@@ -54,11 +72,14 @@ class TextTable:
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Format → the address of the same table in a file; empty if it has none."""
 
     def for_audience(self, audience: str) -> "TextTable":
         """The table with the name of what a culture is, in its title and its header."""
         header = [audience if name == "culture" else name for name in self.header]
-        return TextTable(self.title.replace("by culture", f"by {audience}"), header, self.rows)
+        title = self.title.replace("by culture", f"by {audience}")
+        return replace(self, title=title, header=header)
 
     def to_markdown(self) -> str:
         """The title in bold above a Markdown table; names in it are text, never markup."""
@@ -128,9 +149,9 @@ def heading(metric: Metric) -> str:
     return metric.heading if metric.higher_is_better else f"{metric.heading} ↓"
 
 
-def signed(estimate: Estimate) -> str:
+def signed(estimate: Estimate) -> Number:
     """A difference with its interval."""
-    return f"{estimate:+.3f}"
+    return number(estimate, "+.3f")
 
 
 def metric_table(
@@ -138,7 +159,9 @@ def metric_table(
 ) -> TextTable:
     """A row for each entry, a column for each headline metric."""
     metrics = headlines(next(iter(rows.values())))
-    cells = [[name, *(f"{row[m.name]:{sign}.3f}" for m in metrics)] for name, row in rows.items()]
+    cells = [
+        [name, *(number(row[m.name], f"{sign}.3f") for m in metrics)] for name, row in rows.items()
+    ]
     return TextTable(title, [what, *map(heading, metrics)], cells)
 
 
@@ -175,7 +198,7 @@ def _metric_tables(
     first = next(iter(models.values()))
 
     def row(culture: str, metric: str) -> list[str]:
-        cells = [f"{groups[culture].metrics[metric]:.3f}" for groups in models.values()]
+        cells = [number(groups[culture].metrics[metric]) for groups in models.values()]
         return [culture, f"{first[culture].support:,}", *cells]
 
     return [
@@ -221,8 +244,8 @@ def _sets_table(result: EvaluationResult, model: str) -> TextTable:
         [
             group,
             f"{scores.support:,}",
-            f"{scores.coverage:.3f}",
-            f"{scores.size:.2f}",
+            number(scores.coverage),
+            number(scores.size, ".2f"),
             _BASES[scores.basis],
         ]
         for group, scores in shown_groups(result.prediction_sets[model]).items()

@@ -77,7 +77,7 @@ def create_app(
     app.include_router(v1, dependencies=security, responses=responses)
     app.include_router(unversioned, responses=refusals)
     app.add_api_route("/", lambda: FileResponse(_PAGE / "index.html"), include_in_schema=False)
-    app.mount("/page", StaticFiles(directory=_PAGE))
+    app.mount("/page", StaticFiles(directory=_PAGE, packages=[("artaffect.reports", "assets")]))
     description = app.openapi()
     description["components"]["schemas"]["Emotion"]["enum"] = list(predictor.labels)
     paths = frozenset([*description["paths"], "/"])

@@ -121,6 +121,10 @@ class DynamicBatcher:
         self._changed.set()
         return list(await asyncio.gather(*(future for _, future in queued)))
 
+    def run_at_once(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call a function in the model's thread before the service runs, and wait for it."""
+        return self._thread.submit(work, *arguments).result()
+
     async def run_exclusively(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call a function in the model's thread, between two batches."""
         return await run_in(self._thread, work, *arguments)

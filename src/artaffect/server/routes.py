@@ -84,7 +84,7 @@ def _check_media_type(request: Request, expected: Sequence[str], hint: str) -> N
     responses=_PROBLEMS,
     dependencies=[Depends(_check_form)],
 )
-async def predict(
+async def predict(  # noqa: PLR0913 - the fields of a form
     service: TheService,
     image: Annotated[
         UploadFile | None,
@@ -120,6 +120,9 @@ async def predict(
     explain: Annotated[
         bool, Form(description="Also explain the most likely emotion of each culture.")
     ] = False,
+    check: Annotated[
+        bool, Form(description="Also explain, and put each explanation to the deletion test.")
+    ] = False,
 ) -> schemas.Prediction:
     """Predict which emotions an artwork evokes in each culture.
 
@@ -139,7 +142,7 @@ async def predict(
         )
 
     reader = InputReader(read, has_image=image is not None)
-    return await (service.explain(reader) if explain else service.predict(reader))
+    return await (service.explain(reader, check) if explain or check else service.predict(reader))
 
 
 @v1.post(

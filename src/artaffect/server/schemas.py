@@ -15,6 +15,7 @@ from typing_extensions import TypeAliasType
 
 from artaffect.explain.words import Word
 from artaffect.labels import ARTEMIS, MOST_LABELS, Sentiment
+from artaffect.prediction.notes import Note
 from artaffect.server.limits import ServiceLimits
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -76,6 +77,15 @@ class Contributions(_Schema):
     """Whether the terms add up to the log-odds of the prediction."""
 
 
+class Check(_Schema):
+    """The deletion test of an explanation: does the probability fall faster if what it names goes first?"""
+
+    held: bool
+    """Whether it falls faster than when other parts of the same size are deleted."""
+    deletion_auc_gap: float
+    """How much faster: the mean difference of log-probabilities."""
+
+
 class Explanation(_Schema):
     """Why the model gives an emotion its probability for one culture."""
 
@@ -88,6 +98,8 @@ class Explanation(_Schema):
     """Whether the caption is longer than the model can read."""
     heatmap: str | None
     """A transparent PNG as a data URL, to be laid over the image; null without an image."""
+    checks: dict[str, Check] | None = None
+    """By `image` and `caption`; only if the request asked for them."""
 
 
 Level = Annotated[float, Field(gt=0, lt=1, examples=[0.9])]
@@ -115,7 +127,9 @@ class CulturePrediction(_Schema):
     ]
     """How much `image` and `caption` moved the prediction; the shares sum to 1."""
     note: str | None
-    """A caveat, for example that the culture was not in the training data."""
+    """Caveats, for example that the culture was not in the training data."""
+    notes: list[Note]
+    """The same one by one, each with its kind."""
     prediction_set: PredictionSet | None = None
     """Only if the request asked for sets."""
     explanation: Explanation | None = None
@@ -154,6 +168,15 @@ class BatchResponse(_Schema):
     results: list[BatchResult]
 
 
+class LabelColour(_Schema):
+    """The colour of a label in pages and reports."""
+
+    light: Annotated[str, Field(examples=["#be6d02"])]
+    """On a light ground."""
+    dark: Annotated[str, Field(examples=["#fea44d"])]
+    """On a dark ground."""
+
+
 class EmotionInfo(_Schema):
     """One emotion that the model predicts."""
 
@@ -162,6 +185,7 @@ class EmotionInfo(_Schema):
     """Null where it is unknown."""
     names: dict[str, str]
     """Its name in each language."""
+    colour: LabelColour
 
 
 class ModelInfo(_Schema):

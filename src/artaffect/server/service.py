@@ -16,10 +16,11 @@ from artaffect.data.decoders import Decoders, Decoding
 from artaffect.data.preprocessing import DecodedSquare
 from artaffect.prediction.predictor import ModelPredictor, PredictionInput, PreparedInput
 from artaffect.prediction.predictor import Prediction as ModelPrediction
+from artaffect.reports.palette import label_colours
 from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher, run_in
 from artaffect.server.limits import ServiceLimits
 from artaffect.server.problems import ProblemError
-from artaffect.server.schemas import EmotionInfo, ModelInfo, Prediction
+from artaffect.server.schemas import EmotionInfo, LabelColour, ModelInfo, Prediction
 from artaffect.server.telemetry import Metrics
 
 T = TypeVar("T")
@@ -72,9 +73,15 @@ class Service:
     def warm_up(self) -> None:
         """Predict once, so that the first request does not wait for anything that loads lazily."""
         self.decoders.start()
+        self.batcher.run_at_once(self._warm_up_model)
+
+    def _warm_up_model(self) -> None:
         self.predictor.warm()
         grey = Image.new("RGB", (64, 64), "grey")
         self.predictor.predict(image=grey, caption="grey")
+        if self.explainer is not None:
+            cultures = self.predictor.description.predicted_cultures[:1]
+            self.explainer.explain(PredictionInput(grey, "grey", cultures=cultures))
 
     async def predict(self, reader: InputReader) -> Prediction:
         """Predict for one artwork."""
@@ -106,8 +113,11 @@ class Service:
         """An image as an upright JPEG that every browser can show."""
         return await self._decode(self.decoders.preview, data, _PREVIEW_SIDE)
 
-    async def explain(self, reader: InputReader) -> Prediction:
+    async def explain(self, reader: InputReader, check: bool = False) -> Prediction:
         """Predict for one artwork, with an explanation for each culture.
+
+        Args:
+            check: also put each explanation to the deletion test, which takes seconds.
 
         Raises:
             ProblemError: the model does not support explanations, or too many are waiting.
@@ -132,7 +142,9 @@ class Service:
             async with self._explanation_lock:
                 for culture in cultures:  # one at a time, so that predictions can run in between
                     single = replace(item, cultures=[culture])
-                    explanation = await self.batcher.run_exclusively(self.explainer.explain, single)
+                    explanation = await self.batcher.run_exclusively(
+                        self.explainer.explain, single, None, check and "deletion"
+                    )
                     explained += explanation.by_culture
             self.metrics.explanations.inc(len(explained))
             return await self.in_thread(self._explained_response, explained, item)
@@ -140,6 +152,7 @@ class Service:
     def describe(self) -> ModelInfo:
         """What a client needs to know to send requests."""
         model = self.predictor.description
+        colours = label_colours(model.labels)
         return ModelInfo(
             name=self.predictor.folder.name if self.predictor.folder else "model",
             engine="onnx" if self.predictor.engine == "onnx" else "torch",
@@ -149,7 +162,12 @@ class Service:
             cultures=list(model.cultures),
             languages=list(model.languages),
             emotions=[
-                EmotionInfo(name=label, sentiment=sentiment, names=model.labels.names_of(label))
+                EmotionInfo(
+                    name=label,
+                    sentiment=sentiment,
+                    names=model.labels.names_of(label),
+                    colour=LabelColour(**colours[label].to_json()),
+                )
                 for label, sentiment in zip(model.labels, model.labels.sentiments, strict=True)
             ],
             synthetic=model.synthetic,
@@ -210,6 +228,11 @@ class Service:
                 heatmap = "data:image/png;base64," + png.decode("ascii")
             explanation = {k: details[k] for k in ("contributions", "words", "caption_truncated")}
             explanation |= {"emotion": details["explained_emotion"], "heatmap": heatmap}
+            if culture.checks:
+                explanation["checks"] = {
+                    name: {"held": c.held, "deletion_auc_gap": c.deletion.deletion_auc_gap}
+                    for name, c in culture.checks.items()
+                }
             predictions.append({**culture.prediction.to_json(), "explanation": explanation})
         return Prediction.model_validate({"predictions": predictions})
 

@@ -56,6 +56,8 @@ TRAINERS: Mapping[type[Recipe], Callable[[TrainingData, Any], TrainedModel]] = {
     JointConfig: train_joint,
 }
 
+_SPLITS = ("train", "val")
+
 CULTURE_MODELS: Mapping[str, Sequence[str]] = {
     "blind": ("culture=off", "fusion.per_culture=off"),
     "embedding": ("culture=embedding", "fusion.per_culture=off"),
@@ -141,6 +143,8 @@ def _train_run(
         origin = {**table.provenance, "digest": digests[0]}
         if outside:
             origin["outside"] = {s.name: {"file": str(s.file), "sha256": s.sha256} for s in outside}
+        counts = {name: int(len(table.of_split(name).codes("artwork_id")[0])) for name in _SPLITS}
+        origin["artworks"] = counts
         more = {"data": origin, "synthetic": synthetic, "left_out": left_out}
         _save(trained, table, config, out, overwrite, more)
         discard_folder(work)
@@ -207,7 +211,7 @@ def _save(
         "encoders": _encoder_names(config),
         "recipe": recipe_of(config),
         **more,
-        "rows": {name: len(table.of_split(name)) for name in ("train", "val")},
+        "rows": {name: len(table.of_split(name)) for name in _SPLITS},
         "training_priors": trained.priors.to_json(),
         "training_log": trained.log,
     }
@@ -222,7 +226,8 @@ def _save(
         card = model_card(result, description, needs, _initial_card(config))
         (folder / CARD).write_text(card, "utf-8")
         title = f"artaffect: {out.name}"
-        save_report(result, folder / "report.html", title, training_log=trained.histories)
+        page = folder / "report.html"
+        save_report(result, page, title, trained.histories, description, table.labels)
         write_checksums(folder)
 
 

@@ -21,8 +21,7 @@ if (window.gallery) (gallery => {
     const nodes = lines.map(([label, members]) => {
       const everybody = members.length === nCultures;
       const names = everybody && nCultures > 1 ? "all cultures" : members.map(c => cultures[c].name).join(", ");
-      const swatches = members.slice(0, 6).map(c => element("i", { class: "swatch", style: `--culture: ${cultures[c].colour}` }));
-      return element("span", { class: "feeling" }, element("span", { class: "swatches" }, ...swatches),
+      return element("span", { class: "feeling" }, element("i", { class: "swatch", style: `--label: ${labels[label].colour}` }),
         element("b", {}, labels[label].name), nCultures > 1 ? element("span", { class: "who" }, ` ${names}`) : null);
     });
     if (groups.length > lines.length) nodes.push(element("span", { class: "feeling who" }, `and ${groups.length - lines.length} more`));

@@ -8,16 +8,17 @@ if (window.gallery) (gallery => {
 
   function distributions(work) {
     const head = element("tr", {}, element("td"), ...cultures.map(culture =>
-      element("th", { scope: "col" }, element("i", { class: "swatch", style: `--culture: ${culture.colour}` }), culture.name)));
+      element("th", { scope: "col" }, culture.name)));
     const rows = labels.map((label, l) => {
       const translations = cultures.map(c => label.names[c.name]).filter(name => name && name !== label.name);
       const cells = cultures.map((culture, c) => {
         const p = gallery.probability(work, c, l), isTop = gallery.top(work, c) === l;
-        return element("td", { class: isTop ? "top" : "", style: `--culture: ${culture.colour}; --share: ${(100 * p).toFixed(1)}%` },
+        return element("td", { class: isTop ? "top" : "", style: `--share: ${(100 * p).toFixed(1)}%` },
           element("span", { class: "bar" }), element("span", { class: "number" }, percent(p)));
       });
       const small = translations.length ? element("small", {}, ...translations.flatMap(name => [" ", element("bdi", {}, name)])) : null;
-      return element("tr", {}, element("th", { scope: "row" }, label.name, small), ...cells);
+      const name = element("th", { scope: "row" }, element("i", { class: "swatch" }), label.name, small);
+      return element("tr", { style: `--label: ${label.colour}` }, name, ...cells);
     });
     return element("div", { class: "scroller", tabindex: 0, role: "group", "aria-label": "Probability of each emotion" },
       element("table", { class: "distribution" }, element("thead", {}, head), element("tbody", {}, ...rows)));
