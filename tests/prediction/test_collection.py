@@ -124,6 +124,8 @@ def test_a_collection_that_cannot_be_listed_is_refused(tmp_path: Path, pictures:
 
     with pytest.raises(TableError, match="no such folder or table"):
         read_items(tmp_path / "none")
+    with pytest.raises(TableError, match="is a single image: name the folder"):
+        read_items(next(path for path in sorted(pictures.rglob("*")) if path.is_file()))
     with pytest.raises(TableError, match=r"no column for an image or a caption: .* it has a, b"):
         read_items(written("a,b\n1,2\n"))
     with pytest.raises(TableError, match=r"repeats 1 values, 'x' in rows 1, 3"):

@@ -57,6 +57,10 @@ def read_items(
         if options.columns:
             raise TableError(f"{source} is a folder, which has no columns: leave out --column")
         items = _from_folder(source.absolute())
+    elif source.is_file() and is_image_file(source):
+        raise TableError(
+            f"{source} is a single image: name the folder that holds it, or use artaffect predict --image"
+        )
     elif source.is_file():
         document = iiif_document(source)
         if document is None:
