@@ -100,13 +100,11 @@ export function listenForImages(handlers) {
   const drop = byId("drop");
   byId("preview").addEventListener("error", previewFromService);
   for (const id of ["image", "camera"]) {
-    byId(id).addEventListener("change", (event) => {
-      takeFiles([...event.target.files]);
-      event.target.value = ""; // the same file can be chosen again
-    });
+    byId(id).addEventListener("change", (event) => takeFiles([...event.target.files]));
   }
   byId("remove").addEventListener("click", () => {
     setImage(null);
+    for (const id of ["image", "camera"]) byId(id).value = "";
     byId("image").focus();
   });
   for (const name of ["dragenter", "dragover"]) {
