@@ -101,7 +101,9 @@ def _browser() -> Iterator[Page]:
     chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser.new_page(viewport=_VIEW, locale="en", color_scheme="light")
+        page = browser.new_page(viewport=_VIEW, locale="en", color_scheme="light")
+        page.set_default_timeout(120_000)  # a busy machine answers slowly
+        yield page
         browser.close()
 
 
