@@ -5,11 +5,10 @@
     OTHER/bin/python benchmarks/setfit_samples.py train FOLDER ENCODER         # with setfit 1.2, torch
     python benchmarks/setfit_samples.py scores TABLE FOLDER CURVE              # with artaffect
 
-SetFit has an environment of its own. The first step writes the captions of each sample, which are those of the
-curve; the second fine-tunes the sentence encoder in the folder ENCODER on pairs of captions (20 iterations over
-the sample, one epoch, the defaults of its authors) and fits its logistic regression; the third scores both
-on the same rows, with intervals over seeds and artworks. All rows of a sample are trained on: SetFit needs no
-rows to choose settings by.
+SetFit has an environment of its own. The first step writes the captions of each sample, which are those of
+the curve. The second fine-tunes the sentence encoder in the folder ENCODER on pairs of captions (20
+iterations over the sample, one epoch) and fits a logistic regression. The third scores both on the same rows,
+with intervals over seeds and artworks. SetFit trains on all rows of a sample: it chooses no settings.
 """
 
 import json

@@ -54,7 +54,7 @@ def save_explanation(
         bars=downloads.figures([bars])[0],
         predictions=downloads.tables([table])[0],
         colours=colours,
-        notes=list(dict.fromkeys(p.note for p in predictions if p.note)),
+        notes=list(dict.fromkeys(n.text for p in predictions for n in p.notes if n.kind != "synthetic")),
         cultures=[_explained(culture, item, model.image, downloads) for culture in explained],
         neighbours=_neighbours(explanation),
     )
