@@ -1,32 +1,29 @@
 """The files of the page: complete in every language, light, and on their own."""
 
-import json
 import re
-import subprocess
 from importlib.resources import files
 from pathlib import Path
-from shutil import which
 
 import pytest
+from playwright.sync_api import Page
 
 PAGE = Path(str(files("artaffect.server") / "page"))
 ASSETS = Path(str(files("artaffect.reports") / "assets"))
 SOURCES = sorted(PAGE.iterdir())
 
 
-def messages() -> dict[str, dict[str, str]]:
+@pytest.fixture
+def texts(page: Page) -> dict[str, dict[str, str]]:
     """The texts of the page, by language and name."""
-    node = which("node")
-    if node is None:
-        pytest.skip("no node on this machine")
-    text = (PAGE / "messages.js").read_text("utf-8").split("const NAMES")[0]
-    code = text.replace("export const", "const") + "console.log(JSON.stringify(MESSAGES))"
-    done = subprocess.run([node, "-e", code], capture_output=True, check=True, encoding="utf-8")
-    return json.loads(done.stdout)
+    texts: dict[str, dict[str, str]] = page.evaluate(
+        "async () => (await import('./page/messages.js')).MESSAGES"
+    )
+    return texts
 
 
-def test_every_language_has_every_text_with_the_same_values() -> None:
-    texts = messages()
+def test_every_language_has_every_text_with_the_same_values(
+    texts: dict[str, dict[str, str]],
+) -> None:
     assert set(texts) == {"en", "ar", "zh"}
     for language in ("ar", "zh"):
         assert list(texts[language]) == list(texts["en"]), language
@@ -36,14 +33,14 @@ def test_every_language_has_every_text_with_the_same_values() -> None:
             assert values == wanted and text.strip(), f"{language}: {name}"
 
 
-def test_every_text_is_used_and_exists() -> None:
-    known = set(messages()["en"])
+def test_every_text_is_used_and_exists(texts: dict[str, dict[str, str]]) -> None:
+    known = set(texts["en"])
     sources = [path.read_text("utf-8") for path in SOURCES if path.name != "messages.js"]
     html = (PAGE / "index.html").read_text("utf-8")
     used = set(re.findall(r'data-t(?:-[a-z-]+)?="(\w+)"', html))
     used |= {name for text in sources for name in re.findall(r'\b(?:t|rich)\("(\w+)"', text)}
     quoted = {name for text in sources for name in re.findall(r'"(\w+)"', text)}
-    own = set(re.findall(r'\bt\("(\w+)"', (PAGE / "messages.js").read_text("utf-8")))
+    own = set(re.findall(r'\bt\("(\w+)"', (PAGE / "language.js").read_text("utf-8")))
     assert used <= known
     assert known <= used | quoted | own, f"unused: {sorted(known - used - quoted - own)}"
 

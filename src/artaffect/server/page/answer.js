@@ -3,7 +3,7 @@
 import { agreement } from "./agreement.js";
 import { byId, element } from "./dom.js";
 import { colour, cultureName, labelList, labelTitle, labelWord, list, percent, translations, viewers } from "./labels.js";
-import { rich, t } from "./messages.js";
+import { rich, t } from "./language.js";
 
 const NAMED_AT_MOST = 4; // cultures that a sentence names; more are counted
 

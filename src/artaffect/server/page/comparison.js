@@ -3,7 +3,7 @@
 import { bar, ranked } from "./answer.js";
 import { byId, element } from "./dom.js";
 import { cultureName, labelName, labelTitle, labelWord, percent } from "./labels.js";
-import { rich, t } from "./messages.js";
+import { rich, t } from "./language.js";
 
 let pinned = null;
 

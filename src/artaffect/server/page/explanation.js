@@ -2,7 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { colour, CODES, labelName, labelTitle, viewers } from "./labels.js";
-import { t } from "./messages.js";
+import { t } from "./language.js";
 
 const STRONG = 1; // log-odds; the page says "strongly"
 const SOME = 0.2; // below this, it says "hardly matters"

@@ -2,7 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { cultureName, colour, labelTitle } from "./labels.js";
-import { language, t } from "./messages.js";
+import { language, t } from "./language.js";
 import { model } from "./service.js";
 
 const KEY = "artaffect.history";

@@ -1,7 +1,7 @@
 // The image of the question: chosen, dropped, pasted or taken with a camera.
 
 import { byId, showError } from "./dom.js";
-import { t } from "./messages.js";
+import { t } from "./language.js";
 import { scaledDown } from "./scale.js";
 import { model, request } from "./service.js";
 

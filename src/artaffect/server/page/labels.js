@@ -1,7 +1,7 @@
 // Names and colours: of labels, cultures and languages, in the language of the interface.
 
 import { element } from "./dom.js";
-import { language, languageName, t } from "./messages.js";
+import { language, languageName, t } from "./language.js";
 import { model } from "./service.js";
 
 export const CODES = { arabic: "ar", chinese: "zh", english: "en", spanish: "es", french: "fr", german: "de", hindi: "hi", urdu: "ur" };

@@ -8,7 +8,7 @@ import { hideVerdicts, showExplanations, showTesting, showVerdicts } from "./exp
 import { offerHistory, remember, showHistory, timeOf } from "./history.js";
 import { chosen, listenForImages, setImage } from "./intake.js";
 import { capitalized, CODES, cultureName } from "./labels.js";
-import { chooseLanguage, language, t, translateDocument } from "./messages.js";
+import { chooseLanguage, language, t, translateDocument } from "./language.js";
 import { thumbnail } from "./scale.js";
 import { loadModel, model, predict } from "./service.js";
 import { showSeveral } from "./several.js";

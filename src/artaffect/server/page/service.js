@@ -1,7 +1,7 @@
 // Requests to the service, and what it says of its model.
 
 import { byId } from "./dom.js";
-import { t } from "./messages.js";
+import { t } from "./language.js";
 
 /** What is known of the model; null until the service has told. */
 export let model = null;

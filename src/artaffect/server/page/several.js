@@ -2,7 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { colour, cultureName, labelTitle, percent } from "./labels.js";
-import { t } from "./messages.js";
+import { t } from "./language.js";
 import { scaledDown, thumbnail } from "./scale.js";
 import { model, predict } from "./service.js";
 import { saveTable } from "./takeaway.js";

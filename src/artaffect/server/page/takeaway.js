@@ -3,7 +3,7 @@
 import { gapSentence, headline, ranked } from "./answer.js";
 import { byId, download } from "./dom.js";
 import { labelTitle, percent, viewers } from "./labels.js";
-import { language, t } from "./messages.js";
+import { language, t } from "./language.js";
 import { model } from "./service.js";
 
 const WIDTH = 1200, HEIGHT = 630, EDGE = 56;
