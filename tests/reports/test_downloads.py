@@ -4,11 +4,13 @@ import csv
 import io
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from artaffect.data.annotations import AnnotationTable
 from artaffect.labels import LabelSet, Sentiment
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.evaluation import Reliability
@@ -18,6 +20,7 @@ from artaffect.reports.figures import drawn, reliability_lines
 from artaffect.reports.fonts import drawable, families
 from artaffect.reports.palette import label_colours
 from artaffect.reports.tables import TextTable, number, signed
+from tests.conftest import Command
 
 _TABLE = TextTable(
     "100 % of R&D_1",
@@ -100,3 +103,14 @@ def test_no_line_runs_through_bins_that_hold_almost_nothing() -> None:
     values = line.get_ydata()
     assert [math.isnan(v) for v in values] == [True, False, True, False]
     assert hollow.get_xdata().tolist() == [0.1, 0.5] and hollow.get_linestyle() == "None"
+
+
+def test_scores_are_printed_as_latex_on_request(
+    artaffect: Command, tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    sample_table.save(tmp_path / "table.parquet")
+    command = ("evaluate", tiny_run, "--data", tmp_path / "table.parquet", "--format", "latex")
+    code, out, err = artaffect(*command)
+    assert code == 0, err
+    assert out.count(r"\toprule") == out.count(r"\bottomrule") == out.count(r"\begin{tabular}") > 1
+    assert all("[" not in line for line in out.splitlines() if line.endswith(r"\\") and "&" in line)
