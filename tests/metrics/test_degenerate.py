@@ -14,7 +14,7 @@ from artaffect.metrics.evaluation import evaluate
 from artaffect.metrics.votes import Votes
 from artaffect.reports.culture_figures import divergence_figures
 from artaffect.reports.culture_tables import agreement_tables, divergence_tables
-from artaffect.reports.figures import _short
+from artaffect.reports.figures import short
 from artaffect.reports.findings import _ceilings, _cultures, _explanations, unreadable_images
 from artaffect.reports.results import DeletionTest
 from artaffect.runtime import to_json_text
@@ -100,6 +100,6 @@ def test_images_that_cannot_be_read_are_listed_with_their_reasons_and_counted() 
 
 
 def test_long_names_in_figures_keep_what_tells_them_apart() -> None:
-    first, second = (_short(f"{'a' * 90} {i} (480)") for i in range(2))
+    first, second = (short(f"{'a' * 90} {i} (480)") for i in range(2))
     assert len(first) == len(second) == 40 and first != second and first.endswith("0 (480)")
-    assert _short("west\nasia") == "west asia"
+    assert short("west\nasia") == "west asia"

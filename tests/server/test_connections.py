@@ -173,7 +173,7 @@ def test_work_ends_when_its_client_leaves(tiny_run: Path) -> None:
     class Slow:
         """A slow explainer that records its inputs."""
 
-        def explain(self, item: PredictionInput) -> Explanation:
+        def explain(self, item: PredictionInput, *_: object) -> Explanation:
             time.sleep(0.3)
             explained.append(item.cultures)
             return Explanation([])

@@ -54,7 +54,9 @@ def save_explanation(
         bars=downloads.figures([bars])[0],
         predictions=downloads.tables([table])[0],
         colours=colours,
-        notes=list(dict.fromkeys(n.text for p in predictions for n in p.notes if n.kind != "synthetic")),
+        notes=list(
+            dict.fromkeys(n.text for p in predictions for n in p.notes if n.kind != "synthetic")
+        ),
         cultures=[_explained(culture, item, model.image, downloads) for culture in explained],
         neighbours=_neighbours(explanation),
     )
