@@ -30,7 +30,7 @@ def test_both_beats_each_alone_and_the_baseline(demo: Path) -> None:
 
 def test_the_report_needs_no_other_file(demo: Path) -> None:
     page = (demo / "run" / "test" / "report.html").read_text("utf-8")
-    assert page.count("<figure") == 4
+    assert page.count("<figure") == 6
     for culture in ("arabic", "chinese", "english"):
         assert f"{culture}: " in page
     assert "The data are synthetic." in page
