@@ -32,6 +32,15 @@ def read_toml(path: Path | None, name: str, overrides: Sequence[str] = ()) -> di
     return values
 
 
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as pairs of a dotted key and a value."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def parse_config(values: Mapping[str, Any], kind: type[T], source: str) -> T:
     """Check values against a settings class.
 

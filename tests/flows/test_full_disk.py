@@ -28,7 +28,7 @@ def end_in_one_line(artaffect: Command, arguments: list[object], out: Path, size
     with files_at_most(size):
         code, _, err = artaffect(*arguments, "--out", out)
     last = err.strip().splitlines()[-1]
-    assert code == 1 and last.startswith("error: ") and FULL in last and out.stem in last, err
+    assert code == 1 and last.startswith("error: ") and FULL in last and out.name in last, err
     assert "Traceback" not in err
 
 

@@ -37,7 +37,7 @@ _LATEX = {
 
 
 class Downloads:
-    """Writes figures and tables beside a page, and gives them the addresses of their files."""
+    """Gives figures and tables the addresses of their files, and writes these beside the page."""
 
     def __init__(self, page: Path, english: Mapping[str, str] | None = None) -> None:
         """
@@ -46,22 +46,23 @@ class Downloads:
             english: names that a figure may hold → English names, for letters that no font has.
         """
         name = FOLDER if page.stem == "report" else f"{page.stem}-{FOLDER}"
-        self.folder, self.english = page.parent / name, english or {}
+        self.page, self.folder, self.english = page, page.parent / name, english or {}
         self._number = 0
+        self._files: dict[Path, bytes] = {}
 
     def figures(self, figures: Sequence[Figure]) -> list[Figure]:
-        """Write each figure as SVG, PNG and PDF."""
+        """Offer each figure as SVG, PNG and PDF."""
         return [
-            replace(figure, files=self._write(figure.title, figure.to_files(self.english)))
+            replace(figure, files=self._offer(figure.title, figure.to_files(self.english)))
             for figure in figures
         ]
 
     def tables(self, tables: Sequence[TextTable]) -> list[TextTable]:
-        """Write each table as CSV and LaTeX."""
+        """Offer each table as CSV and LaTeX."""
         return [
             replace(
                 table,
-                files=self._write(
+                files=self._offer(
                     table.title,
                     {"csv": table_csv(table).encode(), "tex": table_latex(table).encode()},
                 ),
@@ -69,12 +70,19 @@ class Downloads:
             for table in tables
         ]
 
-    def _write(self, title: str, contents: Mapping[str, bytes]) -> dict[str, str]:
+    def save(self, text: str) -> None:
+        """Write the page and its files; the older page stays if one of them cannot be written."""
+        with atomic_file(self.page) as temporary:
+            temporary.write_text(text, "utf-8")
+            for path, content in self._files.items():
+                with atomic_file(path) as part:
+                    part.write_bytes(content)
+
+    def _offer(self, title: str, contents: Mapping[str, bytes]) -> dict[str, str]:
         self._number += 1
         stem = f"{self._number:02d}-{_slug(title)}"
         for kind, content in contents.items():
-            with atomic_file(self.folder / f"{stem}.{kind}") as temporary:
-                temporary.write_bytes(content)
+            self._files[self.folder / f"{stem}.{kind}"] = content
         return {kind: f"{quote(self.folder.name)}/{stem}.{kind}" for kind in contents}
 
 

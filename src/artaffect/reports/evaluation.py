@@ -99,4 +99,4 @@ def save_report(
         files=files,
         curves=downloads.figures([training_curves(training_log)] if training_log else []),
     )
-    write(path, page)
+    downloads.save(page)

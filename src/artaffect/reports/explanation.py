@@ -12,7 +12,7 @@ from artaffect.reports.culture_figures import deletion_curve, emotion_bars
 from artaffect.reports.culture_tables import emotion_table
 from artaffect.reports.downloads import Downloads, english_names
 from artaffect.reports.figures import Figure
-from artaffect.reports.pages import data_address, render, write
+from artaffect.reports.pages import data_address, render
 from artaffect.reports.palette import label_colours
 from artaffect.reports.tables import TextTable
 
@@ -60,7 +60,7 @@ def save_explanation(
         cultures=[_explained(culture, item, model.image, downloads) for culture in explained],
         neighbours=_neighbours(explanation),
     )
-    write(path, page)
+    downloads.save(page)
 
 
 def _explained(

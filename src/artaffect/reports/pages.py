@@ -138,9 +138,10 @@ def save_culture_report(
         )
         write(folder / name, page)
         cards.append(_card(artwork, quote(name), report.labels, thumbnails.get(artwork.artwork)))
-    context = _culture_context(report, labels, Downloads(folder / PAGE, english_names(labels)))
+    downloads = Downloads(folder / PAGE, english_names(labels))
+    context = _culture_context(report, labels, downloads)
     context |= {"cards": cards, "colours": colours}
-    write(folder / PAGE, render("culture.html.j2", **context))
+    downloads.save(render("culture.html.j2", **context))
     write(folder / MARKDOWN, render("culture.md.j2", **context))
     write(folder / JSON, to_json_text(report.to_json()))
 

@@ -1,12 +1,13 @@
 """What a model was trained on, and how: the facts that stand above a report's figures."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from artaffect.data.published import dataset_name
 from artaffect.runtime import printable
+from artaffect.settings import flatten
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,10 @@ def run_card(description: Mapping[str, Any]) -> RunCard:
         "Digest of the data": str(data.get("digest", ""))[:16],
     }
     facts = [(key, printable(str(value))) for key, value in known.items() if value]
-    return RunCard(facts, [(key, printable(value)) for key, value in _flat(recipe)], synthetic)
+    settings = [
+        (key, printable(json.dumps(value, ensure_ascii=False))) for key, value in flatten(recipe)
+    ]
+    return RunCard(facts, settings, synthetic)
 
 
 def _amount(split: str, description: Mapping[str, Any]) -> str:
@@ -60,11 +64,3 @@ def _time(text: str) -> str:
     """An ISO time as people read it; another text stays as it is."""
     day, separator, time = text.partition("T")
     return f"{day}, {time[:5]} UTC" if separator and time.endswith("+00:00") else text
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)

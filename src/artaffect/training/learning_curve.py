@@ -22,7 +22,7 @@ from artaffect.models.hub import resolve_run
 from artaffect.outputs import atomic_file, check_output_folder, discard_folder, output_lock
 from artaffect.prediction.evaluation import (
     evaluate_predictions,
-    predict_proba,
+    predict_all_inputs,
     top_input,
 )
 from artaffect.prediction.priors import TrainingPriors
@@ -69,7 +69,7 @@ def learning_curve(
         ConfigError: ``out`` holds the curve of other settings, or on another table.
         OutputExistsError: ``out`` is something else.
         TableError: a split has no rows that the recipe can use.
-        InputError: no size is smaller than the training split.
+        InputError: every size is larger than the training split.
     """
     pool, scored = (usable_rows(table, config, name) for name in ("train", split))
     numbers = _numbers(sizes, len(pool))
@@ -171,9 +171,8 @@ class _Curve:
     def _predict(self, model: EmotionModel) -> np.ndarray:
         """Distributions [n, k] for the scored rows, from the most complete input."""
         rows = extract_arrays(self.scored, *model.encoders, model.cultures, self.cache)
-        inputs = ("image", "caption")
-        kind = top_input(["both"] if model.fusion is not None else model.modalities)
-        return predict_proba(model, rows, inputs if kind == "both" else (kind,))
+        predictions = predict_all_inputs(model, rows)
+        return predictions[top_input(predictions)]
 
 
 def as_size(value: int | str) -> int | str:

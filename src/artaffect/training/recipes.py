@@ -11,6 +11,7 @@ from pydantic_core import to_jsonable_python
 from artaffect.config import Recipe, SeparateConfig, load_recipe
 from artaffect.errors import ConfigError, InputError
 from artaffect.runtime import as_list
+from artaffect.settings import flatten
 
 Settings = Mapping[str, Any] | Sequence[str] | None
 """Changes to a recipe: by dotted or nested keys, or as ``key.path=value`` whose values are TOML."""
@@ -66,15 +67,10 @@ def begin_with(config: Recipe, initial: str | os.PathLike[str] | None) -> Recipe
 
 def overrides_from(settings: Settings) -> list[str]:
     """Settings as ``key.path=value``, whose values are TOML."""
-    return list(_flat(settings) if isinstance(settings, Mapping) else settings or ())
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:  # strings, numbers, booleans and lists are written alike in JSON and TOML
-            yield f"{prefix}{key}={json.dumps(value, default=os.fspath)}"
+    if not isinstance(settings, Mapping):
+        return list(settings or ())
+    # strings, numbers, booleans and lists are written alike in JSON and TOML
+    return [f"{key}={json.dumps(value, default=os.fspath)}" for key, value in flatten(settings)]
 
 
 def recipe_of(config: Recipe) -> dict[str, Any]:

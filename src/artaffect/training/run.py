@@ -342,16 +342,21 @@ def _encoder_names(config: Recipe) -> dict[str, str]:
     return {name: begun.get(name, encoder) for name, encoder in names.items()}
 
 
-def _initial_config(config: Recipe) -> dict[str, Any] | None:
-    """The configuration of the model that a recipe begins with, if it names one."""
+def _initial_folder(config: Recipe) -> Path | None:
+    """The folder of the model that a recipe begins with, if it names one."""
     if not (isinstance(config, SeparateConfig) and config.initial):
         return None
-    return read_config(resolve_run(config.initial))
+    return resolve_run(config.initial)
+
+
+def _initial_config(config: Recipe) -> dict[str, Any] | None:
+    """The configuration of that model."""
+    folder = _initial_folder(config)
+    return None if folder is None else read_config(folder)
 
 
 def _initial_card(config: Recipe) -> str:
-    """The card of the model that a recipe begins with; empty if there is none."""
-    if not (isinstance(config, SeparateConfig) and config.initial):
-        return ""
-    path = resolve_run(config.initial) / CARD
-    return path.read_text("utf-8") if path.is_file() else ""
+    """The card of that model; empty if there is none."""
+    folder = _initial_folder(config)
+    path = None if folder is None else folder / CARD
+    return path.read_text("utf-8") if path is not None and path.is_file() else ""

@@ -2,14 +2,24 @@
 
 const LONGEST = 1600; // pixels of the longer side
 
-async function drawn(bitmap, longest, type, quality) {
-  const scale = Math.min(1, longest / Math.max(bitmap.width, bitmap.height));
+/** A canvas with an image of this size, scaled down to the longest side, on a ground of this colour if it is given. */
+function canvasOf(image, width, height, longest, ground = null) {
+  const scale = Math.min(1, longest / Math.max(width, height));
   const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-  canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
   const pen = canvas.getContext("2d");
   pen.imageSmoothingQuality = "high";
-  pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  if (ground) {
+    pen.fillStyle = ground;
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+  }
+  pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+async function drawn(bitmap, longest, type, quality) {
+  const canvas = canvasOf(bitmap, bitmap.width, bitmap.height, longest);
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, type, quality));
   return { blob, width: canvas.width, height: canvas.height };
 }
@@ -35,13 +45,5 @@ export async function scaledDown(file) {
 /** A thumbnail as a data URL, from an image element that has loaded; null where there is none. */
 export function thumbnail(node, longest = 160) {
   if (!node?.naturalWidth) return null;
-  const scale = Math.min(1, longest / Math.max(node.naturalWidth, node.naturalHeight));
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(node.naturalWidth * scale));
-  canvas.height = Math.max(1, Math.round(node.naturalHeight * scale));
-  const pen = canvas.getContext("2d");
-  pen.fillStyle = "#fff";
-  pen.fillRect(0, 0, canvas.width, canvas.height);
-  pen.drawImage(node, 0, 0, canvas.width, canvas.height);
-  return canvas.toDataURL("image/jpeg", 0.7);
+  return canvasOf(node, node.naturalWidth, node.naturalHeight, longest, "#fff").toDataURL("image/jpeg", 0.7);
 }
