@@ -71,9 +71,8 @@ def main() -> None:
     )
     features = {source.name: source.stored(rows) for source in (image, caption)}
     outputs = SourceOutputs(features, logits, rows.culture, rows.emotion)
-    short = replace(config.fusion.logits, epochs=1)
-    fusion = replace(config.fusion, form="logits", per_culture="off", logits=short)
-    report("fusion of logits, 1 epoch", lambda: fit_fusion(fusion, outputs, outputs, context))
+    fusion = replace(config.fusion, form="logits", per_culture="off")
+    report("fusion of logits", lambda: fit_fusion(fusion, outputs, outputs, context))
 
 
 if __name__ == "__main__":

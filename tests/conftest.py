@@ -80,8 +80,6 @@ def tiny_config(encoder_folders: dict[str, Path]) -> SeparateConfig:
             "caption.train.epochs=3",
             "caption.train.min_steps=0",
             "fusion.latent=8",
-            "fusion.logits.epochs=4",
-            "fusion.logits.min_steps=0",
             "fusion.features.epochs=2",
             "folds=2",
         ],
@@ -99,8 +97,6 @@ def tiny_settings(encoder_folders: dict[str, Path]) -> list[str]:
         "caption.train.epochs=2",
         "caption.train.min_steps=0",
         "caption.hidden=[8]",
-        "fusion.logits.epochs=2",
-        "fusion.logits.min_steps=0",
         "fusion.form=logits",
         "folds=2",
     ]

@@ -25,7 +25,7 @@ _AMPLE = 2**30
 _PAGE = 4096
 _SETTINGS = (
     *("image.penalty=[0.1]", "image.train.epochs=3", "caption.hidden=[16]"),
-    *("caption.train.epochs=3", "fusion.latent=8", "fusion.logits.epochs=4", "folds=2"),
+    *("caption.train.epochs=3", "fusion.latent=8", "folds=2"),
 )
 
 

@@ -199,10 +199,8 @@ class FusionConfig:
     """Form `features`: widths of the layers after the sum."""
     modality_dropout: Fraction = 0.3
     """Form `features`, and joint training: share of the training rows that lose one source."""
-    logits: TrainConfig = field(default_factory=TrainConfig)
-    """Training of forms that combine logits."""
     features: TrainConfig = field(default_factory=TrainConfig)
-    """Training of forms that combine features."""
+    """Training of forms that combine features. Forms that combine logits need no settings."""
 
     @property
     def forms(self) -> tuple[str, ...]:

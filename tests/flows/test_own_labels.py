@@ -82,8 +82,6 @@ def run(artaffect: Command, tmp_path: Path, encoder_folders: dict[str, Path], ta
         "caption.train.epochs=3",
         "caption.hidden=[16]",
         "fusion.form=logits",
-        "fusion.logits.epochs=4",
-        "fusion.logits.min_steps=0",
         "caption.train.min_steps=0",
         "folds=2",
     ]

@@ -39,8 +39,6 @@ def test_both_subtasks_run_from_the_release_to_a_scored_zip(
         "image.train.epochs=6",
         "caption.train.epochs=1",
         "caption.hidden=[8]",
-        "fusion.logits.epochs=2",
-        "fusion.logits.min_steps=0",
         "caption.train.min_steps=0",
         "fusion.form=logits",
         "fusion.per_culture=off",

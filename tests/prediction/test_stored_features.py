@@ -69,7 +69,7 @@ def test_a_model_learns_from_features_that_were_made_elsewhere(
     config = SeparateConfig(
         image=ImageSourceConfig(encoder=f"features:{features}", train=TRAIN),
         caption=CaptionSourceConfig(encoder=str(encoder_folders["bert"]), train=TRAIN),
-        fusion=FusionConfig(form="logits", per_culture="off", logits=TRAIN),
+        fusion=FusionConfig(form="logits", per_culture="off"),
         folds=2,
     )
     train_run(table, config, run)

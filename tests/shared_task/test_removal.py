@@ -37,7 +37,7 @@ run("import", "artelingo", file, "--images", "data/wikiart", "--out", "table.par
 settings = [
     f"image.encoder={image_encoder}", f"caption.encoder={text_encoder}", "image.penalty=[0.1]",
     "image.train.epochs=1", "caption.train.epochs=1", "caption.hidden=[4]", "fusion.form=logits",
-    "fusion.logits.epochs=1", "fusion.logits.min_steps=0", "fusion.per_culture=off", "folds=2",
+    "fusion.per_culture=off", "folds=2",
 ]
 sets = [part for setting in settings for part in ("--set", setting)]
 run("train", "--data", "table.parquet", "--out", "run", *sets)

@@ -23,8 +23,8 @@ def changed(config: SeparateConfig, *settings: str) -> SeparateConfig:
     caption, image = config.caption, config.image
     assert caption is not None and image is not None
     encoders = (f"caption.encoder={caption.encoder}", f"image.encoder={image.encoder}")
-    steps = ("caption.train.min_steps=0", "fusion.logits.min_steps=0", "caption.train.epochs=2")
-    small = ("image.penalty=[0.1]", *steps, "fusion.logits.epochs=2", "folds=2")
+    steps = ("caption.train.min_steps=0", "caption.train.epochs=2")
+    small = ("image.penalty=[0.1]", *steps, "folds=2")
     return load_recipe("compact", SeparateConfig, [*encoders, *small, *settings])
 
 

@@ -73,8 +73,6 @@ def test_four_models_of_culture_are_compared_with_the_blind_one(
         "image.train.epochs=2",
         "caption.hidden=[8]",
         "caption.train.epochs=1",
-        "fusion.logits.epochs=2",
-        "fusion.logits.min_steps=0",
         "caption.train.min_steps=0",
         "fusion.form=logits",
         "folds=2",

@@ -62,9 +62,7 @@ def image(encoder_folders: dict[str, Path]) -> ImageSourceConfig:
     )
 
 
-FUSION = FusionConfig(
-    form="logits", per_culture="off", latent=8, logits=TRAIN, features=TRAIN, hidden=(6,)
-)
+FUSION = FusionConfig(form="logits", per_culture="off", latent=8, features=TRAIN, hidden=(6,))
 
 
 def scores_of_run(table: AnnotationTable, config: Recipe, out: Path) -> dict[str, float]:

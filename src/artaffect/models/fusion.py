@@ -54,7 +54,8 @@ class FusionSetup:
 class FusionTraining:
     """How a fusion is fitted."""
 
-    config: TrainConfig
+    config: TrainConfig | None
+    """None: convex, and so fitted to all rows at once."""
     columns: Mapping[str, Tensor]
     """``culture``, ``emotion`` and inputs of the sources by name [n, ...]."""
     shared: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -205,7 +206,7 @@ class LogitFusion(LinearFusion):
         columns = {name: outputs.logits[name].flatten(0, 1) for name in self.sources}
         columns["culture"] = torch.cat([outputs.culture, torch.zeros_like(outputs.culture)])
         columns["emotion"] = outputs.emotion.repeat(2)
-        return FusionTraining(config.logits, columns)
+        return FusionTraining(None, columns)
 
     def forward(self, inputs: Sequence[Tensor], present: Tensor, culture: Tensor) -> Tensor:
         terms = self.terms(inputs, present, culture)

@@ -9,7 +9,7 @@ from torch import Tensor
 from artaffect.errors import TableError
 from artaffect.features import AnnotationArrays
 from artaffect.metrics.partial import spread_counts
-from artaffect.models.fusion import LogitFusion
+from artaffect.models.fusion import LinearFusion
 from artaffect.training.objectives import label_loss
 
 _DEVIATION = 0.5
@@ -70,7 +70,7 @@ def log_prior(
 
 
 def fit_weights(
-    combination: LogitFusion,
+    combination: LinearFusion,
     inputs: Sequence[Tensor],
     culture: Tensor,
     emotion: Tensor,
@@ -89,14 +89,15 @@ def fit_weights(
     start = [weight.detach().clone() for weight in combination.parameters()]
     present = torch.ones(len(culture), len(inputs), dtype=torch.bool)
     optimizer = torch.optim.LBFGS(
-        combination.parameters(), max_iter=200, line_search_fn="strong_wolfe"
+        combination.parameters(), max_iter=200, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
     )
+    precision = 1 / (2 * _DEVIATION**2 * len(culture))
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = len(culture) * label_loss(combination(inputs, present, culture), emotion, partial)
+        loss = label_loss(combination(inputs, present, culture), emotion, partial)
         for weight, first in zip(combination.parameters(), start, strict=True):
-            loss = loss + (weight - first).square().sum() / (2 * _DEVIATION**2)
+            loss = loss + precision * (weight - first).square().sum()
         torch.autograd.backward(loss)
         return loss
 
