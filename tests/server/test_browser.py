@@ -242,7 +242,7 @@ def test_the_page_asks_for_the_key_of_a_protected_service(
     with serve(tiny_run, tmp_path, key="open sesame") as running:
         page = browser.new_page()
         page.goto(running.address)
-        expect(page.get_by_role("alert")).to_contain_text("An API key is required")
+        expect(page.get_by_role("alert")).to_contain_text("This service needs an API key")
         page.get_by_label("API key").fill("open sesame")
         page.get_by_label("What do you see").fill("a black sky")
         page.get_by_role("button", name="Ask", exact=True).click()

@@ -131,6 +131,14 @@ def test_the_browser_chooses_the_language(
     assert empty == []
 
 
+@pytest.mark.parametrize("page", [{"locale": "zh-CN"}], indirect=True)
+def test_a_problem_is_told_in_the_language_of_the_page(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("no image")
+    page.locator("#image").set_input_files(tmp_path / "notes.jpg")
+    page.get_by_role("button", name="提问", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("无法使用这张图片（")
+
+
 def test_the_language_can_be_chosen_by_hand_and_is_kept(page: Page) -> None:
     ask(page, "a black sky")
     page.get_by_label("Language of this page").select_option("ar")

@@ -6,7 +6,26 @@ import { t } from "./language.js";
 /** What is known of the model; null until the service has told. */
 export let model = null;
 
-/** Call the service; a problem becomes an Error with the message of the service. */
+/** The page's words for the problems that a visitor may meet, by the last part of their type. */
+const PROBLEMS = {
+  image: "problemImage",
+  "too-large": "problemTooLarge",
+  busy: "problemBusy",
+  "slow-request": "problemSlow",
+  "slow-answer": "problemSlow",
+  key: "problemKey",
+  invalid: "problemInvalid",
+  internal: "problemInternal",
+};
+
+/** A problem in the language of the interface, with the detail that the service gives in English. */
+function inWords({ type, title, detail }, status) {
+  const known = PROBLEMS[type?.split(":").at(-1)];
+  const problem = known ? t(known) : title || t("status", { status });
+  return detail ? t("problemDetail", { problem, detail }) : problem;
+}
+
+/** Call the service; a problem becomes an Error with the page's words for it. */
 export async function request(path, options = {}) {
   const key = sessionStorage.getItem("key");
   const headers = key ? { Authorization: `Bearer ${key}` } : {};
@@ -23,7 +42,7 @@ export async function request(path, options = {}) {
     byId("key-field").hidden = false;
     byId("key").focus();
   }
-  throw new Error([problem.title, problem.detail].filter(Boolean).join(": ") || t("status", { status: response.status }));
+  throw new Error(inWords(problem, response.status));
 }
 
 export async function loadModel() {
