@@ -69,7 +69,7 @@ def test_tasks_are_what_label_studio_reads(
     out = tmp_path / "tasks"
     code, _, err = artaffect("annotate", "export", answers, "--to", "label-studio", "--out", out)
     assert code == 0, err
-    assert "wrote 4 tasks for each of arabic, chinese" in err
+    assert "wrote tasks about 4 works for arabic, chinese" in err
     assert f"LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={tmp_path}" in err
     works = read_works(answers, {}, None)
     for c, culture in enumerate(CULTURES):
@@ -192,6 +192,27 @@ def test_what_is_known_is_not_asked_again(
     votes.write_text('{"artwork": "other", "label": "awe", "culture": "arabic"}', "utf-8")
     with pytest.raises(TableError, match="none of its votes is on a work"):
         aa.next_votes(answers, votes)
+
+
+def test_only_the_questions_that_tell_most_are_handed_over(
+    answers: Path, tmp_path: Path, artaffect: Command
+) -> None:
+    out = tmp_path / "tasks"
+    best = aa.next_votes(answers, cultures=["Arabic"], count=2)
+    assert [q.culture for q in best] == ["arabic", "arabic"]
+    code, _, err = artaffect(
+        *("annotate", "export", answers, "--out", out, "--most", 2, "--culture", "arabic")
+    )
+    assert code == 0 and "wrote tasks about 2 works for arabic" in err
+    assert [path.name for path in out.iterdir() if path.is_dir()] == ["arabic"]
+    tasks = json.loads((out / "arabic" / "tasks.json").read_text("utf-8"))
+    assert [task["data"]["item"] for task in tasks] == [q.item for q in best]
+    code, _, err = artaffect("annotate", "export", answers, "--out", tmp_path / "t", "--votes", out)
+    assert code == 2 and "needs --most" in err
+    with pytest.raises(InputError, match="no culture 'norse'; their cultures: arabic, chinese"):
+        aa.next_votes(answers, cultures=["norse"])
+    with pytest.raises(TableError, match="none of the questions is for chinese"):
+        aa.export_tasks(answers, tmp_path / "none", ["chinese"], questions=best)
 
 
 def test_a_kill_leaves_nothing_half_written(answers: Path, tmp_path: Path) -> None:

@@ -40,6 +40,16 @@ def export_tasks(
     culture: Annotated[
         list[str] | None, Option(help="Whom to ask; repeatable. Default: all cultures of SOURCE.")
     ] = None,
+    most: Annotated[
+        int | None,
+        Option(
+            min=1,
+            help="Only so many questions, those that `annotate next` ranks first. Default: all.",
+        ),
+    ] = None,
+    votes: Annotated[
+        Path | None, Option(help="With --most: the votes so far, of `artaffect annotate import`.")
+    ] = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -49,11 +59,17 @@ def export_tasks(
     pre-annotation, with its probability.
     """
     from artaffect.prediction.collection import label_studio
+    from artaffect.prediction.collection.next_votes import next_votes as rank
 
-    summary = label_studio.export_tasks(source, out, culture or None, overwrite=overwrite)
+    if votes is not None and most is None:
+        raise typer.BadParameter("needs --most: votes rank the questions", param_hint="--votes")
+    questions = None if most is None else rank(source, votes, culture, count=most)
+    summary = label_studio.export_tasks(
+        source, out, culture or None, questions=questions, overwrite=overwrite
+    )
     if as_json:
         print_json(summary)
-    say(f"wrote {summary.items:,} tasks for each of {', '.join(summary.cultures)}: {out}")
+    say(f"wrote tasks about {summary.items:,} works for {', '.join(summary.cultures)}: {out}")
     if summary.document_root is not None:
         root = summary.document_root
         say(f"images: start Label Studio with LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={root}")
@@ -85,6 +101,9 @@ def next_votes(
     votes: Annotated[
         Path | None, Option(help="The votes so far, of `artaffect annotate import`.")
     ] = None,
+    culture: Annotated[
+        list[str] | None, Option(help="Whom to ask; repeatable. Default: all cultures of ANSWERS.")
+    ] = None,
     count: Annotated[int, Option(min=1, help="How many questions.")] = 20,
     prior_votes: Annotated[
         float, Option(min=0.01, help="How many votes the model's answer counts as.")
@@ -94,7 +113,7 @@ def next_votes(
     """Rank what to ask of whom: the works and cultures of which one more vote tells most."""
     from artaffect.prediction.collection import next_votes as ranking
 
-    questions = ranking.next_votes(answers, votes, count=count, prior_votes=prior_votes)
+    questions = ranking.next_votes(answers, votes, culture, count=count, prior_votes=prior_votes)
     if as_json:
         print_json([asdict(question) for question in questions])
         return

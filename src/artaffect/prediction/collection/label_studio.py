@@ -23,6 +23,7 @@ from artaffect.errors import InputError, TableError
 from artaffect.labels import LabelSet, culture_name
 from artaffect.outputs import atomic_file, atomic_folder, check_free, check_output, output_lock
 from artaffect.prediction.collection.companion import companion_path
+from artaffect.prediction.collection.next_votes import Question
 from artaffect.prediction.collection.works import read_works
 from artaffect.runtime import as_path, to_json_text
 
@@ -74,6 +75,7 @@ def export_tasks(
     out: str | PathLike[str],
     cultures: Sequence[str] | None = None,
     *,
+    questions: Sequence[Question] | None = None,
     overwrite: bool = False,
 ) -> TaskSummary:
     """Write tasks and a labelling configuration for each culture, as a folder for Label Studio.
@@ -83,9 +85,10 @@ def export_tasks(
             annotations, whose artworks have none.
         out: the folder; each culture is a folder in it, with ``tasks.json`` and ``labels.xml``.
         cultures: whom to ask; by default the cultures of the source.
+        questions: those of :func:`next_votes`, best first; by default everybody is asked about every work.
 
     Raises:
-        TableError: the source cannot be read, or has nothing to show.
+        TableError: the source cannot be read, or has nothing to show, or lacks a work of a question.
         OutputExistsError: ``out`` exists.
     """
     path, target = as_path(source, "source"), as_path(out, "out")
@@ -96,20 +99,47 @@ def export_tasks(
         raise TableError(
             f"{path} holds nothing to ask about: expected works with an image or a text"
         )
+    works_of = {name: items for name in names}
+    if questions is not None:
+        works_of = _selected(items, names, questions, path)
+        shown = {item.name for chosen in works_of.values() for item in chosen}
+        items = [item for item in items if item.name in shown]
     files = [item.image for item in items if item.image and not is_address(item.image)]
     root = os.path.commonpath([os.path.dirname(file) for file in files]) if files else None
     with atomic_folder(target, MARKER, overwrite) as folder:
-        for culture in names:
+        for culture, chosen in works_of.items():
             place = folder / quote(culture, safe=" ")
             place.mkdir()
-            tasks = [_task(item, culture, root) for item in items]
+            tasks = [_task(item, culture, root) for item in chosen]
             (place / TASKS).write_text(to_json_text(tasks), "utf-8")
             (place / CONFIGURATION).write_text(
                 _configuration(labels, culture, bool(files)), "utf-8"
             )
-        about = {"source": path.name, "cultures": names, "labels": labels.to_json(), "root": root}
+        about = {
+            "source": path.name,
+            "cultures": list(works_of),
+            "labels": labels.to_json(),
+            "root": root,
+        }
         (folder / MARKER).write_text(to_json_text(about), "utf-8")
-    return TaskSummary(len(items), names, root)
+    return TaskSummary(len(items), tuple(works_of), root)
+
+
+def _selected(
+    items: Sequence[_Item], cultures: Sequence[str], questions: Sequence[Question], path: Path
+) -> dict[str, list[_Item]]:
+    """For each culture that is asked, the works that it is asked about, in the order of the questions."""
+    by_name = {item.name: item for item in items}
+    selected: dict[str, list[_Item]] = {}
+    for question in questions:
+        culture = culture_name(question.culture)
+        if question.item not in by_name:
+            raise TableError(f"{path} has no work {question.item!r} with an image or a text")
+        if culture in cultures:
+            selected.setdefault(culture, []).append(by_name[question.item])
+    if not selected:
+        raise TableError(f"none of the questions is for {', '.join(cultures)}")
+    return selected
 
 
 def import_votes(source: str | PathLike[str], out: str | PathLike[str]) -> VoteSummary:

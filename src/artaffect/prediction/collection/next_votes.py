@@ -1,7 +1,7 @@
 """Rank what to ask of whom: how much one more vote would tell of an artwork in a culture."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -34,8 +34,9 @@ class Question:
 def next_votes(
     answers: str | PathLike[str],
     votes: str | PathLike[str] | None = None,
+    cultures: Sequence[str] | None = None,
     *,
-    count: int = 100,
+    count: int = 20,
     prior_votes: float = 2.0,
 ) -> list[Question]:
     """The questions from which most is to be learned, the best first.
@@ -47,11 +48,13 @@ def next_votes(
     Args:
         answers: a file of :func:`predict_collection`.
         votes: a file of :func:`import_votes`; by default there are none.
+        cultures: whom to ask; by default the cultures of the answers.
         count: the most questions.
         prior_votes: how many votes the model's answer counts as.
 
     Raises:
         TableError: a file cannot be read, or a vote is of no label.
+        InputError: the answers have no such culture.
     """
     if count < 1 or not prior_votes > 0:
         raise InputError(f"expected a count and prior votes above 0, got {count} and {prior_votes}")
@@ -59,9 +62,17 @@ def next_votes(
     counts = np.zeros(works.probabilities.shape)
     if votes is not None:
         _count(as_path(votes, "votes"), works, counts)
+    places = {culture_name(name): i for i, name in enumerate(works.cultures)}
+    if unknown := [name for name in cultures or () if culture_name(name) not in places]:
+        has = ", ".join(works.cultures)
+        raise InputError(f"the answers have no culture {unknown[0]!r}; their cultures: {has}")
     alpha = (prior_votes * works.probabilities.clip(1e-6) + counts).reshape(-1, len(works.labels))
     bits = expected_information(alpha)
-    best = np.argsort(-bits, kind="stable")[:count]
+    if cultures:
+        columns = [places[culture_name(name)] for name in cultures]
+        bits[~np.isin(np.arange(len(bits)) % len(works.cultures), columns)] = -1
+    best = np.argsort(-bits, kind="stable")
+    best = best[bits[best] >= 0][:count]
     rows, columns = np.divmod(best, len(works.cultures))
     return [
         Question(
