@@ -135,7 +135,7 @@ def _selected(
         culture = culture_name(question.culture)
         if question.item not in by_name:
             raise TableError(f"{path} has no work {question.item!r} with an image or a text")
-        if culture in cultures:
+        if culture is not None and culture in cultures:
             selected.setdefault(culture, []).append(by_name[question.item])
     if not selected:
         raise TableError(f"none of the questions is for {', '.join(cultures)}")

@@ -69,8 +69,8 @@ def next_votes(
     alpha = (prior_votes * works.probabilities.clip(1e-6) + counts).reshape(-1, len(works.labels))
     bits = expected_information(alpha)
     if cultures:
-        columns = [places[culture_name(name)] for name in cultures]
-        bits[~np.isin(np.arange(len(bits)) % len(works.cultures), columns)] = -1
+        wanted = [places[culture_name(name)] for name in cultures]
+        bits[~np.isin(np.arange(len(bits)) % len(works.cultures), wanted)] = -1
     best = np.argsort(-bits, kind="stable")
     best = best[bits[best] >= 0][:count]
     rows, columns = np.divmod(best, len(works.cultures))
