@@ -4,9 +4,9 @@
 
 PROBES is a CSV file with a column ``painting``, and columns such as ``C-RN50x16:awe`` that hold the
 distribution of one source over the labels. Its artworks are divided into folds: a caption source is
-trained on the table without one fold and, with ``--with``, weighs an outside source; the fold is then
-predicted. Scores are those of all folds together, with intervals by bootstrap over artworks. An image source
-is compared with them if all rows of the table have an image.
+trained on the table without one fold and, as with ``train --with``, weighs an outside source; the fold is
+then predicted. Scores are those of all folds together, with intervals by bootstrap over artworks. An image
+source is compared with them if all rows of the table have an image.
 """
 
 import csv
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from torch import Tensor
 
 from artaffect.config import SeparateConfig, load_recipe
 from artaffect.data.annotations import AnnotationTable
@@ -24,8 +25,15 @@ from artaffect.data.outside import read_outside
 from artaffect.features import AnnotationArrays, extract_arrays
 from artaffect.metrics.evaluation import evaluate
 from artaffect.models.checkpoint import load_model
+from artaffect.models.emotion_model import EmotionModel
+from artaffect.models.fusion import SourceOutputs
 from artaffect.prediction.evaluation import predict_proba
+from artaffect.training.calibration import calibrate
+from artaffect.training.data import TrainingData
+from artaffect.training.modalities import CaptionSource
 from artaffect.training.run import trained_run
+from artaffect.training.separate import add_outside, fit_fusion, out_of_fold_logits
+from artaffect.training.sources import SourceContext
 
 FOLDS = 5
 METRICS = ("accuracy", "macro_f1", "log_loss", "calibration_error")
@@ -107,23 +115,51 @@ def predict_fold(
     """The test rows of one division, and what each model and source predicts for them."""
     recipe = load_recipe("compact", SeparateConfig)
     predictions: dict[str, np.ndarray] = {}
-    has_images = table.rows["image"].null_count == 0
-    for name in (*(["image"] if has_images else []), *files):
-        config = replace(recipe, caption=None) if name == "image" else replace(recipe, image=None)
-        outside = {name: files[name]} if name in files else None
-        model = load_model(trained_run(table, config, out / name, None, outside))
-        sources = read_outside(outside, table.labels)
-        test = table.of_split("test")
-        rows = extract_arrays(test, *model.encoders, model.cultures, None, sources)
-        if rows.outside is None:
-            predictions["image"] = predict_proba(model, rows)
-            continue
+    if table.rows["image"].null_count == 0:
+        model = load_model(trained_run(table, replace(recipe, caption=None), out / "image", None))
+        rows = extract_arrays(table.of_split("test"), *model.encoders, model.cultures)
+        predictions["image"] = predict_proba(model, rows)
+    assert recipe.caption is not None
+    # what `train --with` does, but the caption source is trained once for all outside sources
+    sources = read_outside(files, table.labels)
+    data = TrainingData.from_table(table, outside=sources).for_sources(False, True)
+    context = SourceContext.from_recipe(data, recipe)
+    source = CaptionSource.create(recipe.caption, context, data.train.strings("caption"))
+    train, val, test = (
+        data.arrays(table.of_split(split), None, source.encoder, images=False)
+        for split in ("train", "val", "test")
+    )
+    caption = source.fit(train, val)
+    unseen = out_of_fold_logits([source], train, recipe.folds, recipe.seed)
+    known = {"caption": source.logits(source.model_.head, val)}
+    form = replace(recipe.fusion, form="logits")
+    for i, outside in enumerate(sources):
+        rows = with_source(test, i)
+        training = outputs_with(unseen, with_source(train, i), "train")
+        validation = outputs_with(known, with_source(val, i), "val")
+        combination, _ = fit_fusion(form, training, validation, context)
+        names = (data.cultures, data.languages)
+        model = EmotionModel(None, caption, None, *names, table.labels, combination)
+        calibrate(model.eval(), with_source(val, i))
         predictions["caption"] = predict_proba(model, rows)
-        predictions[name] = rows.outside[:, 0].numpy()
-        predictions[f"caption + {name}"] = predict_proba(model, rows, outside=True)
-        assert model.outside is not None
-        print(f"{out.name}, {name}: weights {model.outside.weight[0].tolist()}", flush=True)
-    return rows, predictions
+        assert rows.outside is not None
+        predictions[outside.name] = rows.outside[:, 0].numpy()
+        predictions[f"caption + {outside.name}"] = predict_proba(model, rows, outside=True)
+        weights = ", ".join(f"{weight:.3f}" for weight in combination.weight[0].tolist())
+        print(f"{out.name}: weights of caption and {outside.name}: {weights}", flush=True)
+    return test, predictions
+
+
+def outputs_with(logits: Mapping[str, Tensor], rows: AnnotationArrays, split: str) -> SourceOutputs:
+    outputs = SourceOutputs({}, logits, rows.culture, rows.emotion, rows.partial)
+    return add_outside(outputs, rows, split)
+
+
+def with_source(rows: AnnotationArrays, number: int) -> AnnotationArrays:
+    """The rows with one of their outside sources."""
+    assert rows.outside is not None
+    names = rows.outside_names[number : number + 1]
+    return replace(rows, outside_names=names, outside=rows.outside[:, number : number + 1])
 
 
 if __name__ == "__main__":

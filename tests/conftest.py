@@ -30,7 +30,10 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    os.environ["ARTAFFECT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """One feature cache for the session, which its worker processes share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    os.environ["ARTAFFECT_CACHE"] = str(folder / "cache")
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,6 @@ def test_every_line_of_the_tutorial_works(tmp_path: Path) -> None:
         port = str(free.getsockname()[1])
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "ARTAFFECT_CACHE": str(tmp_path / "cache"),
     }
     commands = blocks()
     assert len(commands) >= 12
