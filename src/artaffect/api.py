@@ -183,6 +183,8 @@ def compare_cultures(
 ) -> "CultureComparison":
     """Test whether cultures read the same artworks differently, beyond what chance explains.
 
+    Where the table has annotator ids, the result also tells what the annotators of each culture agree on.
+
     Args:
         min_votes: votes that a culture needs on an artwork to be counted.
         top_k: how many of the most divisive artworks are listed.
@@ -190,12 +192,9 @@ def compare_cultures(
     Raises:
         InputError: no artwork has enough votes of two cultures.
     """
-    from artaffect.metrics import divergence
-    from artaffect.reports.culture import votes_of
+    from artaffect.reports.culture import compare_table
 
-    return divergence.compare_cultures(
-        votes_of(as_table(table)), min_votes, n_permutations, seed, top_k
-    )
+    return compare_table(as_table(table), min_votes, n_permutations, seed, top_k)
 
 
 def train_culture_models(
