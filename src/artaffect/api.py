@@ -38,6 +38,7 @@ def train(
     sources: str | Sequence[str] | None = None,
     initial: PathLike | None = None,
     outside: OutsideFiles | None = None,
+    tracker: str | Sequence[str] | None = None,
     cache: PathLike | None = None,
     overwrite: bool = False,
 ) -> "ModelPredictor":
@@ -55,6 +56,9 @@ def train(
             most, with many the new head. The same as the setting ``initial``.
         outside: predictions that were made elsewhere, such as ``{"clip": "clip.csv"}``: further sources of
             the linear combination, whose weights are fitted on artworks that no source has learned from.
+        tracker: experiment trackers that record the run on this machine: ``tensorboard``, ``mlflow``,
+            ``wandb`` or ``trackio``, each with its extra. All but Trackio write into the folder ``tracking``
+            beside ``out``.
         cache: the folder of the feature cache; the user's cache folder by default.
 
     Returns:
@@ -62,15 +66,19 @@ def train(
 
     Raises:
         TableError: the table lacks a split or images that the recipe needs.
-        ConfigError: a setting is unknown or out of range, or ``out`` holds another training.
+        ConfigError: a setting is unknown or out of range, ``out`` holds another training, or the package of a
+            tracker is not installed.
+        UnknownNameError: there is no such tracker.
         OutputExistsError: ``out`` exists.
     """
     from artaffect.training.recipes import resolve_recipe
     from artaffect.training.run import train_run
+    from artaffect.training.trackers import check_trackers
 
-    folder = as_path(out, "out")
+    trackers = check_trackers(tracker)
+    folder, place = as_path(out, "out"), optional_path(cache, "cache")
     config = resolve_recipe(recipe, settings, sources, initial)
-    train_run(as_table(table), config, folder, optional_path(cache, "cache"), overwrite, outside)
+    train_run(as_table(table), config, folder, place, overwrite, outside, trackers)
     return load_predictor(folder)
 
 
@@ -175,6 +183,8 @@ def compare_cultures(
 ) -> "CultureComparison":
     """Test whether cultures read the same artworks differently, beyond what chance explains.
 
+    Where the table has annotator ids, the result also tells what the annotators of each culture agree on.
+
     Args:
         min_votes: votes that a culture needs on an artwork to be counted.
         top_k: how many of the most divisive artworks are listed.
@@ -182,12 +192,9 @@ def compare_cultures(
     Raises:
         InputError: no artwork has enough votes of two cultures.
     """
-    from artaffect.metrics import divergence
-    from artaffect.reports.culture import votes_of
+    from artaffect.reports.culture import compare_table
 
-    return divergence.compare_cultures(
-        votes_of(as_table(table)), min_votes, n_permutations, seed, top_k
-    )
+    return compare_table(as_table(table), min_votes, n_permutations, seed, top_k)
 
 
 def train_culture_models(

@@ -28,6 +28,7 @@ def train_seeds(
     sources: str | Sequence[str] | None = None,
     initial: PathLike | None = None,
     outside: OutsideFiles | None = None,
+    tracker: str | Sequence[str] | None = None,
     cache: PathLike | None = None,
     overwrite: bool = False,
 ) -> "EvaluationResult":
@@ -40,8 +41,8 @@ def train_seeds(
     Args:
         out: the folder to write, with a model folder ``seed-N`` for each seed.
         seeds: how many: the recipe's seed and those that follow it; at least 2.
-        recipe: as in :func:`artaffect.train`; likewise ``settings``, ``sources``, ``initial``, ``outside``
-            and ``cache``.
+        recipe: as in :func:`artaffect.train`; likewise ``settings``, ``sources``, ``initial``, ``outside``,
+            ``tracker``, which records the run of each seed, and ``cache``.
         overwrite: train finished runs again.
 
     Returns:
@@ -54,13 +55,15 @@ def train_seeds(
     """
     from artaffect.training import seeds as several
     from artaffect.training.recipes import resolve_recipe
+    from artaffect.training.trackers import check_trackers
 
     if not isinstance(seeds, int) or seeds < 2:
         raise InputError(f"seeds must be a whole number of at least 2, got {seeds!r}")
-    folder = as_path(out, "out")
+    trackers = check_trackers(tracker)
+    folder, place = as_path(out, "out"), optional_path(cache, "cache")
     config = resolve_recipe(recipe, settings, sources, initial)
-    place = optional_path(cache, "cache")
-    return several.train_seeds(as_table(table), config, folder, seeds, place, overwrite, outside)
+    common = (place, overwrite, outside, trackers)
+    return several.train_seeds(as_table(table), config, folder, seeds, *common)
 
 
 def tune(

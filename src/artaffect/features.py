@@ -228,6 +228,8 @@ class AnnotationArrays:
     """The sets that partial labels stand for: bool [s, k]; None if there are none."""
     outside_names: tuple[str, ...] = ()
     """The sources of predictions that were made elsewhere."""
+    annotator: np.ndarray | None = None
+    """Each row's annotator as an index, -1 where it is unknown: int64 [n]."""
     outside: Tensor | None = None
     """What they predict: float64 [n, sources, k], NaN where a source has no prediction; None without
     sources."""
@@ -284,6 +286,7 @@ class AnnotationArrays:
             n: getattr(self, n)[keep] for n in ("artwork", "caption", "emotion", "culture")
         }
         columns["outside"] = None if self.outside is None else self.outside[keep]
+        columns["annotator"] = None if self.annotator is None else self.annotator[keep.numpy()]
         columns["culture_names"] = self.culture_names[keep.numpy()]
         columns["caption_texts"] = texts and texts.filter(pa.array(keep.numpy()))
         return replace(self, **columns)
@@ -347,6 +350,7 @@ def extract_arrays(
         image_paths=np.array(files, object),
         labels=table.labels,
         partial=torch.from_numpy(table.candidates) if table.partial_labels else None,
+        annotator=table.codes("annotator")[1],
         outside_names=tuple(source.name for source in outside),
         outside=torch.from_numpy(np.stack([s.find(table) for s in outside], 1))
         if outside

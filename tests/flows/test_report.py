@@ -3,12 +3,16 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from jinja2 import UndefinedError
 
+import artaffect as aa
+from artaffect.data.annotation_schema import LABEL
 from artaffect.data.annotations import AnnotationTable
 from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.reports.pages import render
@@ -106,6 +110,50 @@ def test_a_report_says_what_its_json_says(
     for title in page.tables:
         assert f"**{title}**" in markdown
     assert re.search(r"NaN|nan\b|None", markdown) is None
+
+
+def test_a_table_with_annotators_says_what_they_agree_on(
+    artaffect: Command, tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
+) -> None:
+    of_artwork: dict[tuple[str, str], int] = {}
+    names = []
+    for artwork, culture in zip(
+        *(sample_table.strings(column) for column in ("artwork_id", "culture")), strict=True
+    ):
+        number = of_artwork[artwork, culture] = of_artwork.get((artwork, culture), -1) + 1
+        names.append(f"{culture} {number % 3}")  # the first annotator labels each painting twice
+    position = sample_table.rows.schema.get_field_index("annotator")
+    column = pa.array(names).dictionary_encode().cast(LABEL)
+    table = replace(sample_table, rows=sample_table.rows.set_column(position, "annotator", column))
+    table.save(tmp_path / "table.parquet")
+    out = tmp_path / "report"
+    arguments = ("--data", tmp_path / "table.parquet", "--out", out, "--explanations", 0)
+    code, said, err = artaffect("report", tiny_run, *arguments)
+    assert code == 0, err
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    arabic = report["annotators"]["by_culture"]["arabic"]
+    assert (arabic["annotators"], arabic["artworks"]) == (3, 72)
+    assert arabic["consistency"]["pairs"] == 72 and 0 < arabic["consistency"]["share"]["value"] < 1
+    assert "Krippendorff's alpha" in said and f"arabic {arabic['alpha']['value']:.3f} [" in said
+    compared = aa.compare_cultures(table, n_permutations=10).annotators
+    assert compared is not None
+    assert compared.by_culture["arabic"].alpha.value == arabic["alpha"]["value"]
+    tables = read(out / "report.html").tables
+    agreed = next(
+        rows for title, rows in tables.items() if title.startswith("What annotators agree")
+    )
+    assert [row[:2] for row in agreed[1:]] == [
+        *[["overall", "9"], ["arabic", "3"], ["chinese", "3"], ["english", "3"]]
+    ]
+    scored = next(rows for title, rows in tables.items() if title.startswith("Learning with dis"))
+    disagreement = report["runs"][0]["disagreement"]
+    for model in ("baseline", "image", "caption", "both"):
+        row = next(row for row in scored if row[0] == f"{model}, arabic")
+        accuracy = disagreement["perspectivist"][model]["by_culture"]["arabic"]["accuracy"]
+        assert row[3] == "3" and row[4].startswith(f"{accuracy['value']:.3f} [")
+        soft = disagreement["soft"][model]["by_culture"]["arabic"]
+        assert row[1].startswith(f"{soft['manhattan_distance']['value']:.3f} [")
+        assert row[2].startswith(f"{soft['earth_movers_distance']['value']:.3f} [")
 
 
 def test_a_page_is_accessible_html(

@@ -19,7 +19,14 @@ USED = [
     for text in texts
     if not text.startswith("artaffect[")
 ]
-DISTRIBUTIONS = {"optuna": ["optuna"], "peft": ["peft"], "ray": ["ray"], "timm": ["timm"]}
+DISTRIBUTIONS = {
+    "mlflow": ["mlflow-skinny"],
+    "optuna": ["optuna"],
+    "peft": ["peft"],
+    "ray": ["ray"],
+    "timm": ["timm"],
+    "trackio": ["trackio"],
+}
 """Of packages that may not be installed."""
 
 

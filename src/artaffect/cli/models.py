@@ -79,6 +79,12 @@ def train(
     source: options.Sources = None,
     init: options.Init = None,
     with_: options.With = None,
+    tracker: Annotated[
+        list[str] | None,
+        Option(
+            help="Record the run with tensorboard, mlflow, wandb or trackio, each with its extra; repeatable."
+        ),
+    ] = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
     overwrite: options.Overwrite = False,
@@ -91,7 +97,9 @@ def train(
     from artaffect.config import Recipe, load_recipe
     from artaffect.data.outside import parse_outside
     from artaffect.models.folder import CHECKSUMS
+    from artaffect.training.trackers import check_trackers
 
+    check_trackers(tracker)
     outside = parse_outside(with_ or [])
     load_recipe(recipe, Recipe, settings or ())  # raises without the imports of a training
     if init is not None or source:
@@ -109,6 +117,7 @@ def train(
         "sources": source,
         "initial": init,
         "outside": outside,
+        "tracker": tracker,
         "cache": cache,
         "overwrite": overwrite,
     }

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from artaffect.errors import InputError
+from artaffect.metrics.annotators import AnnotatorAgreement
 from artaffect.metrics.bootstrap import Estimate, mean_estimate, ratio_estimates
 from artaffect.metrics.display import Displayed, Table, data_frame
+from artaffect.metrics.evaluation import ByGroup
 from artaffect.metrics.permutation import (
     ArtworkDivergences,
     CultureDivergence,
@@ -87,6 +89,8 @@ class CultureComparison(Displayed):
     """How many of them are expected by chance at most."""
     divisive_artworks: Sequence[DivisiveArtwork]
     """The most divisive ones: smallest p-value first, then farthest apart."""
+    annotators: ByGroup[AnnotatorAgreement] | None = None
+    """What the annotators of each culture agree on; None if the table does not tell them apart."""
 
     def to_frame(self) -> Any:
         """One row for each pair of cultures, as a pandas ``DataFrame``.

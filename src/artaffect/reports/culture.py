@@ -1,7 +1,7 @@
 """Compare cultures, and score model folders culture by culture: what ``artaffect report`` shows."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,11 +13,23 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.data.outside import Elsewhere, read_outside
 from artaffect.data.preprocessing import open_image
 from artaffect.errors import ImageError, InputError
+from artaffect.features import AnnotationArrays
 from artaffect.labels import LabelSet
 from artaffect.metrics.agreement import agreement
+from artaffect.metrics.annotators import (
+    AnnotatorAgreement,
+    annotator_agreement,
+    perspectivist_scores,
+    soft_scores,
+)
 from artaffect.metrics.conformal import LEVEL
 from artaffect.metrics.distances import distribution_scores
-from artaffect.metrics.divergence import MIN_VOTES, DivisiveArtwork, compare_cultures
+from artaffect.metrics.divergence import (
+    MIN_VOTES,
+    CultureComparison,
+    DivisiveArtwork,
+    compare_cultures,
+)
 from artaffect.metrics.evaluation import (
     ByGroup,
     Reliability,
@@ -48,6 +60,7 @@ from artaffect.reports.results import (
     Calibration,
     Caption,
     CultureReport,
+    Disagreement,
     RunScores,
 )
 
@@ -128,7 +141,7 @@ def culture_report(
     notes += unreadable_images(list(faults))
     _logger.info("comparing cultures")
     limits = (options.min_votes, options.n_resamples, options.seed, options.top_k)
-    divergence = _or_note(lambda: compare_cultures(votes_of(table), *limits), notes)
+    divergence = _or_note(lambda: compare_table(table, *limits), notes)
     votes = votes_of(part)
     if len(votes.cultures) > _MAX_CULTURES:
         notes.append(f"Only the {_MAX_CULTURES} largest cultures predict each other's votes.")
@@ -155,7 +168,28 @@ def culture_report(
         runs=scored,
         divisive_artworks=[_summary(artwork, table, loaded[0].model) for artwork in divisive],
         audience=table.audience,
+        annotators=divergence.annotators if divergence else annotators_of(table),
     )
+
+
+def compare_table(
+    table: AnnotationTable, min_votes: int, n_permutations: int, seed: int, top_k: int
+) -> CultureComparison:
+    """Compare the cultures of a table; where it has annotator ids, also say what annotators agree on.
+
+    The arguments and errors are those of :func:`artaffect.metrics.divergence.compare_cultures`.
+    """
+    result = compare_cultures(votes_of(table), min_votes, n_permutations, seed, top_k)
+    return replace(result, annotators=annotators_of(table))
+
+
+def annotators_of(table: AnnotationTable) -> ByGroup[AnnotatorAgreement] | None:
+    """The agreement of the annotators of a table, without partial labels; None if it has no ids."""
+    table = table.with_exact_labels()
+    names, culture = table.codes("culture")
+    columns = (table.codes("artwork_id")[1], table.codes("annotator")[1])
+    cultures = names[culture].astype(str)
+    return annotator_agreement(table.emotion_codes(), cultures, *columns, len(table.labels))
 
 
 def votes_of(table: AnnotationTable) -> Votes:
@@ -206,6 +240,7 @@ def _score(
         evaluation=evaluation,
         gaps=culture_gaps({**scored, **(run.by_seed or {})}, *arrays, options.n_resamples),
         distributions=distribution_scores(scored, *arrays, options.min_votes, rows.labels),
+        disagreement=_disagreement(scored, *arrays, rows),
         min_votes=options.min_votes,
         calibration={kind: _calibration(run, kind, first[kind], options) for kind in run.inputs},
         cross_culture=cross_culture_scores(model, rows, options.n_resamples),
@@ -214,6 +249,22 @@ def _score(
             TorchPredictor(model), part, options.explanations, options.seed, notes
         ),
     )
+
+
+def _disagreement(
+    predictions: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    cultures: np.ndarray,
+    artworks: np.ndarray,
+    rows: AnnotationArrays,
+) -> Disagreement | None:
+    """The evaluations of learning with disagreements; None if the rows have no annotator ids."""
+    assert rows.annotator is not None  # of a table
+    perspectivist = perspectivist_scores(predictions, labels, cultures, rows.annotator)
+    if not perspectivist:
+        return None
+    soft = soft_scores(predictions, labels, cultures, artworks, rows.labels)
+    return Disagreement(soft, perspectivist)
 
 
 def _calibration(

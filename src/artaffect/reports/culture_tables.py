@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from artaffect.metrics.agreement import Agreement
+from artaffect.metrics.annotators import SOFT, AnnotatorAgreement
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.classification import METRICS
 from artaffect.metrics.distances import DISTANCES
@@ -11,7 +12,7 @@ from artaffect.metrics.divergence import CultureComparison
 from artaffect.metrics.evaluation import ByGroup, EvaluationResult, ModelScores
 from artaffect.metrics.permutation import Divergence
 from artaffect.reports.label_tables import all_tables
-from artaffect.reports.results import CultureReport, RunScores
+from artaffect.reports.results import CultureReport, Disagreement, RunScores
 from artaffect.reports.tables import (
     TextTable,
     comparison_table,
@@ -35,7 +36,7 @@ _CALIBRATION_METRICS = ("calibration_error", "brier", "log_loss")
 def report_tables(report: CultureReport) -> list[TextTable]:
     """Every table of a report, in the order of its page."""
     tables = divergence_tables(report.divergence) if report.divergence else []
-    tables += agreement_tables(report.agreement) if report.agreement else []
+    tables += agreement_tables(report)
     tables += comparison_tables(report) if len(report.runs) > 1 else []
     for run in report.runs:
         tables += [*all_tables(run.evaluation), *run_tables(run)]
@@ -115,8 +116,29 @@ def _top(labels: Sequence[str], votes: Sequence[int]) -> str:
     return f"{labels[best]} {votes[best]}/{sum(votes)}"
 
 
-def agreement_tables(result: Agreement) -> list[TextTable]:
-    """The noise ceiling of each culture, and annotators as predictors of annotators."""
+def agreement_tables(report: CultureReport) -> list[TextTable]:
+    """What annotators agree on, the noise ceiling of each culture, annotators as predictors of annotators."""
+    tables = [_annotators(report.annotators)] if report.annotators else []
+    return [*tables, *(_ceilings(report.agreement) if report.agreement else [])]
+
+
+def _annotators(groups: ByGroup[AnnotatorAgreement]) -> TextTable:
+    rows = []
+    for name, group in shown_groups(groups).items():
+        own = group.consistency
+        again = "—" if own is None else f"{number(own.share)} of {own.pairs:,} pairs"
+        counts = [f"{group.annotators:,}", f"{group.votes:,}", f"{group.artworks:,}"]
+        alpha = "—" if math.isnan(group.alpha.value) else number(group.alpha)
+        rows.append([name, *counts, alpha, again])
+    return TextTable(
+        "What annotators agree on: Krippendorff's alpha of nominal labels, over the paintings with two "
+        "annotators or more, and how often an annotator gave a painting the same label again",
+        ["culture", "annotators", "votes", "paintings", "alpha", "same label again"],
+        rows,
+    )
+
+
+def _ceilings(result: Agreement) -> list[TextTable]:
     bounds = ["accuracy, lower bound", "upper bound", "log-loss, lower bound", "upper bound"]
     ceiling = TextTable(
         "Noise ceiling: what can be reached from the painting alone, between each vote predicted by the "
@@ -176,12 +198,34 @@ def run_tables(run: RunScores) -> list[TextTable]:
         ]
         title = f"Predictions and histograms of {run.min_votes} votes or more of one culture"
         tables.append(TextTable(title, ["model, culture", *_DISTANCE_HEADINGS], rows))
+    if run.disagreement is not None:
+        tables.append(_disagreement(run.disagreement))
     tables.append(_calibration(run))
     if run.ablation is not None:
         tables += _ablation(run.ablation)
     if run.deletion_tests:
         tables.append(_deletion_tests(run))
     return tables
+
+
+def _disagreement(result: Disagreement) -> TextTable:
+    distances = [DISTANCES[name] for name in SOFT]
+    rows = []
+    for model, groups in result.perspectivist.items():
+        soft = shown_groups(result.soft[model])
+        for name, group in shown_groups(groups).items():
+            cells = [number(soft[name][d]) if d in soft[name] else "—" for d in SOFT]
+            rows.append(
+                [f"{label(model)}, {name}", *cells, f"{group.annotators:,}", number(group.accuracy)]
+            )
+    return TextTable(
+        "Learning with disagreements. Soft: distance to the votes of one culture on one painting, however "
+        "few. Perspectivist: share of an annotator's labels that the prediction for the annotator's culture "
+        "gives, averaged over annotators",
+        ["model, culture", *(f"soft: {d.heading} ↓" for d in distances), "annotators"]
+        + ["perspectivist accuracy"],
+        rows,
+    )
 
 
 def _gaps(run: RunScores) -> TextTable:

@@ -1,11 +1,13 @@
 """What a report says in words. Every sentence follows from the numbers beside it."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from artaffect.metrics.agreement import Agreement
+from artaffect.metrics.annotators import AnnotatorAgreement
 from artaffect.metrics.bootstrap import MIN_ARTWORKS, Estimate
 from artaffect.metrics.divergence import CultureComparison
-from artaffect.metrics.evaluation import Comparison, EvaluationResult
+from artaffect.metrics.evaluation import ByGroup, Comparison, EvaluationResult
 from artaffect.prediction.sets import percentage
 from artaffect.reports.results import CultureReport, DeletionTest, RunScores
 from artaffect.reports.tables import pair_label, signed
@@ -61,6 +63,8 @@ def findings(report: CultureReport) -> list[str]:
         )
     if report.divergence is not None:
         sentences.append(_cultures(report.divergence))
+    if report.annotators is not None:
+        sentences.append(_annotators(report.annotators))
     if report.agreement is not None:
         sentences.append(_ceilings(report.agreement))
     sentences += map(_scores, report.runs)
@@ -121,6 +125,30 @@ def _cultures(result: CultureComparison) -> str:
         pair = pair_label(widest.first, widest.second)
         text += f" Farthest apart: {pair}, {widest.beyond_chance:.3f}."
     return text
+
+
+def _annotators(groups: ByGroup[AnnotatorAgreement]) -> str:
+    judged = {
+        name: group
+        for name, group in groups.by_culture.items()
+        if group.artworks >= MIN_ARTWORKS and not math.isnan(group.alpha.value)
+    }
+    if not judged:
+        return (
+            "Annotators: no culture has enough paintings with two annotators to conclude anything."
+        )
+    alphas = ", ".join(f"{name} {group.alpha:.3f}" for name, group in judged.items())
+    own = groups.overall.consistency
+    again = "no annotator labelled a painting twice, so how consistent they are is not known"
+    if own is not None:
+        again = (
+            f"asked again, an annotator gave a painting the same label in {own.share:.3f} of "
+            f"{own.pairs:,} pairs of labels"
+        )
+    return (
+        f"Annotators of one culture agree beyond chance by Krippendorff's alpha (1 is perfect, 0 is chance): "
+        f"{alphas}; {again}."
+    )
 
 
 def _ceilings(agreement: Agreement) -> str:

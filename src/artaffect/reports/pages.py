@@ -176,7 +176,7 @@ def _card(
 def _culture_context(
     report: CultureReport, labels: LabelSet, downloads: Downloads
 ) -> dict[str, Any]:
-    divergence, agreement = report.divergence, report.agreement
+    divergence = report.divergence
 
     def named(tables: Sequence[TextTable]) -> list[TextTable]:
         return downloads.tables([table.for_audience(report.audience) for table in tables])
@@ -189,7 +189,7 @@ def _culture_context(
         "findings": findings(report),
         "divergence_figures": drawn(divergence_figures(divergence)) if divergence else [],
         "divergence_tables": named(divergence_tables(divergence)) if divergence else [],
-        "agreement_tables": named(agreement_tables(agreement)) if agreement else [],
+        "agreement_tables": named(agreement_tables(report)),
         "comparison_figures": drawn(
             [scores_figure(f"{kind}: scores", result) for kind, result in report.comparison.items()]
         ),

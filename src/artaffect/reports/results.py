@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from artaffect.metrics.agreement import Agreement
+from artaffect.metrics.annotators import AnnotatorAgreement, Perspectives
 from artaffect.metrics.bootstrap import Estimate
 from artaffect.metrics.display import Displayed, Table
 from artaffect.metrics.divergence import CultureComparison
@@ -47,6 +48,16 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Disagreement:
+    """The two evaluations of the shared tasks on learning with disagreements (LeWiDi)."""
+
+    soft: Mapping[str, ByGroup[Mapping[str, Estimate]]]
+    """Model → distance → estimate: see :func:`artaffect.metrics.annotators.soft_scores`."""
+    perspectivist: Mapping[str, ByGroup[Perspectives]]
+    """Model → accuracy over annotators: see :func:`artaffect.metrics.annotators.perspectivist_scores`."""
+
+
+@dataclass(frozen=True)
 class RunScores:
     """The scores of one model folder, culture by culture."""
 
@@ -70,6 +81,8 @@ class RunScores:
     """What each modality adds; None for a model of one modality."""
     deletion_tests: Mapping[str, DeletionTest]
     """By ``image`` and ``caption``; empty if they were not run."""
+    disagreement: Disagreement | None = None
+    """None if the table does not tell annotators apart."""
 
     @property
     def best_input(self) -> str:
@@ -125,6 +138,8 @@ class CultureReport(Displayed):
     divisive_artworks: Sequence[ArtworkSummary]
     audience: str = "culture"
     """What a culture of the table is: see :attr:`AnnotationTable.audience`."""
+    annotators: ByGroup[AnnotatorAgreement] | None = None
+    """What the annotators of each culture agree on; None if the table does not tell them apart."""
 
     def _table(self) -> Table:
         caption = (

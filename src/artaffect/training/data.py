@@ -22,6 +22,7 @@ from artaffect.features import AnnotationArrays, extract_arrays, image_files
 from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.runtime import track
+from artaffect.training.trackers import Tracking
 
 _logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class TrainingData:
     """Predictions that were made elsewhere, as further sources of the combination."""
     left_out: dict[str, set[str]] = field(default_factory=dict, compare=False)
     """What was left out of the splits: from a kind, such as ``empty captions``, to a line for each."""
+    tracking: Tracking = field(default_factory=Tracking, repr=False, compare=False)
+    """Where the scores of each epoch are sent."""
     _faults: dict[Path, str | None] = field(default_factory=dict, repr=False, compare=False)
     """The images that were checked: from a file to its fault, or to None if it can be read."""
 

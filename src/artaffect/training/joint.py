@@ -66,7 +66,8 @@ def train_joint(data: TrainingData, config: JointConfig) -> TrainedModel:
         config.image.workers,
     )
     task = JointTask(model, config.fusion.modality_dropout, n_cultures, train.partial)
-    trainer = Trainer(config.train, config.seed, data.work and data.work / "joint", device="auto")
+    folder, on_epoch = data.work and data.work / "joint", data.tracking.logger("joint")
+    trainer = Trainer(config.train, config.seed, folder, device="auto", on_epoch=on_epoch)
     result = trainer.fit(task, rows, lambda: _scores(model, val))
     log = {"joint": result.summary(config.train.metric)}
     return finish(data, model, log, {"joint": result.history})

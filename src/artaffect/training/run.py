@@ -47,6 +47,7 @@ from artaffect.training.distillation import train_distillation
 from artaffect.training.joint import train_joint
 from artaffect.training.recipes import differences, recipe_of
 from artaffect.training.separate import train_separate
+from artaffect.training.trackers import Tracking, check_trackers, track_run
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ TRAINERS: Mapping[type[Recipe], Callable[[TrainingData, Any], TrainedModel]] = {
 }
 
 _SPLITS = ("train", "val")
+PAGE = "report.html"
 
 CULTURE_MODELS: Mapping[str, Sequence[str]] = {
     "blind": ("culture=off", "fusion.per_culture=off"),
@@ -78,6 +80,7 @@ def train_run(
     cache: Path | None = None,
     overwrite: bool = False,
     outside: OutsideFiles | None = None,
+    trackers: Sequence[str] = (),
 ) -> EvaluationResult:
     """Train, and write the model folder ``out`` with its report.
 
@@ -86,6 +89,7 @@ def train_run(
 
     Args:
         outside: files of predictions that were made elsewhere, further sources of the combination.
+        trackers: names of ``trackers.TRACKERS`` that record the run.
 
     Raises:
         OutputExistsError: ``out`` may not be replaced; raised before the work begins.
@@ -97,14 +101,16 @@ def train_run(
         raise ConfigError(
             f"outside sources need a recipe of the kind 'separate', and this one is of {config.kind!r}"
         )
+    trackers = check_trackers(trackers)
     sources = read_outside(outside, table.labels)
     if not is_main_process():
-        return _train_run(table, config, out, cache, overwrite, sources)
+        return _train_run(table, config, out, cache, overwrite, sources, Tracking())
     with output_lock(out):
         files = [*table.sources, *(source.file for source in sources)]
         inputs = [*map(str, files), *_folders_of(config)]
         check_free(out, CHECKSUMS, overwrite, inputs)
-        return _train_run(table, config, out, cache, overwrite, sources)
+        with track_run(trackers, out, recipe_of(config)) as tracking:
+            return _train_run(table, config, out, cache, overwrite, sources, tracking)
 
 
 def _train_run(
@@ -114,13 +120,14 @@ def _train_run(
     cache: Path | None,
     overwrite: bool,
     outside: Sequence[OutsidePredictions],
+    tracking: Tracking,
 ) -> EvaluationResult:
     synthetic = is_synthetic(table, config)
     _references(config)  # raises before the work begins
     work = out.with_name(f"{out.name}.training")
     vectors = _stored_vectors(config)
     rows = table if vectors is None else vectors.as_images(table)
-    data = TrainingData.from_table(rows, cache, work, outside)
+    data = replace(TrainingData.from_table(rows, cache, work, outside), tracking=tracking)
     digests = digests_of(table, outside)
     digests += [] if vectors is None else [vectors.sha256]
     _claim(work, recipe_of(config), "|".join(digests))
@@ -147,6 +154,7 @@ def _train_run(
         origin["artworks"] = counts
         more = {"data": origin, "synthetic": synthetic, "left_out": left_out}
         _save(trained, table, config, out, overwrite, more)
+        tracking.finish(trained.histories, trained.evaluation, out / PAGE)
         discard_folder(work)
     PartialState().wait_for_everyone()  # every process may open the folder afterwards
     return trained.evaluation
@@ -226,7 +234,7 @@ def _save(
         card = model_card(result, description, needs, _initial_card(config))
         (folder / CARD).write_text(card, "utf-8")
         title = f"artaffect: {out.name}"
-        page = folder / "report.html"
+        page = folder / PAGE
         save_report(result, page, title, trained.histories, description, table.labels)
         write_checksums(folder)
 
@@ -237,6 +245,7 @@ def trained_run(
     out: Path,
     cache: Path | None,
     outside: OutsideFiles | None = None,
+    trackers: Sequence[str] = (),
 ) -> Path:
     """Train unless ``out`` holds a finished run with the same settings; for comparisons of several.
 
@@ -250,7 +259,7 @@ def trained_run(
         _logger.info(f"{out.name}: already trained")
     else:
         _logger.info(f"{out.name}: training")
-        train_run(table, config, out, cache, outside=outside)
+        train_run(table, config, out, cache, outside=outside, trackers=trackers)
     return out
 
 

@@ -20,6 +20,7 @@ from artaffect.reports.evaluation import save_metrics, save_report
 from artaffect.runtime import is_main_process
 from artaffect.training.recipes import differences, recipe_of
 from artaffect.training.run import REMEDY, digests_of, features_file, train_run, trained_run
+from artaffect.training.trackers import check_trackers
 
 _logger = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ def train_seeds(
     cache: Path | None = None,
     overwrite: bool = False,
     outside: OutsideFiles | None = None,
+    trackers: Sequence[str] = (),
 ) -> EvaluationResult:
     """Train with the recipe's seed and the ones that follow it, and score all on the validation split.
 
@@ -44,6 +46,7 @@ def train_seeds(
     Args:
         seeds: how many.
         overwrite: train finished runs again.
+        trackers: names of trackers that record the run of each seed.
 
     Returns:
         Means over seeds, with intervals over seeds and artworks: see :mod:`artaffect.metrics.seeds`.
@@ -57,13 +60,14 @@ def train_seeds(
     configs = [
         replace(config, seed=seed) for seed in numbers
     ]  # raises for a seed that is too large
+    trackers = check_trackers(trackers)
     _claim(table, config, out, numbers, overwrite, outside)
     for each in configs:
         folder = out / seed_name(each.seed)
         if overwrite:
-            train_run(table, each, folder, cache, overwrite, outside)
+            train_run(table, each, folder, cache, overwrite, outside, trackers)
         else:
-            trained_run(table, each, folder, cache, outside)
+            trained_run(table, each, folder, cache, outside, trackers)
     elsewhere = Elsewhere(outside or {}, features_file(config))
     result = evaluate_run(out, table, "val", cache, elsewhere=elsewhere)
     if is_main_process():

@@ -6,7 +6,7 @@ Each modality has its own kind of source, see :mod:`artaffect.training.modalitie
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
@@ -32,6 +32,7 @@ from artaffect.models.text_encoders import TextEncoder
 from artaffect.training.batches import Rows, TensorRows
 from artaffect.training.combination import divide, fit_weights, log_prior
 from artaffect.training.data import TrainingData
+from artaffect.training.trackers import Tracking
 from artaffect.training.trainer import FitResult, Scores, Trainer
 
 _logger = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class SourceContext:
     folds: int = 5
     initial: EmotionModel | None = None
     """The model that the sources begin with."""
+    tracking: Tracking = field(default_factory=Tracking)
 
     @classmethod
     def from_recipe(
@@ -73,7 +75,8 @@ class SourceContext:
         n_cultures = len(data.cultures) if known else 0
         shared = (data.cultures, data.cache, data.work, data.train.labels)
         folds = getattr(recipe, "folds", cls.folds)
-        return cls(n_cultures, recipe.culture, recipe.seed, *shared, folds, initial)
+        more = (folds, initial, data.tracking)
+        return cls(n_cultures, recipe.culture, recipe.seed, *shared, *more)
 
 
 class Source(ABC, Generic[C, E]):
@@ -264,7 +267,8 @@ class Source(ABC, Generic[C, E]):
             return self.scores(model.head, current_features(model.encoder, inputs), val)
 
         folder = self.context.work and self.context.work / self.name
-        trainer = self._trainer(folder, "auto")
+        log = self.context.tracking.logger(self.name)
+        trainer = replace(self._trainer(folder, "auto"), on_epoch=log)
         task = wrap(self.task(model.head, 0.0, model.encoder, partial))
         self.model_, self.result_ = model, trainer.fit(task, rows, validate)
         if self.config.lora is not None:

@@ -11,7 +11,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,14 +77,16 @@ class Trainer:
     config: TrainConfig
     seed: int = 0
     folder: Path | None = None
-    """For ``checkpoint.pt``, ``metrics.jsonl`` and, if TensorBoard is installed, its events. Training
-    resumes from an existing checkpoint. Without a folder, nothing is written."""
+    """For ``checkpoint.pt`` and ``metrics.jsonl``. Training resumes from an existing checkpoint. Without a
+    folder, nothing is written."""
     checkpoint_every: int = 500
     """Batches between checkpoints, in addition to one after each epoch."""
     device: Literal["cpu", "auto"] = "cpu"
     """``auto`` trains on a GPU if there is one; heads on features are too small to gain from it."""
     section: str = "train"
     """Where the recipe holds these settings; messages name it."""
+    on_epoch: Callable[[Mapping[str, float]], None] = lambda epoch: None
+    """Receives each entry of the history as it is known, those of a checkpoint at once."""
 
     def fit(
         self,
@@ -111,6 +112,8 @@ class Trainer:
         """
         run = _Run(self, task, rows)
         run.resume()
+        for epoch in run.history:
+            self.on_epoch(epoch)
         last = min(stop_after or self.config.epochs, self.config.epochs)
         with progress_bar(transient=True) as bar:
             progress = bar.add_task("training", total=last * run.batches, completed=run.done)
@@ -118,6 +121,7 @@ class Trainer:
                 run.train_epoch(lambda: bar.update(progress, completed=run.done))
                 task.eval()
                 run.close_epoch(validate() if validate else {})
+                self.on_epoch(run.history[-1])
         restore_weights(task, run.best_weights)
         task.eval()
         if self.device == "auto":
@@ -277,8 +281,6 @@ class _Run:
         lines = (json.dumps(epoch) + "\n" for epoch in self.history)
         with atomic_file(folder / "metrics.jsonl") as temporary:
             temporary.write_text("".join(lines), "utf-8")
-        if self.batch == 0 and find_spec("tensorboard"):
-            _write_tensorboard(folder, self.history)
 
     def resume(self) -> None:
         """Continue from the folder's checkpoint, if it has one."""
@@ -355,15 +357,6 @@ def restore_weights(task: nn.Module, weights: Mapping[str, Tensor]) -> None:
 def _shapes(batch: Batch) -> str:
     tensors = (f"{n} {tuple(v.shape)}" for n, v in batch.items() if isinstance(v, Tensor))
     return f" ({', '.join(tensors)})"
-
-
-def _write_tensorboard(folder: Path, history: Sequence[Mapping[str, float]]) -> None:
-    from torch.utils.tensorboard import SummaryWriter
-
-    with SummaryWriter(folder / "tensorboard") as writer:
-        for name, value in history[-1].items():
-            if name != "epoch":
-                writer.add_scalar(name, value, len(history))
 
 
 def _mix(*numbers: int) -> int:
