@@ -62,7 +62,7 @@ def main(run: str, table_file: str) -> None:
         arrays = extract_arrays(rows, image, text, model.cultures)
         for kind, present in KINDS.items():
             mask = torch.tensor([present]).expand(len(arrays), 2)
-            features = arrays.image[arrays.artwork], arrays.caption
+            features = arrays.image[arrays.artwork], arrays.caption[arrays.caption_index]
             probabilities, _ = model.answer(*features, mask, arrays.culture)
             answers.setdefault(kind, {})[precision] = probabilities.numpy()
     labels = arrays.emotion.numpy()

@@ -56,6 +56,7 @@ def main() -> None:
         artwork_has_image=torch.ones(options.artworks, dtype=torch.bool),
         artwork=torch.randint(0, options.artworks, (options.rows,)),
         caption=torch.randn(options.rows, WIDTHS["caption"]),
+        caption_index=torch.arange(options.rows),
         emotion=torch.randint(0, 9, (options.rows,)),
         culture=torch.randint(1, 4, (options.rows,)),
         culture_names=np.full(options.rows, "any", object),

@@ -49,7 +49,7 @@ def train(
     Args:
         out: the model folder to write.
         recipe: the name of a recipe, the path of a TOML file, or a recipe object.
-        settings: changes to the recipe, such as ``{"seed": 1, "image.train.epochs": 20}``.
+        settings: changes to the recipe, such as ``{"seed": 1, "caption.train.epochs": 20}``.
         sources: the sources of the recipe that are trained, ``image`` or ``caption``; all by default.
         initial: a model to begin with, such as ``starter``: a source that it also has reads its encoder, and
             weighs its answer against that of the head trained here. With few rows the initial model counts

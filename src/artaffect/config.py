@@ -65,6 +65,8 @@ class TrainConfig:
     """Passes over the training rows; the learning rate falls to zero over them."""
     min_steps: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """At least this many optimizer steps: with few rows, an epoch passes over them several times."""
+    max_steps: Count | None = None
+    """About this many optimizer steps at most: with many rows, fewer epochs, but at least one."""
     batch_size: Count = 256
     """Rows per batch."""
     learning_rate: Positive = 1e-3
@@ -119,7 +121,8 @@ class SourceConfig:
     dropout: Fraction = 0.0
     """Dropout in the head during training."""
     penalty: Annotated[tuple[NonNegative, ...], Field(min_length=1)] = (0.0,)
-    """Frozen only: ridge penalties to try; the one with the best validation score is kept."""
+    """Frozen only: ridge penalties to try; the one with the best validation score is kept. A linear head
+    with a penalty is fitted to all rows at once, not in epochs: of `train` it uses the metric alone."""
     run: str = ""
     """Fine-tuned only: a model folder whose trained encoder and head are used as they are."""
     layers: Annotated[Literal["all"] | int, BeforeValidator(_check_layers)] = "all"
@@ -238,7 +241,8 @@ class SeparateConfig(Recipe):
     """Frozen sources only: a model folder, or `starter`, to begin with (`--init`). A source that it also has
     reads its encoder in place of `encoder`, and weighs its answer against that of the new head."""
     folds: Annotated[int, Field(ge=2, lt=2**31)] = 5
-    """Frozen sources only: the combination is fitted out of fold, on this many folds of artworks."""
+    """Frozen sources only: the combination is fitted out of fold, on this many folds of artworks; with
+    very many rows on the first of them."""
     held_out: Fraction = 0.0
     """With a fine-tuned source: share of the training artworks that no source learns from, on which
     the combination is fitted. With 0 it is fitted on what the sources learned from, as in the paper,

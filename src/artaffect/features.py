@@ -37,6 +37,8 @@ _SHARD_SECONDS = 20.0
 """A shard is written this often; a kill costs at most this much work."""
 _SHARD_ROWS = 65536
 _IMAGE_BATCH = 32
+_UNUSABLE = bytes(16)
+"""The key of inputs that cannot be used, whose features are zero."""
 _TOKENS_PER_BATCH = 2048
 
 
@@ -66,13 +68,26 @@ def extract_features(
         encoder: its type decides what ``inputs`` are.
         cache: the folder of all caches; by default the user's cache folder.
     """
+    values, index, broken = extract_distinct(encoder, inputs, cache)
+    return Features(values[index], broken)
+
+
+def extract_distinct(
+    encoder: Encoder, inputs: Sequence[Path | str], cache: Path | None = None
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """As :func:`extract_features`, without a copy for inputs that are equal.
+
+    Returns:
+        Features of the distinct inputs, float32 [q, d]; each input's index into them, int64 [n]; and what is
+        broken, as in :class:`Features`.
+    """
     store = FeatureCache(cache or cache_folder("features"), encoder)
     keys, broken = _keys(encoder, inputs)
-    unique = [key for key in dict.fromkeys(keys) if key is not None]
+    unique = list(dict.fromkeys(keys))
     values, stored = store.load(unique)
-    row_of: dict[bytes | None, int] = {key: row for row, key in enumerate(unique)}
+    row_of = {key: row for row, key in enumerate(unique)}
     sample = dict(zip(keys, inputs, strict=True))
-    missing = np.flatnonzero(~stored).tolist()
+    missing = [row for row in np.flatnonzero(~stored).tolist() if unique[row] != _UNUSABLE]
     unreadable: dict[int, str] = {}
     rows: list[int] = []
     written = monotonic()
@@ -91,11 +106,9 @@ def extract_features(
                 rows, written = [], monotonic()
         if rows:
             store.add([unique[row] for row in rows], values[rows])
-    order = np.array([row_of.get(key, -1) for key in keys], np.int64)
-    broken |= {i: unreadable[row] for i, row in enumerate(order) if row in unreadable}
-    result = np.zeros((len(inputs), encoder.feature_dim), np.float32)
-    result[order >= 0] = values[order[order >= 0]]
-    return Features(result, broken)
+    index = np.array([row_of[key] for key in keys], np.int64)
+    broken |= {i: unreadable[row] for i, row in enumerate(index.tolist()) if row in unreadable}
+    return values, index, broken
 
 
 Encoded = tuple[Sequence[int], np.ndarray, dict[int, str]]
@@ -167,10 +180,8 @@ def _encode_captions(
         start += size
 
 
-def _keys(
-    encoder: Encoder, inputs: Sequence[Path | str]
-) -> tuple[list[bytes | None], dict[int, str]]:
-    """A key for each input, None for one that cannot be used; and why, by position."""
+def _keys(encoder: Encoder, inputs: Sequence[Path | str]) -> tuple[list[bytes], dict[int, str]]:
+    """A key for each input, ``_UNUSABLE`` for one that cannot be used; and why, by position."""
 
     def key(item: Path | str) -> bytes | str:
         try:
@@ -190,7 +201,7 @@ def _keys(
         digests = dict(zip(distinct, each(key, distinct), strict=True))
     keys = [digests[item] for item in inputs]
     broken = {i: reason for i, reason in enumerate(keys) if isinstance(reason, str)}
-    return [key if isinstance(key, bytes) else None for key in keys], broken
+    return [key if isinstance(key, bytes) else _UNUSABLE for key in keys], broken
 
 
 def _digest(data: bytes) -> bytes:
@@ -210,7 +221,9 @@ class AnnotationArrays:
     artwork: Tensor
     """Each row's artwork as an index [n]."""
     caption: Tensor
-    """float32 [n, e]; [n, 0] without a text encoder."""
+    """Features of the distinct captions: float32 [q, e]; [1, 0] without a text encoder."""
+    caption_index: Tensor
+    """Each row's caption as an index into these features [n]."""
     emotion: Tensor
     """int64 [n]: the label, or for a partial label ``k`` plus the position of its ``candidates``."""
     culture: Tensor
@@ -283,7 +296,7 @@ class AnnotationArrays:
         """The rows where ``keep`` (bool [n]) is true; all artworks stay."""
         texts = self.caption_texts
         columns: dict[str, Any] = {
-            n: getattr(self, n)[keep] for n in ("artwork", "caption", "emotion", "culture")
+            n: getattr(self, n)[keep] for n in ("artwork", "caption_index", "emotion", "culture")
         }
         columns["outside"] = None if self.outside is None else self.outside[keep]
         columns["annotator"] = None if self.annotator is None else self.annotator[keep.numpy()]
@@ -330,9 +343,9 @@ def extract_arrays(
     else:
         files = image_files(table, artwork, len(ids))
         image, has_image, unreadable = encode_images(files, image_encoder, cache)
-    caption = np.zeros((len(table), 0), np.float32)
+    caption, caption_index = np.zeros((1, 0), np.float32), np.zeros(len(table), np.int64)
     if text_encoder is not None:
-        caption = extract_features(text_encoder, table.strings("caption"), cache).values
+        caption, caption_index, _ = extract_distinct(text_encoder, table.strings("caption"), cache)
     names, codes = table.codes("culture")
     index_of = {name: i for i, name in enumerate(cultures, start=1)}
     culture = np.array([index_of.get(str(name), 0) for name in names], np.int64)[codes]
@@ -342,6 +355,7 @@ def extract_arrays(
         artwork_has_image=torch.from_numpy(has_image),
         artwork=torch.from_numpy(artwork.astype(np.int64)),
         caption=torch.from_numpy(caption),
+        caption_index=torch.from_numpy(caption_index),
         emotion=torch.from_numpy(table.emotion_codes()),
         culture=torch.from_numpy(culture),
         culture_names=names[codes],

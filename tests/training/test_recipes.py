@@ -298,3 +298,10 @@ def test_out_of_fold_logits_come_from_other_artworks(
     for name in ("image", "caption"):
         torch.testing.assert_close(after[name][:, mask], before[name][:, mask], rtol=0, atol=0)
     assert not torch.equal(after["image"], before["image"])
+    # the first fold is enough, and the weights of a combination are fitted to it alone
+    some = out_of_fold_logits(sources, rows, 2, seed=0, enough=1)
+    known = some["image"][0, :, 0].isfinite()
+    assert 0 < known.sum() < len(known)
+    for name in ("image", "caption"):
+        assert torch.equal(some[name][:, known], before[name][:, known])
+        assert some[name][:, ~known].isnan().all()

@@ -67,6 +67,15 @@ def test_the_best_epoch_is_kept_and_patience_ends_training() -> None:
     torch.testing.assert_close(head.shared.weight, seen[1], rtol=0, atol=0)
 
 
+def test_many_rows_make_fewer_epochs_but_at_least_one() -> None:
+    for most, epochs in ((None, 5), (100, 5), (12, 3), (1, 1)):
+        config = TrainConfig(epochs=5, batch_size=len(rows()) // 4, max_steps=most)
+        assert (
+            len(Trainer(config).fit(ClassificationTask(EmotionHead(9, 0)), rows()).history)
+            == epochs
+        )
+
+
 def test_a_metric_of_which_more_is_better_keeps_its_best_epoch() -> None:
     scores = iter([0.2, 0.5, 0.4])
     config = TrainConfig(epochs=3, batch_size=64, metric="accuracy")

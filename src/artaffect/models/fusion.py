@@ -27,7 +27,8 @@ class SourceOutputs:
     features: Mapping[str, tuple[Tensor, Tensor]]
     """For each source, features [p, width], and each row's index into them [n]."""
     logits: Mapping[str, Tensor]
-    """For each source [2, n, k]: for the row's own culture, then for all cultures together."""
+    """For each source [2, n, k]: for the row's own culture, then for all cultures together. NaN in training
+    rows on which no combination of logits is fitted."""
     culture: Tensor
     """[n]."""
     emotion: Tensor
@@ -203,9 +204,11 @@ class LogitFusion(LinearFusion):
     def plan_training(self, outputs: SourceOutputs, config: FusionConfig) -> FusionTraining:
         # every row twice, also for all cultures together; with a source missing there is nothing
         # to weigh, and so nothing to learn
-        columns = {name: outputs.logits[name].flatten(0, 1) for name in self.sources}
-        columns["culture"] = torch.cat([outputs.culture, torch.zeros_like(outputs.culture)])
-        columns["emotion"] = outputs.emotion.repeat(2)
+        known = outputs.logits[self.sources[0]][0, :, 0].isfinite()
+        columns = {name: outputs.logits[name][:, known].flatten(0, 1) for name in self.sources}
+        culture = outputs.culture[known]
+        columns["culture"] = torch.cat([culture, torch.zeros_like(culture)])
+        columns["emotion"] = outputs.emotion[known].repeat(2)
         return FusionTraining(None, columns)
 
     def forward(self, inputs: Sequence[Tensor], present: Tensor, culture: Tensor) -> Tensor:

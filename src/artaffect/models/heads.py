@@ -9,6 +9,9 @@ from torch.nn import functional as F
 
 from artaffect.labels import ARTEMIS
 
+_CHUNK = 16_384
+"""Rows of features that are in work at once."""
+
 
 class FeatureScaler(nn.Module):
     """Standardises features with the mean and deviation of the training rows."""
@@ -22,16 +25,28 @@ class FeatureScaler(nn.Module):
         self.register_buffer("scale", torch.ones(width))
 
     @torch.no_grad()
-    def fit(self, features: Tensor, frozen: bool = True) -> "FeatureScaler":
-        """Take mean and deviation of training features [n, width]; ``frozen``: they stay as they are."""
-        deviation = features.std(0, correction=min(1, len(features) - 1))
+    def fit(
+        self, features: Tensor, frozen: bool = True, counts: Tensor | None = None
+    ) -> "FeatureScaler":
+        """Take mean and deviation of training features [n, width]; ``frozen``: they stay as they are.
+
+        Args:
+            counts: how often each row of the features counts [n]; by default once.
+        """
+        counts = torch.ones(len(features)) if counts is None else counts.float()
+        total = counts.sum()
+        # in parts, so that a million rows are not copied
+        parts = [slice(i, i + _CHUNK) for i in range(0, len(features), _CHUNK)]
+        mean = torch.stack([counts[part] @ features[part] for part in parts]).sum(0) / total
+        squares = [counts[part] @ (features[part] - mean).square() for part in parts]
+        deviation = (torch.stack(squares).sum(0) / (total - 1).clamp_min(1)).sqrt()
         minimum = torch.tensor(1e-6)
         if not frozen:
             # a feature that hardly varies now may vary later: none is scaled up beyond the average,
             # and all of them together not far beyond their size
             size = features.square().mean().sqrt()
             minimum = torch.stack([minimum, deviation.mean(), 0.1 * size]).max()
-        self.mean.copy_(features.mean(0))
+        self.mean.copy_(mean)
         self.scale.copy_(torch.maximum(deviation, minimum))
         return self
 
@@ -103,15 +118,41 @@ class EmotionHead(nn.Module):
             nn.init.zeros_(self.shared.weight)
 
     @torch.no_grad()
-    def initialize_from(self, features: Tensor, counts: Tensor, frozen: bool = True) -> None:
+    def initialize_from(
+        self,
+        features: Tensor,
+        counts: Tensor,
+        frozen: bool = True,
+        repeats: Tensor | None = None,
+    ) -> None:
         """Set scale and bias before anything is learned.
 
         Args:
             features: training features [n, feature_dim]; ``frozen``: they stay as they are.
             counts: votes for each label [k]; the untrained head predicts their distribution.
+            repeats: how often each row of the features counts [n]; by default once.
         """
-        self.scaler.fit(features, frozen)
+        self.scaler.fit(features, frozen, repeats)
         self.shared.bias.copy_(((counts + 1) / (counts + 1).sum()).log())
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the logits are a linear function of features and weights."""
+        return not len(self.body) and self.embedding is None
+
+    def linear_logits(self, standardised: Tensor) -> Tensor:
+        """A linear head's logits for every culture, all cultures first: [n, cultures + 1, k].
+
+        Args:
+            standardised: features on the scale of the training rows [n, feature_dim].
+        """
+        weight: Tensor = self.shared.weight
+        bias: Tensor = self.shared.bias
+        if self.deviation is not None:
+            cultures = self.settings["cultures"] + 1
+            weight = weight.repeat(cultures, 1) + self.deviation.weight
+            bias = bias.repeat(cultures) + self.deviation.bias
+        return F.linear(standardised, weight, bias).view(len(standardised), -1, self.labels)
 
     def forward(self, features: Tensor, culture: Tensor) -> Tensor:
         """Logits [n, k] of features [n, feature_dim] for culture indices [n].

@@ -31,6 +31,17 @@ def blocks_of(network: nn.Module) -> tuple[str, nn.ModuleList | nn.Sequential]:
     return max(candidates, key=lambda item: sum(w.numel() for w in item[1].parameters()))
 
 
+def million_weights(module: nn.Module) -> float:
+    """Number of weights, in millions."""
+    return sum(weight.numel() for weight in module.parameters()) / 1e6
+
+
+def trainable(encoder: nn.Module) -> str:
+    """How much of an encoder is trained, in words."""
+    trained = sum(w.numel() for w in encoder.parameters() if w.requires_grad) / 1e6
+    return f"{trained:.1f} of {million_weights(encoder):.1f} million weights"
+
+
 def train_only(network: nn.Module, layers: str | int) -> None:
     """Freeze all weights except those to be trained.
 

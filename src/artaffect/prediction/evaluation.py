@@ -333,7 +333,7 @@ def predict_proba(
     parts = [np.zeros((0, len(model.labels)))]
     for start in range(0, len(rows), _CHUNK):
         chunk = slice(start, start + _CHUNK)
-        image, caption = rows.image[rows.artwork[chunk]], rows.caption[chunk]
+        image, caption = rows.image[rows.artwork[chunk]], rows.caption[rows.caption_index[chunk]]
         cultures = rows.culture[chunk]
         if culture is not None:
             cultures = torch.full_like(cultures, culture)

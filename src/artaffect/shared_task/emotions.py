@@ -8,7 +8,7 @@ import torch
 
 from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import InputError
-from artaffect.features import AnnotationArrays, encode_images, extract_features
+from artaffect.features import AnnotationArrays, encode_images, extract_distinct
 from artaffect.labels import LabelSet
 from artaffect.models.checkpoint import load_model
 from artaffect.models.emotion_model import EmotionModel
@@ -99,13 +99,14 @@ def _extract_items(
     if images:
         consequence = "their captions are labelled without an image"
         report_unusable(names.tolist(), file_of, unreadable, consequence)
-    caption = extract_features(text_encoder, list(items.captions), cache).values
+    caption, caption_index, _ = extract_distinct(text_encoder, list(items.captions), cache)
     return AnnotationArrays(
         artwork_ids=names,
         image=torch.from_numpy(image),
         artwork_has_image=torch.from_numpy(has_image),
         artwork=torch.from_numpy(artwork.astype(np.int64)),
         caption=torch.from_numpy(caption),
+        caption_index=torch.from_numpy(caption_index),
         emotion=torch.zeros(len(items), dtype=torch.int64),
         culture=torch.tensor([culture_index(model, name) for name in items.languages]),
         culture_names=np.array(items.languages, object),

@@ -14,19 +14,13 @@ from artaffect.features import AnnotationArrays, extract_arrays, extract_feature
 from artaffect.metrics.baseline import PriorBaseline
 from artaffect.metrics.evaluation import EvaluationResult
 from artaffect.models.emotion_model import EmotionModel
-from artaffect.models.pruning import prune_layers
+from artaffect.models.pruning import million_weights, prune_layers, trainable
 from artaffect.prediction.evaluation import evaluate_predictions, predict_proba
 from artaffect.training.calibration import TrainedModel, finish
 from artaffect.training.data import TrainingData
 from artaffect.training.modalities import CaptionSource
 from artaffect.training.objectives import ClassificationTask, DistillationTask
-from artaffect.training.sources import (
-    CaptionModel,
-    SourceContext,
-    current_features,
-    million_weights,
-    trainable,
-)
+from artaffect.training.sources import CaptionModel, SourceContext, current_features
 
 _logger = logging.getLogger(__name__)
 

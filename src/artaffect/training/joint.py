@@ -10,17 +10,14 @@ from artaffect.features import AnnotationArrays
 from artaffect.metrics.partial import validation_scores
 from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import FUSION_FORMS, FusionSetup
+from artaffect.models.pruning import trainable
 from artaffect.training.batches import JointRows
 from artaffect.training.calibration import TrainedModel, finish
 from artaffect.training.combination import log_prior
 from artaffect.training.data import TrainingData
 from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.objectives import JointTask
-from artaffect.training.sources import (
-    SourceContext,
-    current_features,
-    trainable,
-)
+from artaffect.training.sources import SourceContext, current_features
 from artaffect.training.trainer import Scores, Trainer
 
 _logger = logging.getLogger(__name__)

@@ -15,12 +15,12 @@ from artaffect.metrics.classification import hamming_accuracy
 from artaffect.models.heads import EmotionHead
 from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.image_encoders import create_image_encoder
-from artaffect.models.pruning import prune_layers, prune_vocabulary
+from artaffect.models.pruning import million_weights, prune_layers, prune_vocabulary
 from artaffect.models.text_encoders import TextEncoder, create_text_encoder
 from artaffect.runtime import cache_folder
 from artaffect.training.batches import ArtworkRows, CaptionRows, TensorRows, Tokens
 from artaffect.training.objectives import ClassificationTask, MultiLabelTask, SoftLabelTask
-from artaffect.training.sources import CaptionModel, ImageModel, Source, million_weights
+from artaffect.training.sources import CaptionModel, ImageModel, Source
 from artaffect.training.trainer import Scores
 
 _logger = logging.getLogger(__name__)
@@ -38,26 +38,28 @@ class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
     def usable(self, rows: AnnotationArrays) -> AnnotationArrays:
         return rows.select(rows.has_image) if self.config.frozen else rows.with_images()
 
-    def inputs(self, rows: AnnotationArrays) -> list[Any]:
-        return [] if rows.image_paths is None else rows.image_paths.tolist()
+    def inputs(self, rows: AnnotationArrays) -> tuple[list[Any], Tensor]:
+        return [] if rows.image_paths is None else rows.image_paths.tolist(), rows.artwork
 
     def stored(self, rows: AnnotationArrays) -> tuple[Tensor, Tensor]:
         return rows.image, rows.artwork
 
+    def votes(self, rows: AnnotationArrays) -> Tensor:
+        return rows.votes(self.context.n_cultures)
+
     def head_rows(self, rows: AnnotationArrays) -> TensorRows:
-        votes = rows.votes(self.context.n_cultures).transpose(0, 1)
+        votes = self.votes(rows).transpose(0, 1)
         culture, artwork = torch.nonzero(votes.sum(-1), as_tuple=True)
         shared = {"features": (rows.image, artwork)}
         return TensorRows(shared, culture=culture, votes=votes[culture, artwork])
 
     def encoder_rows(self, rows: AnnotationArrays) -> ArtworkRows:
-        votes = rows.votes(self.context.n_cultures)
-        return ArtworkRows(self.views(rows), votes, self.config.workers)
+        return ArtworkRows(self.views(rows), self.votes(rows), self.config.workers)
 
     def views(self, rows: AnnotationArrays) -> ImageViews:
         """Training views of the artworks, in their order."""
         config, context = self.config, self.context
-        images = (self.inputs(rows), self.encoder.preprocessing)
+        images = (self.inputs(rows)[0], self.encoder.preprocessing)
         folder = context.cache / "decoded" if context.cache else cache_folder("decoded")
         store = ImageCache(*images, folder) if config.decoded else None
         return ImageViews(*images, config.crop, config.flip, context.seed, store)
@@ -88,8 +90,10 @@ class ImageSource(Source[ImageSourceConfig, ImageEncoder]):
         return model
 
     @torch.no_grad()
-    def scores(self, head: EmotionHead, features: Tensor, rows: AnnotationArrays) -> Scores:
-        scores = super().scores(head, features, rows)
+    def scores(
+        self, head: EmotionHead, features: Tensor, index: Tensor, rows: AnnotationArrays
+    ) -> Scores:
+        scores = super().scores(head, features, index, rows)
         if not head.multi_label:
             return scores
         device = head.shared.weight.device
@@ -112,14 +116,27 @@ class CaptionSource(Source[CaptionSourceConfig, TextEncoder]):
             _logger.info(f"pruned the vocabulary: {million_weights(encoder):.1f} million weights")
         return prune_layers(encoder, config.depth) if config.depth else encoder
 
-    def inputs(self, rows: AnnotationArrays) -> list[Any]:
-        return rows.captions
+    def inputs(self, rows: AnnotationArrays) -> tuple[list[Any], Tensor]:
+        return rows.captions, torch.arange(len(rows))
 
     def stored(self, rows: AnnotationArrays) -> tuple[Tensor, Tensor]:
-        return rows.caption, torch.arange(len(rows))
+        return rows.caption, rows.caption_index
+
+    def votes(self, rows: AnnotationArrays) -> Tensor:
+        cultures = self.context.n_cultures
+        votes = torch.zeros(
+            len(rows.caption), cultures + 1, len(rows.labels) + len(rows.candidates)
+        )
+        # of cultures + 1 votes one counts for all cultures together, as in ClassificationTask
+        anyone = torch.zeros_like(rows.culture)
+        for culture, share in ((rows.culture, cultures), (anyone, 1)):
+            index = (rows.caption_index, culture if cultures else anyone, rows.emotion)
+            votes.index_put_(index, torch.tensor(share / (cultures + 1)), accumulate=True)
+        return votes
 
     def head_rows(self, rows: AnnotationArrays) -> TensorRows:
-        return TensorRows(features=rows.caption, culture=rows.culture, emotion=rows.emotion)
+        shared = {"features": self.stored(rows)}
+        return TensorRows(shared, culture=rows.culture, emotion=rows.emotion)
 
     def encoder_rows(self, rows: AnnotationArrays, **columns: Tensor) -> CaptionRows:
         """Captions, tokenised once; ``columns`` are further tensors of each row."""

@@ -41,6 +41,8 @@ from artaffect.training.trainer import FitResult, Scores, Trainer
 
 _logger = logging.getLogger(__name__)
 
+_ENOUGH_ROWS = 100_000
+
 
 def train_separate(data: TrainingData, config: SeparateConfig) -> TrainedModel:
     """Train the sources of a recipe, and their combination if there are several.
@@ -153,14 +155,22 @@ def _check_runs(config: SeparateConfig) -> None:
 
 
 def out_of_fold_logits(
-    sources: Sequence[Source[Any, Any]], train: AnnotationArrays, folds: int, seed: int
+    sources: Sequence[Source[Any, Any]],
+    train: AnnotationArrays,
+    folds: int,
+    seed: int,
+    enough: int = _ENOUGH_ROWS,
 ) -> dict[str, Tensor]:
-    """Logits for each training row, by heads that have not seen its artwork.
+    """Logits for training rows, by heads that have not seen their artworks.
 
     If one of the sources is of images, only the rows with an image count.
 
+    Args:
+        enough: no further fold is predicted after so many rows: each costs another training, and the weights
+            of a combination are few.
+
     Returns:
-        For each source [2, n, k]; see :meth:`Source.logits`.
+        For each source [2, n, k]; see :meth:`Source.logits`. NaN for rows that are not predicted.
     """
     usable = train.artwork_has_image
     if not any(source.modality == "image" for source in sources):
@@ -170,8 +180,11 @@ def out_of_fold_logits(
     fold = torch.full((len(train.artwork_ids),), -1)
     fold[usable] = fold_of_artwork(train.artwork_ids[usable.numpy()], folds, seed)
     complete = train.select(usable[train.artwork])
-    logits = {s.name: torch.zeros(2, len(complete), len(train.labels)) for s in sources}
+    shape = (2, len(complete), len(train.labels))
+    logits = {source.name: torch.full(shape, torch.nan) for source in sources}
     for number in range(folds):
+        if int((fold[complete.artwork] < number).sum()) >= enough:
+            break
         rows = train.select(fold[train.artwork] != number)
         mask = fold[complete.artwork] == number
         for source in sources:
@@ -235,7 +248,12 @@ def fit_fusion(
     known = (training.emotion, training.culture)
     prior = log_prior(*known, cultures, labels, blind, training.partial)
     widths = {name: values.shape[1] for name, (values, _) in training.features.items()}
-    scalers = {n: FeatureScaler(widths[n]).fit(v) for n, (v, _) in training.features.items()}
+    scalers = {
+        name: FeatureScaler(widths[name]).fit(
+            values, counts=torch.bincount(index, minlength=len(values)) > 0
+        )
+        for name, (values, index) in training.features.items()
+    }
     setup = FusionSetup(config, widths, cultures, context.n_cultures, labels)
     torch.manual_seed(context.seed)
     candidates: dict[str, LinearFusion] = {}

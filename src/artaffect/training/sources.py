@@ -27,11 +27,12 @@ from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.initial import InitializedHead
 from artaffect.models.lora import add_adapters, check_peft, merge_adapters
 from artaffect.models.precision import describe
-from artaffect.models.pruning import train_only
+from artaffect.models.pruning import train_only, trainable
 from artaffect.models.text_encoders import TextEncoder
 from artaffect.training.batches import Rows, TensorRows
 from artaffect.training.combination import divide, fit_weights, log_prior
 from artaffect.training.data import TrainingData
+from artaffect.training.linear import fit_linear_head
 from artaffect.training.trackers import Tracking
 from artaffect.training.trainer import FitResult, Scores, Trainer
 
@@ -74,8 +75,7 @@ class SourceContext:
         known = recipe.culture != "off" and len(data.cultures) > 1
         n_cultures = len(data.cultures) if known else 0
         shared = (data.cultures, data.cache, data.work, data.train.labels)
-        folds = getattr(recipe, "folds", cls.folds)
-        more = (folds, initial, data.tracking)
+        more = (getattr(recipe, "folds", cls.folds), initial, data.tracking)
         return cls(n_cultures, recipe.culture, recipe.seed, *shared, *more)
 
 
@@ -152,8 +152,8 @@ class Source(ABC, Generic[C, E]):
                 self.head_ = self._combine(head, self.initial, train)
                 head = self.head_
             self.model_ = EmotionClassifier(self.encoder, head)
-            score = self.result_.summary()["validation_log_loss"]
-            _logger.info(f"{self.name}: validation log-loss {score:.4f}, penalty {self.penalty_}")
+            score = f"{self.result_.summary()['validation_log_loss']:.4f}"
+            _logger.info(f"{self.name}: validation log-loss {score}, penalty {self.penalty_}")
         else:
             model = self.start(train)
             _logger.info(f"{self.name}: training {config.encoder} ({trainable(self.encoder)})")
@@ -216,16 +216,16 @@ class Source(ABC, Generic[C, E]):
 
     def _cross_validate(self, rows: AnnotationArrays, penalty: float) -> FitResult:
         """The scores of each epoch, averaged over folds of artworks; there is no early stop."""
-        histories = []
-        for train, val in divide(rows, self.context.folds, self.context.seed):
-            histories.append(self._fit_head(train, penalty, val, all_epochs=True)[1].history)
+        parts = divide(rows, self.context.folds, self.context.seed)
+        fits = (self._fit_head(train, penalty, val, all_epochs=True) for train, val in parts)
+        histories = [result.history for _, result in fits]
         means = [
             {name: float(np.mean([epoch[name] for epoch in epochs])) for name in epochs[0]}
             for epochs in zip(*histories, strict=True)
         ]
-        config = self.config.train
-        best = max(means, key=lambda epoch: config.sign * epoch[config.metric])
-        return FitResult(int(best["epoch"]), best[config.metric], means)
+        sign, metric = self.config.train.sign, self.config.train.metric
+        best = max(means, key=lambda epoch: sign * epoch[metric])
+        return FitResult(int(best["epoch"]), best[metric], means)
 
     def log(self) -> dict[str, Any]:
         """What was chosen, as plain JSON."""
@@ -237,10 +237,10 @@ class Source(ABC, Generic[C, E]):
 
     def start(self, rows: AnnotationArrays) -> EmotionClassifier[E]:
         """The encoder, ready to be fine-tuned, with an untrained head for its features."""
-        inputs = self.inputs(rows)
+        inputs, _ = self.inputs(rows)
         order = np.random.default_rng(self.context.seed).permutation(len(inputs))
         sample = [inputs[i] for i in np.sort(order[:_SAMPLE])]
-        head = self._new_head(rows, current_features(self.encoder, sample), frozen=False)
+        head = self._new_head(rows, current_features(self.encoder, sample))
         train_only(self.encoder.network, self.config.layers)
         if self.config.lora is not None:
             add_adapters(self.encoder.network, self.config.lora)
@@ -261,10 +261,10 @@ class Source(ABC, Generic[C, E]):
             partial: the sets that their partial labels stand for: bool [s, k].
             wrap: turns the source's own task into the one to train, for example a distillation.
         """
-        inputs = self.inputs(val)
+        inputs, index = self.inputs(val)
 
         def validate() -> Scores:
-            return self.scores(model.head, current_features(model.encoder, inputs), val)
+            return self.scores(model.head, current_features(model.encoder, inputs), index, val)
 
         folder = self.context.work and self.context.work / self.name
         log = self.context.tracking.logger(self.name)
@@ -287,10 +287,12 @@ class Source(ABC, Generic[C, E]):
         return logits
 
     @torch.no_grad()
-    def scores(self, head: EmotionHead, features: Tensor, rows: AnnotationArrays) -> Scores:
-        """Validation scores of a head under training, from features of the distinct inputs."""
+    def scores(
+        self, head: EmotionHead, features: Tensor, index: Tensor, rows: AnnotationArrays
+    ) -> Scores:
+        """Validation scores of a head under training, from features of inputs and each row's index [n]."""
         device = head.shared.weight.device
-        features = features.to(device)[self.stored(rows)[1].to(device)]
+        features = features.to(device)[index.to(device)]
         logits = head.emotion_logits(features, rows.culture.to(device))
         probabilities = log_probabilities(logits).exp().cpu().numpy()
         return validation_scores(rows.emotion.numpy(), probabilities, rows.candidates)
@@ -305,12 +307,16 @@ class Source(ABC, Generic[C, E]):
         return rows
 
     @abstractmethod
-    def inputs(self, rows: AnnotationArrays) -> list[Any]:
-        """The distinct inputs of the encoder."""
+    def inputs(self, rows: AnnotationArrays) -> tuple[list[Any], Tensor]:
+        """Inputs of the encoder, and each row's index into them [n]."""
 
     @abstractmethod
     def stored(self, rows: AnnotationArrays) -> tuple[Tensor, Tensor]:
         """Stored features of the distinct inputs [p, d], and each row's index into them [n]."""
+
+    @abstractmethod
+    def votes(self, rows: AnnotationArrays) -> Tensor:
+        """The votes of the distinct inputs in each culture, all cultures first: [p, cultures + 1, k + s]."""
 
     @abstractmethod
     def head_rows(self, rows: AnnotationArrays) -> TensorRows:
@@ -330,8 +336,10 @@ class Source(ABC, Generic[C, E]):
     ) -> nn.Module:
         """The head, with the encoder if it is trained too, and their loss."""
 
-    def _new_head(self, rows: AnnotationArrays, features: Tensor, frozen: bool) -> EmotionHead:
-        """An untrained head on the scale of training features [n, d]."""
+    def _new_head(
+        self, rows: AnnotationArrays, features: Tensor, repeats: Tensor | None = None
+    ) -> EmotionHead:
+        """An untrained head on the scale of features [n, d]; of a frozen encoder, with their counts [n]."""
         if not features.isfinite().all():
             raise ConfigError(
                 f"{self.name}: the features of {self.config.encoder} are not finite numbers: "
@@ -347,7 +355,8 @@ class Source(ABC, Generic[C, E]):
             getattr(self.config, "objective", "soft_label") != "soft_label",
             len(self.context.labels),
         )
-        head.initialize_from(features, rows.label_counts().float(), frozen)
+        frozen = repeats is not None
+        head.initialize_from(features, rows.label_counts().float(), frozen, repeats)
         return head
 
     def _trainer(
@@ -364,7 +373,12 @@ class Source(ABC, Generic[C, E]):
         all_epochs: bool = False,
     ) -> tuple[EmotionHead, FitResult]:
         data = self.head_rows(rows)
-        head = self._new_head(rows, data.column("features"), frozen=True)
+        inputs, index = data.shared["features"]
+        head = self._new_head(rows, inputs, torch.bincount(index, minlength=len(inputs)))
+        if penalty and head.is_linear:
+            loss = fit_linear_head(head, inputs, self.votes(rows), penalty, rows.partial)
+            scores = {} if val is None else self.scores(head, *self.stored(val), val)
+            return head, FitResult.at_once(loss, scores, self.config.train.metric)
         task = self.task(head, penalty, None, rows.partial)
         trainer = self._trainer()
         if all_epochs:
@@ -373,19 +387,8 @@ class Source(ABC, Generic[C, E]):
             )
         if val is None:
             return head, trainer.fit(task, data, stop_after=self.result_.best_epoch)
-        features = self.stored(val)[0]
-        return head, trainer.fit(task, data, lambda: self.scores(head, features, val))
-
-
-def million_weights(module: nn.Module) -> float:
-    """Number of weights, in millions."""
-    return sum(weight.numel() for weight in module.parameters()) / 1e6
-
-
-def trainable(encoder: nn.Module) -> str:
-    """How much of an encoder is trained, in words."""
-    trained = sum(w.numel() for w in encoder.parameters() if w.requires_grad) / 1e6
-    return f"{trained:.1f} of {million_weights(encoder):.1f} million weights"
+        features = self.stored(val)
+        return head, trainer.fit(task, data, lambda: self.scores(head, *features, val))
 
 
 def current_features(encoder: ImageEncoder | TextEncoder, inputs: Sequence[Any]) -> Tensor:

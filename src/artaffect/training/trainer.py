@@ -1,14 +1,9 @@
 """The one training loop: it asks a task for a loss, and never what the task is about."""
 
-import contextlib
 import hashlib
 import json
 import logging
 import math
-import pickle
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,6 +25,7 @@ from artaffect.models.precision import resolve
 from artaffect.outputs import atomic_file
 from artaffect.runtime import progress_bar
 from artaffect.training.batches import Batch, BatchOrder, Rows
+from artaffect.training.checkpoints import read_checkpoint, restore_weights, trained_weights
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +53,12 @@ class FitResult:
     """Its validation score, of the metric in the settings; NaN without validation."""
     history: Sequence[Mapping[str, float]]
     """For each epoch ``epoch``, ``loss``, the terms of the loss, and the validation scores."""
+
+    @classmethod
+    def at_once(cls, loss: float, scores: Scores, metric: str) -> "FitResult":
+        """The result of a fit to all rows at once, which counts as one epoch."""
+        score = _score(scores, metric) if scores else math.nan
+        return cls(1, score, [{"epoch": 1, "loss": loss, **scores}])
 
     def summary(self, metric: str = "log_loss") -> dict[str, float]:
         """The best epoch and its validation log-loss, and its score of another metric, as JSON."""
@@ -114,7 +116,7 @@ class Trainer:
         run.resume()
         for epoch in run.history:
             self.on_epoch(epoch)
-        last = min(stop_after or self.config.epochs, self.config.epochs)
+        last = min(stop_after or run.epochs, run.epochs)
         with progress_bar(transient=True) as bar:
             progress = bar.add_task("training", total=last * run.batches, completed=run.done)
             while run.epoch < last and not run.is_stale:
@@ -169,10 +171,15 @@ class _Run:
             pin_memory=self.accelerator.device.type == "cuda",
         )
         trained = [weight for weight in task.parameters() if weight.requires_grad]
-        optimizer = AdamW(trained, config.learning_rate, weight_decay=config.weight_decay)
+        rate, decay = config.learning_rate, config.weight_decay
+        optimizer = AdamW(trained, rate, weight_decay=decay, fused=True)
         self.model, self.optimizer, self.loader = self.accelerator.prepare(task, optimizer, loader)
         self.batches = len(self.loader)
-        steps = -(-self.batches // config.accumulation) * config.epochs
+        steps_per_epoch = -(-self.batches // config.accumulation)
+        self.epochs = config.epochs
+        if config.max_steps is not None:
+            self.epochs = min(config.epochs, max(1, round(config.max_steps / steps_per_epoch)))
+        steps = steps_per_epoch * self.epochs
         self.schedule = LambdaLR(optimizer, lambda step: _rate(step, steps, config.warmup))
         self.settings = {**asdict(config), "seed": trainer.seed, "batches": self.batches}
         self.stateful: dict[str, Any] = {"optimizer": self.optimizer, "schedule": self.schedule}
@@ -214,7 +221,7 @@ class _Run:
             for batch in loader:
                 self.shapes = _shapes(batch)
                 rank = self.accelerator.process_index
-                torch.manual_seed(_mix(self.trainer.seed, self.epoch, self.batch, rank))
+                self._seed(_mix(self.trainer.seed, self.epoch, self.batch, rank))
                 output = self._step(batch)
                 for name, term in {"loss": output.loss, **output.terms}.items():
                     self.sums[name] = self.sums.get(name, 0.0) + self._finite(term.item())
@@ -224,6 +231,13 @@ class _Run:
                 at_checkpoint = self.batch % self.trainer.checkpoint_every == 0
                 if at_checkpoint and self.accelerator.sync_gradients:
                     self.save()
+
+    def _seed(self, seed: int) -> None:
+        """Seed dropout; torch takes long over devices that are not in use, so only where they are."""
+        if self.accelerator.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def _finite(self, value: float) -> float:
         if not math.isfinite(value):
@@ -249,12 +263,7 @@ class _Run:
         means = {name: total / self.batch for name, total in self.sums.items()}
         self.history.append({"epoch": self.epoch + 1, **means, **scores})
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, {}
-        if scores and self.config.metric not in scores:
-            raise ConfigError(
-                f"metric = {self.config.metric!r} is not computed in this training: "
-                f"choose one of {', '.join(scores)}"
-            )
-        score = self._finite(scores[self.config.metric]) if scores else math.nan
+        score = self._finite(_score(scores, self.config.metric)) if scores else math.nan
         better = not self.best_weights or self.config.sign * (score - self.best_score) > 0
         if not scores or better:
             self.best_epoch, self.best_score = self.epoch, score
@@ -263,7 +272,7 @@ class _Run:
         self.save()
         if self.trainer.folder and self.accelerator.is_main_process:
             line = ", ".join(f"{name} {value:.4f}" for name, value in {**means, **scores}.items())
-            _logger.info(f"epoch {self.epoch} of {self.config.epochs}: {line}")
+            _logger.info(f"epoch {self.epoch} of {self.epochs}: {line}")
 
     def save(self) -> None:
         """Write the checkpoint, atomically, and the history so far, one line per epoch."""
@@ -287,7 +296,7 @@ class _Run:
         path = self.trainer.folder and self.trainer.folder / "checkpoint.pt"
         if path is None or not path.is_file():
             return
-        state = _read_checkpoint(path)
+        state = read_checkpoint(path)
         if state is None:
             return
         if state["settings"] != self.settings:
@@ -302,6 +311,14 @@ class _Run:
             part.load_state_dict(state[name])
 
 
+def _score(scores: Scores, metric: str) -> float:
+    if metric not in scores:
+        raise ConfigError(
+            f"metric = {metric!r} is not computed in this training: choose one of {', '.join(scores)}"
+        )
+    return scores[metric]
+
+
 def _passes(config: TrainConfig, rows: Rows) -> int:
     """Passes over the rows in one epoch: more than one where few rows would make too few steps."""
     steps = config.epochs * math.ceil(len(rows) / config.batch_size / config.accumulation)
@@ -313,45 +330,6 @@ def _mixed_precision(precision: str, device: str) -> str:
     if precision == "auto":
         return "bf16" if device == "auto" and resolve("auto") == "bfloat16" else "no"
     return "no" if precision == "full" else precision
-
-
-_DAMAGED = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, pickle.PickleError, EOFError),
-    *(RuntimeError, LookupError, ValueError, TypeError, AttributeError),
-)
-"""What zip, pickle and torch raise of a damaged file; they share no base but Exception."""
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """A checkpoint; one that is damaged is renamed to ``checkpoint.damaged``, and None."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            if damaged := file.testzip():  # torch does not notice a changed byte
-                raise zipfile.BadZipFile(f"{damaged} differs from its checksum")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: state[name] for name in ("settings", "progress", "task", *state)}
-    except _DAMAGED as error:
-        reason = str(error).partition("\n")[0]
-    with contextlib.suppress(FileNotFoundError):  # another process was faster
-        path.rename(path.with_suffix(".damaged"))
-    _logger.warning(
-        f"{path} is damaged ({reason}): set aside as checkpoint.damaged; the training starts again"
-    )
-    return None
-
-
-def trained_weights(task: nn.Module) -> dict[str, Tensor]:
-    """What training changes: weights that are not frozen, and buffers."""
-    frozen = {name for name, weight in task.named_parameters() if not weight.requires_grad}
-    return {name: value for name, value in task.state_dict().items() if name not in frozen}
-
-
-def restore_weights(task: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Restore what :func:`trained_weights` returned."""
-    own = {name: value.shape for name, value in trained_weights(task).items()}
-    if own != {name: value.shape for name, value in weights.items()}:
-        raise ConfigError("a checkpoint does not fit the model: delete it to start again")
-    task.load_state_dict(dict(weights), strict=False)
 
 
 def _shapes(batch: Batch) -> str:

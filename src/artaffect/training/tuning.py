@@ -261,13 +261,15 @@ class _Trial(Source[Any, Any]):
     trial: "Trial | None" = None
     epochs = 0
 
-    def scores(self, head: EmotionHead, features: Tensor, rows: AnnotationArrays) -> Scores:
+    def scores(
+        self, head: EmotionHead, features: Tensor, index: Tensor, rows: AnnotationArrays
+    ) -> Scores:
         """The scores of an epoch.
 
         Raises:
             TrialPruned: the trial is not worth going on.
         """
-        scores = super().scores(head, features, rows)
+        scores = super().scores(head, features, index, rows)
         # with several penalties, an epoch is not one step of the trial
         if self.trial is not None and len(self.config.penalty) == 1:
             import optuna
