@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     from artaffect.data.readers.hf_parquet import read_hf_parquet
     from artaffect.data.readers.table import read_table
     from artaffect.errors import ArtAffectError
-    from artaffect.experiments import compare_runs, learning_curve, list_runs, train_seeds, tune
+    from artaffect.experiments import (
+        compare_runs,
+        learning_curve,
+        list_runs,
+        plan_reproduction,
+        train_seeds,
+        tune,
+    )
     from artaffect.explain.explainer import Explanation
     from artaffect.features import extract_features
     from artaffect.labels import (
@@ -81,6 +88,7 @@ _MODULES = {
     "load_predictor": "api",
     "next_votes": "prediction.collection.next_votes",
     "pack": "models.packing",
+    "plan_reproduction": "experiments",
     "predict_collection": "prediction.collection.run",
     "Prediction": "prediction.predictor",
     "PredictionInput": "prediction.predictor",
@@ -131,6 +139,7 @@ __all__ = [
     "load_predictor",
     "next_votes",
     "pack",
+    "plan_reproduction",
     "predict_collection",
     "Prediction",
     "PredictionInput",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from artaffect.reports.learning_curve import LearningCurve
     from artaffect.reports.run_comparison import RunComparison
     from artaffect.training.catalogue import RunList
+    from artaffect.training.plan import Plan
     from artaffect.training.tuning import TuneResult
 
 
@@ -64,6 +65,28 @@ def train_seeds(
     config = resolve_recipe(recipe, settings, sources, initial)
     common = (place, overwrite, outside, trackers)
     return several.train_seeds(as_table(table), config, folder, seeds, *common)
+
+
+def plan_reproduction(table: "Table | None", out: PathLike, quick: bool = False) -> "Plan":
+    """Find out what :func:`artaffect.reproduce` would take on this machine, without doing it.
+
+    A few steps of each model are measured on rows of the table, with the real weights where they are on the
+    machine; hours and gigabytes follow from the numbers of rows and epochs. Nothing is written.
+
+    Args:
+        table: the annotations; with ``quick`` it may be None, and synthetic data are used.
+        out: the folder of the reproduction, whose finished runs are left out.
+
+    Raises:
+        InputError: neither a table nor ``quick`` was given.
+        TableError: the table lacks a split or images.
+    """
+    from artaffect.training import reproduction
+
+    if table is None and not quick:
+        raise InputError("a plan needs a table (--data); with quick it can use synthetic data")
+    annotations = None if table is None else as_table(table)
+    return reproduction.plan(annotations, as_path(out, "out"), quick)
 
 
 def tune(

@@ -1,6 +1,7 @@
 """The paper's comparison, end to end, with the small encoders of ``--quick``."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from artaffect.data.annotations import AnnotationTable
 from artaffect.errors import ConfigError, InputError
 from artaffect.models.checkpoint import load_model
 from artaffect.models.folder import read_histories
+from artaffect.reports.tables import markdown_line
 from artaffect.training.reproduction import (
     IMAGE_MODELS,
     Reproduction,
@@ -87,9 +89,29 @@ def test_the_page_shows_tables_and_training_curves(result: Reproduction, out: Pa
     assert "<svg" in page and "paper-resnet50, image" in page and "paper-text, caption" in page
     assert all(len(epochs) >= 3 for epochs in result.training_log.values())
     text = (out / "tables.md").read_text("utf-8")
-    assert "| ResNet50 |" in text and "0.7114" in text and "Quick settings" in text
+    assert "| tiny CNN in place of ResNet50 |" in text and "| ResNet50 |" not in text
+    assert "| 3 layers of e5-small in place of DistilBERT |" in text
+    assert "0.7114" in text and "Quick settings" in text
     saved = json.loads((out / "results.json").read_text("utf-8"))
     assert saved["hamming"]["ViT"]["val"] == result.hamming["ViT"].val
+    assert saved["no_better"] == result.no_better
+    assert all(markdown_line(sentence) in text for sentence in result.no_better)
+
+
+def test_a_model_that_does_not_beat_its_baseline_is_named(result: Reproduction) -> None:
+    def scored(val: float) -> Reproduction:
+        return replace(result, hamming={"ViT": replace(result.hamming["ViT"], val=val)})
+
+    constant = result.hamming["ViT"].val_constant
+    better, equal = scored(constant + 0.01).no_better, scored(constant).no_better
+    assert equal[0].startswith("tiny ViT in place of ViT is no better than the constant: ")
+    assert better == equal[1:]
+    baseline = result.evaluation["baseline"]
+    models = {**result.evaluation.models, "paper_vit": baseline}
+    named = replace(result, evaluation=replace(result.evaluation, models=models)).no_better
+    assert any(
+        line.startswith("tiny ViT in place of ViT is no better than the b") for line in named
+    )
 
 
 def test_finished_runs_are_taken_as_they_are(

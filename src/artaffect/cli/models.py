@@ -137,6 +137,13 @@ def reproduce(
     quick: Annotated[
         bool, Option("--quick", help="Small encoders, few epochs; synthetic data without --data.")
     ] = False,
+    plan: Annotated[
+        bool,
+        Option(
+            "--plan",
+            help="Only print what each stage would take on this machine: rows, steps, memory, hours.",
+        ),
+    ] = False,
     images: options.ImageFolder = None,
     cache: options.Cache = None,
     as_json: options.Json = False,
@@ -144,15 +151,22 @@ def reproduce(
     """Train the MVIP 2024 paper's models and print its tables beside honest ones.
 
     Three image models, the text model, both combined, and the recipe compact. Finished runs in --out
-    are kept, and an interrupted one resumes from its checkpoint.
+    are kept, and an interrupted one resumes from its checkpoint. With --plan, a few steps of each are
+    measured, and nothing is written.
     """
     files = ("tables.md", "report.html", "results.json")
     check_output_folder(out, [] if data is None else [data], files)
     table = None if data is None else checks.load_table(data, images, "train", "val", "test")
     from artaffect.reports.evaluation import print_tables
 
+    if plan:
+        planned = experiments.plan_reproduction(table, out, quick)
+        show(planned, as_json, lambda planned: print_tables(planned.tables()))
+        say(*planned.notes())
+        return
     result = api.reproduce(table, out, quick, cache=cache)
     show(result, as_json, lambda result: print_tables(result.tables()))
+    say(*result.no_better)
     say(f"tables: {out / 'tables.md'}; training curves: {out / 'report.html'}")
 
 
