@@ -33,7 +33,7 @@ from artaffect.training.run import train_run
 OURS = "artaffect compact"
 TFIDF, VECTORS = "TF-IDF, logistic regression", "e5 vectors, logistic regression"
 METRICS = ("accuracy", "macro_f1", "log_loss")
-INVERSE_PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
+INVERSE_PENALTIES = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0, 100.0)
 SPLITS = ("train", "val", "test")
 
 
