@@ -72,8 +72,7 @@ class SourceContext:
     def from_recipe(
         cls, data: TrainingData, recipe: Recipe, initial: EmotionModel | None = None
     ) -> "SourceContext":
-        known = recipe.culture != "off" and len(data.cultures) > 1
-        n_cultures = len(data.cultures) if known else 0
+        n_cultures = len(data.cultures) if recipe.culture != "off" and len(data.cultures) > 1 else 0
         shared = (data.cultures, data.cache, data.work, data.train.labels)
         more = (getattr(recipe, "folds", cls.folds), initial, data.tracking)
         return cls(n_cultures, recipe.culture, recipe.seed, *shared, *more)
