@@ -13,7 +13,7 @@ from artaffect.metrics.divergence import compare_cultures
 from artaffect.metrics.evaluation import evaluate
 from artaffect.metrics.votes import Votes
 from artaffect.reports.culture_figures import divergence_figures
-from artaffect.reports.culture_tables import agreement_tables, divergence_tables
+from artaffect.reports.culture_tables import ceiling_tables, divergence_tables
 from artaffect.reports.figures import short
 from artaffect.reports.findings import _ceilings, _cultures, _explanations, unreadable_images
 from artaffect.reports.results import DeletionTest
@@ -56,7 +56,7 @@ def test_cultures_that_always_agree_are_not_shown_to_differ() -> None:
     assert result.overall.p_value == 1 and result.overall.beyond_chance == Estimate(0, 0, 0)
     assert result.divisive == 0 and "no difference shown" in _cultures(result)
     ceilings = agreement(votes(counts, ("a", "b")), 4, 2)
-    assert agreement_tables(ceilings) and ceilings.ceilings["a"].lower_bound["accuracy"].value == 1
+    assert ceiling_tables(ceilings) and ceilings.ceilings["a"].lower_bound["accuracy"].value == 1
 
 
 def test_a_culture_of_one_class_is_scored() -> None:

@@ -41,7 +41,8 @@ def test_the_scores_are_the_means_of_the_runs(runs: Path, sample_table: Annotati
     assert result.protocol["seeds"] == [0, 1]
     for model in ("image", "caption", "both"):
         values = [one[model]["arabic"].log_loss.value for one in each]
-        assert values[0] != values[1]
+        # a linear head is fitted to all rows at once: no seed changes it
+        assert (values[0] == values[1]) == (model == "image")
         assert result[model]["arabic"].by_seed["log_loss"] == pytest.approx(values)
         assert result[model]["arabic"].log_loss.value == pytest.approx(np.mean(values))
     saved = json.loads((runs / "metrics.json").read_text("utf-8"))

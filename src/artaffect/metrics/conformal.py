@@ -26,6 +26,8 @@ MIN_OUTSIDE = 10
 outside of their sets: 100 rows at a level of 0.9. From one choice of the rows to the next, coverage
 then has a standard deviation of about ``0.3 * (1 - level)``."""
 
+_ROUNDING = 1e-6
+"""A label whose score is that of the threshold belongs to the set, in whatever batch it was computed."""
 MAX_VALUES = 500
 """The most scores that are kept of a group of rows. Coverage rises by at most 1 / ``MAX_VALUES``."""
 
@@ -209,7 +211,7 @@ class ConformalScores:
         """
         thresholds = {c: self.threshold(kind, c, level).value for c in dict.fromkeys(cultures)}
         limits = np.array([thresholds[culture] for culture in cultures], float)
-        return label_scores(probabilities, self.score) <= limits[:, None]
+        return label_scores(probabilities, self.score) <= limits[:, None] + _ROUNDING
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

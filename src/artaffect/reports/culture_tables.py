@@ -119,7 +119,7 @@ def _top(labels: Sequence[str], votes: Sequence[int]) -> str:
 def agreement_tables(report: CultureReport) -> list[TextTable]:
     """What annotators agree on, the noise ceiling of each culture, annotators as predictors of annotators."""
     tables = [_annotators(report.annotators)] if report.annotators else []
-    return [*tables, *(_ceilings(report.agreement) if report.agreement else [])]
+    return [*tables, *(ceiling_tables(report.agreement) if report.agreement else [])]
 
 
 def _annotators(groups: ByGroup[AnnotatorAgreement]) -> TextTable:
@@ -138,7 +138,7 @@ def _annotators(groups: ByGroup[AnnotatorAgreement]) -> TextTable:
     )
 
 
-def _ceilings(result: Agreement) -> list[TextTable]:
+def ceiling_tables(result: Agreement) -> list[TextTable]:
     bounds = ["accuracy, lower bound", "upper bound", "log-loss, lower bound", "upper bound"]
     ceiling = TextTable(
         "Noise ceiling: what can be reached from the painting alone, between each vote predicted by the "

@@ -196,7 +196,7 @@ class _MeasuredSource:
         size = self.train.batch_size
         batch = max(1, size // _SHARE)
         task = self._steps(model, batch)
-        whole = min(size, len(self.source.inputs(self.rows)) // _STEPS)  # the table may be small
+        whole = min(size, len(self.source.inputs(self.rows)[0]) // _STEPS)  # the table may be small
         if whole > batch and task.seconds * whole / batch < _LONG:
             batch, task = whole, self._steps(model, whole)
         trained = sum(w.numel() for w in task.parameters() if w.requires_grad)
@@ -267,7 +267,7 @@ class _MeasuredSource:
         return self.counts["train"] + of_cultures
 
     def _seconds_per_input(self) -> float:
-        inputs = self.source.inputs(self.rows)
+        inputs, _ = self.source.inputs(self.rows)
         current_features(self.source.encoder, inputs[:2])  # what only the first call does
         start = perf_counter()
         current_features(self.source.encoder, inputs[:_ENCODED])
