@@ -139,6 +139,7 @@ def _annotators(groups: ByGroup[AnnotatorAgreement]) -> TextTable:
 
 
 def ceiling_tables(result: Agreement) -> list[TextTable]:
+    """The noise ceiling of each culture, and annotators as predictors of annotators."""
     bounds = ["accuracy, lower bound", "upper bound", "log-loss, lower bound", "upper bound"]
     ceiling = TextTable(
         "Noise ceiling: what can be reached from the painting alone, between each vote predicted by the "
