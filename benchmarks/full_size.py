@@ -51,7 +51,9 @@ def make_data(out: Path, rows: int, artworks: int) -> None:
     rng = np.random.default_rng(0)
     artwork = np.concatenate([np.arange(artworks), rng.integers(0, artworks, rows - artworks)])
     culture = rng.choice(len(CULTURES), rows, p=list(CULTURES.values()))
-    seen, said = (rng.standard_normal((count, RANK), np.float32) for count in (artworks, rows))
+    of_image, of_caption = (
+        rng.standard_normal((count, RANK), np.float32) for count in (artworks, rows)
+    )
     effects = rng.standard_normal((2, len(CULTURES), RANK, len(ARTEMIS)), np.float32) * 0.05
     effects += rng.standard_normal((2, 1, RANK, len(ARTEMIS)), np.float32) * [
         [[[0.07]]],
@@ -61,9 +63,10 @@ def make_data(out: Path, rows: int, artworks: int) -> None:
     logits = prior + rng.gumbel(size=(rows, len(ARTEMIS)))
     for i in range(len(CULTURES)):
         of = culture == i
-        # what is said is not a linear function of the features alone
-        said_of = said[of] + 0.5 * np.tanh(said[of]) * np.roll(said[of], 1, 1)
-        logits[of] += seen[artwork[of]] @ effects[0, i] + said_of @ effects[1, i]
+        # what a caption tells is not a linear function of the features alone
+        told = of_caption[of]
+        told = told + 0.5 * np.tanh(told) * np.roll(told, 1, 1)
+        logits[of] += of_image[artwork[of]] @ effects[0, i] + told @ effects[1, i]
     captions = [
         f"{i:07}: what the annotator says, in about sixteen words of text" for i in range(rows)
     ]
@@ -87,7 +90,7 @@ def make_data(out: Path, rows: int, artworks: int) -> None:
     provenance = {"synthetic": True, "images": str(out / "images")}
     AnnotationTable(table, provenance).save(out / "table.parquet")
     text = [encoders[1].preprocessing(caption) for caption in captions]
-    for encoder, latent, keys in zip(encoders, (seen, said), (images, text), strict=True):
+    for encoder, latent, keys in zip(encoders, (of_image, of_caption), (images, text), strict=True):
         width = encoder.feature_dim
         mixing = rng.standard_normal((RANK, width), np.float32) / RANK**0.5
         mixing *= np.arange(1, RANK + 1, dtype=np.float32)[:, None] ** -0.25

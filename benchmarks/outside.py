@@ -137,7 +137,7 @@ def predict_fold(
         rows = with_source(test, i)
         training = outputs_with(unseen, with_source(train, i), "train")
         validation = outputs_with(known, with_source(val, i), "val")
-        combination, _ = fit_fusion(form, training, validation, context)
+        combination, _, _ = fit_fusion(form, training, validation, context)
         names = (data.cultures, data.languages)
         model = EmotionModel(None, caption, None, *names, table.labels, combination)
         calibrate(model.eval(), with_source(val, i))

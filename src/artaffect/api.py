@@ -73,12 +73,10 @@ def train(
     """
     from artaffect.training.recipes import resolve_recipe
     from artaffect.training.run import train_run
-    from artaffect.training.trackers import check_trackers
 
-    trackers = check_trackers(tracker)
     folder, place = as_path(out, "out"), optional_path(cache, "cache")
     config = resolve_recipe(recipe, settings, sources, initial)
-    train_run(as_table(table), config, folder, place, overwrite, outside, trackers)
+    train_run(as_table(table), config, folder, place, overwrite, outside, tracker)
     return load_predictor(folder)
 
 

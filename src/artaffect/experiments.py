@@ -56,14 +56,12 @@ def train_seeds(
     """
     from artaffect.training import seeds as several
     from artaffect.training.recipes import resolve_recipe
-    from artaffect.training.trackers import check_trackers
 
     if not isinstance(seeds, int) or seeds < 2:
         raise InputError(f"seeds must be a whole number of at least 2, got {seeds!r}")
-    trackers = check_trackers(tracker)
     folder, place = as_path(out, "out"), optional_path(cache, "cache")
     config = resolve_recipe(recipe, settings, sources, initial)
-    common = (place, overwrite, outside, trackers)
+    common = (place, overwrite, outside, tracker)
     return several.train_seeds(as_table(table), config, folder, seeds, *common)
 
 

@@ -94,11 +94,11 @@ def test_a_plan_of_finished_runs_is_empty_and_writes_nothing(
         (out / "runs" / name).mkdir(parents=True)
         (out / "runs" / name / "SHA256SUMS").touch()
     before = sorted(out.rglob("*"))
-    code, said, err = artaffect(
+    code, text, err = artaffect(
         *("reproduce", "--quick", "--plan", "--json"),
         *("--data", tmp_path / "table.parquet", "--out", out),
     )
-    assert code == 0 and '"parts": []' in said and '"hours": 0' in said
+    assert code == 0 and '"parts": []' in text and '"hours": 0' in text
     assert err.count("the run is finished") == 6
     assert sorted(out.rglob("*")) == before
     with pytest.raises(InputError, match="a plan needs a table"):

@@ -44,7 +44,7 @@ def export_tasks(
         int | None,
         Option(
             min=1,
-            help="Only so many questions, those that `annotate next` ranks first. Default: all.",
+            help="At most so many questions: those that `annotate next` ranks first. Default: all.",
         ),
     ] = None,
     votes: Annotated[
@@ -63,7 +63,7 @@ def export_tasks(
 
     if votes is not None and most is None:
         raise typer.BadParameter("needs --most: votes rank the questions", param_hint="--votes")
-    questions = None if most is None else rank(source, votes, culture, count=most)
+    questions = None if most is None else rank(source, votes, culture or None, count=most)
     summary = label_studio.export_tasks(
         source, out, culture or None, questions=questions, overwrite=overwrite
     )
@@ -113,7 +113,9 @@ def next_votes(
     """Rank what to ask of whom: the works and cultures of which one more vote tells most."""
     from artaffect.prediction.collection import next_votes as ranking
 
-    questions = ranking.next_votes(answers, votes, culture, count=count, prior_votes=prior_votes)
+    questions = ranking.next_votes(
+        answers, votes, culture or None, count=count, prior_votes=prior_votes
+    )
     if as_json:
         print_json([asdict(question) for question in questions])
         return

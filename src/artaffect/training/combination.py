@@ -75,7 +75,7 @@ def fit_weights(
     culture: Tensor,
     emotion: Tensor,
     partial: Tensor | None = None,
-) -> None:
+) -> float:
     """Fit a combination in place by maximum a posteriori.
 
     The prior of each weight is normal around its initial value, so that few rows move it little. The negative
@@ -85,6 +85,9 @@ def fit_weights(
         inputs: logits of each source [n, k], for rows that it has not learned from.
         culture: indices [n].
         emotion: labels [n], or the positions of sets, see :func:`label_loss`.
+
+    Returns:
+        The negative log-posterior of a row at the end.
     """
     start = [weight.detach().clone() for weight in combination.parameters()]
     present = torch.ones(len(culture), len(inputs), dtype=torch.bool)
@@ -102,3 +105,4 @@ def fit_weights(
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return float(closure().detach())

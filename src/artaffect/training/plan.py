@@ -32,7 +32,7 @@ from artaffect.training.data import TrainingData
 from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.separate import fit_fusion
 from artaffect.training.sources import Source, SourceContext, current_features
-from artaffect.training.trainer import StepOutput, Trainer
+from artaffect.training.trainer import StepOutput, Trainer, epochs_in, passes_in
 
 _STEPS = 3
 """Steps of a measurement, of which the first one does not count."""
@@ -145,8 +145,7 @@ def _plan_recipe(stage: str, config: SeparateConfig, data: TrainingData) -> Iter
             measured = _MeasuredSource(name, config, data)
         except EncoderUnavailableError as error:
             train, rows = settings.train, _count(data.train, name)
-            batches = math.ceil(rows / train.batch_size) * train.epochs
-            counts = (rows, train.epochs, batches, train.batch_size)
+            counts = (rows, *_length(train, rows), train.batch_size)
             yield PlannedPart(stage, f"{name} source", *counts, None, None, str(error))
             continue
         widths[name] = measured.source.encoder.feature_dim
@@ -202,7 +201,7 @@ class _MeasuredSource:
         trained = sum(w.numel() for w in task.parameters() if w.requires_grad)
         frozen = sum(w.numel() for w in task.parameters() if not w.requires_grad)
         gigabytes = (_BYTES * trained + 4 * frozen + task.kept * size / batch) / 1e9
-        epochs, steps = self.train.epochs, _batches(self.train, self.counts["train"])
+        epochs, steps = _length(self.train, self.counts["train"])
         spent = steps * task.seconds * size / batch + epochs * self.counts["val"] * seconds
         counts = (self.counts["train"], epochs, steps, self.train.batch_size)
         return PlannedPart(stage, f"train {self.name} source", *counts, gigabytes, spent / 3600)
@@ -250,10 +249,10 @@ class _MeasuredSource:
         Trainer(once, self.context.seed).fit(task, TensorRows(None, **columns))
         rows = self._head_rows()
         trainings = len(config.penalty) + (folds if folded else 0)
-        steps = _batches(train, rows) * trainings
+        epochs, steps = _length(train, rows)
         held = 4 * self.counts["train"] * width + _BYTES * sum(w.numel() for w in head.parameters())
-        counts = (rows, train.epochs * trainings, steps, train.batch_size)
-        hours = steps * task.seconds / 3600
+        counts = (rows, epochs * trainings, steps * trainings, train.batch_size)
+        hours = steps * trainings * task.seconds / 3600
         return PlannedPart(stage, f"train {self.name} heads", *counts, held / 1e9, hours)
 
     def _head_rows(self) -> int:
@@ -326,17 +325,17 @@ def _combination(
     culture = torch.randint(0, len(context.cultures) + 1, (size,), generator=generator)
     emotion = torch.randint(0, labels, (size,), generator=generator)
     outputs = SourceOutputs(features, logits, culture, emotion)
-    seconds, epochs = 0.0, 1
+    (in_all, steps), seconds, epochs = _length(train, rows), 0.0, 1
     for form in config.fusion.forms:
         once = replace(config.fusion, form=form, features=replace(train, epochs=1, min_steps=0))
         start = perf_counter()
         with _quiet():
             fit_fusion(once, outputs, outputs, context)
-        in_epochs = FUSION_INPUTS[form] == "features"
-        epochs = train.epochs if in_epochs else epochs
-        seconds += (perf_counter() - start) / size * rows * (train.epochs if in_epochs else 1)
+        times = in_all if FUSION_INPUTS[form] == "features" else 1
+        epochs = max(epochs, times)
+        seconds += (perf_counter() - start) / size * rows * times
     held = 4 * rows * (sum(widths.values()) + 2 * labels * len(widths))
-    counts = (rows, epochs, _batches(train, rows), train.batch_size)
+    counts = (rows, epochs, steps, train.batch_size)
     return PlannedPart(stage, "combine", *counts, held / 1e9, seconds / 3600)
 
 
@@ -352,10 +351,11 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _batches(config: TrainConfig, rows: int) -> int:
-    """Batches of all epochs."""
-    steps = config.epochs * math.ceil(rows / config.batch_size)
-    return max(steps, config.min_steps * config.accumulation)
+def _length(config: TrainConfig, rows: int) -> tuple[int, int]:
+    """Epochs, and batches of all of them."""
+    batches = passes_in(config, rows) * math.ceil(rows / config.batch_size)
+    epochs = epochs_in(config, batches)
+    return epochs, epochs * batches
 
 
 def _count(table: AnnotationTable, source: str) -> int:

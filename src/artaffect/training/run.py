@@ -80,7 +80,7 @@ def train_run(
     cache: Path | None = None,
     overwrite: bool = False,
     outside: OutsideFiles | None = None,
-    trackers: Sequence[str] = (),
+    trackers: str | Sequence[str] | None = None,
 ) -> EvaluationResult:
     """Train, and write the model folder ``out`` with its report.
 
@@ -245,7 +245,7 @@ def trained_run(
     out: Path,
     cache: Path | None,
     outside: OutsideFiles | None = None,
-    trackers: Sequence[str] = (),
+    trackers: str | Sequence[str] | None = None,
 ) -> Path:
     """Train unless ``out`` holds a finished run with the same settings; for comparisons of several.
 

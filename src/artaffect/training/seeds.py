@@ -35,7 +35,7 @@ def train_seeds(
     cache: Path | None = None,
     overwrite: bool = False,
     outside: OutsideFiles | None = None,
-    trackers: Sequence[str] = (),
+    trackers: str | Sequence[str] | None = None,
 ) -> EvaluationResult:
     """Train with the recipe's seed and the ones that follow it, and score all on the validation split.
 

@@ -27,12 +27,7 @@ from artaffect.models.heads import FeatureScaler
 from artaffect.models.hub import resolve_run
 from artaffect.training.batches import TensorRows
 from artaffect.training.calibration import TrainedModel, finish
-from artaffect.training.combination import (
-    check_folds,
-    fit_weights,
-    fold_of_artwork,
-    log_prior,
-)
+from artaffect.training.combination import check_folds, fit_weights, fold_of_artwork, log_prior
 from artaffect.training.data import TrainingData, check_artworks, hold_out
 from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.objectives import FusionTask, label_loss
@@ -81,13 +76,13 @@ def train_separate(data: TrainingData, config: SeparateConfig) -> TrainedModel:
         unseen, val = (rows.with_images() if images else rows for rows in (unseen, val))
         training, validation = _outputs(sources, unseen, logits), _outputs(sources, val)
         if len(sources) > 1:
-            fusion, log["fusion"] = fit_fusion(
-                config.fusion, training, validation, context, histories
-            )
+            fusion, result, log["fusion"] = fit_fusion(config.fusion, training, validation, context)
+            histories["fusion"] = result.history
         if data.outside:
             rows = (add_outside(training, unseen, "train"), add_outside(validation, val, "val"))
             form = replace(config.fusion, form="logits")
-            outside, log["outside"] = fit_fusion(form, *rows, context)
+            outside, result, log["outside"] = fit_fusion(form, *rows, context)
+            histories["outside"] = result.history
     names = (data.cultures, data.languages)
     model = EmotionModel(*pair, fusion, *names, data.train.labels, outside)
     return finish(data, model, log, histories)
@@ -228,20 +223,15 @@ def add_outside(outputs: SourceOutputs, rows: AnnotationArrays, split: str) -> S
 
 
 def fit_fusion(
-    config: FusionConfig,
-    training: SourceOutputs,
-    validation: SourceOutputs,
-    context: SourceContext,
-    histories: dict[str, Sequence[Mapping[str, float]]] | None = None,
-) -> tuple[LinearFusion, dict[str, Any]]:
+    config: FusionConfig, training: SourceOutputs, validation: SourceOutputs, context: SourceContext
+) -> tuple[LinearFusion, FitResult, dict[str, Any]]:
     """Fit every form and variant that the settings allow; the best on validation is kept.
 
     Args:
         training: rows that no source has learned from.
-        histories: receives the epochs of the fusion, if it is trained in epochs.
 
     Returns:
-        The fusion, and what was chosen, as plain JSON.
+        The fusion, its training, and what was chosen, as plain JSON.
     """
     cultures, labels = len(context.cultures), len(context.labels)
     blind = not context.n_cultures
@@ -259,8 +249,7 @@ def fit_fusion(
     candidates: dict[str, LinearFusion] = {}
     for form in config.forms:
         candidates |= FUSION_FORMS[form].candidates(setup)
-    results: dict[str, FitResult] = {}
-    scores = {}
+    results = {}
     for name, fusion in candidates.items():
         fusion.initialize(prior, scalers)
         plan = fusion.plan_training(training, config)
@@ -268,23 +257,19 @@ def fit_fusion(
         if plan.config is None:
             inputs = [plan.columns[source] for source in fusion.sources]
             rows = (plan.columns["culture"], plan.columns["emotion"], training.partial)
-            fit_weights(fusion, inputs, *rows)
-            scores[name] = validate()["log_loss"]
-            continue
-        task = FusionTask(fusion, plan.modality_dropout, plan.cultures, training.partial)
-        trainer = Trainer(plan.config, context.seed, section="fusion.features")
-        results[name] = trainer.fit(task, TensorRows(plan.shared, **plan.columns), validate)
-        scores[name] = results[name].best_score
+            loss = fit_weights(fusion, inputs, *rows)
+            results[name] = FitResult.at_once(loss, validate(), "log_loss")
+        else:
+            task = FusionTask(fusion, plan.modality_dropout, plan.cultures, training.partial)
+            trainer = Trainer(plan.config, context.seed, section="fusion.features")
+            results[name] = trainer.fit(task, TensorRows(plan.shared, **plan.columns), validate)
+    scores = {name: result.best_score for name, result in results.items()}
     best = min(scores, key=lambda name: scores[name])
     line = ", ".join(f"{name} {score:.4f}" for name, score in scores.items())
     _logger.info(f"fusion: validation log-loss {line}")
-    log: dict[str, Any] = {"form": best, "validation_log_loss": scores[best]}
-    if best in results:
-        log |= results[best].summary()
-        if histories is not None:
-            histories["fusion"] = results[best].history
+    log = {"form": best, **results[best].summary()}
     log["rejected"] = {name: score for name, score in scores.items() if name != best}
-    return candidates[best], log
+    return candidates[best], results[best], log
 
 
 @torch.no_grad()

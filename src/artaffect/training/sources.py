@@ -151,8 +151,8 @@ class Source(ABC, Generic[C, E]):
                 self.head_ = self._combine(head, self.initial, train)
                 head = self.head_
             self.model_ = EmotionClassifier(self.encoder, head)
-            score = f"{self.result_.summary()['validation_log_loss']:.4f}"
-            _logger.info(f"{self.name}: validation log-loss {score}, penalty {self.penalty_}")
+            score = self.result_.summary()["validation_log_loss"]
+            _logger.info(f"{self.name}: validation log-loss {score:.4f}, penalty {self.penalty_}")
         else:
             model = self.start(train)
             _logger.info(f"{self.name}: training {config.encoder} ({trainable(self.encoder)})")
@@ -222,9 +222,9 @@ class Source(ABC, Generic[C, E]):
             {name: float(np.mean([epoch[name] for epoch in epochs])) for name in epochs[0]}
             for epochs in zip(*histories, strict=True)
         ]
-        sign, metric = self.config.train.sign, self.config.train.metric
-        best = max(means, key=lambda epoch: sign * epoch[metric])
-        return FitResult(int(best["epoch"]), best[metric], means)
+        config = self.config.train
+        best = max(means, key=lambda epoch: config.sign * epoch[config.metric])
+        return FitResult(int(best["epoch"]), best[config.metric], means)
 
     def log(self) -> dict[str, Any]:
         """What was chosen, as plain JSON."""

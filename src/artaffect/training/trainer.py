@@ -164,7 +164,9 @@ class _Run:
         self.order = torch.Generator()
         loader = DataLoader(
             rows,
-            batch_sampler=BatchOrder(rows, config.batch_size, self.order, _passes(config, rows)),
+            batch_sampler=BatchOrder(
+                rows, config.batch_size, self.order, passes_in(config, len(rows))
+            ),
             collate_fn=_unchanged,
             generator=self.order,
             num_workers=rows.workers,
@@ -175,11 +177,8 @@ class _Run:
         optimizer = AdamW(trained, rate, weight_decay=decay, fused=True)
         self.model, self.optimizer, self.loader = self.accelerator.prepare(task, optimizer, loader)
         self.batches = len(self.loader)
-        steps_per_epoch = -(-self.batches // config.accumulation)
-        self.epochs = config.epochs
-        if config.max_steps is not None:
-            self.epochs = min(config.epochs, max(1, round(config.max_steps / steps_per_epoch)))
-        steps = steps_per_epoch * self.epochs
+        self.epochs = epochs_in(config, self.batches)
+        steps = -(-self.batches // config.accumulation) * self.epochs
         self.schedule = LambdaLR(optimizer, lambda step: _rate(step, steps, config.warmup))
         self.settings = {**asdict(config), "seed": trainer.seed, "batches": self.batches}
         self.stateful: dict[str, Any] = {"optimizer": self.optimizer, "schedule": self.schedule}
@@ -319,10 +318,18 @@ def _score(scores: Scores, metric: str) -> float:
     return scores[metric]
 
 
-def _passes(config: TrainConfig, rows: Rows) -> int:
-    """Passes over the rows in one epoch: more than one where few rows would make too few steps."""
-    steps = config.epochs * math.ceil(len(rows) / config.batch_size / config.accumulation)
+def passes_in(config: TrainConfig, rows: int) -> int:
+    """Passes over so many rows in one epoch: more than one where few rows would make too few steps."""
+    steps = config.epochs * math.ceil(rows / config.batch_size / config.accumulation)
     return math.ceil(config.min_steps / steps) or 1
+
+
+def epochs_in(config: TrainConfig, batches: int) -> int:
+    """Epochs of so many batches each: fewer than set where they would make too many steps."""
+    if config.max_steps is None:
+        return config.epochs
+    steps = -(-batches // config.accumulation)
+    return min(config.epochs, max(1, round(config.max_steps / steps)))
 
 
 def _mixed_precision(precision: str, device: str) -> str:

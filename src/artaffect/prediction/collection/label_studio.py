@@ -25,7 +25,7 @@ from artaffect.outputs import atomic_file, atomic_folder, check_free, check_outp
 from artaffect.prediction.collection.companion import companion_path
 from artaffect.prediction.collection.next_votes import Question
 from artaffect.prediction.collection.works import read_works
-from artaffect.runtime import as_path, to_json_text
+from artaffect.runtime import as_list, as_path, to_json_text
 
 MARKER = "annotate.json"
 """The file that every folder of tasks holds."""
@@ -73,7 +73,7 @@ class VoteSummary:
 def export_tasks(
     source: str | PathLike[str],
     out: str | PathLike[str],
-    cultures: Sequence[str] | None = None,
+    cultures: str | Sequence[str] | None = None,
     *,
     questions: Sequence[Question] | None = None,
     overwrite: bool = False,
@@ -85,7 +85,7 @@ def export_tasks(
             annotations, whose artworks have none.
         out: the folder; each culture is a folder in it, with ``tasks.json`` and ``labels.xml``.
         cultures: whom to ask; by default the cultures of the source.
-        questions: those of :func:`next_votes`, best first; by default everybody is asked about every work.
+        questions: those of :func:`next_votes`, best first; by default every work, in each culture.
 
     Raises:
         TableError: the source cannot be read, or has nothing to show, or lacks a work of a question.
@@ -94,7 +94,8 @@ def export_tasks(
     path, target = as_path(source, "source"), as_path(out, "out")
     check_free(target, MARKER, overwrite, [path, companion_path(path)])
     items, labels, known = _from_table(path) if _is_table(path) else _from_answers(path)
-    names = tuple(dict.fromkeys(filter(None, map(culture_name, cultures or known))))
+    chosen = known if cultures is None else as_list(cultures, "cultures")
+    names = tuple(dict.fromkeys(filter(None, map(culture_name, chosen))))
     if not items or not names:
         raise TableError(
             f"{path} holds nothing to ask about: expected works with an image or a text"
@@ -102,15 +103,15 @@ def export_tasks(
     works_of = {name: items for name in names}
     if questions is not None:
         works_of = _selected(items, names, questions, path)
-        shown = {item.name for chosen in works_of.values() for item in chosen}
+        shown = {item.name for works in works_of.values() for item in works}
         items = [item for item in items if item.name in shown]
     files = [item.image for item in items if item.image and not is_address(item.image)]
     root = os.path.commonpath([os.path.dirname(file) for file in files]) if files else None
     with atomic_folder(target, MARKER, overwrite) as folder:
-        for culture, chosen in works_of.items():
+        for culture, works in works_of.items():
             place = folder / quote(culture, safe=" ")
             place.mkdir()
-            tasks = [_task(item, culture, root) for item in chosen]
+            tasks = [_task(item, culture, root) for item in works]
             (place / TASKS).write_text(to_json_text(tasks), "utf-8")
             (place / CONFIGURATION).write_text(
                 _configuration(labels, culture, bool(files)), "utf-8"

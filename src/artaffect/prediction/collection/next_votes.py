@@ -1,7 +1,7 @@
 """Rank what to ask of whom: how much one more vote would tell of an artwork in a culture."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -12,7 +12,7 @@ from artaffect.data.readers.table_formats import open_table
 from artaffect.errors import InputError, TableError
 from artaffect.labels import culture_name
 from artaffect.prediction.collection.works import Works, read_works
-from artaffect.runtime import as_path
+from artaffect.runtime import as_list, as_path
 
 _NEEDED = ("artwork", "label", "culture")
 
@@ -34,7 +34,7 @@ class Question:
 def next_votes(
     answers: str | PathLike[str],
     votes: str | PathLike[str] | None = None,
-    cultures: Sequence[str] | None = None,
+    cultures: str | Sequence[str] | None = None,
     *,
     count: int = 20,
     prior_votes: float = 2.0,
@@ -59,20 +59,19 @@ def next_votes(
     if count < 1 or not prior_votes > 0:
         raise InputError(f"expected a count and prior votes above 0, got {count} and {prior_votes}")
     works = read_works(as_path(answers, "answers"), {}, None)
-    counts = np.zeros(works.probabilities.shape)
-    if votes is not None:
-        _count(as_path(votes, "votes"), works, counts)
     places = {culture_name(name): i for i, name in enumerate(works.cultures)}
-    if unknown := [name for name in cultures or () if culture_name(name) not in places]:
+    chosen = list(works.cultures) if cultures is None else as_list(cultures, "cultures")
+    if unknown := [name for name in chosen if culture_name(name) not in places]:
         has = ", ".join(works.cultures)
         raise InputError(f"the answers have no culture {unknown[0]!r}; their cultures: {has}")
+    counts = np.zeros(works.probabilities.shape)
+    if votes is not None:
+        _count(as_path(votes, "votes"), works, places, counts)
     alpha = (prior_votes * works.probabilities.clip(1e-6) + counts).reshape(-1, len(works.labels))
     bits = expected_information(alpha)
-    if cultures:
-        wanted = [places[culture_name(name)] for name in cultures]
-        bits[~np.isin(np.arange(len(bits)) % len(works.cultures), wanted)] = -1
-    best = np.argsort(-bits, kind="stable")
-    best = best[bits[best] >= 0][:count]
+    wanted = [places[culture_name(name)] for name in chosen]
+    candidates = np.flatnonzero(np.isin(np.arange(len(bits)) % len(works.cultures), wanted))
+    best = candidates[np.argsort(-bits[candidates], kind="stable")[:count]]
     rows, columns = np.divmod(best, len(works.cultures))
     return [
         Question(
@@ -102,8 +101,10 @@ def expected_information(alpha: np.ndarray) -> np.ndarray:
     return ((entropy_of_mean - mean_entropy) / np.log(2)).clamp(min=0).numpy()
 
 
-def _count(path: Path, works: Works, counts: np.ndarray) -> None:
-    """Add the votes of a file to counts [works, cultures, labels]."""
+def _count(
+    path: Path, works: Works, cultures: Mapping[str | None, int], counts: np.ndarray
+) -> None:
+    """Add the votes of a file to counts [works, cultures, labels]; ``cultures`` gives their places."""
     file = open_table(path)
     missing = [name for name in _NEEDED if name not in file.header]
     if missing:
@@ -111,7 +112,6 @@ def _count(path: Path, works: Works, counts: np.ndarray) -> None:
     cells = file.read([file.header.index(name) for name in _NEEDED], ())
     rows: Iterable[tuple[str, str, str]] = zip(*(c.to_pylist() for c in cells.columns), strict=True)
     items = {name: i for i, name in enumerate(works.ids)}
-    cultures = {culture_name(name): i for i, name in enumerate(works.cultures)}
     unknown: Counter[str] = Counter()
     for line, (artwork, label, culture) in zip(cells.line, rows, strict=True):
         if not works.labels.knows(label):
