@@ -2,18 +2,20 @@
 
     artaffect learning-curve --data TABLE --out CURVE --source caption --split val --init starter
     python benchmarks/setfit_samples.py samples TABLE FOLDER 32,128,512 3      # with artaffect
+    python benchmarks/setfit_samples.py encoder ENCODER                        # with artaffect
     OTHER/bin/python benchmarks/setfit_samples.py train FOLDER ENCODER         # with setfit 1.2, torch
     python benchmarks/setfit_samples.py scores TABLE FOLDER CURVE              # with artaffect
 
 SetFit has an environment of its own. The first step writes the captions of each sample, which are those of
-the curve. The second fine-tunes the sentence encoder in the folder ENCODER on pairs of captions (20
-iterations over the sample, one epoch) and fits a logistic regression. The third scores both on the same rows,
+the curve; the second the packaged multilingual-e5-small as a folder of sentence-transformers. The third fine-tunes the sentence encoder in the folder ENCODER on pairs of captions (20
+iterations over the sample, one epoch) and fits a logistic regression. The last scores both on the same rows,
 with intervals over seeds and artworks. SetFit trains on all rows of a sample: it chooses no settings.
 """
 
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,33 @@ def write_samples(table_file: Path, folder: Path, sizes: str, seeds: int) -> Non
 
 def _texts(table: Any) -> list[str]:
     return [PREFIX + caption for caption in table.strings("caption")]
+
+
+def write_encoder(folder: Path) -> None:
+    """Write the packaged encoder for sentence-transformers: mean pooling, captions up to 128 tokens."""
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    from artaffect.models.bundled.e5_small import load_e5_small
+
+    network, tokenizer = load_e5_small()
+    settings = {k: v for k, v in asdict(network.config).items() if k in BertConfig().to_dict()}
+    model = BertModel(BertConfig(**settings), add_pooling_layer=False)
+    model.load_state_dict(network.state_dict())
+    model.save_pretrained(folder)
+    special = dict(bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    pooling = {"word_embedding_dimension": settings["hidden_size"], "pooling_mode_mean_tokens": True}
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate([("", "Transformer"), ("1_Pooling", "Pooling")])
+    ]
+    (folder / "1_Pooling").mkdir()
+    for name, content in (
+        ("modules.json", modules),
+        ("1_Pooling/config.json", pooling),
+        ("sentence_bert_config.json", {"max_seq_length": 128, "do_lower_case": False}),
+    ):
+        (folder / name).write_text(json.dumps(content), "utf-8")
 
 
 def train(folder: Path, encoder: Path) -> None:
@@ -120,5 +149,7 @@ if __name__ == "__main__":
     step, *arguments = sys.argv[1:]
     if step == "samples":
         write_samples(Path(arguments[0]), Path(arguments[1]), arguments[2], int(arguments[3]))
+    elif step == "encoder":
+        write_encoder(Path(arguments[0]))
     else:
         {"train": train, "scores": scores}[step](*map(Path, arguments))

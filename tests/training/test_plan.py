@@ -18,6 +18,7 @@ def recipes(encoder_folders: dict[str, Path]) -> dict[str, SeparateConfig]:
     image = [f"image.encoder={encoder_folders['resnet']}", "image.train.epochs=3"]
     text = [f"caption.encoder={encoder_folders['bert']}", "caption.train.epochs=2"]
     compact = [*image, *text, "fusion.form=logits", "folds=2", "image.penalty=[0.1, 1.0]"]
+    compact.append("caption.train.min_steps=0")
     return {
         "image": load_recipe("paper-resnet50", SeparateConfig, [*image, "image.workers=0"]),
         "text": load_recipe("paper-text", SeparateConfig, text),
@@ -44,7 +45,7 @@ def test_rows_and_steps_of_each_part_follow_from_the_table(
         ("image", "train image source"),
         ("text", "train caption source"),
         ("compact", "encode images"),
-        ("compact", "train image heads"),
+        ("compact", "fit image heads"),
         ("compact", "encode captions"),
         ("compact", "train caption heads"),
         ("compact", "combine"),
@@ -55,10 +56,14 @@ def test_rows_and_steps_of_each_part_follow_from_the_table(
     assert (image.steps, text.steps) == (3 * -(-paintings // 64), 2 * -(-captions // 64))
     encoded = parts["compact", "encode images"], parts["compact", "encode captions"]
     assert tuple(part.rows for part in encoded) == both
-    # for each penalty and fold; an artwork has a histogram of each of three cultures, and one of all
-    heads = parts["compact", "train image heads"]
-    assert (heads.rows, heads.epochs) == (4 * paintings, 3 * (2 + 2))
-    assert heads.steps == (2 + 2) * 3 * -(-4 * paintings // 256)
+    heads = parts["compact", "fit image heads"]
+    fits = 2 + 2  # penalties and folds
+    assert (heads.rows, heads.batch_size, heads.epochs, heads.steps) == (
+        *(paintings, paintings),
+        *(fits, fits),
+    )
+    heads = parts["compact", "train caption heads"]
+    assert heads.rows == captions and heads.steps == heads.epochs * -(-captions // 256)
 
 
 def test_every_measured_part_has_hours_and_memory(

@@ -29,6 +29,7 @@ from artaffect.models.precision import device
 from artaffect.reports.tables import TextTable
 from artaffect.training.batches import Batch, TensorRows
 from artaffect.training.data import TrainingData
+from artaffect.training.linear import fit_linear_head
 from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.separate import fit_fusion
 from artaffect.training.sources import Source, SourceContext, current_features
@@ -59,6 +60,7 @@ class PlannedPart:
     rows: int
     """Images, captions, or rows of stored features in the training split; with validation for an encoding."""
     epochs: int
+    """A head that is fitted to all rows at once takes one epoch of one batch for each penalty and fold."""
     steps: int
     """Batches in all epochs."""
     batch_size: int
@@ -223,21 +225,28 @@ class _MeasuredSource:
 
     def heads(self, stage: str, folded: bool, folds: int) -> PlannedPart:
         """The heads of every penalty and fold, on random features."""
-        config, train = self.source.config, self.train
+        config, context, train = self.source.config, self.context, self.train
         generator = torch.Generator().manual_seed(0)
-        size, labels = train.batch_size * _HEAD_BATCHES, len(self.context.labels)
-        width, cultures = self.source.encoder.feature_dim, self.context.n_cultures
+        size, labels = train.batch_size * _HEAD_BATCHES, len(context.labels)
+        width, cultures = self.source.encoder.feature_dim, context.n_cultures
+        features = torch.randn(size, width, generator=generator)
         head = EmotionHead(
-            width,
-            cultures,
-            config.hidden,
-            config.dropout,
-            self.context.culture_input,
-            False,
-            labels,
+            width, cultures, config.hidden, config.dropout, context.culture_input, False, labels
         )
+        fits = len(config.penalty) + (folds if folded else 0)
+        inputs, weights = self.counts["train"], sum(w.numel() for w in head.parameters())
+        held = 4 * inputs * width + _BYTES * weights
+        if config.penalty and head.is_linear:
+            votes = torch.rand(size, cultures + 1, labels, generator=generator)
+            start = perf_counter()
+            fit_linear_head(head, features, votes, config.penalty[0])
+            seconds = (perf_counter() - start) * inputs / size
+            counts = (inputs, fits, fits, inputs)
+            return PlannedPart(
+                stage, f"fit {self.name} heads", *counts, held / 1e9, fits * seconds / 3600
+            )
         columns: dict[str, Tensor] = {
-            "features": torch.randn(size, width, generator=generator),
+            "features": features,
             "culture": torch.randint(0, cultures + 1, (size,), generator=generator),
         }
         if self.name == "image":
@@ -246,13 +255,11 @@ class _MeasuredSource:
             columns["emotion"] = torch.randint(0, labels, (size,), generator=generator)
         task = _Measured(self.source.task(head, 0.0, None, None))
         once = replace(train, epochs=1, min_steps=0)
-        Trainer(once, self.context.seed).fit(task, TensorRows(None, **columns))
+        Trainer(once, context.seed).fit(task, TensorRows(None, **columns))
         rows = self._head_rows()
-        trainings = len(config.penalty) + (folds if folded else 0)
         epochs, steps = _length(train, rows)
-        held = 4 * self.counts["train"] * width + _BYTES * sum(w.numel() for w in head.parameters())
-        counts = (rows, epochs * trainings, steps * trainings, train.batch_size)
-        hours = steps * trainings * task.seconds / 3600
+        counts = (rows, epochs * fits, steps * fits, train.batch_size)
+        hours = steps * fits * task.seconds / 3600
         return PlannedPart(stage, f"train {self.name} heads", *counts, held / 1e9, hours)
 
     def _head_rows(self) -> int:
