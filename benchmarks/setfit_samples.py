@@ -7,9 +7,10 @@
     python benchmarks/setfit_samples.py scores TABLE FOLDER CURVE              # with artaffect
 
 SetFit has an environment of its own. The first step writes the captions of each sample, which are those of
-the curve; the second the packaged multilingual-e5-small as a folder of sentence-transformers. The third fine-tunes the sentence encoder in the folder ENCODER on pairs of captions (20
-iterations over the sample, one epoch) and fits a logistic regression. The last scores both on the same rows,
-with intervals over seeds and artworks. SetFit trains on all rows of a sample: it chooses no settings.
+the curve; the second the packaged multilingual-e5-small as a folder of sentence-transformers. The third
+fine-tunes the sentence encoder in the folder ENCODER on pairs of captions (20 iterations over the sample, one
+epoch) and fits a logistic regression. The last scores both on the same rows, with intervals over seeds and
+artworks. SetFit trains on all rows of a sample: it chooses no settings.
 """
 
 import json
@@ -64,7 +65,10 @@ def write_encoder(folder: Path) -> None:
     model.save_pretrained(folder)
     special = dict(bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-    pooling = {"word_embedding_dimension": settings["hidden_size"], "pooling_mode_mean_tokens": True}
+    pooling = {
+        "word_embedding_dimension": settings["hidden_size"],
+        "pooling_mode_mean_tokens": True,
+    }
     modules = [
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for i, (path, kind) in enumerate([("", "Transformer"), ("1_Pooling", "Pooling")])
