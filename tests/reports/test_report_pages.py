@@ -133,12 +133,12 @@ def test_a_run_report_begins_with_its_headline_and_its_training(pages: dict[str,
     assert "the share of captions whose most probable label" in text
 
 
-def test_an_explanation_shows_what_was_asked_beside_what_speaks_for_it(
+def test_an_explanation_shows_the_question_beside_what_speaks_for_it(
     browser: Browser, pages: dict[str, Path]
 ) -> None:
     opened = browser.new_page()
     opened.goto(pages["explanation"].as_uri())
-    assert opened.locator(".asked blockquote").inner_text() == "A storm tears at the mast."
+    assert opened.locator(".question blockquote").inner_text() == "A storm tears at the mast."
     pair = opened.locator(".pair").first
     plain, map_ = (pair.locator("figure").nth(i).bounding_box() for i in range(2))
     assert plain is not None and map_ is not None

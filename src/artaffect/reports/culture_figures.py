@@ -197,7 +197,7 @@ def emotion_bars(
 @drawn
 def deletion_curve(figure: Any, curves: "DeletionCurves", parts: str) -> None:
     """How the probability falls, what matters most first, beside the band of random orders."""
-    figure.set_size_inches(6.4, 3.4)
+    figure.set_size_inches(5.4, 3.6)
     axis = figure.subplots()
     removed = 100 * np.array(curves.removed)
     if len(curves.random_low):
@@ -207,8 +207,6 @@ def deletion_curve(figure: Any, curves: "DeletionCurves", parts: str) -> None:
     chance, first = (100 * np.array(curve) for curve in (curves.at_random, curves.by_weight))
     axis.plot(removed, chance, color=COLOURS[0], linestyle="--", label="random orders, average")
     axis.plot(removed, first, color=COLOURS[1], marker="o", label=f"the {parts} that matter first")
-    axis.set(
-        xlabel=f"deleted {parts} (%)", ylabel="probability (%)", xlim=(0, None), ylim=(0, None)
-    )
+    axis.set(xlabel=f"deleted {parts} (%)", ylabel="probability (%)", xlim=(0, 100), ylim=(0, 104))
     axis.grid()
-    axis.legend(frameon=False)
+    legend_below(figure, axis, 2)

@@ -41,7 +41,7 @@ def save_explanation(
     columns = {p.culture: list(p.probabilities.values()) for p in predictions}
     downloads = Downloads(path, english_names(model.labels))
     names, colours = list(predictions[0].probabilities), label_colours(model.labels)
-    bars = emotion_bars("What each culture would feel", names, columns, "probability", colours)
+    bars = emotion_bars("Probability of each label", names, columns, "probability", colours)
     table = emotion_table("The same as numbers", names, columns, ".1%")
     explained = list(explanation.by_culture)
     image = None if item.image is None else data_address(thumbnail_jpeg(item.image))
@@ -133,7 +133,7 @@ def _check_tables(culture: "CultureExplanation") -> list[TextTable]:
         test = check.deletion
         gap = test.deletion_auc_gap
         verdict = "falls faster than at random" if check.held else "no better than at random"
-        title = f"Deletion test, {name}: {verdict} ({gap:+.2f} in log-probability)"
+        title = f"Deletion test, {name}: {verdict} ({gap:+z.2f} in log-probability)"
         if check.occlusion is not None:
             title += f"; correlation with occlusion {check.occlusion:+.2f}"
         curves = zip(test.removed, test.by_weight, test.at_random, strict=True)
