@@ -141,7 +141,7 @@ def dropped(rows: Rows, modality: str, width: int) -> Rows:
     mean = values[index].mean(0)
     first, second = values.clone(), values.clone()
     first[:, width:], second[:, :width] = mean[width:], mean[:width]
-    tripled = train.select(torch.arange(len(train)).repeat(3))
+    tripled = replace(train, caption_texts=None).select(torch.arange(len(train)).repeat(3))
     many = torch.cat([index + shift * len(values) for shift in range(3)])
     changes: Any = {modality: torch.cat([values, first, second]), name: many}
     return [replace(tripled, **changes), *rows[1:]]

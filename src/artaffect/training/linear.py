@@ -8,6 +8,13 @@ from artaffect.training.objectives import log_probability_of_labels
 
 _CHUNK = 16_384
 """Inputs whose logits are in memory at once."""
+_CURVATURE = 0.1
+"""About the second derivative of the loss by a logit. Each direction is scaled by the curvature that
+follows from it, so that all are about equally steep and few steps are needed."""
+_HISTORY = 20
+"""Steps that L-BFGS remembers: more cost more time than they save in steps."""
+_TOLERANCE = 1e-5
+"""Of the largest derivative, at which the fit ends."""
 
 
 def fit_linear_head(
@@ -19,8 +26,8 @@ def fit_linear_head(
 ) -> float:
     """Minimise the mean of ``-ln`` of the probability of the votes, plus the penalty, in place.
 
-    The method is L-BFGS on all rows (Liu and Nocedal 1989). The objective is convex unless labels are
-    partial. Each bias has a normal prior around its initial value: a label that no row has stays possible.
+    The method is L-BFGS on all rows (Liu and Nocedal 1989), along the principal axes of the inputs. The
+    objective is convex unless labels are partial. Each bias has a normal prior around its initial value: a label that no row has stays possible.
 
     Args:
         head: without hidden layers, as :meth:`EmotionHead.initialize_from` leaves it.
@@ -33,23 +40,68 @@ def fit_linear_head(
     Returns:
         The objective at the end.
     """
+    rows = votes.sum((1, 2))
+    standardised = (features - head.scaler.mean).div_(head.scaler.scale)
+    basis, spread = _principal_axes(standardised, rows / rows.sum())
+    scale = (_CURVATURE * spread + 2 * penalty).rsqrt()
+    axes = basis * scale
+    fitted = EmotionHead(axes.shape[1], head.settings["cultures"], labels=head.labels)
+    pairs = list(zip(head.parameters(), fitted.parameters(), strict=True))
+    with torch.no_grad():
+        for whole, weight in pairs:
+            weight.copy_(whole @ basis / scale if whole.ndim == 2 else whole)
+    objective = _minimise(fitted, standardised @ axes, votes, penalty, scale, partial)
+    with torch.no_grad():
+        for whole, weight in pairs:
+            whole.copy_(weight @ axes.T if whole.ndim == 2 else weight)
+    return objective
+
+
+def _principal_axes(standardised: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Orthonormal directions that span the inputs [d, r], and how far these spread along each [r].
+
+    With a ridge penalty the best weights lie in this span (Kimeldorf and Wahba 1971): few inputs need few
+    numbers, however many features they have.
+    """
+    inputs, width = standardised.shape
+    if inputs < width:
+        scaled = standardised * weights.sqrt()[:, None]
+        _, deviations, directions = torch.linalg.svd(scaled, full_matrices=False)
+        return directions.T, deviations.square()
+    spread, directions = torch.linalg.eigh(standardised.T @ (standardised * weights[:, None]))
+    return directions, spread.clamp_min(0)
+
+
+def _minimise(
+    head: EmotionHead,
+    inputs: Tensor,
+    votes: Tensor,
+    penalty: float,
+    scale: Tensor,
+    partial: Tensor | None,
+) -> float:
+    """As :func:`fit_linear_head`, for weights that are divided by ``scale`` [r] and inputs [q, r]."""
     total = votes.sum()
+    matrices = [weight for weight in head.parameters() if weight.ndim == 2]
     biases = [weight for weight in head.parameters() if weight.ndim == 1]
     start = [bias.detach().clone() for bias in biases]
     optimizer = torch.optim.LBFGS(
-        head.parameters(), max_iter=300, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+        head.parameters(),
+        max_iter=300,
+        tolerance_grad=_TOLERANCE,
+        history_size=_HISTORY,
+        line_search_fn="strong_wolfe",
     )
-    standardised = (features - head.scaler.mean).div_(head.scaler.scale)
-    chunks = [slice(i, i + _CHUNK) for i in range(0, len(features), _CHUNK)]
+    chunks = [slice(i, i + _CHUNK) for i in range(0, len(inputs), _CHUNK)]
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        objective = penalty * head.penalty()
+        objective = penalty * torch.stack([(m * scale).square().sum() for m in matrices]).sum()
         for bias, first in zip(biases, start, strict=True):
             objective = objective + (bias - first).square().sum() / (2 * total)
         torch.autograd.backward(objective)
         for chunk in chunks:
-            logits = head.linear_logits(standardised[chunk]).flatten(0, 1)
+            logits = head.linear_logits(inputs[chunk]).flatten(0, 1)
             known = log_probability_of_labels(logits, partial)
             loss = -(votes[chunk].flatten(0, 1) * known).sum() / total
             torch.autograd.backward(loss)
