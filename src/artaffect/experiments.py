@@ -223,6 +223,7 @@ def compare_runs(
     split: str = "test",
     *,
     out: PathLike | None = None,
+    features: PathLike | None = None,
     cache: PathLike | None = None,
 ) -> "RunComparison":
     """Compare runs with the first one on the rows of a split that all of them can be scored on.
@@ -233,6 +234,7 @@ def compare_runs(
     Args:
         runs: at least two model folders, ``hf:OWNER/MODEL``, or folders of :func:`train_seeds`.
         out: also write the comparison to this file: .csv, .md or .json.
+        features: the file of the image features, for runs that were trained on such a file.
 
     Raises:
         InputError: the runs predict different labels, or have no input or no row in common.
@@ -247,8 +249,8 @@ def compare_runs(
     if target is not None:
         check_suffix(target)
         check_output(target, annotations.sources)
-    place = optional_path(cache, "cache")
-    result = run_comparison.compare(folders, annotations, split, place)
+    places = optional_path(cache, "cache"), optional_path(features, "features")
+    result = run_comparison.compare(folders, annotations, split, *places)
     if target is not None:
         tables = run_comparison.comparison_tables(result)
         columns = run_comparison.COLUMNS

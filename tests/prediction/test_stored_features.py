@@ -1,5 +1,6 @@
 """Features of images that were made elsewhere, in place of an image encoder."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,9 @@ def test_a_model_learns_from_features_that_were_made_elsewhere(
         aa.evaluate(run, table)
     report = aa.report(run, table, tmp_path / "report", explanations=2, features=features)
     assert report.runs[0].evaluation["image"] == result["image"]
+    twin = shutil.copytree(run, tmp_path / "twin")
+    compared = aa.compare_runs([run, twin], table, features=features)
+    assert compared.scores["image"]["twin"].log_loss == result["image"].log_loss
     predictor = aa.load_predictor(run)
     assert predictor.description.modalities == ("caption",)
     assert predictor.predict(caption="a calm sea").by_culture[0].modality_shares["image"] == 0

@@ -136,6 +136,7 @@ def compare(
     data: options.Data,
     split: options.Split = "test",
     out: OutFile = None,
+    features: options.Features = None,
     images: options.ImageFolder = None,
     culture_column: options.CultureColumn = None,
     cache: options.Cache = None,
@@ -152,6 +153,6 @@ def compare(
     from artaffect.reports.evaluation import print_tables
     from artaffect.reports.run_comparison import comparison_line, comparison_tables
 
-    result = experiments.compare_runs(runs, table, split, out=out, cache=cache)
+    result = experiments.compare_runs(runs, table, split, out=out, features=features, cache=cache)
     show(result, as_json, lambda result: print_tables(comparison_tables(result)))
     say(comparison_line(result))

@@ -68,13 +68,18 @@ class RunComparison(Displayed):
 
 
 def compare(
-    runs: Sequence[Path], table: AnnotationTable, split: str, cache: Path | None = None
+    runs: Sequence[Path],
+    table: AnnotationTable,
+    split: str,
+    cache: Path | None = None,
+    features: Path | None = None,
 ) -> RunComparison:
     """Score runs on the rows of a split that all of them can be scored on, and compare them.
 
     Args:
         runs: at least two model folders, or folders of the runs of several seeds; the others are compared
             with the first one.
+        features: the file of the image features, for runs that were trained on such a file.
 
     Raises:
         InputError: there are fewer than two runs, or they predict different labels, or share no input or
@@ -87,7 +92,7 @@ def compare(
     if partial := sum(table.counts_of_partial_labels().values()):
         notes.append(f"{partial:,} rows of the table have a partial label and are left out.")
     part = table.with_exact_labels().of_split(split)
-    loaded, left_out = load_runs(runs, part, cache, notes)
+    loaded, left_out = load_runs(runs, part, cache, notes, features=features)
     kinds = [kind for kind in loaded[0].inputs if all(kind in run.inputs for run in loaded)]
     if not kinds:
         listed = "; ".join(f"{run.name}: {', '.join(run.inputs)}" for run in loaded)
