@@ -27,7 +27,8 @@ def fit_linear_head(
     """Minimise the mean of ``-ln`` of the probability of the votes, plus the penalty, in place.
 
     The method is L-BFGS on all rows (Liu and Nocedal 1989), along the principal axes of the inputs. The
-    objective is convex unless labels are partial. Each bias has a normal prior around its initial value: a label that no row has stays possible.
+    objective is convex unless labels are partial. Each bias has a normal prior around its initial value: a
+    label that no row has stays possible.
 
     Args:
         head: without hidden layers, as :meth:`EmotionHead.initialize_from` leaves it.
