@@ -54,8 +54,12 @@ def test_logits_for_all_cultures_are_those_for_each(cultures: int) -> None:
         torch.testing.assert_close(every[:, culture], one, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("inputs", [INPUTS, WIDTH - 4])
 @pytest.mark.parametrize("cultures", [0, CULTURES])
-def test_the_fit_is_the_optimum_of_the_objective_wherever_it_starts(cultures: int) -> None:
+def test_the_fit_is_the_optimum_of_the_objective_wherever_it_starts(
+    cultures: int, inputs: int
+) -> None:
+    values, chosen = features()[:inputs], votes(cultures)[:inputs]
     first, second = new_head(cultures), randomized(new_head(cultures))
     start = {name: bias.detach().clone() for name, bias in new_head(cultures).named_parameters()}
     with torch.no_grad():  # the biases have a prior around their start
@@ -63,10 +67,10 @@ def test_the_fit_is_the_optimum_of_the_objective_wherever_it_starts(cultures: in
             if bias.ndim == 1:
                 bias.copy_(start[name])
     for head in (first, second):
-        fit_linear_head(head, features(), votes(cultures), penalty=0.1)
-    counts = votes(cultures).transpose(0, 1)
+        fit_linear_head(head, values, chosen, penalty=0.1)
+    counts = chosen.transpose(0, 1)
     culture, row = torch.nonzero(counts.sum(-1), as_tuple=True)
-    batch = {"features": features()[row], "culture": culture, "votes": counts[culture, row]}
+    batch = {"features": values[row], "culture": culture, "votes": counts[culture, row]}
     for head in (first, second):
         loss = SoftLabelTask(head, 0.1)(batch).loss
         for name, bias in head.named_parameters():
@@ -74,8 +78,8 @@ def test_the_fit_is_the_optimum_of_the_objective_wherever_it_starts(cultures: in
                 loss = loss + (bias - start[name]).square().sum() / (2 * counts.sum())
         gradients = torch.autograd.grad(loss, list(head.parameters()))
         assert max(float(gradient.abs().max()) for gradient in gradients) < 1e-3
-    at = torch.zeros(INPUTS, dtype=torch.int64)
-    probabilities = [head(features(), at).softmax(1) for head in (first, second)]
+    at = torch.zeros(inputs, dtype=torch.int64)
+    probabilities = [head(values, at).softmax(1) for head in (first, second)]
     torch.testing.assert_close(*probabilities, rtol=0, atol=1e-3)
 
 
