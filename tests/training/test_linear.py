@@ -54,7 +54,7 @@ def test_logits_for_all_cultures_are_those_for_each(cultures: int) -> None:
         torch.testing.assert_close(every[:, culture], one, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("inputs", [INPUTS, WIDTH - 4])
+@pytest.mark.parametrize("inputs", [INPUTS, WIDTH // 4])
 @pytest.mark.parametrize("cultures", [0, CULTURES])
 def test_the_fit_is_the_optimum_of_the_objective_wherever_it_starts(
     cultures: int, inputs: int

@@ -11,10 +11,6 @@ _CHUNK = 16_384
 _CURVATURE = 0.1
 """About the second derivative of the loss by a logit. Each direction is scaled by the curvature that
 follows from it, so that all are about equally steep and few steps are needed."""
-_HISTORY = 20
-"""Steps that L-BFGS remembers: more cost more time than they save in steps."""
-_TOLERANCE = 1e-5
-"""Of the largest derivative, at which the fit ends."""
 
 
 def fit_linear_head(
@@ -26,7 +22,7 @@ def fit_linear_head(
 ) -> float:
     """Minimise the mean of ``-ln`` of the probability of the votes, plus the penalty, in place.
 
-    The method is L-BFGS on all rows (Liu and Nocedal 1989), along the principal axes of the inputs. The
+    The method is L-BFGS on all rows (Liu and Nocedal 1989), for few inputs along their principal axes. The
     objective is convex unless labels are partial. Each bias has a normal prior around its initial value: a
     label that no row has stays possible.
 
@@ -41,10 +37,16 @@ def fit_linear_head(
     Returns:
         The objective at the end.
     """
-    rows = votes.sum((1, 2))
     standardised = (features - head.scaler.mean).div_(head.scaler.scale)
-    basis, spread = _principal_axes(standardised, rows / rows.sum())
-    scale = (_CURVATURE * spread + 2 * penalty).rsqrt()
+    inputs, width = standardised.shape
+    if 4 * inputs > width:
+        return _minimise(head, standardised, votes, penalty, torch.ones(width), partial)
+    # the best weights lie in the span of the inputs (Kimeldorf and Wahba 1971): few inputs need few numbers
+    rows = votes.sum((1, 2))
+    weighted = standardised * (rows / rows.sum()).sqrt()[:, None]
+    _, deviations, directions = torch.linalg.svd(weighted, full_matrices=False)
+    basis = directions.T
+    scale = (_CURVATURE * deviations.square() + 2 * penalty).rsqrt()
     axes = basis * scale
     fitted = EmotionHead(axes.shape[1], head.settings["cultures"], labels=head.labels)
     pairs = list(zip(head.parameters(), fitted.parameters(), strict=True))
@@ -56,21 +58,6 @@ def fit_linear_head(
         for whole, weight in pairs:
             whole.copy_(weight @ axes.T if whole.ndim == 2 else weight)
     return objective
-
-
-def _principal_axes(standardised: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Orthonormal directions that span the inputs [d, r], and how far these spread along each [r].
-
-    With a ridge penalty the best weights lie in this span (Kimeldorf and Wahba 1971): few inputs need few
-    numbers, however many features they have.
-    """
-    inputs, width = standardised.shape
-    if inputs < width:
-        scaled = standardised * weights.sqrt()[:, None]
-        _, deviations, directions = torch.linalg.svd(scaled, full_matrices=False)
-        return directions.T, deviations.square()
-    spread, directions = torch.linalg.eigh(standardised.T @ (standardised * weights[:, None]))
-    return directions, spread.clamp_min(0)
 
 
 def _minimise(
@@ -89,8 +76,7 @@ def _minimise(
     optimizer = torch.optim.LBFGS(
         head.parameters(),
         max_iter=300,
-        tolerance_grad=_TOLERANCE,
-        history_size=_HISTORY,
+        tolerance_grad=1e-5,
         line_search_fn="strong_wolfe",
     )
     chunks = [slice(i, i + _CHUNK) for i in range(0, len(inputs), _CHUNK)]
