@@ -204,16 +204,21 @@ def test_the_scored_sets_are_those_that_are_predicted(
 ) -> None:
     part = sample_table.of_split("test")
     result = evaluate_run(tiny_run, sample_table, "test", sets=0.6)
-    predictor, hits, sizes = load_predictor(tiny_run), [], []
+    predictor, hits, sizes, near = load_predictor(tiny_run), [], [], []
+    conformal = ConformalScores.from_json(read_config(tiny_run)["conformal"])
     for row in part:
-        item = predictor.predict(caption=row.caption, cultures=[row.culture], sets=0.6)
-        chosen = item[row.culture].prediction_set
+        item = predictor.predict(caption=row.caption, cultures=[row.culture], sets=0.6)[row.culture]
+        chosen = item.prediction_set
         assert chosen is not None
         hits.append(str(row.emotion) in chosen.labels)
         sizes.append(len(chosen.labels))
+        threshold = conformal.threshold("caption", row.culture, 0.6).value
+        scores = 1 - np.array(list(item.probabilities.values()))
+        near.append(int(np.sum(np.abs(scores - threshold) < 1e-3)))
+    # between a batch and a single caption, a label at the threshold may change sides
     overall = result.prediction_sets["caption"].overall
-    assert overall.coverage.value == pytest.approx(np.mean(hits))
-    assert overall.size.value == pytest.approx(np.mean(sizes))
+    assert abs(overall.coverage.value - np.mean(hits)) <= np.mean(np.minimum(near, 1)) + 1e-9
+    assert abs(overall.size.value - np.mean(sizes)) <= np.mean(near) + 1e-9
 
 
 def test_the_report_says_how_often_sets_hold(tiny_run: Path, sample_table: AnnotationTable) -> None:
