@@ -29,7 +29,6 @@ from torch import Tensor
 from artaffect.config import SeparateConfig, load_recipe
 from artaffect.data.annotations import AnnotationTable
 from artaffect.features import AnnotationArrays, extract_arrays
-from artaffect.metrics.evaluation import evaluate
 from artaffect.models.heads import log_probabilities
 from artaffect.models.image_encoders import create_image_encoder
 from artaffect.models.text_encoders import create_text_encoder
@@ -37,9 +36,8 @@ from artaffect.runtime import track
 from artaffect.training.calibration import fit_temperature
 from artaffect.training.modalities import CaptionSource, ImageSource
 from artaffect.training.sources import SourceContext
+from benchmarks.peers import SPLITS, divided, print_scores
 
-SPLITS = ("train", "val", "test")
-METRICS = ("accuracy", "macro_f1", "log_loss")
 PREFIXES = {
     "no prefix": "",
     "prefix passage": "passage: ",
@@ -56,13 +54,12 @@ class Setting:
     """The table's rows with the features of the recipe, and the fits of a source."""
 
     def __init__(self, table: AnnotationTable, modality: str) -> None:
-        self.recipe = load_recipe("compact", SeparateConfig)
         self.parts = [table.of_split(name) for name in SPLITS]
         self.cultures = table.cultures
         self.modality = modality
         self.context = SourceContext(0, cultures=tuple(table.cultures), labels=table.labels)
         self.kind: Any = {"image": ImageSource, "caption": CaptionSource}[modality]
-        self.config: Any = self.recipe.sources[modality]
+        self.config: Any = load_recipe("compact", SeparateConfig).sources[modality]
         self.rows = self.extract()
 
     def extract(self, prefix: str | None = None) -> Rows:
@@ -76,12 +73,12 @@ class Setting:
         rows = [extract_arrays(part, image, caption, self.cultures) for part in self.parts]
         return [part.select(part.has_image) for part in rows] if image else rows
 
-    def with_features(self, rows: Rows, more: Callable[[AnnotationArrays], Tensor]) -> Rows:
-        """Rows whose features are followed by others."""
+    def with_features(self, more: Callable[[AnnotationArrays], Tensor]) -> Rows:
+        """The rows, with other features after their own."""
         name = self.modality
-        joined = (torch.cat([getattr(part, name), more(part)], 1) for part in rows)
+        joined = (torch.cat([getattr(part, name), more(part)], 1) for part in self.rows)
         changes: list[Any] = [{name: values} for values in joined]
-        return [replace(part, **change) for part, change in zip(rows, changes, strict=True)]
+        return [replace(part, **change) for part, change in zip(self.rows, changes, strict=True)]
 
     def head(self, rows: Rows, **changes: Any) -> Fit:
         """The head of the recipe, or with other settings."""
@@ -95,12 +92,13 @@ class Setting:
 
         return fit
 
-    def of_peer(self, rows: Rows, models: Sequence[Any]) -> Fit:
+    def of_peer(self, models: Sequence[Any]) -> Fit:
         """The best of some models of scikit-learn on standardised features, by validation log-loss."""
 
         def fit() -> tuple[Tensor, Tensor]:
             from sklearn.preprocessing import StandardScaler
 
+            rows = self.rows
             index = "artwork" if self.modality == "image" else "caption_index"
             values = [getattr(p, self.modality)[getattr(p, index)].numpy() for p in rows]
             scaler = StandardScaler().fit(values[0])
@@ -134,17 +132,16 @@ def _loss(logits: Tensor, emotion: Tensor) -> float:
     return float(torch.nn.functional.cross_entropy(scaled, emotion))
 
 
-def dropped(rows: Rows, modality: str, width: int) -> Rows:
-    """Training rows three times: with both encoders, and with one of them at its mean."""
-    name = {"image": "artwork", "caption": "caption_index"}[modality]
-    train, (values, index) = rows[0], (getattr(rows[0], modality), getattr(rows[0], name))
+def dropped(rows: Rows, width: int) -> Rows:
+    """Training rows three times: with both text encoders, and with one of them at its mean."""
+    train, values, index = rows[0], rows[0].caption, rows[0].caption_index
     mean = values[index].mean(0)
     first, second = values.clone(), values.clone()
     first[:, width:], second[:, :width] = mean[width:], mean[:width]
     tripled = replace(train, caption_texts=None).select(torch.arange(len(train)).repeat(3))
     many = torch.cat([index + shift * len(values) for shift in range(3)])
-    changes: Any = {modality: torch.cat([values, first, second]), name: many}
-    return [replace(tripled, **changes), *rows[1:]]
+    tripled = replace(tripled, caption=torch.cat([values, first, second]), caption_index=many)
+    return [tripled, *rows[1:]]
 
 
 def sentence_encoder(rows: AnnotationArrays) -> Tensor:
@@ -222,29 +219,29 @@ def peers(setting: Setting) -> dict[str, Fit]:
     ]
     ridges = [RidgeClassifier(alpha=10.0**power) for power in range(1, 7)]
     return {
-        "ridge": setting.of_peer(setting.rows, ridges),
-        "boosted trees": setting.of_peer(setting.rows, trees),
+        "ridge": setting.of_peer(ridges),
+        "boosted trees": setting.of_peer(trees),
     }
 
 
 def caption_variants(setting: Setting) -> dict[str, Fit]:
     rows = setting.rows
-    both = setting.with_features(rows, sentence_encoder)
+    both = setting.with_features(sentence_encoder)
     variants = {"compact": setting.head(rows)}
     for name, prefix in PREFIXES.items():
         variants[name] = setting.head(setting.extract(prefix))
     return variants | {
         "linear": setting.head(rows, hidden=(), penalty=PENALTIES),
         "two encoders": setting.head(both),
-        "two encoders, dropped": setting.head(dropped(both, "caption", rows[0].caption.shape[1])),
+        "two encoders, dropped": setting.head(dropped(both, rows[0].caption.shape[1])),
         **peers(setting),
     }
 
 
 def image_variants(setting: Setting) -> dict[str, Fit]:
     rows = setting.rows
-    resnet = setting.with_features(rows, thin_resnet)
-    style = setting.with_features(rows, painting_style)
+    resnet = setting.with_features(thin_resnet)
+    style = setting.with_features(painting_style)
     return {
         "compact": setting.head(rows),
         "with half-width ResNet-50": setting.head(resnet),
@@ -254,32 +251,20 @@ def image_variants(setting: Setting) -> dict[str, Fit]:
 
 
 def main(file: Path, modality: str) -> None:
-    table = AnnotationTable.load(file)
-    if not set(SPLITS) <= set(table.counts("split")):
-        table = table.split(0.8, 0.1, 0.1)
-    setting = Setting(table.with_exact_labels(), modality)
+    setting = Setting(divided(file), modality)
     variants = caption_variants(setting) if modality == "caption" else image_variants(setting)
     predictions: dict[str, np.ndarray] = {}
-    seconds: dict[str, float] = {}
+    notes: dict[str, str] = {}
     _, val, test = setting.rows
     for name, fit in variants.items():
         start = time.perf_counter()
         of_val, of_test = fit()
-        seconds[name] = time.perf_counter() - start
+        notes[name] = f"{time.perf_counter() - start:.0f}"
         temperature = fit_temperature(of_val, val.emotion)
         predictions[name] = log_probabilities(of_test / temperature).exp().numpy()
-        print(f"{name}: {seconds[name]:.0f} s", flush=True)
-    arrays = test.emotion.numpy(), test.culture_names, test.artwork.numpy()
+        print(f"{name}: {notes[name]} s", flush=True)
     pairs = [(name, "compact") for name in predictions if name != "compact"]
-    result = evaluate(predictions, *arrays, pairs=pairs)
-    print(f"{len(test):,} captions of {result.protocol['artworks']:,} artworks")
-    for name in predictions:
-        scores = " | ".join(f"{getattr(result[name], metric):.3f}" for metric in METRICS)
-        print(f"| {name} | {scores} | {seconds[name]:.0f} |")
-    for comparison in result.comparisons:
-        values = comparison.by_group.overall
-        scores = " | ".join(f"{values[metric]:+.3f}" for metric in METRICS)
-        print(f"| {comparison.first} − {comparison.second} | {scores} | |")
+    print_scores(predictions, notes, test, pairs)
 
 
 if __name__ == "__main__":

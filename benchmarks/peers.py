@@ -14,7 +14,7 @@ A FILE holds predictions of a model that was trained in another environment, on 
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,11 +98,35 @@ def read_predictions(file: Path, test: AnnotationTable) -> tuple[np.ndarray, flo
         return arrays["probabilities"][rows].astype(float), float(arrays["seconds"])
 
 
-def main(file: Path, out: Path, *others: str) -> None:
+def divided(file: Path) -> AnnotationTable:
+    """A table with the three splits, by artwork unless it has them, without partial labels."""
     table = AnnotationTable.load(file)
     if not set(SPLITS) <= set(table.counts("split")):
         table = table.split(0.8, 0.1, 0.1)
-    table = table.with_exact_labels()
+    return table.with_exact_labels()
+
+
+def print_scores(
+    predictions: Mapping[str, np.ndarray],
+    notes: Mapping[str, str],
+    test: AnnotationArrays,
+    pairs: Sequence[tuple[str, str]],
+) -> None:
+    """Print the scores of models on the test rows, and the differences of pairs, first − second."""
+    arrays = test.emotion.numpy(), test.culture_names, test.artwork.numpy()
+    result = evaluate(predictions, *arrays, pairs=pairs)
+    print(f"{len(test):,} captions of {result.protocol['artworks']:,} artworks")
+    for name in predictions:
+        scores = " | ".join(f"{getattr(result[name], metric):.3f}" for metric in METRICS)
+        print(f"| {name} | {scores} | {notes[name]} |")
+    for comparison in result.comparisons:
+        values = comparison.by_group.overall
+        scores = " | ".join(f"{values[metric]:+.3f}" for metric in METRICS)
+        print(f"| {comparison.first} − {comparison.second} | {scores} |")
+
+
+def main(file: Path, out: Path, *others: str) -> None:
+    table = divided(file)
     out.mkdir(parents=True, exist_ok=True)
     table.save(out / "rows.parquet")
     recipe = replace(load_recipe("compact", SeparateConfig), image=None)
@@ -127,18 +151,8 @@ def main(file: Path, out: Path, *others: str) -> None:
     for name, _, path in (other.partition("=") for other in others):
         predictions[name], seconds = read_predictions(Path(path), parts[2])
         notes[name] = f"{seconds:.1f} | | elsewhere"
-    test = rows[2]
-    arrays = test.emotion.numpy(), test.culture_names, test.artwork.numpy()
     pairs = [(OURS, name) for name in predictions if name != OURS]
-    result = evaluate(predictions, *arrays, pairs=pairs)
-    print(f"{len(test):,} captions of {result.protocol['artworks']:,} artworks")
-    for name in predictions:
-        scores = " | ".join(f"{getattr(result[name], metric):.3f}" for metric in METRICS)
-        print(f"| {name} | {scores} | {notes[name]} |")
-    for comparison in result.comparisons:
-        values = comparison.by_group.overall
-        scores = " | ".join(f"{values[metric]:+.3f}" for metric in METRICS)
-        print(f"| {comparison.first} − {comparison.second} | {scores} |")
+    print_scores(predictions, notes, rows[2], pairs)
 
 
 if __name__ == "__main__":

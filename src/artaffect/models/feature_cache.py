@@ -26,8 +26,8 @@ _logger = logging.getLogger(__name__)
 class FeatureCache:
     """Features of one encoder on disk: Arrow files of keys and vectors, each with a checksum.
 
-    Its folder is named by a digest of the encoder's weights, preprocessing and precision. Shards are written
-    atomically, under names that follow from their keys, so that several processes may write at once.
+    Its folder is named by a digest of the encoder's weights, tokenizer, preprocessing and precision. Shards are
+    written atomically, under names that follow from their keys, so that several processes may write at once.
     A cache never stops the work, and never gives wrong features. Anything that is damaged, or of another
     version or width, is renamed to ``*.damaged``; where nothing can be written, nothing is kept.
     """
@@ -38,6 +38,8 @@ class FeatureCache:
         precision = resolve(encoder.precision)
         settings = {k: v for k, v in encoder.settings().items() if k != "precision"}
         computed = [] if precision == "float32" else [precision]
+        if isinstance(encoder, TextEncoder):  # the same weights mean others to another vocabulary
+            computed.append(encoder.tokenizer.to_str())
         digest = fingerprint(encoder, settings, *computed)[:20]
         self.folder = root and root / f"{name}-{digest}"
         self.width = encoder.feature_dim

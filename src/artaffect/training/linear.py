@@ -74,10 +74,7 @@ def _minimise(
     biases = [weight for weight in head.parameters() if weight.ndim == 1]
     start = [bias.detach().clone() for bias in biases]
     optimizer = torch.optim.LBFGS(
-        head.parameters(),
-        max_iter=300,
-        tolerance_grad=1e-5,
-        line_search_fn="strong_wolfe",
+        head.parameters(), max_iter=300, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
     )
     chunks = [slice(i, i + _CHUNK) for i in range(0, len(inputs), _CHUNK)]
 

@@ -236,7 +236,7 @@ class _MeasuredSource:
         fits = len(config.penalty) + (folds if folded else 0)
         inputs, weights = self.counts["train"], sum(w.numel() for w in head.parameters())
         held = 4 * inputs * width + _BYTES * weights
-        if config.penalty and head.is_linear:
+        if min(config.penalty) > 0 and head.is_linear:
             votes = torch.rand(size, cultures + 1, labels, generator=generator)
             start = perf_counter()
             fit_linear_head(head, features, votes, config.penalty[0])
