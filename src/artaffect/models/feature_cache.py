@@ -26,8 +26,9 @@ _logger = logging.getLogger(__name__)
 class FeatureCache:
     """Features of one encoder on disk: Arrow files of keys and vectors, each with a checksum.
 
-    Its folder is named by a digest of the encoder's weights, tokenizer, preprocessing and precision. Shards are
-    written atomically, under names that follow from their keys, so that several processes may write at once.
+    Its folder is named by a digest of the encoder's weights, tokenizer, preprocessing and precision. Shards
+    are written atomically, under names that follow from their keys, so that several processes may write at
+    once.
     A cache never stops the work, and never gives wrong features. Anything that is damaged, or of another
     version or width, is renamed to ``*.damaged``; where nothing can be written, nothing is kept.
     """
