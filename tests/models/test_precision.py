@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers.models import WordPiece
 
 from artaffect.features import extract_features
 from artaffect.models.feature_cache import FeatureCache
@@ -94,6 +95,15 @@ def test_a_cache_never_mixes_precisions(encoder: TextEncoder, tmp_path: Path) ->
     encoder.precision = "float32"
     first = extract_features(encoder, ["waves"], tmp_path)
     encoder.precision = "bfloat16"
+    second = extract_features(encoder, ["waves"], tmp_path)
+    assert not np.array_equal(first.values, second.values)
+
+
+def test_a_cache_never_mixes_vocabularies(encoder: TextEncoder, tmp_path: Path) -> None:
+    first = extract_features(encoder, ["waves"], tmp_path)
+    vocabulary = encoder.tokenizer.get_vocab()
+    order = {token: number for number, token in enumerate(sorted(vocabulary))}
+    encoder.tokenizer.model = WordPiece(order, unk_token="[UNK]")
     second = extract_features(encoder, ["waves"], tmp_path)
     assert not np.array_equal(first.values, second.values)
 
