@@ -31,8 +31,8 @@ def votes(cultures: int) -> torch.Tensor:
     return counts.floor()
 
 
-def new_head(cultures: int) -> EmotionHead:
-    head = EmotionHead(WIDTH, cultures)
+def new_head(cultures: int, culture_input: str = "head") -> EmotionHead:
+    head = EmotionHead(WIDTH, cultures, culture_input=culture_input)
     head.initialize_from(features(), votes(cultures).sum((0, 1)))
     return head
 
@@ -44,9 +44,11 @@ def randomized(head: EmotionHead) -> EmotionHead:
     return head
 
 
-@pytest.mark.parametrize("cultures", [0, CULTURES])
-def test_logits_for_all_cultures_are_those_for_each(cultures: int) -> None:
-    head = randomized(new_head(cultures))
+@pytest.mark.parametrize(
+    ("cultures", "culture_input"), [(0, "off"), (CULTURES, "head"), (CULTURES, "embedding")]
+)
+def test_logits_for_all_cultures_are_those_for_each(cultures: int, culture_input: str) -> None:
+    head = randomized(new_head(cultures, culture_input))
     every = head.linear_logits(head.scaler(features()))
     assert every.shape == (INPUTS, cultures + 1, 9)
     for culture in range(cultures + 1):
@@ -81,6 +83,27 @@ def test_the_fit_is_the_optimum_of_the_objective_wherever_it_starts(
     at = torch.zeros(inputs, dtype=torch.int64)
     probabilities = [head(values, at).softmax(1) for head in (first, second)]
     torch.testing.assert_close(*probabilities, rtol=0, atol=1e-3)
+
+
+def test_the_embedding_of_each_culture_gives_it_its_best_bias() -> None:
+    head, counts = new_head(CULTURES, "embedding"), votes(CULTURES)
+    counts[:, 1, :4] *= 3  # a culture with other frequencies
+    start = head.shared.bias.detach().clone()
+    reported = fit_linear_head(head, features(), counts, penalty=0.1)
+    assert head.embedding is not None
+    weight, bias = head.shared.weight.detach(), head.shared.bias.detach()
+    free = [weight.requires_grad_(), bias.requires_grad_()]
+    free.append((head.embedding.weight @ weight.T).detach().requires_grad_())
+    logits = (head.scaler(features()) @ weight.T)[:, None] + bias + free[-1]
+    loss = 0.1 * weight.square().sum() - (counts * logits.log_softmax(2)).sum() / counts.sum()
+    prior = (bias - start).square().sum() + free[-1].square().sum()
+    loss = loss + prior / (2 * counts.sum())
+    assert reported == pytest.approx(loss.item(), abs=1e-4)
+    gradients = torch.autograd.grad(loss, free)
+    assert max(float(gradient.abs().max()) for gradient in gradients) < 1e-3
+    at = torch.tensor([1]).expand(INPUTS)
+    expected = counts[:, 1].sum(0) / counts[:, 1].sum()
+    torch.testing.assert_close(head(features(), at).softmax(1).mean(0), expected, atol=0.02, rtol=0)
 
 
 def test_the_loss_that_is_reported_is_the_objective() -> None:

@@ -80,7 +80,7 @@ class EmotionHead(nn.Module):
             hidden: widths of the hidden layers; without any, the head is linear.
             dropout: dropout after each hidden layer; half of it is applied before them.
             culture_input: ``head`` as above, or ``embedding``: each culture's vector is added to the
-                features.
+                features, which in a linear head amounts to a bias for each culture.
             multi_label: predict for each label separately whether anyone chose it.
             labels: number of labels.
         """
@@ -138,7 +138,7 @@ class EmotionHead(nn.Module):
     @property
     def is_linear(self) -> bool:
         """Whether the logits are a linear function of features and weights."""
-        return not len(self.body) and self.embedding is None
+        return not len(self.body)
 
     def linear_logits(self, standardised: Tensor) -> Tensor:
         """A linear head's logits for every culture, all cultures first: [n, cultures + 1, k].
@@ -152,7 +152,8 @@ class EmotionHead(nn.Module):
             cultures = self.settings["cultures"] + 1
             weight = weight.repeat(cultures, 1) + self.deviation.weight
             bias = bias.repeat(cultures) + self.deviation.bias
-        return F.linear(standardised, weight, bias).view(len(standardised), -1, self.labels)
+        logits = F.linear(standardised, weight, bias).view(len(standardised), -1, self.labels)
+        return logits if self.embedding is None else logits + self.embedding.weight @ weight.T
 
     def forward(self, features: Tensor, culture: Tensor) -> Tensor:
         """Logits [n, k] of features [n, feature_dim] for culture indices [n].

@@ -24,7 +24,8 @@ def fit_linear_head(
 
     The method is L-BFGS on all rows (Liu and Nocedal 1989), for few inputs along their principal axes. The
     objective is convex unless labels are partial. Each bias has a normal prior around its initial value: a
-    label that no row has stays possible.
+    label that no row has stays possible. An embedding of cultures is fitted by way of the bias that it gives
+    each of them.
 
     Args:
         head: without hidden layers, as :meth:`EmotionHead.initialize_from` leaves it.
@@ -38,6 +39,35 @@ def fit_linear_head(
         The objective at the end.
     """
     standardised = (features - head.scaler.mean).div_(head.scaler.scale)
+    if head.embedding is not None:
+        return _fit_embedding(head, standardised, votes, penalty, partial)
+    return _fit(head, standardised, votes, penalty, partial)
+
+
+def _fit_embedding(
+    head: EmotionHead, standardised: Tensor, votes: Tensor, penalty: float, partial: Tensor | None
+) -> float:
+    """As :func:`fit_linear_head`, for a head with an embedding and standardised features [q, d]."""
+    assert head.embedding is not None
+    width, labels = standardised.shape[1], head.labels
+    fitted = EmotionHead(width, head.settings["cultures"], labels=labels)
+    fitted.shared.load_state_dict(head.shared.state_dict())
+    assert fitted.deviation is not None
+    fitted.deviation.weight.requires_grad_(False)  # only the bias depends on the culture
+    objective = _fit(fitted, standardised, votes, penalty, partial)
+    biases = fitted.deviation.bias.detach().view(-1, labels).double()
+    # the weights of all labels sum to zero, as do the biases of a culture: the rank is one less than k
+    inverse = torch.linalg.pinv(fitted.shared.weight.detach().double(), rtol=1e-4)
+    with torch.no_grad():
+        head.embedding.weight.copy_(biases @ inverse.T)
+    head.shared.load_state_dict(fitted.shared.state_dict())
+    return objective
+
+
+def _fit(
+    head: EmotionHead, standardised: Tensor, votes: Tensor, penalty: float, partial: Tensor | None
+) -> float:
+    """As :func:`fit_linear_head`, for a head without an embedding and standardised features [q, d]."""
     inputs, width = standardised.shape
     if 4 * inputs > width:
         return _minimise(head, standardised, votes, penalty, torch.ones(width), partial)
@@ -52,6 +82,7 @@ def fit_linear_head(
     pairs = list(zip(head.parameters(), fitted.parameters(), strict=True))
     with torch.no_grad():
         for whole, weight in pairs:
+            weight.requires_grad_(whole.requires_grad)
             weight.copy_(whole @ basis / scale if whole.ndim == 2 else whole)
     objective = _minimise(fitted, standardised @ axes, votes, penalty, scale, partial)
     with torch.no_grad():
@@ -70,11 +101,12 @@ def _minimise(
 ) -> float:
     """As :func:`fit_linear_head`, for weights that are divided by ``scale`` [r] and inputs [q, r]."""
     total = votes.sum()
-    matrices = [weight for weight in head.parameters() if weight.ndim == 2]
-    biases = [weight for weight in head.parameters() if weight.ndim == 1]
+    weights = [weight for weight in head.parameters() if weight.requires_grad]
+    matrices = [weight for weight in weights if weight.ndim == 2]
+    biases = [weight for weight in weights if weight.ndim == 1]
     start = [bias.detach().clone() for bias in biases]
     optimizer = torch.optim.LBFGS(
-        head.parameters(), max_iter=300, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+        weights, max_iter=300, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
     )
     chunks = [slice(i, i + _CHUNK) for i in range(0, len(inputs), _CHUNK)]
 

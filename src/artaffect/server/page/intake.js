@@ -26,7 +26,7 @@ export function setImage(file, name = "", note = name) {
 function setPreview(blob) {
   const preview = byId("preview");
   URL.revokeObjectURL(preview.src);
-  preview.hidden = !blob;
+  if (!blob) preview.hidden = true;
   if (blob) preview.src = URL.createObjectURL(blob);
   else preview.removeAttribute("src");
   for (const copy of document.querySelectorAll("img.artwork")) copy.src = preview.src;
@@ -98,6 +98,8 @@ function takeDropped(transfer) {
 export function listenForImages(handlers) {
   listener = handlers;
   const drop = byId("drop");
+  // shown once it has loaded: not every format can be
+  byId("preview").addEventListener("load", (event) => { event.target.hidden = false; });
   byId("preview").addEventListener("error", previewFromService);
   for (const id of ["image", "camera"]) {
     byId(id).addEventListener("change", (event) => takeFiles([...event.target.files]));
