@@ -1,7 +1,10 @@
 """Fit a linear head with a ridge penalty: its objective is convex, and so it needs no epochs."""
 
+from copy import deepcopy
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from artaffect.models.heads import EmotionHead
 from artaffect.training.objectives import log_probability_of_labels
@@ -44,28 +47,43 @@ def fit_linear_head(
     return _fit(head, standardised, votes, penalty, partial)
 
 
+class _SharedMap(nn.Module):
+    """A linear map for all cultures, with a bias for each: what an embedding of cultures amounts to."""
+
+    def __init__(self, head: EmotionHead) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(head.shared.weight.detach().clone())
+        self.bias = nn.Parameter(head.shared.bias.detach().clone())
+        self.biases = nn.Parameter(torch.zeros((head.settings["cultures"] + 1) * head.labels))
+
+    def linear_logits(self, standardised: Tensor) -> Tensor:
+        """As :meth:`EmotionHead.linear_logits`."""
+        logits = F.linear(standardised, self.weight, self.bias)
+        return logits[:, None] + self.biases.view(-1, len(self.bias))
+
+
 def _fit_embedding(
     head: EmotionHead, standardised: Tensor, votes: Tensor, penalty: float, partial: Tensor | None
 ) -> float:
     """As :func:`fit_linear_head`, for a head with an embedding and standardised features [q, d]."""
     assert head.embedding is not None
-    width, labels = standardised.shape[1], head.labels
-    fitted = EmotionHead(width, head.settings["cultures"], labels=labels)
-    fitted.shared.load_state_dict(head.shared.state_dict())
-    assert fitted.deviation is not None
-    fitted.deviation.weight.requires_grad_(False)  # only the bias depends on the culture
+    fitted = _SharedMap(head)
     objective = _fit(fitted, standardised, votes, penalty, partial)
-    biases = fitted.deviation.bias.detach().view(-1, labels).double()
     # the weights of all labels sum to zero, as do the biases of a culture: the rank is one less than k
-    inverse = torch.linalg.pinv(fitted.shared.weight.detach().double(), rtol=1e-4)
+    inverse = torch.linalg.pinv(fitted.weight.detach().double(), rtol=1e-4)
     with torch.no_grad():
-        head.embedding.weight.copy_(biases @ inverse.T)
-    head.shared.load_state_dict(fitted.shared.state_dict())
+        head.embedding.weight.copy_(fitted.biases.view(-1, head.labels).double() @ inverse.T)
+        head.shared.weight.copy_(fitted.weight)
+        head.shared.bias.copy_(fitted.bias)
     return objective
 
 
 def _fit(
-    head: EmotionHead, standardised: Tensor, votes: Tensor, penalty: float, partial: Tensor | None
+    head: EmotionHead | _SharedMap,
+    standardised: Tensor,
+    votes: Tensor,
+    penalty: float,
+    partial: Tensor | None,
 ) -> float:
     """As :func:`fit_linear_head`, for a head without an embedding and standardised features [q, d]."""
     inputs, width = standardised.shape
@@ -78,21 +96,19 @@ def _fit(
     basis = directions.T
     scale = (_CURVATURE * deviations.square() + 2 * penalty).rsqrt()
     axes = basis * scale
-    fitted = EmotionHead(axes.shape[1], head.settings["cultures"], labels=head.labels)
-    pairs = list(zip(head.parameters(), fitted.parameters(), strict=True))
-    with torch.no_grad():
-        for whole, weight in pairs:
-            weight.requires_grad_(whole.requires_grad)
-            weight.copy_(whole @ basis / scale if whole.ndim == 2 else whole)
+    fitted = deepcopy(head)
+    for whole, weight in zip(head.parameters(), fitted.parameters(), strict=True):
+        if whole.ndim == 2:
+            weight.data = whole.detach() @ basis / scale
     objective = _minimise(fitted, standardised @ axes, votes, penalty, scale, partial)
     with torch.no_grad():
-        for whole, weight in pairs:
+        for whole, weight in zip(head.parameters(), fitted.parameters(), strict=True):
             whole.copy_(weight @ axes.T if whole.ndim == 2 else weight)
     return objective
 
 
 def _minimise(
-    head: EmotionHead,
+    head: EmotionHead | _SharedMap,
     inputs: Tensor,
     votes: Tensor,
     penalty: float,
@@ -101,14 +117,17 @@ def _minimise(
 ) -> float:
     """As :func:`fit_linear_head`, for weights that are divided by ``scale`` [r] and inputs [q, r]."""
     total = votes.sum()
-    weights = [weight for weight in head.parameters() if weight.requires_grad]
-    matrices = [weight for weight in weights if weight.ndim == 2]
-    biases = [weight for weight in weights if weight.ndim == 1]
+    matrices = [weight for weight in head.parameters() if weight.ndim == 2]
+    biases = [weight for weight in head.parameters() if weight.ndim == 1]
     start = [bias.detach().clone() for bias in biases]
     optimizer = torch.optim.LBFGS(
-        weights, max_iter=300, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+        head.parameters(), max_iter=300, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
     )
-    chunks = [slice(i, i + _CHUNK) for i in range(0, len(inputs), _CHUNK)]
+    chunks = []
+    for i in range(0, len(inputs), _CHUNK):
+        counts = votes[i : i + _CHUNK].flatten(0, 1)
+        given = counts.any(1).nonzero().squeeze(1)  # most inputs have votes of few cultures
+        chunks.append((inputs[i : i + _CHUNK], given, counts[given]))
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -116,10 +135,9 @@ def _minimise(
         for bias, first in zip(biases, start, strict=True):
             objective = objective + (bias - first).square().sum() / (2 * total)
         torch.autograd.backward(objective)
-        for chunk in chunks:
-            logits = head.linear_logits(inputs[chunk]).flatten(0, 1)
-            known = log_probability_of_labels(logits, partial)
-            loss = -(votes[chunk].flatten(0, 1) * known).sum() / total
+        for some, given, counts in chunks:
+            logits = head.linear_logits(some).flatten(0, 1)[given]
+            loss = -(counts * log_probability_of_labels(logits, partial)).sum() / total
             torch.autograd.backward(loss)
             objective = objective.detach() + loss.detach()
         return objective
