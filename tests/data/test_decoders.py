@@ -8,7 +8,6 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +27,7 @@ from artaffect.data.preprocessing import (
     open_image,
 )
 from artaffect.errors import ImageError
+from tests.waiting import is_gone, wait_until
 
 PREPROCESSING = ImagePreprocessing(size=32)
 UNLIMITED = {"scanned_pixels": 10**15, "memory": 2**40}
@@ -308,19 +308,3 @@ def test_no_process_survives_its_parent_and_none_runs_the_main_script(
     parent.kill()
     parent.communicate()
     wait_until(lambda: all(map(is_gone, pids)))
-
-
-def is_gone(pid: int) -> bool:
-    """Whether a process has ended, though perhaps nobody has asked how."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return state == "Z"
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -31,6 +31,7 @@ from artaffect.prediction.collection.records import TableOptions
 from artaffect.prediction.collection.run import predict_collection
 from artaffect.prediction.predictor import PredictionInput, load_predictor
 from tests.conftest import Command
+from tests.waiting import is_gone, wait_until
 
 CULTURES = ["arabic", "chinese", "english"]
 
@@ -287,9 +288,31 @@ def command(run: Path, source: Path, out: Path, *more: str) -> list[str]:
     return [*start, "--images", str(source), "--out", str(out), *more]
 
 
-def alive(pid: str) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().split()[2] != "Z"
+KILLED = """
+import os, signal, sys
+from artaffect.cli.main import main
+from artaffect.prediction.collection import run
+work = run.work_locally
+def killed(*arguments):
+    for shard in work(*arguments):
+        with open(f"/proc/self/task/{os.getpid()}/children") as children:
+            print(children.read(), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield shard
+run.work_locally = killed
+main()
+"""
+"""The command, which is killed when a worker has finished the first shard."""
+
+
+def children_of(pid: int) -> list[int]:
+    return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
+def ignores_interrupts(pid: int) -> bool:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (mask,) = (line.split()[1] for line in lines if line.startswith("SigIgn:"))
+    return bool(int(mask, 16) >> (signal.SIGINT - 1) & 1)
 
 
 def test_after_a_kill_the_work_continues_and_every_row_occurs_once(
@@ -297,18 +320,14 @@ def test_after_a_kill_the_work_continues_and_every_row_occurs_once(
 ) -> None:
     table, out = tmp_path / "annotations.parquet", tmp_path / "out.parquet"
     sample_table.save(table)
-    process = subprocess.Popen(command(tiny_run, table, out), stderr=subprocess.DEVNULL)
     plan = Plan.for_output(out)
-    deadline = time.monotonic() + 120
-    while not list(plan.folder.glob("part-*")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not out.exists()
-    while any(alive(pid) for pid in children) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert children and not any(alive(pid) for pid in children), "workers exit with their parent"
+    arguments = command(tiny_run, table, out)[3:]
+    with (tmp_path / "children").open("w") as printed:
+        killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], stdout=printed)
+    assert killed.returncode == -signal.SIGKILL and not out.exists()
+    children = [int(pid) for pid in (tmp_path / "children").read_text().split()]
+    assert children
+    wait_until(lambda: all(map(is_gone, children)))  # workers exit with their parent
     before = {part: part.stat().st_mtime_ns for part in plan.folder.glob("part-*")}
     assert 0 < len(before) < len(plan.shards()), "killed in the middle"
     with pytest.raises(OutputExistsError, match=r"work of another run \(with other cultures"):
@@ -334,11 +353,10 @@ def test_an_interrupted_collection_says_in_one_line_how_to_go_on(
         start_new_session=True,
     )
     plan = Plan.for_output(out)
-    deadline = time.monotonic() + 120
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not (plan.folder / "items.parquet").exists() or not children.read_text().split():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until((plan.folder / "items.parquet").exists)
+    # its worker and what looks after shared memory; they are started while it ignores interrupts
+    wait_until(lambda: len(children_of(process.pid)) == 2)
+    wait_until(lambda: not ignores_interrupts(process.pid))
     time.sleep(1)  # its worker loads the model
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers as well
     _, err = process.communicate(timeout=60)

@@ -17,8 +17,10 @@ import httpx2 as httpx
 import pytest
 
 from tests.running import Running, serve
+from tests.waiting import wait_until
 
 SECRET = "eine gar geheime Bildunterschrift"
+DEPARTED = 'artaffect_requests_total{path="/v1/predict",status="disconnected"}'
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +43,15 @@ def raw(running: Running, *parts: bytes, pause: float = 0.0) -> bytes:
             for part in parts:
                 connection.sendall(part)
                 time.sleep(pause)
-        while data := connection.recv(65536):
-            response += data
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while data := connection.recv(65536):
+                response += data
     return response
+
+
+def metric(running: Running, name: str) -> float:
+    lines = httpx.get(running.address + "metrics", timeout=30).text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
 
 
 def head(length: int, *more: str) -> bytes:
@@ -108,6 +116,7 @@ def test_a_slow_request_times_out(running: Running) -> None:
 
 def test_broken_connections_do_not_affect_other_clients(running: Running) -> None:
     address = urlsplit(running.address)
+    before = metric(running, DEPARTED)
     for _ in range(20):
         with socket.create_connection((address.hostname, address.port)) as connection:
             connection.sendall(head(1000) + b"--x\r\nContent-Disposition: form-data; name=")
@@ -116,12 +125,9 @@ def test_broken_connections_do_not_affect_other_clients(running: Running) -> Non
     response = raw(running, head(len(cut), "Connection: close"), cut)
     assert b"malformed" in response and b"before its final boundary" in response
     assert predict(running).status_code == 200
-    depth = next(
-        line
-        for line in httpx.get(running.address + "metrics").text.splitlines()
-        if line.startswith("artaffect_queue_depth ")
-    )
-    assert float(depth.split()[-1]) == 0, "a client that disconnects releases its slot"
+    # a client that disconnects releases its slot, before the time of its request is over
+    wait_until(lambda: metric(running, DEPARTED) == before + 20)
+    wait_until(lambda: metric(running, "artaffect_queue_depth") == 0)
 
 
 def test_five_hundred_simultaneous_requests_succeed_or_are_told_to_try_again(
@@ -148,10 +154,16 @@ def test_five_hundred_simultaneous_requests_succeed_or_are_told_to_try_again(
 
 
 def test_the_log_is_json_without_captions(running: Running) -> None:
+    def requests_in_log() -> list[dict[str, object]]:
+        lines = running.log.read_text("utf-8").splitlines()
+        return [line for line in map(json.loads, lines) if line.get("path") == "/v1/predict"]
+
+    before = len(requests_in_log())
     predict(running)
+    wait_until(lambda: len(requests_in_log()) > before)  # it is logged after it has been answered
     lines = [json.loads(line) for line in running.log.read_text("utf-8").splitlines()]
-    requests = [line for line in lines if line.get("path") == "/v1/predict"]
-    assert requests and {"time", "level", "id", "status", "milliseconds"} <= set(requests[-1])
+    requests = requests_in_log()
+    assert {"time", "level", "id", "status", "milliseconds"} <= set(requests[-1])
     assert SECRET not in running.log.read_text("utf-8")
     assert not [line for line in lines if line["level"] == "error"]
 
@@ -168,7 +180,9 @@ def test_requests_in_progress_are_completed_before_the_service_stops(
             )
         )
         slow.start()
-        time.sleep(0.7)  # half of the request has arrived
+        wait_until(
+            lambda: metric(running, "artaffect_queue_depth") == 1
+        )  # its head has arrived, and no more
         code = running.stop()
         slow.join()
     assert b" 200 " in responses[0].splitlines()[0] and b"predictions" in responses[0]
