@@ -3,12 +3,38 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 _CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree")
+
+
+_KILLED = """
+import os, signal, sys
+from artaffect.cli.main import main
+left = 2
+def hook(name, arguments):
+    global left
+    if name == "os.rename" and os.fsdecode(arguments[1]).endswith({ending!r}):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+main()
+"""
+
+
+def kill_command_at_second(
+    ending: str, *arguments: object, environment: Mapping[str, str] | None = None
+) -> None:
+    """Run ``artaffect`` in a process that is killed before it renames a file to such a name once more."""
+    code = _KILLED.format(ending=ending)
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=400)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-3000:]
 
 
 def killed_at(event: int, work: Callable[[], object]) -> bool:

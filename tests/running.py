@@ -88,7 +88,7 @@ def _started(command: list[str], folder: Path, environment: dict[str, str]) -> I
                 raise RuntimeError(f"the service did not start:\n{log.read_text('utf-8')}")
             time.sleep(0.1)
         # an announced address answers at once
-        assert httpx.get(announced[1] + "readyz").status_code == 200
+        assert httpx.get(announced[1] + "readyz", timeout=30).status_code == 200
         yield Running(process, announced[1], log, folder / "delays")
     finally:
         if process.poll() is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertModel,
@@ -136,14 +136,23 @@ def save_tiny_siglip(folder: Path) -> Path:
     return folder
 
 
+_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+
+
+def _vocabulary() -> dict[str, int]:
+    """The words of the texts, and their letters for all others; training one gives another each time."""
+    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    words = sorted({word for text in TEXTS for word, _ in split(text)})
+    letters = sorted(set("".join(words)))
+    pieces = [*_SPECIAL, *letters, *(f"##{letter}" for letter in letters), *words]
+    return {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+
+
 def save_bert(folder: Path) -> Path:
     torch.manual_seed(0)
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece(_vocabulary(), unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    tokenizer.train_from_iterator(
-        TEXTS * 4, trainers.WordPieceTrainer(vocab_size=300, special_tokens=special)
-    )
+    tokenizer.add_special_tokens(_SPECIAL)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )

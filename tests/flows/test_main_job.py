@@ -2,10 +2,8 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +15,7 @@ from artaffect.errors import InputError, ModelFolderError
 from artaffect.prediction.predictor import PredictionInput, load_predictor
 from tests.absent import run_without
 from tests.conftest import Command
+from tests.killing import kill_command_at_second
 
 
 def test_from_a_csv_to_a_report_and_a_prediction(
@@ -206,15 +205,12 @@ def test_a_killed_training_leaves_nothing_broken_and_starts_again(
 ) -> None:
     table, run = tmp_path / "t.parquet", tmp_path / "runs" / "r"
     sample_table.save(table)
-    command = [sys.executable, "-m", "artaffect.cli.main", "train", "--data", str(table)]
-    command += ["--out", str(run), "--cache", str(tmp_path / "cache"), *tiny_settings]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("cache/*/*.arrow")) and time.monotonic() < deadline:
-        time.sleep(0.02)  # until some features are done
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    arguments = ["train", "--data", table, "--out", run, "--cache", tmp_path / "cache"]
+    arguments += tiny_settings
+    kill_command_at_second(".arrow", *arguments)
+    assert len(list(tmp_path.glob("cache/*/*.arrow"))) == 1, "some features are done"
     assert not run.exists()
+    command = [sys.executable, "-m", "artaffect.cli.main", *map(str, arguments)]
     subprocess.run(command, check=True, capture_output=True)
     load_predictor(run)
     assert [p.name for p in run.parent.iterdir()] == ["r"]

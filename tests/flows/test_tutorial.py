@@ -22,9 +22,13 @@ def blocks() -> list[tuple[str, str]]:
 
 
 def test_every_line_of_the_tutorial_works(tmp_path: Path) -> None:
-    with socket.socket() as free:  # the page says 8000, which may be taken here
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    with socket.socket() as reserved:  # the page says 8000, which may be taken here
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))  # without listening, it keeps all but the service away
+        follow(tmp_path, str(reserved.getsockname()[1]))
+
+
+def follow(tmp_path: Path, port: str) -> None:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }

@@ -3,10 +3,8 @@
 import csv
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -285,66 +283,6 @@ def test_the_result_is_refused_where_it_cannot_be_written(
 def command(run: Path, source: Path, out: Path, *more: str) -> list[str]:
     start = [sys.executable, "-m", "artaffect.cli.main", "predict-collection", str(run)]
     return [*start, "--images", str(source), "--out", str(out), *more]
-
-
-def alive(pid: str) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().split()[2] != "Z"
-
-
-def test_after_a_kill_the_work_continues_and_every_row_occurs_once(
-    tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
-) -> None:
-    table, out = tmp_path / "annotations.parquet", tmp_path / "out.parquet"
-    sample_table.save(table)
-    process = subprocess.Popen(command(tiny_run, table, out), stderr=subprocess.DEVNULL)
-    plan = Plan.for_output(out)
-    deadline = time.monotonic() + 120
-    while not list(plan.folder.glob("part-*")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not out.exists()
-    while any(alive(pid) for pid in children) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert children and not any(alive(pid) for pid in children), "workers exit with their parent"
-    before = {part: part.stat().st_mtime_ns for part in plan.folder.glob("part-*")}
-    assert 0 < len(before) < len(plan.shards()), "killed in the middle"
-    with pytest.raises(OutputExistsError, match=r"work of another run \(with other cultures"):
-        predict_collection(tiny_run, table, out, ["english"])
-    with pytest.raises(OutputExistsError, match=r"work of another run \(with other sets"):
-        predict_collection(tiny_run, table, out, sets=0.9)
-    done = subprocess.run(command(tiny_run, table, out), capture_output=True, text=True, check=True)
-    assert "are done already" in done.stderr
-    rows = rows_of(out)
-    assert len(rows) == len(sample_table) * len(CULTURES)
-    assert {name for name, _ in rows} == set(sample_table.strings("annotation_id"))
-
-
-def test_an_interrupted_collection_says_in_one_line_how_to_go_on(
-    tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
-) -> None:
-    table, out = tmp_path / "annotations.parquet", tmp_path / "out.parquet"
-    sample_table.save(table)
-    process = subprocess.Popen(
-        command(tiny_run, table, out, "--workers", "1"),
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    plan = Plan.for_output(out)
-    deadline = time.monotonic() + 120
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while not (plan.folder / "items.parquet").exists() or not children.read_text().split():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(1)  # its worker loads the model
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers as well
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    line = "interrupted: finished work is kept; run the same command again to resume"
-    assert err.strip().splitlines()[-1] == line and "Traceback" not in err
 
 
 def test_lost_and_foreign_rows_are_detected(tiny_run: Path, pictures: Path, tmp_path: Path) -> None:

@@ -2,24 +2,32 @@
 
 import contextlib
 import re
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Error, Locator, Page, Route, expect
 
-from tests.browsing import DESKTOP, PHONE
+from tests.browsing import DESKTOP, PHONE, PREDICTION_MS
 from tests.running import serve
 
 ARABIC = "تعلو الأمواج فوق قارب صغير تحت سماء سوداء."
-PREDICTION_MS = 60_000
 
 
 def boxes(figure: Locator) -> list[list[float]]:
-    """Left, top, width and height of the heat map and of the image, at one moment of a smooth scroll."""
+    """Left, top, width and height of the heat map and of the image, once they have loaded.
+
+    They are measured at one moment of a smooth scroll.
+    """
     return figure.evaluate(
-        """node => [".heatmap", ".artwork"].map(name => node.querySelector(name).getBoundingClientRect())
-            .map(box => [box.x, box.y, box.width, box.height])"""
+        """async node => {
+            const images = [".heatmap", ".artwork"].map(name => node.querySelector(name));
+            for (const image of images) await image.decode();
+            return images.map(image => image.getBoundingClientRect())
+                .map(box => [box.x, box.y, box.width, box.height]);
+        }"""
     )
 
 
@@ -55,9 +63,11 @@ def test_an_image_is_predicted_and_explained(page: Page, picture: Path) -> None:
         # the first word is to the right of the last
         first, last = words.locator("mark").first, words.locator("mark").last
         assert first.text_content() == "تعلو" and last.text_content() == "سوداء"
-        right, left = first.bounding_box(), last.bounding_box()
-        assert right and left
-        assert right["y"] < left["y"] or right["x"] > left["x"]
+        right, left = words.locator("mark").evaluate_all(
+            """nodes => [nodes[0], nodes.at(-1)].map(node => node.getBoundingClientRect())
+                .map(box => [box.x, box.y])"""
+        )
+        assert right[1] < left[1] or right[0] > left[0]
     typed = page.get_by_label("What do you see")
     assert typed.evaluate("node => getComputedStyle(node).direction") == "rtl"
     assert typed.get_attribute("lang") == "ar"
@@ -151,17 +161,27 @@ def test_an_answer_is_never_beside_another_image_than_its_own(
     other = tmp_path / "other.png"
     Image.new("RGB", (80, 40), "navy").save(other)
 
+    chosen, answered = threading.Event(), threading.Event()
+
     def answer_late(route: Route) -> None:
         response = route.fetch()
-        page.wait_for_timeout(500)
+        while not chosen.is_set():
+            page.wait_for_timeout(50)
         with contextlib.suppress(Error):  # the page has given the request up
             route.fulfill(response=response)
+        answered.set()
 
     page.route("**/v1/predict", answer_late)
     page.set_input_files("#image", picture)
-    page.get_by_role("button", name="Ask", exact=True).click()
+    with page.expect_request("**/v1/predict"):
+        page.get_by_role("button", name="Ask", exact=True).click()
     page.set_input_files("#image", other)
-    page.wait_for_timeout(2000)
+    chosen.set()
+    deadline = time.monotonic() + PREDICTION_MS / 1000
+    while not answered.is_set():
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(50)
+    page.wait_for_timeout(500)
     expect(page.locator("#result")).to_be_hidden()
     expect(page.locator("#status")).to_have_text("")
     page.unroute("**/v1/predict")

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import logging
+import select
 import socket
 import threading
 import time
@@ -26,15 +27,19 @@ from artaffect.server.limits import ServiceLimits
 from artaffect.server.protocol import BoundedProtocol
 from artaffect.server.telemetry import CountingHandler, JsonFormatter
 from tests.running import serve
+from tests.waiting import wait_until
 
 LIMITS = ServiceLimits(
     head_seconds=1.0, send_seconds=1.0, connections=20, peer_bodies=3, held_bytes=300_000
 )
 
 
+Address = tuple[str, int]
+
+
 @contextlib.contextmanager
-def listening(app: FastAPI, limits: ServiceLimits) -> Iterator[tuple[str, int]]:
-    """The app in a thread of this process, behind sockets."""
+def listening(app: FastAPI, limits: ServiceLimits) -> Iterator[tuple[uvicorn.Server, Address]]:
+    """The app in a thread of this process, behind sockets: the server, and where it listens."""
     protocol = partial(BoundedProtocol, limits=limits, files=1000)
     config = uvicorn.Config(app, port=0, http=protocol, ws="none", log_config=None)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
@@ -43,7 +48,7 @@ def listening(app: FastAPI, limits: ServiceLimits) -> Iterator[tuple[str, int]]:
     while not server.started:
         time.sleep(0.01)
     try:
-        yield server.servers[0].sockets[0].getsockname()
+        yield server, server.servers[0].sockets[0].getsockname()
     finally:
         server.should_exit = True
         thread.join()
@@ -52,26 +57,38 @@ def listening(app: FastAPI, limits: ServiceLimits) -> Iterator[tuple[str, int]]:
 @pytest.fixture(scope="module")
 def app(tiny_run: Path) -> FastAPI:
     app = create_app(load_predictor(tiny_run), LIMITS)
+    app.state.large_answers = 0
 
     @app.get("/large")
     def large() -> str:
+        app.state.large_answers += 1
         return "a" * 30_000_000  # more than the buffers of the system take
 
     return app
 
 
 @pytest.fixture(scope="module")
-def address(app: FastAPI) -> Iterator[tuple[str, int]]:
-    with listening(app, LIMITS) as address:
-        yield address
+def listener(app: FastAPI) -> Iterator[tuple[uvicorn.Server, Address]]:
+    with listening(app, LIMITS) as listener:
+        yield listener
+
+
+@pytest.fixture
+def address(listener: tuple[uvicorn.Server, Address]) -> Address:
+    return listener[1]
 
 
 @contextlib.contextmanager
-def opened(address: tuple[str, int], count: int) -> Iterator[list[socket.socket]]:
+def opened(address: Address, count: int) -> Iterator[list[socket.socket]]:
     """So many connections, which are closed at the end of the block."""
     with contextlib.ExitStack() as stack:
         connect = partial(socket.create_connection, address, timeout=10)
         yield [stack.enter_context(connect()) for _ in range(count)]
+
+
+def answered(connections: list[socket.socket]) -> list[socket.socket]:
+    """Those of the connections on which something has arrived."""
+    return select.select(connections, [], [], 0)[0]
 
 
 def until_closed(connection: socket.socket, seconds: float = 20) -> bytes:
@@ -83,7 +100,7 @@ def until_closed(connection: socket.socket, seconds: float = 20) -> bytes:
     return received
 
 
-def is_well(address: tuple[str, int]) -> bool:
+def is_well(address: Address) -> bool:
     return httpx.get(f"http://{address[0]}:{address[1]}/healthz", timeout=10).status_code == 200
 
 
@@ -95,7 +112,7 @@ FORM = HEAD + b"Content-Type: multipart/form-data; boundary=x\r\nContent-Length:
     "begin", [b"", b"P", HEAD, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /"]
 )
 def test_a_head_that_does_not_end_is_answered_with_a_problem(
-    address: tuple[str, int], begin: bytes
+    address: Address, begin: bytes
 ) -> None:
     with socket.create_connection(address) as connection:
         connection.sendall(begin)
@@ -110,7 +127,7 @@ def test_a_head_that_does_not_end_is_answered_with_a_problem(
     assert response.count(b"cross-origin-resource-policy: same-origin") >= 1
 
 
-def test_what_is_not_http_is_answered_with_a_problem(address: tuple[str, int]) -> None:
+def test_what_is_not_http_is_answered_with_a_problem(address: Address) -> None:
     for begin in (b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"):
         with socket.create_connection(address) as connection:
             connection.sendall(begin)
@@ -118,18 +135,22 @@ def test_what_is_not_http_is_answered_with_a_problem(address: tuple[str, int]) -
         assert response.startswith(b"HTTP/1.1 400 ") and b"problem:malformed" in response, begin
 
 
-def test_a_client_that_reads_nothing_is_disconnected(address: tuple[str, int]) -> None:
+def test_a_client_that_reads_nothing_is_disconnected(
+    app: FastAPI, listener: tuple[uvicorn.Server, Address]
+) -> None:
+    server, address = listener
     with opened(address, 5) as connections:
         for connection in connections:
             connection.sendall(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        time.sleep(2.5)
+        wait_until(lambda: app.state.large_answers == 5)
+        wait_until(lambda: not server.server_state.connections)
         for connection in connections:
             assert len(until_closed(connection)) < 30_000_000, "the rest was never sent"
     assert is_well(address)
 
 
 def test_a_new_connection_replaces_the_one_that_has_been_idle_longest(
-    address: tuple[str, int],
+    address: Address,
 ) -> None:
     with opened(address, 30) as idle:
         time.sleep(0.3)
@@ -138,25 +159,21 @@ def test_a_new_connection_replaces_the_one_that_has_been_idle_longest(
             assert until_closed(connection, 0.5) == b"", "it was closed before its time"
 
 
-def test_a_client_may_send_only_so_many_bodies_at_once(address: tuple[str, int]) -> None:
+def test_a_client_may_send_only_so_many_bodies_at_once(address: Address) -> None:
     url = f"http://{address[0]}:{address[1]}/v1/predict"
     with opened(address, LIMITS.peer_bodies + 2) as slow:
         for connection in slow:
             connection.sendall(FORM)
-        time.sleep(2)
-        refused = []
-        for connection in slow:
-            connection.settimeout(0.1)
-            with contextlib.suppress(TimeoutError):
-                refused.append(connection.recv(65536))
+        wait_until(lambda: len(answered(slow)) >= 2)
         assert httpx.post(url, data={"caption": "waves"}, timeout=10).status_code == 200
+        refused = [connection.recv(65536) for connection in answered(slow)]
     assert len(refused) == 2 and all(b" 503 " in response for response in refused)
     assert all(b"3 bodies from your address" in response for response in refused)
     time.sleep(0.3)
     assert httpx.post(url, data={"caption": "waves"}, timeout=10).status_code == 200
 
 
-def test_all_bodies_together_have_a_limit(address: tuple[str, int]) -> None:
+def test_all_bodies_together_have_a_limit(address: Address) -> None:
     url = f"http://{address[0]}:{address[1]}/v1/predict"
     for _ in range(3):  # what a refused body took is free again
         response = httpx.post(url, files={"image": b"a" * 310_000}, timeout=10)
@@ -169,13 +186,14 @@ def test_work_ends_when_its_client_leaves(tiny_run: Path) -> None:
     app = create_app(load_predictor(tiny_run))
     service = app.state.service
     explained: list[object] = []
+    ended = threading.Event()
 
     class Slow:
-        """A slow explainer that records its inputs."""
+        """An explainer that records its inputs, and whose second answer waits for the end of the request."""
 
         def explain(self, item: PredictionInput, *_: object) -> Explanation:
-            time.sleep(0.3)
             explained.append(item.cultures)
+            assert len(explained) < 2 or ended.wait(60)
             return Explanation([])
 
     service.explainer = Slow()
@@ -183,14 +201,16 @@ def test_work_ends_when_its_client_leaves(tiny_run: Path) -> None:
     cultures = "".join(f"&culture={i}" for i in range(8))
     body = "&".join(f"{name}={value}" for name, value in fields.items()) + cultures
     head = HEAD + b"Content-Type: application/x-www-form-urlencoded\r\n"
-    with listening(app, service.limits) as address:
+    with listening(app, service.limits) as (_, address):
         with socket.create_connection(address) as connection:
             connection.sendall(head + f"Content-Length: {len(body)}\r\n\r\n{body}".encode())
-            time.sleep(0.8)
-        time.sleep(1.5)
-        assert 1 <= len(explained) <= 5, explained
-        assert service.queue.active == service.explanation_queue.active == 0
-        assert is_well(address)
+            wait_until(lambda: len(explained) == 2)
+        wait_until(lambda: service.queue.active == 0, seconds=20)  # long before its time is over
+        assert service.explanation_queue.active == 0
+        ended.set()
+        url = f"http://{address[0]}:{address[1]}/v1/predict"
+        assert httpx.post(url, data={"caption": "waves"}, timeout=10).status_code == 200
+    assert len(explained) == 2, explained
 
 
 def test_the_service_outlives_more_connections_than_it_may_open_files(

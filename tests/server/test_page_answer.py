@@ -8,9 +8,7 @@ from playwright.sync_api import Page, expect
 
 from artaffect.labels import ARTEMIS
 from artaffect.reports.palette import label_colours
-from tests.browsing import DESKTOP, PHONE
-
-PREDICTION_MS = 20_000
+from tests.browsing import DESKTOP, PHONE, PREDICTION_MS
 
 
 def ask(page: Page, caption: str = "a black sky", image: Path | None = None) -> None:
@@ -245,5 +243,6 @@ def test_axe_reports_nothing_and_nothing_scrolls_sideways(page: Page, picture: P
     page.locator("#compare").click()
     ask(page, "a bright garden")
     expect(page.locator("#comparison")).to_be_visible()
+    expect(page.locator("#explanation")).to_be_visible(timeout=PREDICTION_MS)
     expect(page.locator("#explanations article")).to_have_count(3, timeout=PREDICTION_MS)
     check()

@@ -9,9 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browsing import PHONE
-
-PREDICTION_MS = 60_000
+from tests.browsing import PHONE, PREDICTION_MS
 
 
 def watch_images(page: Page) -> None:
@@ -29,7 +27,7 @@ def watch_images(page: Page) -> None:
 
 
 def sent_image(page: Page) -> bytes:
-    return bytes(page.wait_for_function("window.sent").json_value())
+    return bytes(page.wait_for_function("window.sent", timeout=PREDICTION_MS).json_value())
 
 
 def photograph(path: Path, size: tuple[int, int], orientation: int) -> Path:
@@ -100,6 +98,40 @@ def test_a_link_to_an_image_of_the_service_is_taken(page: Page) -> None:
     )
     expect(page.locator("#image-name")).to_have_text("1.jpg")
     expect(page.locator("#preview")).to_be_visible()
+
+
+def test_an_image_that_is_taken_while_another_one_waits_to_be_sent_is_not_asked_about(
+    page: Page, tmp_path: Path
+) -> None:
+    """Nobody has pressed the button for it."""
+    requests: list[str] = []
+    page.on("request", lambda sent: requests.append(sent.url) if "predict" in sent.url else None)
+    page.evaluate(
+        """() => {
+            const read = window.createImageBitmap;
+            const gate = new Promise(resolve => { window.go_on = resolve; });
+            window.createImageBitmap = async (...given) => { await gate; return read(...given); };
+        }"""
+    )
+    page.set_input_files("#image", photograph(tmp_path / "first.jpg", (320, 240), 1))
+    page.locator("#submit").click()
+    page.set_input_files("#image", photograph(tmp_path / "second.jpg", (320, 240), 1))
+    page.evaluate("window.go_on()")
+    expect(page.locator("#image-name")).to_have_text("second.jpg")
+    page.wait_for_timeout(500)
+    assert requests == []
+    page.locator("#submit").click()
+    expect(page.locator("#result")).to_be_visible(timeout=PREDICTION_MS)
+
+
+def test_a_large_photograph_that_is_asked_about_at_once_is_scaled_down_first(
+    page: Page, tmp_path: Path
+) -> None:
+    watch_images(page)
+    page.set_input_files("#image", photograph(tmp_path / "large.jpg", (3200, 2400), 1))
+    page.locator("#submit").click()
+    assert Image.open(io.BytesIO(sent_image(page))).size == (1600, 1200)
+    expect(page.locator("#result")).to_be_visible(timeout=PREDICTION_MS)
 
 
 def test_control_and_enter_ask(page: Page) -> None:

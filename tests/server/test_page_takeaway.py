@@ -9,8 +9,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from artaffect.labels import EMOTIONS
+from tests.browsing import PREDICTION_MS
 from tests.running import Running, serve
-from tests.server.test_page_answer import PREDICTION_MS, ask
+from tests.server.test_page_answer import ask
 
 
 def saved(page: Page, button: str) -> Path:

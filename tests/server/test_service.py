@@ -1,10 +1,8 @@
 """The service predicts, explains and describes its model, and reports problems that say what is wrong."""
 
-import asyncio
 import base64
 import io
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,22 +12,12 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from artaffect.errors import InputError
-from artaffect.explain.explainer import Explanation
 from artaffect.labels import ARTEMIS, EMOTIONS
 from artaffect.prediction.export import export_onnx
-from artaffect.prediction.predictor import (
-    Prediction,
-    PredictionInput,
-    PreparedInput,
-    load_predictor,
-)
+from artaffect.prediction.predictor import load_predictor
 from artaffect.reports.palette import label_colours
 from artaffect.server.app import create_app
-from artaffect.server.batching import ConcurrencyLimiter, DynamicBatcher
 from artaffect.server.limits import ServiceLimits
-from artaffect.server.problems import ProblemError
-from artaffect.server.service import InputReader
 from tests.absent import run_without
 
 LIMITS = ServiceLimits(
@@ -288,90 +276,6 @@ def test_metrics_count_requests_and_batches(client: TestClient) -> None:
     assert count("artaffect_queue_depth") == 0
     client.get("/wp-login.php")
     assert "wp-login" not in client.get("/metrics").text
-
-
-def prepared(number: int) -> PreparedInput:
-    return PreparedInput(None, [number], ("any",), None)
-
-
-def test_requests_that_arrive_together_form_a_batch() -> None:
-    batches: list[list[int]] = []
-
-    def predict_batch(inputs: object) -> list[Prediction]:
-        items: list[PreparedInput] = list(inputs)  # type: ignore[call-overload]
-        batches.append([item.tokens[0] for item in items])  # type: ignore[index]
-        if 13 in batches[-1]:
-            raise InputError("unlucky")
-        return [Prediction((item.tokens[0],)) for item in items]  # type: ignore[index,arg-type]
-
-    async def run() -> None:
-        batcher = DynamicBatcher(predict_batch, batch_size=4, wait_seconds=5.0)
-        async with batcher.running():
-            with batcher.expecting(1):
-                tasks = [asyncio.create_task(batcher.predict([prepared(i)])) for i in range(6)]
-                await asyncio.sleep(0.05)
-                assert batches == [[0, 1, 2, 3]]  # full; the rest waits for what is arriving
-            results = await asyncio.gather(*tasks)
-            assert [p.by_culture[0] for (p,) in results if isinstance(p, Prediction)] == list(
-                range(6)
-            )
-            assert batches == [[0, 1, 2, 3], [4, 5]]
-            (error,) = await batcher.predict([prepared(13)])
-            assert isinstance(error, InputError) and str(error) == "unlucky"
-            first, error, last = await batcher.predict([prepared(i) for i in (9, 13, 10)])
-            assert (first, last) == (Prediction((9,)), Prediction((10,)))  # type: ignore[arg-type]
-            assert isinstance(error, InputError), "one input that fails does not end its batch"
-            cancelled = asyncio.create_task(batcher.predict([prepared(7)]))
-            with batcher.expecting(1):
-                await asyncio.sleep(0)
-                cancelled.cancel()
-            await batcher.predict([prepared(8)])
-            assert batches[-1] == [8], "cancelled requests are not computed"
-
-    asyncio.run(run())
-
-
-def test_a_prediction_does_not_wait_for_all_explanations(tiny_run: Path) -> None:
-    app = create_app(load_predictor(tiny_run), LIMITS)
-    service = app.state.service
-    order: list[str] = []
-
-    class Slow:
-        """A slow explainer that records its inputs."""
-
-        def explain(self, item: PredictionInput, *_: object) -> Explanation:
-            time.sleep(0.05)
-            order.append(f"explained {item.cultures}")
-            return Explanation([])
-
-    service.explainer = Slow()
-
-    async def run() -> None:
-        async with service.batcher.running():
-            item = PredictionInput(caption="waves", cultures=["arabic", "chinese", "english"])
-            slow = [
-                asyncio.create_task(service.explain(InputReader(lambda: item))) for _ in range(3)
-            ]
-            await asyncio.sleep(0.02)
-            await service.predict(InputReader(lambda: PredictionInput(caption="a black sky")))
-            order.append("predicted")
-            await asyncio.gather(*slow)
-
-    asyncio.run(run())
-    service.close()
-    assert len(order) == 10 and order.index("predicted") <= 3, order
-
-
-def test_slots_are_released_after_an_error() -> None:
-    counts: list[int] = []
-    limiter = ConcurrencyLimiter(2, counts.append)
-    with pytest.raises(ZeroDivisionError, match="division"), limiter.acquire(2):
-        with pytest.raises(ProblemError, match="2 of 2 slots"), limiter.acquire(1):
-            pass
-        raise ZeroDivisionError("division")
-    with limiter.acquire(1):
-        assert counts == [2, 0, 1]
-    assert limiter.active == 0
 
 
 def test_an_exported_model_is_served_without_torch(

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from artaffect.training.batches import Batch, TensorRows
 from artaffect.training.objectives import ClassificationTask
 from artaffect.training.run import train_run
 from artaffect.training.trainer import StepOutput, Trainer
+from tests.waiting import wait_until
 
 CONFIG = TrainConfig(epochs=4, batch_size=16, learning_rate=0.02)
 
@@ -148,6 +148,8 @@ from tests.training.test_resume import *
 class Slow(Dying):
     def forward(self, batch):
         time.sleep(0.02)
+        if {waits} and self.left == 10**9 - 40:
+            time.sleep(600)  # until it is killed
         return super().forward(batch)
 model = head()
 Trainer(CONFIG, folder=Path({folder!r}), checkpoint_every=3).fit(
@@ -158,15 +160,17 @@ torch.save(model.state_dict(), {out!r})
 
 def test_kill_minus_nine_changes_nothing(tmp_path: Path) -> None:
     root = str(Path(__file__).resolve().parents[2])
-    code = SCRIPT.format(root=root, folder=str(tmp_path / "c"), out=str(tmp_path / "out.pt"))
-    process = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "c" / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    checkpoint, out = tmp_path / "c" / "checkpoint.pt", tmp_path / "out.pt"
+    codes = [
+        SCRIPT.format(root=root, folder=str(checkpoint.parent), out=str(out), waits=waits)
+        for waits in (True, False)
+    ]
+    process = subprocess.Popen([sys.executable, "-c", codes[0]])
+    wait_until(lambda: checkpoint.exists() or process.poll() is not None)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "out.pt").exists()
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert process.wait() == -signal.SIGKILL
+    assert checkpoint.exists() and not out.exists()
+    subprocess.run([sys.executable, "-c", codes[1]], check=True)
     resumed = torch.load(tmp_path / "out.pt", weights_only=True)
     whole = train(None).state_dict()
     for name, value in whole.items():

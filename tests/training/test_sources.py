@@ -3,11 +3,9 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,6 +41,7 @@ from artaffect.training.run import train_run
 from artaffect.training.separate import train_separate
 from artaffect.training.trainer import StepOutput, Trainer
 from tests import tiny
+from tests.killing import kill_command_at_second
 
 RECIPES = Path(__file__).resolve().parents[1] / "recipes"
 TRAIN = TrainConfig(epochs=2, batch_size=16, learning_rate=2e-3)
@@ -356,28 +355,20 @@ def test_the_error_for_too_little_memory_names_the_batch_and_the_settings() -> N
         Trainer(TRAIN).fit(Hungry(), rows)
 
 
-COMMAND = [sys.executable, "-m", "artaffect.cli.main", "train"]
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
 def train_by_command(
-    recipe: Path, table: Path, out: Path, kill_at: Path | None = None, *launch: str
+    recipe: Path, table: Path, out: Path, launch: Sequence[str] = (sys.executable,)
 ) -> None:
-    start = [*launch, *COMMAND[1:]] if launch else COMMAND
-    process = subprocess.Popen(
-        [*start, str(recipe), "--data", str(table), "--out", str(out)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+    command = [*launch, "-m", "artaffect.cli.main", "train", str(recipe)]
+    done = subprocess.run(
+        [*command, "--data", str(table), "--out", str(out)],
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        timeout=400,
     )
-    if kill_at is not None:
-        deadline = time.monotonic() + 120
-        while not kill_at.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
-        return
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors.decode()[-3000:]
+    assert done.returncode == 0, done.stderr.decode()[-3000:]
 
 
 @pytest.fixture(scope="module")
@@ -420,7 +411,9 @@ def test_a_run_that_was_killed_resumes_with_the_same_command(
     train_by_command(*small_joint, tmp_path / "whole")
     broken = tmp_path / "broken"
     checkpoint = tmp_path / "broken.training" / "joint" / "checkpoint.pt"
-    train_by_command(*small_joint, broken, checkpoint)
+    recipe, table = small_joint
+    arguments = ("train", recipe, "--data", table, "--out", broken)
+    kill_command_at_second("checkpoint.pt", *arguments, environment=os.environ | ENVIRONMENT)
     assert not broken.exists() and checkpoint.exists()
     train_by_command(*small_joint, broken)
     assert (broken / "metrics.json").read_text() == (
@@ -435,7 +428,7 @@ def test_two_processes_train_a_recipe_together(
 ) -> None:
     recipe, table = small_joint
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    train_by_command(recipe, table, tmp_path / "two", None, *launch)
+    train_by_command(recipe, table, tmp_path / "two", launch)
     train_by_command(recipe, table, tmp_path / "one")
     scores = [
         json.loads((tmp_path / name / "metrics.json").read_text())["models"]["both"]["overall"][

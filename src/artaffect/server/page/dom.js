@@ -9,6 +9,15 @@ export function element(tag, properties = {}, ...children) {
   return node;
 }
 
+/** Wait until an image element has loaded its image, or cannot; one without an image is not waited for. */
+export async function settled(image) {
+  while (!image.complete) {
+    await new Promise((resolve) => {
+      for (const name of ["load", "error"]) image.addEventListener(name, resolve, { once: true });
+    });
+  }
+}
+
 /** Offer a file to save. */
 export function download(blob, name) {
   const link = element("a", { href: URL.createObjectURL(blob), download: name });

@@ -11,10 +11,14 @@ export const chosen = { image: null, name: "", ready: null };
 let listener = {};
 let turn = 0; // the number of the image that was taken last
 
-/** Show an image and remember it as part of the question. */
-export function setImage(file, name = "", note = name) {
+/** Show an image and remember it as part of the question, which changes. */
+export function setImage(file, name = "") {
   listener.changed();
   turn += 1;
+  takeImage(file, name, name);
+}
+
+function takeImage(file, name, note) {
   Object.assign(chosen, { image: file, name });
   byId("preview").alt = file ? t("yourImage", { name }) : "";
   setPreview(file);
@@ -67,7 +71,8 @@ async function takeFile(file) {
   const taken = turn;
   const copy = await scaledDown(file);
   if (copy && taken === turn) {
-    setImage(copy.blob, file.name, t("scaledDown", { name: file.name, width: copy.width, height: copy.height }));
+    // the same question: whoever asked it meanwhile waits for this copy
+    takeImage(copy.blob, file.name, t("scaledDown", { name: file.name, width: copy.width, height: copy.height }));
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { showAnswer } from "./answer.js";
 import { compareWith, pin, title } from "./comparison.js";
-import { byId, element, showError } from "./dom.js";
+import { byId, element, settled, showError } from "./dom.js";
 import { showExamples } from "./examples.js";
 import { hideVerdicts, showExplanations, showTesting, showVerdicts } from "./explanation.js";
 import { offerHistory, remember, showHistory, timeOf } from "./history.js";
@@ -53,11 +53,11 @@ async function ready() {
 
 async function submit() {
   forgetAnswer();
-  await chosen.ready;
   const current = new AbortController();
   pending = current;
   const { signal } = current;
-  if (!await ready() || signal.aborted) return;
+  await chosen.ready;
+  if (signal.aborted || !await ready() || signal.aborted) return;
   const question = { image: chosen.image, name: chosen.name, caption: byId("caption").value, language: captionLanguage(), cultures: cultures() };
   const problem = missing(question);
   if (problem) {
@@ -79,6 +79,7 @@ async function submit() {
 
 async function ask(question, signal) {
   const predictions = await predict(question, signal);
+  await settled(byId("preview"));
   if (signal.aborted) return;
   const { image, ...kept } = question;
   answer = { ...kept, predictions, time: new Date().toISOString(), thumb: image ? thumbnail(byId("preview")) : null };

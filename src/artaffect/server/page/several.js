@@ -1,6 +1,6 @@
 // Several images at once: one row for each.
 
-import { byId, element } from "./dom.js";
+import { byId, element, settled } from "./dom.js";
 import { colour, cultureName, labelTitle, percent } from "./labels.js";
 import { t } from "./language.js";
 import { scaledDown, thumbnail } from "./scale.js";
@@ -35,6 +35,7 @@ async function answer(entry, question, signal) {
     entry.cells.slice(1).forEach((cell) => cell.remove());
     entry.cells[0].replaceChildren(element("span", { className: "problem" }, `${t("failed")}: ${error.message}`));
   } finally {
+    await settled(entry.image);
     const small = thumbnail(entry.image);
     URL.revokeObjectURL(entry.image.src);
     if (small) entry.image.src = small;

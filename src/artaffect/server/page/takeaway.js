@@ -1,7 +1,7 @@
 // What a visitor takes along: a card, JSON and CSV.
 
 import { gapSentence, headline, ranked } from "./answer.js";
-import { byId, download } from "./dom.js";
+import { byId, download, settled } from "./dom.js";
 import { labelTitle, percent, viewers } from "./labels.js";
 import { language, t } from "./language.js";
 import { model } from "./service.js";
@@ -131,7 +131,8 @@ function drawWarning(pen, rtl) {
   pen.fillText(text, rtl ? EDGE : WIDTH - EDGE, HEIGHT - 22, 480);
 }
 
-function saveCard(answer) {
+async function saveCard(answer) {
+  await settled(byId("shown"));
   drawCard(answer, byId("shown")).toBlob((blob) => download(blob, "artaffect.png"), "image/png");
 }
 
