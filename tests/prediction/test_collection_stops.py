@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,22 +14,6 @@ from artaffect.prediction.collection.plan import Plan
 from artaffect.prediction.collection.run import predict_collection
 from tests.prediction.test_collection import CULTURES, command, rows_of
 from tests.waiting import is_gone, wait_until
-
-KILLED = """
-import os, signal, sys
-from artaffect.cli.main import main
-from artaffect.prediction.collection import run
-work = run.work_locally
-def killed(*arguments):
-    for shard in work(*arguments):
-        with open(f"/proc/self/task/{os.getpid()}/children") as children:
-            print(children.read(), flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-        yield shard
-run.work_locally = killed
-main()
-"""
-"""The command, which is killed when a worker has finished the first shard."""
 
 
 def children_of(pid: int) -> list[int]:
@@ -49,12 +32,11 @@ def test_after_a_kill_the_work_continues_and_every_row_occurs_once(
     table, out = tmp_path / "annotations.parquet", tmp_path / "out.parquet"
     sample_table.save(table)
     plan = Plan.for_output(out)
-    arguments = command(tiny_run, table, out)[3:]
-    with (tmp_path / "children").open("w") as printed:
-        killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], stdout=printed)
-    assert killed.returncode == -signal.SIGKILL and not out.exists()
-    children = [int(pid) for pid in (tmp_path / "children").read_text().split()]
-    assert children
+    process = subprocess.Popen(command(tiny_run, table, out), stderr=subprocess.DEVNULL)
+    wait_until(lambda: any(plan.folder.glob("part-*")) or process.poll() is not None)
+    children = children_of(process.pid)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL and children and not out.exists()
     wait_until(lambda: all(map(is_gone, children)))  # workers exit with their parent
     before = {part: part.stat().st_mtime_ns for part in plan.folder.glob("part-*")}
     assert 0 < len(before) < len(plan.shards()), "killed in the middle"
