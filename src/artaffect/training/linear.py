@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artaffect.models.heads import EmotionHead
-from artaffect.training.objectives import log_probability_of_labels
+from artaffect.training.objectives import log_likelihood
 
 _CHUNK = 16_384
 """Inputs whose logits are in memory at once."""
@@ -137,7 +137,7 @@ def _minimise(
         torch.autograd.backward(objective)
         for some, given, counts in chunks:
             logits = head.linear_logits(some).flatten(0, 1)[given]
-            loss = -(counts * log_probability_of_labels(logits, partial)).sum() / total
+            loss = -log_likelihood(logits, counts, partial) / total
             torch.autograd.backward(loss)
             objective = objective.detach() + loss.detach()
         return objective

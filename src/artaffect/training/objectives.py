@@ -17,18 +17,26 @@ from artaffect.training.batches import Batch
 from artaffect.training.trainer import StepOutput
 
 
-def log_probability_of_labels(logits: Tensor, partial: Tensor | None) -> Tensor:
-    """Log-probability of each label, then of each set of labels: [n, k + s].
+def log_likelihood(logits: Tensor, votes: Tensor, partial: Tensor | None) -> Tensor:
+    """The sum of the log-probabilities of all votes: a scalar.
 
     Args:
         logits: [n, k].
+        votes: how often each label, then each set of labels, was chosen [n, k + s].
         partial: which labels each set holds: bool [s, k].
     """
     known = F.log_softmax(logits, -1)
     if partial is None:
-        return known
-    sets = [known[:, members].logsumexp(-1, keepdim=True) for members in partial]
-    return torch.cat([known, *sets], -1)
+        return (votes * known).sum()
+    row, label = votes.nonzero(as_tuple=True)
+    return (votes[row, label] * _of_sets(known[row], label, partial)).sum()
+
+
+def _of_sets(known: Tensor, labels: Tensor, partial: Tensor) -> Tensor:
+    """Of log-probabilities [n, k], that of each row's label or set [n], as in :func:`label_loss`."""
+    alone = torch.eye(known.shape[1], dtype=torch.bool, device=partial.device)
+    members = torch.cat([alone, partial])[labels]
+    return known.masked_fill(~members, -torch.inf).logsumexp(-1)
 
 
 def label_loss(logits: Tensor, emotion: Tensor, partial: Tensor | None = None) -> Tensor:
@@ -44,7 +52,7 @@ def label_loss(logits: Tensor, emotion: Tensor, partial: Tensor | None = None) -
     """
     if partial is None:
         return F.cross_entropy(logits, emotion)
-    return F.nll_loss(log_probability_of_labels(logits, partial), emotion)
+    return -_of_sets(F.log_softmax(logits, -1), emotion, partial).mean()
 
 
 class Task(nn.Module):
@@ -99,8 +107,7 @@ class SoftLabelTask(HeadTask):
     def forward(self, batch: Batch) -> StepOutput:
         logits = self.head(image_features(self.encoder, batch), batch["culture"])
         votes = batch["votes"]
-        log_probability = log_probability_of_labels(logits, self.partial)
-        return self.with_ridge(-(votes * log_probability).sum() / votes.sum())
+        return self.with_ridge(-log_likelihood(logits, votes, self.partial) / votes.sum())
 
 
 class MultiLabelTask(HeadTask):
