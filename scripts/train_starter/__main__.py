@@ -4,7 +4,7 @@
 
 FOLDER holds ``goemotions_en.csv`` (GoEmotions, Demszky et al. 2020), ``brighter_track_a.csv`` and
 ``brighter_14_languages.csv`` (BRIGHTER, Muhammad et al. 2025), both CC BY 4.0. Rows of the split ``train``
-teach, rows of the split ``dev`` choose the epoch.
+teach; rows of the split ``dev`` chose the settings of the recipe.
 
 The label frequencies of the sources differ, and so do those of BRIGHTER's languages. While the head learns,
 each source and language is a culture with a bias of its own, so that its weights need not explain them. The
