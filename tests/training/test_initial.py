@@ -97,6 +97,20 @@ def test_few_rows_lean_on_the_initial_model_and_many_on_the_new_head(
         assert new > 0.8 and abs(initial) < 0.2
 
 
+def test_an_annotation_with_and_without_its_culture_counts_once() -> None:
+    generator = torch.Generator().manual_seed(0)
+    emotion = torch.randint(LABELS, (20,), generator=generator)
+    logits = torch.randn(2, 20, LABELS, generator=generator)
+    fitted = []
+    for views in (1, 2):
+        combination = LogitFusion(HEADS, 0, labels=LABELS)
+        combination.initialize(torch.full((1, LABELS), 1 / LABELS).log(), {})
+        rows = (torch.zeros_like(emotion).repeat(views), emotion.repeat(views))
+        fit_weights(combination, list(logits.repeat(1, views, 1)), *rows, views=views)
+        fitted.append([*combination.parameters()])
+    torch.testing.assert_close(*fitted, rtol=1e-3, atol=1e-4)
+
+
 def test_a_run_begins_with_another_and_predicts_without_it(
     runs: tuple[Path, Path], sample_table: AnnotationTable
 ) -> None:

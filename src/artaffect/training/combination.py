@@ -75,6 +75,7 @@ def fit_weights(
     culture: Tensor,
     emotion: Tensor,
     partial: Tensor | None = None,
+    views: int = 1,
 ) -> float:
     """Fit a combination in place by maximum a posteriori.
 
@@ -85,6 +86,7 @@ def fit_weights(
         inputs: logits of each source [n, k], for rows that it has not learned from.
         culture: indices [n].
         emotion: labels [n], or the positions of sets, see :func:`label_loss`.
+        views: rows that stand for one annotation, such as one with its culture and one without.
 
     Returns:
         The negative log-posterior of a row at the end.
@@ -94,7 +96,7 @@ def fit_weights(
     optimizer = torch.optim.LBFGS(
         combination.parameters(), max_iter=200, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
     )
-    precision = 1 / (2 * _DEVIATION**2 * len(culture))
+    precision = views / (2 * _DEVIATION**2 * len(culture))
 
     def closure() -> Tensor:
         optimizer.zero_grad()

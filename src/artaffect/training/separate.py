@@ -257,7 +257,7 @@ def fit_fusion(
         if plan.config is None:
             inputs = [plan.columns[source] for source in fusion.sources]
             rows = (plan.columns["culture"], plan.columns["emotion"], training.partial)
-            loss = fit_weights(fusion, inputs, *rows)
+            loss = fit_weights(fusion, inputs, *rows, views=2)
             results[name] = FitResult.at_once(loss, validate(), "log_loss")
         else:
             task = FusionTask(fusion, plan.modality_dropout, plan.cultures, training.partial)
