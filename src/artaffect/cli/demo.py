@@ -41,7 +41,7 @@ def run_demo(out: Path, artworks: int, cache: Path | None) -> None:
     print_prediction(predictor.predict(image, caption))
     say(f"report: {run / 'test' / 'report.html'}")
     say(f"try: artaffect predict {run} --image {image} --culture arabic")
-    say(f'without training: artaffect predict starter --caption "{caption}"')
+    say('without training: artaffect predict starter --caption "These dark waves frighten me."')
 
 
 def best_possible() -> TextTable:
