@@ -30,7 +30,7 @@ main()
 def kill_command_at_second(
     ending: str, *arguments: object, environment: Mapping[str, str] | None = None
 ) -> None:
-    """Run ``artaffect`` in a process that is killed before it renames a file to such a name once more."""
+    """Run ``artaffect``, and kill it just before it renames a second file to a name with this ending."""
     code = _KILLED.format(ending=ending)
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, timeout=400)

@@ -16,7 +16,7 @@ def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> No
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended, though perhaps nobody has asked how."""
+    """Whether a process has ended, even if its parent has not yet read its exit status."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

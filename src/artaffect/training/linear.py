@@ -54,12 +54,12 @@ class _SharedMap(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(head.shared.weight.detach().clone())
         self.bias = nn.Parameter(head.shared.bias.detach().clone())
-        self.biases = nn.Parameter(torch.zeros((head.settings["cultures"] + 1) * head.labels))
+        self.culture_bias = nn.Parameter(torch.zeros((head.settings["cultures"] + 1) * head.labels))
 
     def linear_logits(self, standardised: Tensor) -> Tensor:
         """As :meth:`EmotionHead.linear_logits`."""
         logits = F.linear(standardised, self.weight, self.bias)
-        return logits[:, None] + self.biases.view(-1, len(self.bias))
+        return logits[:, None] + self.culture_bias.view(-1, len(self.bias))
 
 
 def _fit_embedding(
@@ -72,7 +72,7 @@ def _fit_embedding(
     # the weights of all labels sum to zero, as do the biases of a culture: the rank is one less than k
     inverse = torch.linalg.pinv(fitted.weight.detach().double(), rtol=1e-4)
     with torch.no_grad():
-        head.embedding.weight.copy_(fitted.biases.view(-1, head.labels).double() @ inverse.T)
+        head.embedding.weight.copy_(fitted.culture_bias.view(-1, head.labels).double() @ inverse.T)
         head.shared.weight.copy_(fitted.weight)
         head.shared.bias.copy_(fitted.bias)
     return objective

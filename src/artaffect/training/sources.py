@@ -208,7 +208,7 @@ class Source(ABC, Generic[C, E]):
         known_labels = (rows.emotion, rows.culture, len(context.cultures), head.labels)
         prior = log_prior(*known_labels, not context.n_cultures, rows.partial)
         head.combination.initialize(prior, {})
-        fit_weights(head.combination, [of_new, of_initial], culture, emotion, rows.partial, 2)
+        fit_weights(head.combination, [of_new, of_initial], culture, emotion, rows.partial, views=2)
         weights = ", ".join(f"{name} {weight:.2f}" for name, weight in head.weights.items())
         _logger.info(f"{self.name}: weights {weights}")
         return head

@@ -11,14 +11,15 @@ export const chosen = { image: null, name: "", ready: null };
 let listener = {};
 let turn = 0; // the number of the image that was taken last
 
-/** Show an image and remember it as part of the question, which changes. */
+/** Take another image, or none: the question changes. */
 export function setImage(file, name = "") {
   listener.changed();
   turn += 1;
-  takeImage(file, name, name);
+  showImage(file, name, name);
 }
 
-function takeImage(file, name, note) {
+/** Show an image and make it part of the question. */
+function showImage(file, name, note) {
   Object.assign(chosen, { image: file, name });
   byId("preview").alt = file ? t("yourImage", { name }) : "";
   setPreview(file);
@@ -72,7 +73,7 @@ async function takeFile(file) {
   const copy = await scaledDown(file);
   if (copy && taken === turn) {
     // the same question: whoever asked it meanwhile waits for this copy
-    takeImage(copy.blob, file.name, t("scaledDown", { name: file.name, width: copy.width, height: copy.height }));
+    showImage(copy.blob, file.name, t("scaledDown", { name: file.name, width: copy.width, height: copy.height }));
   }
 }
 
