@@ -15,7 +15,7 @@ from artaffect.labels import LabelSet
 from artaffect.models.checkpoint import load_model
 from artaffect.models.fusion import LogitFusion
 from artaffect.models.heads import EmotionHead
-from artaffect.models.initial import HEADS, InitializedHead, build_head
+from artaffect.models.initial import HEADS, PRIOR_DEVIATION, InitializedHead, build_head
 from artaffect.training.combination import fit_weights
 from artaffect.training.recipes import begin_with
 from artaffect.training.run import train_run
@@ -88,9 +88,10 @@ def test_few_rows_lean_on_the_initial_model_and_many_on_the_new_head(
     knows = 3.0 * torch.nn.functional.one_hot(emotion, LABELS).float()
     knows += torch.randn(rows, LABELS, generator=generator)
     noise = torch.randn(rows, LABELS, generator=generator)
-    combination = LogitFusion(HEADS, 0, labels=LABELS)
+    combination = InitializedHead.combine(head(0), head(1), [0]).combination
     combination.initialize(torch.full((1, LABELS), 1 / LABELS).log(), {})
-    fit_weights(combination, [knows, noise], torch.zeros_like(emotion), emotion)
+    given = ([knows, noise], torch.zeros_like(emotion), emotion)
+    fit_weights(combination, *given, deviation=PRIOR_DEVIATION)
     new, initial = combination.weight[0].tolist()
     assert (initial > new) == leans
     if not leans:

@@ -16,6 +16,11 @@ from artaffect.models.heads import EmotionHead
 
 HEADS = ("new", "initial")
 """In the order of the combination's weights."""
+PRIOR_WEIGHTS = (0.5, 0.75)
+"""Weights before any label has been seen: of several pairs, that with the lowest log-loss after 32, 128 and 512
+ArtEmis captions of the training split, begun with the starter."""
+PRIOR_DEVIATION = 0.25
+"""How far a weight or a bias moves from there; chosen in the same way."""
 
 
 class InitializedHead(EmotionHead):
@@ -48,6 +53,7 @@ class InitializedHead(EmotionHead):
         head = cls(initial.settings, culture_of, **new.settings)
         head.load_state_dict(new.state_dict(), strict=False)
         head.initial.load_state_dict(initial.state_dict())
+        head.combination.weight.data.copy_(torch.tensor([PRIOR_WEIGHTS]))
         return head.eval()
 
     def with_new(self, new: EmotionHead) -> "InitializedHead":

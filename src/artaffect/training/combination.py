@@ -12,7 +12,7 @@ from artaffect.metrics.partial import spread_counts
 from artaffect.models.fusion import LinearFusion
 from artaffect.training.objectives import label_loss
 
-_DEVIATION = 0.5
+DEVIATION = 0.5
 """Standard deviation of the normal prior of a weight around its initial value."""
 
 
@@ -76,6 +76,7 @@ def fit_weights(
     emotion: Tensor,
     partial: Tensor | None = None,
     views: int = 1,
+    deviation: float = DEVIATION,
 ) -> float:
     """Fit a combination in place by maximum a posteriori.
 
@@ -87,6 +88,7 @@ def fit_weights(
         culture: indices [n].
         emotion: labels [n], or the positions of sets, see :func:`label_loss`.
         views: rows that stand for one annotation, such as one with its culture and one without.
+        deviation: that of the prior.
 
     Returns:
         The negative log-posterior of a row at the end.
@@ -96,7 +98,7 @@ def fit_weights(
     optimizer = torch.optim.LBFGS(
         combination.parameters(), max_iter=200, tolerance_grad=1e-6, line_search_fn="strong_wolfe"
     )
-    precision = views / (2 * _DEVIATION**2 * len(culture))
+    precision = views / (2 * deviation**2 * len(culture))
 
     def closure() -> Tensor:
         optimizer.zero_grad()

@@ -24,7 +24,7 @@ from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
 from artaffect.models.hub import resolve_run
 from artaffect.models.image_encoder import ImageEncoder
-from artaffect.models.initial import InitializedHead
+from artaffect.models.initial import PRIOR_DEVIATION, InitializedHead
 from artaffect.models.lora import add_adapters, check_peft, merge_adapters
 from artaffect.models.precision import describe
 from artaffect.models.pruning import train_only, trainable
@@ -202,13 +202,13 @@ class Source(ABC, Generic[C, E]):
             of_initial = self.logits(initial, as_initial)
             cultures = torch.stack([held_out.culture, torch.zeros_like(held_out.culture)])
             parts.append((of_new, of_initial, cultures, held_out.emotion.repeat(2, 1)))
-        of_new, of_initial, culture, emotion = (
-            torch.cat(part, 1).flatten(0, 1) for part in zip(*parts, strict=True)
-        )
+        stacked = (torch.cat(part, 1).flatten(0, 1) for part in zip(*parts, strict=True))
+        of_new, of_initial, culture, emotion = stacked
         known_labels = (rows.emotion, rows.culture, len(context.cultures), head.labels)
         prior = log_prior(*known_labels, not context.n_cultures, rows.partial)
         head.combination.initialize(prior, {})
-        fit_weights(head.combination, [of_new, of_initial], culture, emotion, rows.partial, views=2)
+        given = ([of_new, of_initial], culture, emotion, rows.partial)
+        fit_weights(head.combination, *given, views=2, deviation=PRIOR_DEVIATION)
         weights = ", ".join(f"{name} {weight:.2f}" for name, weight in head.weights.items())
         _logger.info(f"{self.name}: weights {weights}")
         return head
