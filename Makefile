@@ -1,4 +1,5 @@
-# Two commands do everything from a bare clone: `make demo` and `make test`; `make docs` builds the site.
+# Two commands do everything from a bare clone: `make demo` and `make test`. `make test-all` runs the slow tests as
+# well, and `make docs` builds the site.
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?= all,dev
@@ -7,12 +8,17 @@ BIN    := $(VENV)/bin
 # uv does not read pip's settings: pass on a local wheel folder where pip has one.
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 
-.PHONY: demo test check docs clean
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-all check docs clean
 demo: $(VENV)/ready      ## train on the sample data and write a report
 	$(BIN)/artaffect demo
 
-test: $(VENV)/ready      ## every test
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+test: $(VENV)/ready      ## the quick tests: under ten minutes on two cores
+	$(PYTEST) -m "not slow"
+
+test-all: $(VENV)/ready  ## every test, as on every change
+	$(PYTEST)
 
 check: $(VENV)/ready     ## format, lint, types, import layers
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check

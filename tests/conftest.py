@@ -7,6 +7,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one threa
     os.environ["OMP_NUM_THREADS"] = "1"
 
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,10 @@ from artaffect.data.readers.artelingo import read_artelingo
 from artaffect.data.sample.write import write_sample
 from artaffect.training.run import train_run
 from tests import tiny
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # in the background of a script the tests ignore interrupts, and so would the commands that they start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Command = Callable[..., tuple[int, str, str]]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

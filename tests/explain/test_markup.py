@@ -194,6 +194,7 @@ def culture_report(name: str, folder: Path) -> CultureReport:
     )
 
 
+@pytest.mark.slow
 def test_no_page_of_a_culture_report_takes_a_name_for_markup(tmp_path: Path) -> None:
     report = culture_report(NAME, tmp_path)
     save_culture_report(report, tmp_path / "report")

@@ -8,6 +8,8 @@ import pytest
 from artaffect.cli.demo import best_possible, run_demo
 from artaffect.data.sample.generative_model import best_scores
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -12,7 +12,10 @@ from artaffect.prediction.predictor import load_predictor
 from tests.conftest import Command
 from tests.disk import files_at_most
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="files have no limit there"),
+]
 FULL = "File too large"
 """What a full disk is called when only single files are limited, which needs no rights."""
 

@@ -17,6 +17,8 @@ from tests.absent import run_without
 from tests.conftest import Command
 from tests.killing import kill_command_at_second
 
+pytestmark = pytest.mark.slow
+
 
 def test_from_a_csv_to_a_report_and_a_prediction(
     artaffect: Command, sample_folder: Path, tiny_settings: list[str], tmp_path: Path, picture: Path

@@ -14,6 +14,8 @@ from artaffect.server.app import create_app
 from tests.conftest import Command
 from tests.tables import Row, write_excel, write_json_lines, write_text
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("calm", "dread", "joy")
 FELT = {
     **dict.fromkeys(("amusement", "excitement", "awe"), "joy"),

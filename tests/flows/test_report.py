@@ -19,6 +19,8 @@ from artaffect.reports.pages import render
 from artaffect.reports.tables import markdown_line
 from tests.conftest import Command
 
+pytestmark = pytest.mark.slow
+
 
 class Tables(HTMLParser):
     """Collects every table as rows of cells, by caption, and every address."""

@@ -18,6 +18,8 @@ from artaffect.training.reproduction import (
     reproduce,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,6 +10,8 @@ import pytest
 from artaffect.shared_task.sample import CSV_FILE, write_artemotion28
 from tests.conftest import Command
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:

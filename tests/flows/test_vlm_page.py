@@ -24,6 +24,8 @@ from transformers import (
 
 from artaffect.data.annotations import AnnotationTable
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "vlm.md"
 CHAT = (
     "{% for message in messages %}{% for part in message['content'] %}"

@@ -309,6 +309,7 @@ def test_clip_and_siglip_read_an_image_as_their_own_vision_towers_do(
         assert encoder.feature_dim == expected.shape[1] == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["usual", "timm"])
 def test_vgg_loads_both_published_state_dicts(tmp_path: Path, style: str) -> None:
     own = {name: torch.zeros_like(w) for name, w in Vgg16().state_dict().items()}

@@ -83,6 +83,7 @@ def test_the_projection_keeps_what_the_features_say(sample_table: AnnotationTabl
     np.testing.assert_allclose(own @ own.T, exact @ exact.T, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_an_export_keeps_it(tiny_run: Path, tmp_path: Path, picture: Path) -> None:
     pytest.importorskip("onnxruntime")
     export_onnx(tiny_run, tmp_path / "onnx")

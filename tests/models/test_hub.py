@@ -27,6 +27,7 @@ def predict(name: str, cache: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=cache)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "revision"), [("", "main"), ("@v2", "v2")])
 def test_a_command_takes_a_model_on_the_hub(
     tiny_run: Path, tmp_path: Path, suffix: str, revision: str

@@ -148,6 +148,7 @@ def test_training_without_peft_says_what_to_install(
         train_run(sample_table, lora_config, tmp_path / "run")
 
 
+@pytest.mark.slow
 @needs_peft
 def test_a_thin_folder_holds_adapters_and_predicts_as_a_whole_one_without_peft(
     sample_table: AnnotationTable,

@@ -106,6 +106,7 @@ def compact_model() -> EmotionModel:
     return EmotionModel(image, caption, fusion, CULTURES).eval()
 
 
+@pytest.mark.slow
 def test_a_thin_folder_of_compact_is_small_and_predicts_the_same(tmp_path: Path) -> None:
     model = compact_model()
     packaged = {"image": "efficientnet_lite0_stages", "caption": "e5_small"}
@@ -128,6 +129,7 @@ def test_a_thin_folder_of_compact_is_small_and_predicts_the_same(tmp_path: Path)
         )
 
 
+@pytest.mark.slow
 def test_a_thin_run_is_used_like_any_other(
     trained: Path, sample_table: AnnotationTable, sample_folder: Path, tmp_path: Path
 ) -> None:
@@ -147,6 +149,7 @@ def test_a_thin_run_is_used_like_any_other(
     )
 
 
+@pytest.mark.slow
 def test_an_export_holds_the_encoders(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

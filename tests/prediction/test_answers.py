@@ -228,6 +228,7 @@ def test_a_text_that_excel_cannot_hold_is_cut_and_counted(
     assert len(frame["title"][0]) == 32_767 and frame["title"][1] == "bell \\x07"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_kill_leaves_the_old_answers_or_the_new_ones(suffix: str, tmp_path: Path) -> None:
     items, out = items_of(list(SCRIPTS)), tmp_path / f"out{suffix}"

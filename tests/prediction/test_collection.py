@@ -338,6 +338,7 @@ def test_other_unfinished_work_is_replaced_with_overwrite(
         predict_collection(tiny_run, pictures, out, [])
 
 
+@pytest.mark.slow
 def test_ray_predicts_the_same(tiny_run: Path, pictures: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     local, ray = tmp_path / "local.parquet", tmp_path / "ray.parquet"

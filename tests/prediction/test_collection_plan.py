@@ -74,6 +74,7 @@ def check_answers(folder: Path, model: str) -> None:
         assert list(csv.reader(file))[1:] == [["i4", "", f"{model} cannot"]]
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_point_leaves_a_state_that_the_same_command_finishes(tmp_path: Path) -> None:
     event = 0
     while True:

@@ -26,6 +26,7 @@ def ignores_interrupts(pid: int) -> bool:
     return bool(int(mask, 16) >> (signal.SIGINT - 1) & 1)
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_work_continues_and_every_row_occurs_once(
     tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
 ) -> None:

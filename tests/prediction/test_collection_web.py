@@ -61,6 +61,7 @@ def jpeg(seed: int) -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_a_iiif_collection_is_predicted_from_its_address(
     artaffect: Command, tiny_run: Path, site: Site, tmp_path: Path
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_iiif_collection_is_predicted_from_its_address(
     )
 
 
+@pytest.mark.slow
 def test_a_file_requests_nothing_unless_that_is_allowed(
     tiny_run: Path, site: Site, tmp_path: Path
 ) -> None:

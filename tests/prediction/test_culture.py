@@ -87,6 +87,7 @@ def test_two_runs_are_scored_on_the_same_rows(
     assert np.allclose([sum(values) for values in artwork.predictions.values()], 1)
 
 
+@pytest.mark.slow
 def test_no_name_of_a_run_or_culture_is_taken_apart(
     tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
 ) -> None:

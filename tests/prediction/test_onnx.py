@@ -119,6 +119,7 @@ def structures() -> dict[str, list[str]]:
     return {names[0]: names for names in names_by_structure.values()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", structures())
 def test_the_exported_model_of_every_recipe_predicts_the_same(
     name: str, encoder_folders: dict[str, Path], tmp_path: Path

@@ -121,6 +121,7 @@ def oracle(table: AnnotationTable, keep: slice, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_outside_predictions_are_scored_beside_a_model(
     artaffect: Command, tiny_run: Path, sample_table: AnnotationTable, tmp_path: Path
 ) -> None:

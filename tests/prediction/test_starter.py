@@ -101,6 +101,7 @@ def test_the_service_serves_it(starter: ModelPredictor) -> None:
         assert answer.json()["predictions"][0]["culture"] == "any"
 
 
+@pytest.mark.slow
 def test_it_beats_its_prior_on_real_captions(real_data: Path) -> None:
     table = read_artelingo(real_data / "artemis" / "annotations.csv", keep_unpictured=True)
     table = table.of_split("val")

@@ -59,6 +59,7 @@ def features(sample_table: AnnotationTable, tmp_path_factory: pytest.TempPathFac
     return write_npz(tmp_path_factory.mktemp("features") / "f.npz", names[1:], vectors[1:])
 
 
+@pytest.mark.slow
 def test_a_model_learns_from_features_that_were_made_elsewhere(
     without_images: AnnotationTable,
     features: Path,

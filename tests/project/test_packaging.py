@@ -68,6 +68,7 @@ def python_guide() -> str:
     return "\n".join(re.findall(r"```python\n(.*?)```", text, re.S))
 
 
+@pytest.mark.slow
 def test_the_python_guide_runs_line_by_line_from_the_wheel(site: Path, tmp_path: Path) -> None:
     script = PREPARE.format(site=str(site)) + python_guide()
     (tmp_path / "guide.py").write_text(script + CONTRACT, "utf-8")

@@ -15,6 +15,8 @@ from artaffect.reports.pages import render, write
 from artaffect.reports.tables import evaluation_tables
 from tests.browsing import DESKTOP, PHONE, launched
 
+pytestmark = pytest.mark.slow
+
 PAGES = ("run", "culture", "explanation", "artwork", "reproduction")
 
 

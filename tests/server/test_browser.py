@@ -31,6 +31,7 @@ def boxes(figure: Locator) -> list[list[float]]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [{"viewport": DESKTOP}, {"viewport": PHONE}], indirect=True, ids=["desktop", "phone"]
 )

@@ -128,6 +128,7 @@ serve(create_app(load_predictor(sys.argv[1]), limits), "127.0.0.1", 0)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
 def test_sigterm_ends_the_service_within_ten_seconds_under_two_bombs(
     tiny_run: Path, bomb: bytes

@@ -144,6 +144,7 @@ REQUESTS: tuple[Callable[[], dict[str, object]], ...] = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", REQUESTS, ids=lambda make: make.__name__)
 def test_the_largest_request_does_not_hold_up_others(
     running: Running, make: Callable[[], dict[str, object]]

@@ -62,6 +62,7 @@ PART = b'--x\r\nContent-Disposition: form-data; name="caption"\r\n\r\n'
 FORMS, BATCH = ("/v1/predict", "/v1/preview"), ("/v1/predict/batch",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["forms", "batch", "other routes"])
 def test_schemathesis_finds_no_failure(running: Running, group: str, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "st"), "run", running.address + "openapi.json"]
@@ -106,6 +107,7 @@ def test_a_huge_upload_is_refused_before_it_is_read(running: Running) -> None:
     assert running.resident_bytes() - before < 80 * 2**20
 
 
+@pytest.mark.slow
 def test_a_slow_request_times_out(tiny_run: Path, tmp_path: Path) -> None:
     with serve(tiny_run, tmp_path, "--timeout", "3") as hasty:
         started = time.monotonic()
@@ -176,6 +178,7 @@ def test_the_log_is_json_without_captions(running: Running) -> None:
     assert not [line for line in lines if line["level"] == "error"]
 
 
+@pytest.mark.slow
 def test_requests_in_progress_are_completed_before_the_service_stops(
     tiny_run: Path, tmp_path: Path
 ) -> None:

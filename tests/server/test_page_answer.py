@@ -41,6 +41,7 @@ AWED = {"fear": 0.3, "awe": 0.6, "contentment": 0.1}
 TIED = {"fear": 0.45, "awe": 0.44, "contentment": 0.11}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("predictions", "sentence"),
     [
@@ -225,6 +226,7 @@ CONTEXTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", CONTEXTS, indirect=True, ids=["light", "dark rtl", "phone rtl", "dark phone"]
 )

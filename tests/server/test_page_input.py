@@ -41,6 +41,7 @@ def photograph(path: Path, size: tuple[int, int], orientation: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_large_photograph_is_scaled_down_upright_before_it_is_sent(
     page: Page, tmp_path: Path
 ) -> None:

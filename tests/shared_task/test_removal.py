@@ -69,6 +69,7 @@ def run_python(
     )
 
 
+@pytest.mark.slow
 def test_a_model_can_be_trained_and_used_without_the_shared_task(
     package_without_task: Path, encoder_folders: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def test_in_the_sample_the_culture_is_worth_knowing() -> None:
     assert best["image"].log_loss - best["image and culture"].log_loss > 0.1
 
 
+@pytest.mark.slow
 def test_four_models_of_culture_are_compared_with_the_blind_one(
     artaffect: Command,
     sample_table: AnnotationTable,

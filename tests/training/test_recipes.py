@@ -80,6 +80,7 @@ def test_soft_labels_hold_every_vote_once_per_culture_and_once_for_all(
     assert len(data["votes"]) == 4 * len(rows.artwork_ids)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["logits", "features"])
 @pytest.mark.parametrize("per_culture", ["on", "off"])
 @pytest.mark.parametrize("culture", ["head", "off"])

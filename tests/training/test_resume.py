@@ -158,6 +158,7 @@ torch.save(model.state_dict(), {out!r})
 """
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_changes_nothing(tmp_path: Path) -> None:
     root = str(Path(__file__).resolve().parents[2])
     checkpoint, out = tmp_path / "c" / "checkpoint.pt", tmp_path / "out.pt"
@@ -206,6 +207,7 @@ def test_a_batch_that_processes_cannot_share_is_refused(tmp_path: Path) -> None:
     assert "batch_size = 15 cannot be shared by 2 processes" in process.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     root = str(Path(__file__).resolve().parents[2])
     script = tmp_path / "two.py"

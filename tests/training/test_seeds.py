@@ -97,6 +97,7 @@ def test_what_needs_one_model_names_the_runs(
     assert code == 1 and "expected a list of whole numbers under 'seeds'" in err
 
 
+@pytest.mark.slow
 def test_the_commands_take_a_folder_of_seeds(
     artaffect: Command,
     runs: Path,

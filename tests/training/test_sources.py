@@ -405,6 +405,7 @@ patience = 4
     return folder / "recipe.toml", folder / "table.parquet"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_resumes_with_the_same_command(
     small_joint: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -423,6 +424,7 @@ def test_a_run_that_was_killed_resumes_with_the_same_command(
     assert all(torch.equal(a[name], b[name]) for name in b)
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_recipe_together(
     small_joint: tuple[Path, Path], tmp_path: Path
 ) -> None:
