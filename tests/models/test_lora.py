@@ -192,3 +192,22 @@ def test_a_thin_folder_holds_adapters_and_predicts_as_a_whole_one_without_peft(
     write_checksums(tmp_path / "thin")
     with pytest.raises(ModelFolderError, match="expected adapters.safetensors if, and only if"):
         load_predictor(tmp_path / "thin")
+
+
+@needs_peft
+def test_a_run_begun_with_an_adapted_encoder_may_be_thin_as_well(
+    sample_table: AnnotationTable, lora_config: SeparateConfig, tmp_path: Path
+) -> None:
+    train_run(sample_table, replace(lora_config, save="thin"), tmp_path / "first")
+    assert lora_config.caption is not None
+    frozen = replace(lora_config.caption, training="frozen", lora=None, penalty=(0.1,), hidden=())
+    begun = replace(lora_config, caption=frozen, initial=str(tmp_path / "first"))
+    answers = []
+    for save in ("full", "thin"):
+        train_run(sample_table, replace(begun, save=save), tmp_path / save)
+        predictor = load_predictor(tmp_path / save)
+        answers.append(predictor.predict_proba(captions=CAPTIONS, culture="arabic"))
+    assert ADAPTERS in check_folder(tmp_path / "thin") and ADAPTERS not in check_folder(
+        tmp_path / "full"
+    )
+    np.testing.assert_allclose(*answers, rtol=0, atol=1e-12)

@@ -127,7 +127,8 @@ def load_model(folder: Path) -> EmotionModel:
             sketch.image.encoder.check_size()
     with _folder_errors(f"{folder} refers to an encoder that cannot be used"):
         encoders = {name: load_reference(name, it) for name, it in config["references"].items()}
-        elsewhere = _weights_elsewhere(folder, config["references"], encoders)
+        adapters = _adapters(folder, config["references"])
+        elsewhere = _weights_elsewhere(encoders, adapters)
     with _folder_errors(f"{folder / WEIGHTS}"):
         check_header(sketch, path, elsewhere)
     tokenizer = None
@@ -149,32 +150,39 @@ def load_model(folder: Path) -> EmotionModel:
         load_weights(model, _widen(model, weights), str(folder), assign=complete)
         if config["conformal"]:
             model.conformal = ConformalScores.from_json(config["conformal"])
+        for source, own in adapters.items():
+            getattr(model, source).encoder.adapters = own
         _check_work(model.eval())
     return model
 
 
-def _weights_elsewhere(
-    folder: Path,
-    references: Mapping[str, Any],
-    encoders: Mapping[str, ImageEncoder | TextEncoder],
-) -> dict[str, Tensor]:
-    """The weights of the encoders to which a folder refers, with its adapters merged in."""
-    stored: dict[str, Tensor] = {}
+def _adapters(folder: Path, references: Mapping[str, Any]) -> dict[str, Adapters]:
+    """The adapters of the encoders to which a folder refers, where it has some."""
     loras = {source: about["lora"] for source, about in references.items() if about.get("lora")}
     if (ADAPTERS in listed_files(folder)) != bool(loras):
         raise ModelFolderError(f"expected {ADAPTERS} if, and only if, {CONFIG} speaks of lora")
-    if loras:
-        stored = dict(read_weights(listed_path(folder, ADAPTERS)))
-    weights: dict[str, Tensor] = {}
-    for source, encoder in encoders.items():
-        prefix, own = _prefix(source), encoder.state_dict()
-        if lora := loras.get(source):
-            names = [name for name in stored if name.startswith(prefix)]
-            parts = {name.removeprefix(prefix): stored.pop(name) for name in names}
-            own = merged(own, Adapters(lora["rank"], lora["alpha"], parts))
-        weights |= {prefix + name: weight for name, weight in own.items()}
+    stored = dict(read_weights(listed_path(folder, ADAPTERS))) if loras else {}
+    adapters = {}
+    for source, lora in loras.items():
+        prefix = _prefix(source)
+        names = [name for name in stored if name.startswith(prefix)]
+        parts = {name.removeprefix(prefix): stored.pop(name) for name in names}
+        adapters[source] = Adapters(lora["rank"], lora["alpha"], parts)
     if stored:
         raise ModelFolderError(f"{ADAPTERS}: {next(iter(stored))} is unexpected")
+    return adapters
+
+
+def _weights_elsewhere(
+    encoders: Mapping[str, ImageEncoder | TextEncoder], adapters: Mapping[str, Adapters]
+) -> dict[str, Tensor]:
+    """The weights of the encoders to which a folder refers, with its adapters merged in."""
+    weights: dict[str, Tensor] = {}
+    for source, encoder in encoders.items():
+        own: Mapping[str, Tensor] = encoder.state_dict()
+        if source in adapters:
+            own = merged(own, adapters[source])
+        weights |= {_prefix(source) + name: weight for name, weight in own.items()}
     return weights
 
 

@@ -17,10 +17,10 @@ from artaffect.models.heads import EmotionHead
 HEADS = ("new", "initial")
 """In the order of the combination's weights."""
 PRIOR_WEIGHTS = (0.5, 0.75)
-"""Weights before any label has been seen: of several pairs, that with the lowest log-loss after 32, 128 and 512
-ArtEmis captions of the training split, begun with the starter."""
+"""Weights before any label has been seen. They and the deviation were chosen on ArtEmis captions of the
+training split; docs/results.md, "Learning from few labels", has the scores."""
 PRIOR_DEVIATION = 0.25
-"""How far a weight or a bias moves from there; chosen in the same way."""
+"""Standard deviation of the normal prior of the weights and biases."""
 
 
 class InitializedHead(EmotionHead):

@@ -330,9 +330,7 @@ def _references(config: Recipe) -> dict[str, str]:
     if config.save != "thin":
         return {}
     if initial := _initial_config(config):
-        references = initial["references"]
-        own = [n for n in initial["encoders"] if references.get(n, {"lora": True}).get("lora")]
-        if own:
+        if own := sorted(set(initial["encoders"]) - set(initial["references"])):
             raise ConfigError(
                 f"save = 'thin' cannot refer to the {own[0]} encoder of the initial model, which its folder "
                 "holds itself: leave save out"
