@@ -329,12 +329,12 @@ def _references(config: Recipe) -> dict[str, str]:
     """
     if config.save != "thin":
         return {}
-    if initial := _initial_config(config):
-        if own := sorted(set(initial["encoders"]) - set(initial["references"])):
-            raise ConfigError(
-                f"save = 'thin' cannot refer to the {own[0]} encoder of the initial model, which its folder "
-                "holds itself: leave save out"
-            )
+    initial = _initial_config(config)
+    if initial and (own := sorted(set(initial["encoders"]) - set(initial["references"]))):
+        raise ConfigError(
+            f"save = 'thin' cannot refer to the {own[0]} encoder of the initial model, which its folder "
+            "holds itself: leave save out"
+        )
     return {name: reference_name(name, encoder) for name, encoder in _encoder_names(config).items()}
 
 
