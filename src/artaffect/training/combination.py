@@ -12,7 +12,7 @@ from artaffect.metrics.partial import spread_counts
 from artaffect.models.fusion import LinearFusion
 from artaffect.training.objectives import label_loss
 
-DEVIATION = 0.5
+_DEVIATION = 0.5
 """Standard deviation of the normal prior of a weight around its initial value."""
 
 
@@ -76,7 +76,7 @@ def fit_weights(
     emotion: Tensor,
     partial: Tensor | None = None,
     views: int = 1,
-    deviation: float = DEVIATION,
+    deviation: float = _DEVIATION,
 ) -> float:
     """Fit a combination in place by maximum a posteriori.
 
