@@ -17,7 +17,7 @@ demo: $(VENV)/ready      ## train on the sample data and write a report
 test: $(VENV)/ready      ## the quick tests: under ten minutes on two cores
 	$(PYTEST) -m "not slow"
 
-test-all: $(VENV)/ready  ## every test, as on every change
+test-all: $(VENV)/ready  ## every test, as CI runs them
 	$(PYTEST)
 
 check: $(VENV)/ready     ## format, lint, types, import layers

@@ -65,6 +65,11 @@ def write_encoder(folder: Path) -> None:
     model.save_pretrained(folder)
     special = dict(bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    written = (
+        folder / "tokenizer_config.json"
+    )  # transformers 5 writes a class that 4, SetFit's, lacks
+    known = json.loads(written.read_text("utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    written.write_text(json.dumps(known), "utf-8")
     pooling = {
         "word_embedding_dimension": settings["hidden_size"],
         "pooling_mode_mean_tokens": True,

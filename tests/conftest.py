@@ -26,7 +26,7 @@ from artaffect.training.run import train_run
 from tests import tiny
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # in the background of a script the tests ignore interrupts, and so would the commands that they start
+    # a script starts its background jobs like that, and the commands under test would ignore interrupts, too
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Command = Callable[..., tuple[int, str, str]]

@@ -14,7 +14,7 @@ starter keeps the weights, and takes the bias of GoEmotions, shifted to the publ
     python scripts/train_starter --data FOLDER --transfer RUN
 
 trains on GoEmotions alone, and prints the temperature at which that model predicts BRIGHTER best: by how
-much a model overestimates itself on texts of another kind. ``TEMPERATURE`` is that.
+much a model is too sure of itself on texts of another kind. The result is ``TEMPERATURE``.
 
     python scripts/train_starter --card src/artaffect/starter
 
@@ -82,7 +82,7 @@ BALANCE = 0.8
 GOEMOTIONS = "goemotions"
 """The culture of its rows during training; the languages of BRIGHTER are the others."""
 TEMPERATURE = 1.31
-"""What the logits are divided by, as ``--transfer`` finds it."""
+"""What the logits are divided by; ``--transfer`` computes it."""
 TRANSFER = ("english", "chinese", "arabic (algerian)", "arabic (moroccan)")
 """The languages of ArtELingo among those of BRIGHTER."""
 CHAT = re.compile(
@@ -146,11 +146,12 @@ def transfer_temperature(table: AnnotationTable, recipe: SeparateConfig, run: Pa
     bias = torch.zeros(len(names), logits.shape[1], requires_grad=True)
     optimizer = torch.optim.LBFGS([temperature, bias], max_iter=200, line_search_fn="strong_wolfe")
 
+    groups = [torch.from_numpy(np.flatnonzero(language == i)) for i in range(len(names))]
+
     def losses() -> torch.Tensor:
         scaled = logits / temperature + bias[language]
-        of_language = (torch.from_numpy(language == i) for i in range(len(names)))
         return torch.stack(
-            [label_loss(scaled[own], rows.emotion[own], rows.partial) for own in of_language]
+            [label_loss(scaled[group], rows.emotion[group], rows.partial) for group in groups]
         )
 
     def closure() -> torch.Tensor:
@@ -241,8 +242,9 @@ def balanced(table: AnnotationTable, power: float, seed: int = 0) -> AnnotationT
 def shifted(model: EmotionModel, rows: AnnotationArrays) -> EmotionModel:
     """The model for everybody: its predictions for GoEmotions, with the published label frequencies.
 
-    Bayes' rule for another distribution of the labels: each probability times the ratio of its label's
-    frequency there to the frequency that the model predicts on average for the training rows.
+    The logits are divided by ``TEMPERATURE`` first. Then Bayes' rule for another distribution of the labels:
+    each probability times the ratio of its label's frequency there to the frequency that the model predicts
+    on average for the training rows.
 
     Args:
         rows: the training rows of GoEmotions.
@@ -252,9 +254,9 @@ def shifted(model: EmotionModel, rows: AnnotationArrays) -> EmotionModel:
     assert head.embedding is not None
     blind = EmotionHead(head.scaler.mean.numel(), 0, culture_input="off", labels=len(model.labels))
     blind.scaler.load_state_dict(head.scaler.state_dict())
-    own = head.shared.bias + head.shared.weight @ head.embedding.weight[culture]
+    bias = head.shared.bias + head.shared.weight @ head.embedding.weight[culture]
     blind.shared.weight.copy_(head.shared.weight / TEMPERATURE)
-    blind.shared.bias.copy_(own / TEMPERATURE)
+    blind.shared.bias.copy_(bias / TEMPERATURE)
     encoder = model.caption.encoder
     caption = EmotionClassifier(encoder, blind)
     starter = EmotionModel(None, caption, None, (), model.languages, model.labels).eval()

@@ -207,7 +207,6 @@ def test_a_run_begun_with_an_adapted_encoder_may_be_thin_as_well(
         train_run(sample_table, replace(begun, save=save), tmp_path / save)
         predictor = load_predictor(tmp_path / save)
         answers.append(predictor.predict_proba(captions=CAPTIONS, culture="arabic"))
-    assert ADAPTERS in check_folder(tmp_path / "thin") and ADAPTERS not in check_folder(
-        tmp_path / "full"
-    )
+    assert ADAPTERS in check_folder(tmp_path / "thin")
+    assert ADAPTERS not in check_folder(tmp_path / "full")
     np.testing.assert_allclose(*answers, rtol=0, atol=1e-12)
