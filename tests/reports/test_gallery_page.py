@@ -291,7 +291,7 @@ def test_a_web_server_shows_the_same(browser: Browser, site: Path) -> None:
         expect(page.locator("#active")).to_have_text("(1)")
         image = page.locator("#wall img").first
         expect(image).to_be_visible()
-        page.wait_for_function("document.querySelector('#wall img').naturalWidth > 0")
+        expect(image).not_to_have_js_property("naturalWidth", 0)
         page.close()
 
 
