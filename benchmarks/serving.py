@@ -125,7 +125,7 @@ def measure_load(runs: dict[str, Path], texts: list[str], images: list[bytes], o
     }
     for engine, run in runs.items():
         for repeat in range(options.repeats):
-            found: dict[tuple[str, int, str], float] = {}
+            rates: dict[tuple[str, int, str], float] = {}
             for name, batch in (("gathered", 32), ("each alone", 1)):
                 with serving(run, "--max-batch", str(batch)) as (port, process):
                     ready, _ = memory(process)
@@ -134,7 +134,7 @@ def measure_load(runs: dict[str, Path], texts: list[str], images: list[bytes], o
                         load(port, endless, 4, 1.0)  # warm
                         for clients in options.clients:
                             line = load(port, endless, clients, options.seconds)
-                            found[kind, clients, name] = RATES[-1]
+                            rates[kind, clients, name] = RATES[-1]
                             print(
                                 f"{engine:5} {kind:7} {clients:3} clients, {name:10}: {line}",
                                 flush=True,
@@ -144,37 +144,37 @@ def measure_load(runs: dict[str, Path], texts: list[str], images: list[bytes], o
                     )
             for kind in kinds:
                 for clients in options.clients:
-                    ratio = found[kind, clients, "gathered"] / found[kind, clients, "each alone"]
+                    ratio = rates[kind, clients, "gathered"] / rates[kind, clients, "each alone"]
                     print(
                         f"{engine:5} {kind:7} {clients:3} clients, gathered / alone: {ratio:.2f} x"
                         f" (pair {repeat + 1})"
                     )
 
 
-def per_item(predictor: ModelPredictor, asked: list[PredictionInput], together: int) -> float:
+def per_item(predictor: ModelPredictor, inputs: list[PredictionInput], together: int) -> float:
     """Milliseconds an artwork."""
     started = time.perf_counter()
-    for start in range(0, len(asked), together):
-        predictor.answer(predictor.prepare(asked[start : start + together]))
-    return 1000 * (time.perf_counter() - started) / len(asked)
+    for start in range(0, len(inputs), together):
+        predictor.answer(predictor.prepare(inputs[start : start + together]))
+    return 1000 * (time.perf_counter() - started) / len(inputs)
 
 
 def measure_engines(runs: dict[str, Path], texts: list[str], images: list[Path], options) -> None:
     predictors = {name: load_predictor(run) for name, run in runs.items()}
-    asked = {
+    by_kind = {
         "caption": [PredictionInput(caption=text) for text in texts[:128]],
         "picture": [PredictionInput(image=image) for image in images[:64]],
         "both": [PredictionInput(i, t) for i, t in zip(images[:64], texts, strict=False)],
     }
     for predictor in predictors.values():
-        per_item(predictor, asked["both"][:8], 8)
-    for kind, inputs in asked.items():
+        per_item(predictor, by_kind["both"][:8], 8)
+    for kind, inputs in by_kind.items():
         for together in (1, 32):
             times: dict[str, list[float]] = {name: [] for name in predictors}
             for _ in range(options.repeats + 1):
                 for name, predictor in predictors.items():
                     times[name].append(per_item(predictor, inputs, together))
-            medians = {name: statistics.median(found) for name, found in times.items()}
+            medians = {name: statistics.median(seconds) for name, seconds in times.items()}
             line = ", ".join(
                 f"{name} {value:.1f} ms ({value / medians['torch']:.2f} x)"
                 for name, value in medians.items()
@@ -208,7 +208,7 @@ def measure_start(runs: dict[str, Path], image: Path, options) -> None:
                 )
                 times[name].append(time.perf_counter() - started)
         line = ", ".join(
-            f"{name} {statistics.median(found):.2f} s" for name, found in times.items()
+            f"{name} {statistics.median(seconds):.2f} s" for name, seconds in times.items()
         )
         print(f"cold predict, {kind}: {line}")
     for name, run in runs.items():

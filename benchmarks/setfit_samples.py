@@ -8,13 +8,13 @@
 
 SetFit has an environment of its own. The first step writes the captions of each sample, which are those of
 the curve; the second the packaged multilingual-e5-small as a folder of sentence-transformers. The third
-fine-tunes the sentence encoder in the folder ENCODER on pairs of captions (20 iterations over the sample, 5 from
-2,048 captions on, one epoch) and fits a logistic regression. The last scores both on the same rows, with intervals over seeds and
-artworks. SetFit trains on all rows of a sample: it chooses no settings.
+fine-tunes the sentence encoder in the folder ENCODER on pairs of captions (20 iterations over the sample, 5
+from 2,048 captions on, one epoch) and fits a logistic regression. The last scores both on the same rows,
+with intervals over seeds and artworks. SetFit trains on all rows of a sample: it chooses no settings.
 
-Two things make SetFit faster here than it is by itself, and change nothing it learns: the table of 250,000 tokens
-is cut to those that occur, since AdamW writes the whole table at every step; and the encoder runs in bfloat16
-where the processor has it, as ours does.
+Two things make SetFit faster here than it is by itself. The table of 250,000 tokens is cut to those that
+occur, which changes nothing it learns: AdamW writes the whole table at every step. And the encoder runs in
+bfloat16 where the processor has it, as ours can.
 """
 
 import json

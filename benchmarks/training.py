@@ -132,12 +132,12 @@ def joint(options: argparse.Namespace, files: Sequence[Path]) -> None:
             continue
         measured = task(*which)
         for _ in range(options.repeats):
-            found = rate(measured, rows(*plain), config, count)
-            print(f"{side}: {found:,.1f} captions/s")
+            speed = rate(measured, rows(*plain), config, count)
+            print(f"{side}: {speed:,.1f} captions/s")
             for name, other in others.items():
                 slower = rate(measured, rows(*other), config, count)
                 print(
-                    f"  {name}: {slower:,.1f} captions/s; the loop is {found / slower:.1f} x as fast"
+                    f"  {name}: {slower:,.1f} captions/s; the loop is {speed / slower:.1f} x as fast"
                 )
 
 

@@ -199,8 +199,8 @@ def run(count: int, seed: int, kinds: tuple[str, ...] = KINDS) -> Counter[str]:
         generator = random.Random(seed)
         with tempfile.TemporaryDirectory() as folder:
             for _ in range(count):
-                found = examine(kind, generator, Path(folder))
-                counts.update({f"{kind} {what}": number for what, number in found.items()})
+                counted = examine(kind, generator, Path(folder))
+                counts.update({f"{kind} {what}": number for what, number in counted.items()})
     return counts
 
 

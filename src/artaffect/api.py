@@ -244,12 +244,15 @@ def reproduce(
     return reproduction.reproduce(annotations, folder, quick, optional_path(cache, "cache"))
 
 
-def load_predictor(run: PathLike, revision: str | None = None) -> "ModelPredictor":
+def load_predictor(
+    run: PathLike, revision: str | None = None, *, mapped: bool = False
+) -> "ModelPredictor":
     """Open a model for prediction: with ONNX Runtime if it was exported, otherwise with torch.
 
     Args:
         run: a model folder, ``hf:OWNER/MODEL`` on the hub, or ``starter``, which comes with artaffect.
         revision: a branch, tag or commit of the model on the hub.
+        mapped: start sooner by leaving the table of tokens in its file, which must not change then.
 
     Raises:
         ModelFolderError: the folder is missing, incomplete or altered.
@@ -259,7 +262,7 @@ def load_predictor(run: PathLike, revision: str | None = None) -> "ModelPredicto
     def load_torch(folder: Path) -> "ModelPredictor":
         from artaffect.explain.explainer import ExplainingPredictor
 
-        return ExplainingPredictor.load(folder)
+        return ExplainingPredictor.load(folder, mapped)
 
     return predictor.load_predictor(run, revision, load_torch)
 
@@ -299,7 +302,7 @@ def explain_prediction(
     from artaffect.prediction.predictor import ModelPredictor, PredictionInput
     from artaffect.reports.explanation import save_explanation
 
-    predictor = run if isinstance(run, ModelPredictor) else load_predictor(run)
+    predictor = run if isinstance(run, ModelPredictor) else load_predictor(run, mapped=True)
     item = PredictionInput(image, caption, language, cultures)
     explainer = Explainer(predictor, show_progress=True)
     source = explainer.model.image

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import ctypes
+import gc
 import hashlib
 import io
 import json
@@ -191,6 +192,18 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(mmap_max, 0)
         mallopt(trim_threshold, 2**30)
+
+
+@contextlib.contextmanager
+def collector_off() -> Iterator[None]:
+    """Turn Python's garbage collector off for a while, as for work that makes many lasting objects."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def file_digest(path: Path) -> str:

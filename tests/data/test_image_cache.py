@@ -152,11 +152,11 @@ def test_a_cache_serves_several_threads_and_processes(images: list[Path], tmp_pa
     right = pixels(ImageCache(images, RULES, None))
     cache = ImageCache(images, RULES, tmp_path / "decoded")
     with ThreadPoolExecutor(4) as pool:
-        for found in pool.map(pixels, [cache] * 8):
-            np.testing.assert_array_equal(found, right)
+        for decoded in pool.map(pixels, [cache] * 8):
+            np.testing.assert_array_equal(decoded, right)
     with get_context("fork").Pool(2) as processes:
-        for found in processes.map(pixels, [cache] * 4):
-            np.testing.assert_array_equal(found, right)
+        for decoded in processes.map(pixels, [cache] * 4):
+            np.testing.assert_array_equal(decoded, right)
 
 
 def _warnings(cache: ImageCache) -> list[str]:

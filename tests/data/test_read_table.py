@@ -237,12 +237,12 @@ def test_the_command_says_how_it_read_the_file_and_writes_a_table(
         *["--column", "label=feeling", "--culture", "Chile", "--language", "mixed"],
     )
     assert code == 0, err
-    said = " ".join(err.split())
+    message = " ".join(err.split())
     assert (
         "text in UTF-16, cells between semicolons; label = Feeling, image = File, "
-        "caption = title + text, split = fold, culture: Chile for all rows" in said
+        "caption = title + text, split = fold, culture: Chile for all rows" in message
     )
-    assert "5 rows read, 4 kept" in said and "labels that are not known: joy 1" in said
+    assert "5 rows read, 4 kept" in message and "labels that are not known: joy 1" in said
     assert (images / "t.dropped.csv").is_file()
     assert len(AnnotationTable.load(images / "t.parquet")) == 4
     code, _, err = artaffect("import", "table", file, "--out", images / "t2.parquet")

@@ -90,12 +90,12 @@ def test_artemis_is_split_by_command(
 def test_a_moved_model_predicts_the_same_without_packages_cache_or_encoders(
     tiny_run: Path, tmp_path: Path, picture: Path
 ) -> None:
-    asked = [
+    inputs = [
         PredictionInput(image=picture, caption="waves"),
         PredictionInput(caption="巨浪"),
         PredictionInput(image=picture, cultures=["arabic"]),
     ]
-    here = load_predictor(tiny_run).predict_batch(asked)
+    here = load_predictor(tiny_run).predict_batch(inputs)
     moved = tmp_path / "elsewhere"
     shutil.copytree(tiny_run, moved)
     # a bare process in which the packages with the encoders' weights cannot be found
@@ -104,14 +104,14 @@ def test_a_moved_model_predicts_the_same_without_packages_cache_or_encoders(
 import json
 from artaffect import PredictionInput, load_predictor
 picture = {str(picture)!r}
-asked = [PredictionInput(image=picture, caption='waves'), PredictionInput(caption='巨浪'),
+inputs = [PredictionInput(image=picture, caption='waves'), PredictionInput(caption='巨浪'),
          PredictionInput(image=picture, cultures=['arabic'])]
-answers = load_predictor({str(moved)!r}).predict_batch(asked)
+answers = load_predictor({str(moved)!r}).predict_batch(inputs)
 print(json.dumps([[r.distribution.values for r in a.by_culture] for a in answers]))
 """
-    found = run_without(packages, code, cwd=tmp_path)
-    assert found.returncode == 0, found.stderr
-    there = json.loads(found.stdout.splitlines()[-1])
+    process = run_without(packages, code, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    there = json.loads(process.stdout.splitlines()[-1])
     for mine, theirs in zip(here, there, strict=True):
         values = [reading.distribution.values for reading in mine.by_culture]
         np.testing.assert_allclose(values, theirs, atol=1e-5)
@@ -119,13 +119,13 @@ print(json.dumps([[r.distribution.values for r in a.by_culture] for a in answers
 
 def test_predictions_do_not_depend_on_company(tiny_run: Path, picture: Path) -> None:
     predictor = load_predictor(tiny_run)
-    asked = [
+    inputs = [
         PredictionInput(image=picture),
         PredictionInput(caption="black sky over a small boat"),
         PredictionInput(image=picture, caption="waves"),
     ]
-    together = predictor.predict_batch(asked)
-    for one, item in zip(together, asked, strict=True):
+    together = predictor.predict_batch(inputs)
+    for one, item in zip(together, inputs, strict=True):
         alone = predictor.predict_batch([item])[0]
         for a, b in zip(one.by_culture, alone.by_culture, strict=True):
             np.testing.assert_allclose(a.distribution.values, b.distribution.values, atol=1e-5)

@@ -57,9 +57,9 @@ class Tables(HTMLParser):
 
 
 def read(page: Path) -> Tables:
-    found = Tables()
-    found.feed(page.read_text("utf-8"))
-    return found
+    tables = Tables()
+    tables.feed(page.read_text("utf-8"))
+    return tables
 
 
 @pytest.fixture
@@ -74,10 +74,13 @@ def test_a_report_says_what_its_json_says(
 ) -> None:
     out = tmp_path / "report"
     shown = ("--paintings", 3, "--explanations", 4)
-    code, said, err = artaffect("report", tiny_run, "--data", table, "--out", out, *shown)
+    code, printed, err = artaffect("report", tiny_run, "--data", table, "--out", out, *shown)
     assert code == 0, err
-    assert "Cultures see the same paintings differently" in said
-    assert "11 paintings are too few to conclude anything" in said and "the image adds" not in said
+    assert "Cultures see the same paintings differently" in printed
+    assert (
+        "11 paintings are too few to conclude anything" in printed
+        and "the image adds" not in printed
+    )
     report = json.loads((out / "report.json").read_text("utf-8"))
     page = read(out / "report.html")
     assert all(len({len(row) for row in rows}) == 1 for rows in page.tables.values())
@@ -130,13 +133,15 @@ def test_a_table_with_annotators_says_what_they_agree_on(
     table.save(tmp_path / "table.parquet")
     out = tmp_path / "report"
     arguments = ("--data", tmp_path / "table.parquet", "--out", out, "--explanations", 0)
-    code, said, err = artaffect("report", tiny_run, *arguments)
+    code, printed, err = artaffect("report", tiny_run, *arguments)
     assert code == 0, err
     report = json.loads((out / "report.json").read_text("utf-8"))
     arabic = report["annotators"]["by_culture"]["arabic"]
     assert (arabic["annotators"], arabic["artworks"]) == (3, 72)
     assert arabic["consistency"]["pairs"] == 72 and 0 < arabic["consistency"]["share"]["value"] < 1
-    assert "Krippendorff's alpha" in said and f"arabic {arabic['alpha']['value']:.3f} [" in said
+    assert (
+        "Krippendorff's alpha" in printed and f"arabic {arabic['alpha']['value']:.3f} [" in printed
+    )
     compared = aa.compare_cultures(table, n_permutations=10).annotators
     assert compared is not None
     assert compared.by_culture["arabic"].alpha.value == arabic["alpha"]["value"]
@@ -231,7 +236,7 @@ def test_three_real_paintings_are_reported_with_honest_words(
     table.save(tmp_path / "real.parquet")
     splits = {str(s) for s in table.strings("split")}
     split = "test" if "test" in splits else sorted(splits)[0]
-    code, said, err = artaffect(
+    code, printed, err = artaffect(
         "report",
         tiny_run,
         "--data",
@@ -242,7 +247,7 @@ def test_three_real_paintings_are_reported_with_honest_words(
         tmp_path / "r",
     )
     assert code == 0, err
-    assert "too few to conclude anything" in said
+    assert "too few to conclude anything" in printed
 
 
 def test_a_report_that_cannot_be_made_names_the_reason(
@@ -272,7 +277,7 @@ def test_a_report_lists_the_images_that_are_gone_and_comes_all_the_same(
     given = ("--data", tmp_path / "t.parquet")
     out = tmp_path / "report"
     options = ("--paintings", 3, "--explanations", 100)
-    code, said, err = artaffect("report", tiny_run, *given, "--out", out, *options)
+    code, printed, err = artaffect("report", tiny_run, *given, "--out", out, *options)
     assert code == 0, err
     report = json.loads((out / "report.json").read_text("utf-8"))
     part = table.of_split("test")

@@ -38,10 +38,10 @@ def drawn_votes(votes: int, paintings: int, strength: float = 1.0, seed: int = 0
 
 
 def emotions(**shares: float) -> np.ndarray:
-    found = np.zeros(9)
+    distribution = np.zeros(9)
     for name, share in shares.items():
-        found[EMOTIONS.index(name.replace("_", " "))] = share  # type: ignore[arg-type]
-    return found
+        distribution[EMOTIONS.index(name.replace("_", " "))] = share  # type: ignore[arg-type]
+    return distribution
 
 
 def test_distances_by_hand() -> None:
@@ -101,8 +101,8 @@ def test_a_p_value_is_the_share_of_deals_as_far_apart() -> None:
 def test_equal_cultures_are_found_different_in_about_one_of_twenty_draws() -> None:
     rejected = 0
     for seed in range(200):
-        found = compare_cultures(drawn_votes(4, 1, 0.0, seed), n_permutations=199, seed=seed)
-        rejected += found.overall.p_value <= 0.05
+        result = compare_cultures(drawn_votes(4, 1, 0.0, seed), n_permutations=199, seed=seed)
+        rejected += result.overall.p_value <= 0.05
     assert 4 <= rejected <= 17, "the 98 % interval around 10"
 
 
@@ -111,16 +111,16 @@ def test_the_divergence_found_is_the_stated_one(strength: float) -> None:
     stated = divergences(strength)
     covered = []
     for seed in range(10):
-        found = compare_cultures(drawn_votes(10, 4, strength, seed), n_permutations=200)
-        names = [f"{pair.first} / {pair.second}" for pair in found.pairs]
+        result = compare_cultures(drawn_votes(10, 4, strength, seed), n_permutations=200)
+        names = [f"{pair.first} / {pair.second}" for pair in result.pairs]
         assert set(names) == set(stated)
-        for name, pair in zip(names, found.pairs, strict=True):
+        for name, pair in zip(names, result.pairs, strict=True):
             covered.append(pair.beyond_chance.low <= stated[name] <= pair.beyond_chance.high)
             assert pair.observed > pair.beyond_chance.value + 0.05, (
                 "the plain figure is mostly noise"
             )
-        assert found.overall.p_value < 0.01
-        assert found.overall.distance == pytest.approx(found.overall.beyond_chance.value**0.5)
+        assert result.overall.p_value < 0.01
+        assert result.overall.distance == pytest.approx(result.overall.beyond_chance.value**0.5)
     assert np.mean(covered) >= 0.85, "95 % intervals, 30 of them"
 
 
@@ -140,13 +140,13 @@ def test_divisive_paintings_are_those_that_differ() -> None:
     counts[5] = 0
     for c, emotion in enumerate((1, 3, 6)):
         counts[5, c, emotion] = 8
-    found = compare_cultures(
+    result = compare_cultures(
         Votes(votes.artworks, votes.styles, votes.cultures, counts), n_permutations=1000, top_k=3
     )
-    first = found.divisive_artworks[0]
+    first = result.divisive_artworks[0]
     assert first.artwork == "style/painting 5" and first.q_value < 0.2
-    assert first.votes["english"][1] == 8 and len(found.divisive_artworks) == 3
-    assert [style.style for style in found.styles] in (["a", "b"], ["b", "a"])
+    assert first.votes["english"][1] == 8 and len(result.divisive_artworks) == 3
+    assert [style.style for style in result.styles] in (["a", "b"], ["b", "a"])
 
 
 def test_emotions_of_equal_cultures_differ_by_nothing() -> None:
@@ -189,10 +189,10 @@ def test_false_discovery_by_hand() -> None:
 def test_the_ceiling_lies_around_the_best_possible() -> None:
     best = best_scores()["image and culture"]
     for votes in (4, 40):
-        found = agreement(drawn_votes(votes, 10), 4).ceilings
+        result = agreement(drawn_votes(votes, 10), 4).ceilings
 
-        def mean(side: str, metric: str, found: dict = found) -> float:  # type: ignore[type-arg]
-            return float(np.mean([getattr(c, side)[metric].value for c in found.values()]))
+        def mean(side: str, metric: str, result: dict = result) -> float:  # type: ignore[type-arg]
+            return float(np.mean([getattr(c, side)[metric].value for c in result.values()]))
 
         low, high = mean("lower_bound", "accuracy"), mean("upper_bound", "accuracy")
         assert low < best.accuracy < high
@@ -218,26 +218,26 @@ def test_draws_without_replacement_keep_the_votes() -> None:
 
 def test_a_models_answer_is_set_against_the_whole_histogram() -> None:
     labels = np.array([1, 1, 6, 1, 0])
-    said = np.tile(emotions(awe=0.5, fear=0.5), (5, 1))
-    said[0], said[1] = emotions(awe=1), emotions(awe=1)
+    predicted = np.tile(emotions(awe=0.5, fear=0.5), (5, 1))
+    predicted[0], predicted[1] = emotions(awe=1), emotions(awe=1)
     cultures = np.array(["x", "x", "x", "x", "y"], object)
     artworks = np.array([7, 7, 7, 7, 7])
-    found = distribution_scores({"m": said}, labels, cultures, artworks, min_votes=4)["m"]
+    result = distribution_scores({"m": predicted}, labels, cultures, artworks, min_votes=4)["m"]
     # votes: awe 3/4, fear 1/4; the mean answer is the same
-    assert list(found) == ["x"], "one vote of y is no histogram"
-    assert found.overall == found["x"]
-    assert found["x"]["jensen_shannon_divergence"].value == pytest.approx(0, abs=1e-9)
-    assert found["x"]["manhattan_distance"].value == pytest.approx(0)
-    assert not distribution_scores({"m": said}, labels, cultures, artworks, min_votes=5)
+    assert list(result) == ["x"], "one vote of y is no histogram"
+    assert result.overall == result["x"]
+    assert result["x"]["jensen_shannon_divergence"].value == pytest.approx(0, abs=1e-9)
+    assert result["x"]["manhattan_distance"].value == pytest.approx(0)
+    assert not distribution_scores({"m": predicted}, labels, cultures, artworks, min_votes=5)
 
 
 def test_the_gap_names_the_best_and_the_worst_served() -> None:
     labels = np.tile([0, 1], 60)
     cultures = np.repeat(np.array(["x", "y", "z"], object), 40)
-    said = np.tile(np.eye(9)[0] * 0.9 + 0.1 / 9, (120, 1))
-    said[cultures == "y"] = np.eye(9)[labels[cultures == "y"]] * 0.9 + 0.1 / 9
-    found = culture_gaps({"m": said}, labels, cultures, np.arange(120) % 20)["m"]
-    assert found["accuracy"].best == "y" == found["log_loss"].best
-    assert found["accuracy"].difference.value == pytest.approx(-0.5)
-    assert found["log_loss"].difference.value > 0
-    assert culture_gaps({"m": said}, labels, np.full(120, "x", object), np.arange(120)) == {}
+    predicted = np.tile(np.eye(9)[0] * 0.9 + 0.1 / 9, (120, 1))
+    predicted[cultures == "y"] = np.eye(9)[labels[cultures == "y"]] * 0.9 + 0.1 / 9
+    result = culture_gaps({"m": predicted}, labels, cultures, np.arange(120) % 20)["m"]
+    assert result["accuracy"].best == "y" == result["log_loss"].best
+    assert result["accuracy"].difference.value == pytest.approx(-0.5)
+    assert result["log_loss"].difference.value > 0
+    assert culture_gaps({"m": predicted}, labels, np.full(120, "x", object), np.arange(120)) == {}

@@ -35,15 +35,17 @@ def certain(labels: list[int], classes: int = 3) -> np.ndarray:
 
 def test_by_hand() -> None:
     truth = np.array([0, 0, 1, 2])
-    said = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.5, 0.2, 0.3]])
-    assert accuracy(truth, said) == 0.5
+    predicted = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.5, 0.2, 0.3]])
+    assert accuracy(truth, predicted) == 0.5
     assert brier_score(np.array([1]), np.array([[0.5, 0.3, 0.2]])) == pytest.approx(0.78)
-    assert log_loss(truth, said) == pytest.approx(-np.log([0.6, 0.2, 0.8, 0.3]).mean())
+    assert log_loss(truth, predicted) == pytest.approx(-np.log([0.6, 0.2, 0.8, 0.3]).mean())
     # class 0: hit 1, said 2, true 2 -> 1/2; class 1: hit 1, said 2, true 1 -> 2/3; class 2: 0
-    assert macro_f1(truth, said) == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)
+    assert macro_f1(truth, predicted) == pytest.approx((1 / 2 + 2 / 3 + 0) / 3)
     # confidences .6 (right), .7 (wrong), .8 (right), .5 (wrong), each in a bin of its own
-    assert expected_calibration_error(truth, said) == pytest.approx((0.4 + 0.7 + 0.2 + 0.5) / 4)
-    assert confusion(truth, said).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert expected_calibration_error(truth, predicted) == pytest.approx(
+        (0.4 + 0.7 + 0.2 + 0.5) / 4
+    )
+    assert confusion(truth, predicted).tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
 def test_perfect_answers() -> None:

@@ -131,13 +131,32 @@ def test_a_loaded_model_does_not_follow_later_changes_of_its_file(caption_run: P
     assert all(torch.equal(weight, before[n]) for n, weight in model.state_dict().items())
 
 
-def test_a_prediction_imports_neither_transformers_nor_the_compiler(caption_run: Path) -> None:
+def test_a_mapped_table_stays_in_its_file_which_no_model_changes(caption_run: Path) -> None:
+    content = (caption_run / WEIGHTS).read_bytes()
+    read, mapped = load_model(caption_run), load_model(caption_run, mapped=True)
+    for name, weight in read.state_dict().items():
+        assert torch.equal(mapped.state_dict()[name], weight), name
+    table = mapped.state_dict()[TABLE]
+    maps = Path("/proc/self/maps")
+    if maps.exists():
+        areas = [line.split() for line in maps.read_text().splitlines() if WEIGHTS in line]
+        ranges = [[int(end, 16) for end in area[0].split("-")] for area in areas]
+        assert any(start <= table.data_ptr() < end for start, end in ranges)
+    table.zero_()
+    assert (caption_run / WEIGHTS).read_bytes() == content
+
+
+def test_the_command_predict_imports_neither_transformers_nor_the_compiler_nor_tables(
+    caption_run: Path,
+) -> None:
     program = (
-        "import sys, artaffect as aa\n"
-        f"aa.load_predictor({str(caption_run)!r}).predict(caption='waves')\n"
-        "print(*sorted({'transformers', 'sympy', 'torch._dynamo', 'pyarrow'} & sys.modules.keys()))"
+        "import gc, sys\n"
+        "from artaffect.cli.main import app\n"
+        f"app(['predict', {str(caption_run)!r}, '--caption', 'waves'], standalone_mode=False)\n"
+        "print(sorted({'transformers', 'sympy', 'torch._dynamo', 'pyarrow'} & sys.modules.keys()))\n"
+        "print(gc.isenabled())"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert run.stdout.strip() == ""
+    assert run.stdout.splitlines()[-2:] == ["[]", "True"]

@@ -24,6 +24,7 @@ from artaffect.models.image_encoders import (
     build_image_encoder,
     create_image_encoder,
 )
+from artaffect.models.references import reference_digest
 from artaffect.models.text_encoders import (
     TEXT_ENCODERS,
     TextEncoder,
@@ -50,6 +51,11 @@ def test_torchvision_is_absent_or_works() -> None:
     installed = {name.lower() for d in importlib.metadata.distributions() if (name := d.name)}
     if "torchvision" in installed:
         importlib.import_module("torchvision")
+
+
+def test_e5_is_the_encoder_that_models_refer_to(e5: TextEncoder) -> None:
+    """Loading a model compares names only, since the file of the package never changes."""
+    assert reference_digest(e5) == TEXT_ENCODERS["e5_small"].digest
 
 
 def test_e5_puts_translations_nearer_than_other_sentences(e5: TextEncoder) -> None:

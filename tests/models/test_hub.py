@@ -45,6 +45,15 @@ def test_a_mistyped_path_never_becomes_a_download(tiny_run: Path, tmp_path: Path
     assert "no such model folder" in result.stderr and "write hf:museum/tiny" in result.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is full")
+def test_an_answer_that_cannot_be_printed_is_an_error(tiny_run: Path) -> None:
+    command = [sys.executable, "-m", "artaffect.cli.main", "predict", str(tiny_run)]
+    with open("/dev/full", "wb") as full:
+        given = dict(stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        result = subprocess.run([*command, "--caption", "waves"], **given)
+    assert result.returncode == 1 and "No space left" in result.stderr
+
+
 def test_a_folder_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs" / "first").mkdir(parents=True)

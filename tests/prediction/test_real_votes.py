@@ -35,11 +35,11 @@ def test_readers_of_the_picture_alone_come_nearer_than_readers_of_the_title(
 def test_the_ceiling_of_real_english_readers(real_data: Path) -> None:
     table = read_artelingo(real_data / "artemis" / "annotations.csv", keep_unpictured=True)
     votes = votes_of(table)
-    found = agreement(votes, 4, n_splits=2)
-    ceiling = found.ceilings["english"]
+    result = agreement(votes, 4, n_splits=2)
+    ceiling = result.ceilings["english"]
     low, high = (side["accuracy"].value for side in (ceiling.lower_bound, ceiling.upper_bound))
     assert 0.28 < low < high < 0.8, "more than always contentment, far from certain"
-    assert set(found.split_half_reliability["english"]["english"]) == {"accuracy", *DISTANCES}
+    assert set(result.split_half_reliability["english"]["english"]) == {"accuracy", *DISTANCES}
     with pytest.raises(InputError, match="the table has one culture only"):
         compare_cultures(votes)
 
@@ -47,6 +47,6 @@ def test_the_ceiling_of_real_english_readers(real_data: Path) -> None:
 def test_three_trilingual_paintings_are_compared_as_far_as_they_go(real_data: Path) -> None:
     folder = real_data / "artelingo"
     table = read_artelingo(folder / "artelingo_release.csv", folder / "wikiart")
-    found = compare_cultures(votes_of(table), min_votes=2, n_permutations=200)
-    assert found.artworks <= 3 and len(found.pairs) == 3
-    assert all(0 < pair.p_value <= 1 for pair in found.pairs)
+    result = compare_cultures(votes_of(table), min_votes=2, n_permutations=200)
+    assert result.artworks <= 3 and len(result.pairs) == 3
+    assert all(0 < pair.p_value <= 1 for pair in result.pairs)

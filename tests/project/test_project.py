@@ -67,14 +67,14 @@ def test_subpackages_have_empty_inits_and_no_catch_alls() -> None:
 
 def commands() -> dict[str, object]:
     group = typer.main.get_command(app)
-    found = {}
+    by_name = {}
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         nested = getattr(command, "commands", None)
         if nested:
-            found |= {f"{name} {child}": part for child, part in nested.items()}
+            by_name |= {f"{name} {child}": part for child, part in nested.items()}
         else:
-            found[name] = command
-    return found
+            by_name[name] = command
+    return by_name
 
 
 def test_the_reference_pages_are_what_the_program_says() -> None:
@@ -88,13 +88,13 @@ def test_the_reference_pages_are_what_the_program_says() -> None:
 
 def shell_lines() -> list[tuple[str, str]]:
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    found = []
+    lines = []
     for page in pages:
         for block in re.findall(r"```(?:sh|bash|console)\n(.*?)```", page.read_text("utf-8"), re.S):
             for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("artaffect "):
-                    found.append((page.name, line))
-    return found
+                    lines.append((page.name, line))
+    return lines
 
 
 def test_commands_in_the_docs_are_spelled_as_the_program_has_them() -> None:

@@ -71,8 +71,8 @@ def test_axe_finds_nothing_and_a_phone_does_not_scroll_sideways(page: Page) -> N
     axe = Axe()
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        found = axe.run(page)
-        assert found.violations_count == 0, found.generate_report()
+        result = axe.run(page)
+        assert result.violations_count == 0, result.generate_report()
     page.set_viewport_size(PHONE)
     width = "document.documentElement.scrollWidth"
     assert page.evaluate(width) <= PHONE["width"]

@@ -32,8 +32,8 @@ def test_an_artwork_may_be_in_any_subfolder(tmp_path: Path) -> None:
     touch(tmp_path, "top.jpg", "Style/one.png", "deep/er/two.jpeg", "elsewhere/three.jpg")
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "linked").symlink_to(tmp_path / "elsewhere")
-    found = find_images(tmp_path, ["top", "one", "two", "top.jpg"])
-    assert [file.name for file in found.values()] == ["top.jpg", "one.png", "two.jpeg", "top.jpg"]
+    files = find_images(tmp_path, ["top", "one", "two", "top.jpg"])
+    assert [file.name for file in files.values()] == ["top.jpg", "one.png", "two.jpeg", "top.jpg"]
     assert list(find_images(tmp_path / "root", ["three"])) == ["three"]
 
 

@@ -318,14 +318,17 @@ def predict(
     as_json: options.Json = False,
 ) -> None:
     """Predict which emotion an artwork evokes in each culture, from an image, a caption or both."""
-    from artaffect.data.outside import parse_outside
+    outside = {}
+    if with_:  # its module reads tables, too: importing it would slow down every prediction
+        from artaffect.data.outside import parse_outside
 
-    outside = parse_outside(with_ or [])
+        outside = parse_outside(with_)
     checks.check_cultures(run, culture, new_culture)
     checks.check_sets(run, sets)
     checks.check_artwork(image, caption, language)
     about = (image, caption, language, culture or None, sets)
-    prediction = api.load_predictor(run).predict(*about, outside or None)
+    predictor = api.load_predictor(run, mapped=True)
+    prediction = predictor.predict(*about, outside or None)
     show(prediction, as_json, print_prediction)
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -103,12 +103,16 @@ def save_tokenizer(encoder: TextEncoder, folder: Path) -> None:
     encoder.tokenizer.save(str(folder / TOKENIZER), pretty=False)
 
 
-def load_model(folder: Path) -> EmotionModel:
+def load_model(folder: Path, mapped: bool = False) -> EmotionModel:
     """Load a model folder, in evaluation mode.
 
     The folder may come from a stranger: what its configuration describes is first built without
     memory, and compared with the stored weights. A table of token embeddings that is stored in half
     precision stays so; ``model.float()`` makes it trainable.
+
+    Args:
+        mapped: leave tables of token embeddings in their file, of which a prediction reads a few rows;
+            the file must not change while the model is in use.
 
     Raises:
         ModelFolderError: a file is missing, altered or of another version, or does not fit the others;
@@ -146,8 +150,9 @@ def load_model(folder: Path) -> EmotionModel:
         model = sketch if complete else _build(config, None)
         if model.caption is not None:
             model.caption.encoder.tokenizer = tokenizer
-        weights = chain(read_weights(path), elsewhere.items())
-        load_weights(model, _widen(model, weights), str(folder), assign=complete)
+        tables = {f"{n}.weight" for n, part in model.named_modules() if isinstance(part, Table)}
+        stored = chain(read_weights(path, tables if mapped else ()), elsewhere.items())
+        load_weights(model, _widen(stored, tables), str(folder), assign=complete)
         if config["conformal"]:
             model.conformal = ConformalScores.from_json(config["conformal"])
         for source, own in adapters.items():
@@ -191,9 +196,8 @@ def _prefix(source: str) -> str:
     return f"{source}.encoder."
 
 
-def _widen(model: EmotionModel, weights: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    """The weights, in half precision only those that the model converts when it uses them."""
-    tables = {f"{n}.weight" for n, part in model.named_modules() if isinstance(part, Table)}
+def _widen(weights: Iterable[tuple[str, Tensor]], tables: Container[str]) -> dict[str, Tensor]:
+    """The weights, in half precision only the tables, whose rows are converted when they are used."""
     return {
         name: weight.float() if weight.dtype == torch.float16 and name not in tables else weight
         for name, weight in weights

@@ -120,6 +120,8 @@ class TextEncoderSpec:
     """None for an encoder whose weights come with the installation."""
     pooling: str = "cls"
     prefix: str = ""
+    digest: str | None = None
+    """What a model folder that refers to it says of its weights and tokens, if they are always the same."""
 
     @property
     def offline(self) -> bool:
@@ -131,7 +133,12 @@ class TextEncoderSpec:
 _E5 = {"pooling": "mean", "prefix": "query: "}
 
 TEXT_ENCODERS: dict[str, TextEncoderSpec] = {
-    "e5_small": TextEncoderSpec(384, None, **_E5),
+    "e5_small": TextEncoderSpec(
+        384,
+        None,
+        **_E5,
+        digest="b311de3abb438f46ac6379317b5fb1e6aa19016fcb5039cca5a81df5a7de25be",
+    ),
     "distilbert-base-multilingual-cased": TextEncoderSpec(
         768, "distilbert/distilbert-base-multilingual-cased"
     ),
@@ -152,6 +159,9 @@ def create_text_encoder(
     name: str = "e5_small", pooling: str | None = None, prefix: str | None = None
 ) -> TextEncoder:
     """An encoder with its pretrained weights, in evaluation mode.
+
+    The table of tokens of ``e5_small`` is in half precision, which loses nothing; ``encoder.float()``
+    makes it trainable.
 
     Pooling and prefix come from the arguments, else from the model's own sentence-transformers files
     (``modules.json``, the pooling's ``config.json``, ``config_sentence_transformers.json``), else from

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ _STORED = {
 }
 """The names of types in safetensors."""
 _SPARE = 64 * 2**20
+_WIDENED = 2**16
+"""Weights in half precision that are converted at once."""
 
 
 def package_file(module: str, file: str, requirement: str, digest: str) -> Path:
@@ -47,11 +49,12 @@ def package_file(module: str, file: str, requirement: str, digest: str) -> Path:
     return path
 
 
-def read_weights(path: Path) -> Iterator[tuple[str, Tensor]]:
+def read_weights(path: Path, mapped: Container[str] = ()) -> Iterator[tuple[str, Tensor]]:
     """The weights in a safetensors file by name, as they are stored, in the order of the file.
 
-    They are read, not mapped: a file that changes later does not change the model, and numpy takes
-    memory in large pages, which is several times faster.
+    They are read, unless ``mapped`` names them: a file that changes later does not change the model, and
+    numpy takes memory in large pages, which is several times faster. A weight that is mapped stays in
+    the file until it is used, which is faster where few of its rows are; to change it changes no file.
     """
     types = {name: kind for kind, name in _STORED.items()}
     with safe_open(path, "pt") as file:
@@ -61,9 +64,14 @@ def read_weights(path: Path) -> Iterator[tuple[str, Tensor]]:
     with path.open("rb") as stream:  # the values lie behind the header without gaps
         stream.seek(-sum(sizes.values()), os.SEEK_END)
         for name, (kind, shape) in shapes.items():
-            content = np.empty(sizes[name], np.uint8)
-            if stream.readinto(content.data) != sizes[name]:
-                raise ModelFolderError(f"{path} ends before {name}: copy the folder again")
+            if name in mapped:
+                start = stream.tell()
+                content = np.memmap(stream, np.uint8, "c", start, (sizes[name],))
+                stream.seek(start + sizes[name])
+            else:
+                content = np.empty(sizes[name], np.uint8)
+                if stream.readinto(content.data) != sizes[name]:
+                    raise ModelFolderError(f"{path} ends before {name}: copy the folder again")
             yield name, torch.from_numpy(content).view(kind).reshape(shape)
 
 
@@ -146,7 +154,10 @@ def fingerprint(module: nn.Module, *settings: Any) -> str:
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for name, weight in sorted(module.state_dict().items()):
-        value = weight.float() if weight.dtype == torch.float16 else weight
-        digest.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+        half = weight.dtype == torch.float16
+        kind = torch.float32 if half else weight.dtype
+        digest.update(f"{name}{kind}{tuple(weight.shape)}".encode())
+        values = weight.detach().cpu().reshape(-1)
+        for part in values.split(_WIDENED) if half else (values,):
+            digest.update(part.to(kind).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -33,6 +33,7 @@ from artaffect.prediction.types import (
     PreparedInput,
     attempt,
 )
+from artaffect.runtime import collector_off
 
 if TYPE_CHECKING:
     from artaffect.metrics.evaluation import EvaluationResult
@@ -387,12 +388,13 @@ def load_predictor(
         ModelFolderError: the model cannot be found, or it is incomplete or altered.
     """
     folder = resolve_run(run, revision)
-    if holds_graphs(folder):
-        from artaffect.prediction.onnx import OnnxPredictor
+    with collector_off():  # torch's import and a vocabulary make many objects, and no garbage
+        if holds_graphs(folder):
+            from artaffect.prediction.onnx import OnnxPredictor
 
-        return OnnxPredictor.load(folder)
-    if load_torch is not None:
-        return load_torch(folder)
-    from artaffect.prediction.torch import TorchPredictor
+            return OnnxPredictor.load(folder)
+        if load_torch is not None:
+            return load_torch(folder)
+        from artaffect.prediction.torch import TorchPredictor
 
-    return TorchPredictor.load(folder)
+        return TorchPredictor.load(folder)

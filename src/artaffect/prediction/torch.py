@@ -40,8 +40,9 @@ class TorchPredictor(ModelPredictor):
         )
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        return cls(load_model(path), path)
+    def load(cls, path: Path, mapped: bool = False) -> Self:
+        """Load a model folder; ``mapped`` is that of :func:`load_model`."""
+        return cls(load_model(path, mapped), path)
 
     def limit_threads(self, count: int) -> None:
         torch.set_num_threads(count)

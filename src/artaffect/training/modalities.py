@@ -110,7 +110,7 @@ class CaptionSource(Source[CaptionSourceConfig, TextEncoder]):
 
     @staticmethod
     def load_encoder(config: CaptionSourceConfig, captions: Sequence[str]) -> TextEncoder:
-        encoder = create_text_encoder(config.encoder)
+        encoder = create_text_encoder(config.encoder).float()
         if config.vocabulary == "data":
             encoder = prune_vocabulary(encoder, captions)
             _logger.info(f"pruned the vocabulary: {million_weights(encoder):.1f} million weights")

