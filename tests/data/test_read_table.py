@@ -242,7 +242,7 @@ def test_the_command_says_how_it_read_the_file_and_writes_a_table(
         "text in UTF-16, cells between semicolons; label = Feeling, image = File, "
         "caption = title + text, split = fold, culture: Chile for all rows" in message
     )
-    assert "5 rows read, 4 kept" in message and "labels that are not known: joy 1" in said
+    assert "5 rows read, 4 kept" in message and "labels that are not known: joy 1" in message
     assert (images / "t.dropped.csv").is_file()
     assert len(AnnotationTable.load(images / "t.parquet")) == 4
     code, _, err = artaffect("import", "table", file, "--out", images / "t2.parquet")

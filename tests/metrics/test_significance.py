@@ -43,20 +43,20 @@ def test_a_difference_is_that_of_the_evaluation_and_small_p_values_lie_outside_i
     rng = np.random.default_rng(0)
     runs = {"a": guesses(rng), "b": guesses(rng, 1.0), "c": guesses(rng)}
     rows = (LABELS, CULTURES, ARTWORKS)
-    differences = {
+    by_question = {
         (d.first, d.culture, d.metric): d
         for d in differences({"both": runs}, *rows, n_resamples=999)
     }
-    assert {first for first, _, _ in differences} == {"b", "c"}
+    assert {first for first, _, _ in by_question} == {"b", "c"}
     result = evaluate(runs, *rows, 999, pairs=[("b", "a"), ("c", "a")])
-    for (first, culture, metric), difference in differences.items():
+    for (first, culture, metric), difference in by_question.items():
         groups = dict(result.comparison(first, "a").by_group.groups())
         assert difference.estimate == groups[culture][metric]
-    clear, doubtful = differences["b", None, "log_loss"], differences["c", None, "log_loss"]
+    clear, doubtful = by_question["b", None, "log_loss"], by_question["c", None, "log_loss"]
     assert clear.p_value == 0.001 and clear.adjusted == 0.002 and clear.estimate.high < 0
     assert doubtful.p_value > 0.05 and doubtful.estimate.low < 0 < doubtful.estimate.high
-    assert differences["b", "arabic", "log_loss"].adjusted == pytest.approx(
-        4 * differences["b", "arabic", "log_loss"].p_value
+    assert by_question["b", "arabic", "log_loss"].adjusted == pytest.approx(
+        4 * by_question["b", "arabic", "log_loss"].p_value
     )
 
 
