@@ -69,10 +69,16 @@ console = Terminal(stderr=True)
 
 
 def show_any_character() -> None:
-    """Let standard output and standard error replace what their encoding cannot hold."""
+    """Let standard output and standard error replace what their encoding cannot hold.
+
+    One that is closed takes everything and shows nothing.
+    """
     codecs.register_error("artaffect", _replace)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - to the end
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="artaffect")
 
 

@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,6 +46,16 @@ def test_an_answer_is_printed_in_every_encoding(
     sys.stdout.flush()
     answer = json.loads(printed.getvalue().decode(encoding))
     assert answer["predictions"][0]["culture"] == "中文 🎨"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes the output")
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_command_works_without_an_output(options: list[str]) -> None:
+    line = shlex.join([sys.executable, "-m", "artaffect.cli.main", "labels", *options])
+    result = subprocess.run(
+        ["sh", "-c", f"{line} >&-"], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_json_holds_no_number_that_is_not_finite() -> None:

@@ -64,6 +64,7 @@ def read_weights(path: Path, mapped: Container[str] = ()) -> Iterator[tuple[str,
     with path.open("rb") as stream:  # the values lie behind the header without gaps
         stream.seek(-sum(sizes.values()), os.SEEK_END)
         for name, (kind, shape) in shapes.items():
+            content: np.ndarray
             if name in mapped:
                 start = stream.tell()
                 content = np.memmap(stream, np.uint8, "c", start, (sizes[name],))

@@ -120,7 +120,7 @@ class _File:
         self.stream.seek(offset)
         block = np.dtype([("scales", "<f2"), ("pairs", "u1", 16)])
         values = torch.empty(size // block.itemsize, 32, dtype=torch.float16)
-        for part in values.split(_BLOCKS):  # few enough to stay in the processor's cache
+        for part in torch.split(values, _BLOCKS):  # few enough to stay in the processor's cache
             blocks = self._array(block, len(part))
             scales, pairs = (torch.from_numpy(blocks[name].copy()) for name in ("scales", "pairs"))
             steps = torch.cat([pairs & 15, pairs >> 4], 1).float() - 8
