@@ -1,9 +1,12 @@
 """Heads and the linear combination."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from artaffect.errors import ModelFolderError
+from artaffect.models.emotion_model import EmotionModel
 from artaffect.models.fusion import (
     FUSION_FORMS,
     FeatureFusion,
@@ -11,7 +14,7 @@ from artaffect.models.fusion import (
     LogitFusion,
     build_fusion,
 )
-from artaffect.models.heads import EmotionHead, log_probabilities
+from artaffect.models.heads import EmotionClassifier, EmotionHead, log_probabilities
 from artaffect.models.weights import load_weights
 
 N, CULTURES = 6, 3
@@ -100,6 +103,27 @@ def test_a_source_that_is_present_alone_keeps_its_own_prediction() -> None:
         torch.testing.assert_close(prediction, log_probabilities(source), atol=1e-5, rtol=1e-5)
         shares = fusion.shares(pair, only(column), CULTURE)
         assert shares[:, column].tolist() == [1.0] * N
+
+
+@pytest.mark.parametrize("make", [logit_fusion, feature_fusion])
+def test_a_model_predicts_from_one_source_by_its_own_head(make: type[LinearFusion]) -> None:
+    """A combination of features never learned to do without a source as well as the other's own head."""
+    heads = [EmotionHead(width, CULTURES).requires_grad_(False) for width in (5, 4)]
+    for weight in (weight for head in heads for weight in head.parameters()):
+        torch.nn.init.normal_(weight)
+    sources: list[Any] = [EmotionClassifier(torch.nn.Identity(), head) for head in heads]
+    model = EmotionModel(*sources, make(), ("arabic", "chinese", "english")).eval()
+    image, caption = torch.randn(N, 5), torch.randn(N, 4)
+    own = [head(x, CULTURE) for head, x in zip(heads, (image, caption), strict=True)]
+    present = torch.tensor([[True, False], [False, True], [True, True]] * 2)
+    logits = log_probabilities(model.logits(image, caption, present, CULTURE))
+    for row, (has_image, has_caption) in enumerate(present.tolist()):
+        if not (has_image and has_caption):
+            expected = log_probabilities(own[1 if has_caption else 0])[row]
+            torch.testing.assert_close(logits[row], expected, atol=1e-5, rtol=1e-5)
+    image[1] = caption[0] = float("nan")  # what is not present
+    again = log_probabilities(model.logits(image, caption, present, CULTURE))
+    torch.testing.assert_close(again, logits)
 
 
 def test_logit_terms_add_up_exactly() -> None:

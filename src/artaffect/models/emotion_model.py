@@ -95,7 +95,10 @@ class EmotionModel(nn.Module):
         return [image, caption]
 
     def logits(self, image: Tensor, caption: Tensor, present: Tensor, culture: Tensor) -> Tensor:
-        """Logits [n, k] of one distribution; see :meth:`answer` for the arguments."""
+        """Logits [n, k] of one distribution; see :meth:`answer` for the arguments.
+
+        A source that is present alone keeps its own prediction, whatever the form of the fusion.
+        """
         return self._combine(self.fusion_inputs(image, caption, culture), present, culture)
 
     @torch.no_grad()
@@ -210,14 +213,20 @@ class EmotionModel(nn.Module):
                 inputs[i] = source.head.emotion_logits(inputs[i], culture)
         return inputs
 
+    def _combine(self, inputs: Sequence[Tensor], present: Tensor, culture: Tensor) -> Tensor:
+        """Logits [n, k] from the inputs of the fusion."""
+        if self.fusion is None:
+            return inputs[SOURCES.index(self.modalities[0])]
+        combined = self.fusion(inputs, present, culture)
+        if self.fusion.takes_logits:
+            return combined
+        own = torch.stack(self._own_logits(*inputs, culture), 1)
+        alone = own.where(present.unsqueeze(-1), 0.0).sum(1)
+        return combined.where(present.all(1, keepdim=True), alone)
+
     def _readable(self, present: Tensor) -> Tensor:
         """Which of image and caption the model reads: bool [2]."""
         return torch.tensor([name in self.modalities for name in SOURCES], device=present.device)
-
-    def _combine(self, inputs: Sequence[Tensor], present: Tensor, culture: Tensor) -> Tensor:
-        if self.fusion is None:
-            return inputs[SOURCES.index(self.modalities[0])]
-        return self.fusion(inputs, present, culture)
 
 
 def _kind(present: Tensor) -> Tensor:
