@@ -220,7 +220,7 @@ class EmotionModel(nn.Module):
         combined = self.fusion(inputs, present, culture)
         if self.fusion.takes_logits:
             return combined
-        own = torch.stack(self._own_logits(*inputs, culture), 1)
+        own = torch.stack(self._own_logits(inputs[0], inputs[1], culture), 1)
         alone = own.where(present.unsqueeze(-1), 0.0).sum(1)
         return combined.where(present.all(1, keepdim=True), alone)
 
