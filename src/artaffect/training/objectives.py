@@ -225,8 +225,8 @@ class JointTask(Task):
     """Train both encoders, their heads and the combination together.
 
     Batches are those of :class:`JointRows`: each image is encoded once, and its features are
-    gathered for its captions. If the fusion combines logits, a row that lost a source is predicted by
-    the other head alone, so that each head learns; otherwise the heads have losses of their own.
+    gathered for its captions. A row that lost a source is predicted by the other head alone, so that each
+    head learns. If the fusion combines features, the heads have losses of their own as well.
     """
 
     def __init__(
