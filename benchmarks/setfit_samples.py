@@ -96,7 +96,8 @@ def quicken(model: Any, texts: list[str]) -> None:
 
     network, tokenizer = model.model_body[0].auto_model, model.model_body.tokenizer
     table = network.embeddings.word_embeddings
-    tokens = torch.tensor(sorted({t for ids in tokenizer(texts)["input_ids"] for t in ids} | {1}))
+    occurring = {token for ids in tokenizer(texts)["input_ids"] for token in ids}
+    tokens = torch.tensor(sorted(occurring | {tokenizer.pad_token_id}))
 
     class OccurringTokens(torch.nn.Embedding):
         def forward(self, ids: torch.Tensor) -> torch.Tensor:

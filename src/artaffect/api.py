@@ -252,7 +252,7 @@ def load_predictor(
     Args:
         run: a model folder, ``hf:OWNER/MODEL`` on the hub, or ``starter``, which comes with artaffect.
         revision: a branch, tag or commit of the model on the hub.
-        mapped: start sooner by leaving the table of tokens in its file, which must not change then.
+        mapped: start faster by leaving the table of tokens in its file, which must not change meanwhile.
 
     Raises:
         ModelFolderError: the folder is missing, incomplete or altered.

@@ -71,7 +71,7 @@ console = Terminal(stderr=True)
 def show_any_character() -> None:
     """Let standard output and standard error replace what their encoding cannot hold.
 
-    One that is closed takes everything and shows nothing.
+    If one of them is closed, what is written to it is discarded.
     """
     codecs.register_error("artaffect", _replace)
     for name in ("stdout", "stderr"):
@@ -202,7 +202,7 @@ def keep_freed_memory() -> None:
 
 @contextlib.contextmanager
 def collector_off() -> Iterator[None]:
-    """Turn Python's garbage collector off for a while, as for work that makes many lasting objects."""
+    """Switch Python's garbage collector off, for work that creates many lasting objects."""
     on = gc.isenabled()
     gc.disable()
     try:

@@ -319,7 +319,7 @@ def predict(
 ) -> None:
     """Predict which emotion an artwork evokes in each culture, from an image, a caption or both."""
     outside = {}
-    if with_:  # its module reads tables, too: importing it would slow down every prediction
+    if with_:  # importing the readers of tables would slow down every other prediction
         from artaffect.data.outside import parse_outside
 
         outside = parse_outside(with_)

@@ -74,6 +74,13 @@ class Table(nn.Embedding):
         return super().forward(ids).float()
 
 
+def widen_tables(network: nn.Module) -> None:
+    """Convert the tables in half precision, so that they can be trained; nothing else is changed."""
+    for part in network.modules():
+        if isinstance(part, Table):
+            part.float()
+
+
 class Output(NamedTuple):
     """What :class:`Bert` returns."""
 

@@ -217,12 +217,11 @@ class EmotionModel(nn.Module):
         """Logits [n, k] from the inputs of the fusion."""
         if self.fusion is None:
             return inputs[SOURCES.index(self.modalities[0])]
-        combined = self.fusion(inputs, present, culture)
-        if self.fusion.takes_logits:
-            return combined
-        own = torch.stack(self._own_logits(inputs[0], inputs[1], culture), 1)
-        alone = own.where(present.unsqueeze(-1), 0.0).sum(1)
-        return combined.where(present.all(1, keepdim=True), alone)
+        own = inputs
+        if not self.fusion.takes_logits:
+            own = self._own_logits(inputs[0], inputs[1], culture)
+        alone = torch.stack(tuple(own), 1).where(present.unsqueeze(-1), 0.0).sum(1)
+        return self.fusion(inputs, present, culture).where(present.all(1, keepdim=True), alone)
 
     def _readable(self, present: Tensor) -> Tensor:
         """Which of image and caption the model reads: bool [2]."""

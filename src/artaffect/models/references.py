@@ -89,7 +89,11 @@ def reference_to(modality: str, name: str, encoder: ImageEncoder | TextEncoder) 
     adapters = encoder.adapters
     if adapters is None:
         return {"name": name, "digest": reference_digest(encoder)}
-    digest = reference_digest(_create(modality, _source(modality, name)))  # before the adaptation
+    digest = _published_digest(modality, name)
+    if digest is None:
+        digest = reference_digest(
+            _create(modality, _source(modality, name))
+        )  # before the adaptation
     return {
         "name": name,
         "digest": digest,

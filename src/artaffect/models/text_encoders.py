@@ -121,7 +121,7 @@ class TextEncoderSpec:
     pooling: str = "cls"
     prefix: str = ""
     digest: str | None = None
-    """What a model folder that refers to it says of its weights and tokens, if they are always the same."""
+    """That of its weights and tokens in references to it, for an encoder that never changes."""
 
     @property
     def offline(self) -> bool:

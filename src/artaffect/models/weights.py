@@ -54,7 +54,8 @@ def read_weights(path: Path, mapped: Container[str] = ()) -> Iterator[tuple[str,
 
     They are read, unless ``mapped`` names them: a file that changes later does not change the model, and
     numpy takes memory in large pages, which is several times faster. A weight that is mapped stays in
-    the file until it is used, which is faster where few of its rows are; to change it changes no file.
+    the file until it is used, which is faster where few of its rows are; changing it does not change
+    the file.
     """
     types = {name: kind for kind, name in _STORED.items()}
     with safe_open(path, "pt") as file:

@@ -388,7 +388,7 @@ def load_predictor(
         ModelFolderError: the model cannot be found, or it is incomplete or altered.
     """
     folder = resolve_run(run, revision)
-    with collector_off():  # torch's import and a vocabulary make many objects, and no garbage
+    with collector_off():  # importing torch and reading a vocabulary create no garbage
         if holds_graphs(folder):
             from artaffect.prediction.onnx import OnnxPredictor
 

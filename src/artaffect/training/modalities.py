@@ -12,6 +12,7 @@ from artaffect.data.image_cache import ImageCache, ImageViews
 from artaffect.errors import ConfigError
 from artaffect.features import AnnotationArrays
 from artaffect.metrics.classification import hamming_accuracy
+from artaffect.models.bert import widen_tables
 from artaffect.models.heads import EmotionHead
 from artaffect.models.image_encoder import ImageEncoder
 from artaffect.models.image_encoders import create_image_encoder
@@ -110,7 +111,8 @@ class CaptionSource(Source[CaptionSourceConfig, TextEncoder]):
 
     @staticmethod
     def load_encoder(config: CaptionSourceConfig, captions: Sequence[str]) -> TextEncoder:
-        encoder = create_text_encoder(config.encoder).float()
+        encoder = create_text_encoder(config.encoder)
+        widen_tables(encoder)
         if config.vocabulary == "data":
             encoder = prune_vocabulary(encoder, captions)
             _logger.info(f"pruned the vocabulary: {million_weights(encoder):.1f} million weights")
